@@ -1,0 +1,90 @@
+#include "base/log.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+/* The one piece of state in base/: a process has one log. */
+static const char *log_who = "posthouse";
+static enum log_level log_min = LOG_INFO;
+static bool log_journal;
+
+void
+log_init(const char *who, enum log_level least)
+{
+	log_who = who;
+	log_min = least;
+	log_journal = getenv("JOURNAL_STREAM") != NULL && !isatty(STDERR_FILENO);
+}
+
+enum log_level
+log_least(void)
+{
+	return log_min;
+}
+
+void
+log_line(enum log_level level, const char *sid, const char *fmt, ...)
+{
+	static const char *const mark[] = { "<7>", "<6>", "<4>", "<3>" };
+	static const char *const word[] = { "debug", "info", "warn", "error" };
+	char line[2048];
+	va_list ap;
+	int n;
+
+	if (level < log_min)
+		return;
+	n = snprintf(line, sizeof(line), "%s%s %s %s ", log_journal ? mark[level] : "", log_who,
+	    log_journal ? "-" : word[level], sid != NULL ? sid : "-");
+	va_start(ap, fmt);
+	n += vsnprintf(line + n, sizeof(line) - (size_t)n, fmt, ap);
+	va_end(ap);
+	if (n > (int)sizeof(line) - 2)
+		n = (int)sizeof(line) - 2;
+	line[n++] = '\n';
+	/* One write a line, so that processes sharing the descriptor do not mix. */
+	while (write(STDERR_FILENO, line, (size_t)n) == -1)
+		break;
+}
+
+const char *
+log_escape(struct span s, char *out, size_t max)
+{
+	static const char hex[] = "0123456789abcdef";
+	size_t o = 0;
+
+	if (max < 8) {
+		if (max > 0)
+			out[0] = '\0';
+		return out;
+	}
+	for (size_t i = 0; i < s.n; i++) {
+		unsigned char c = (unsigned char)s.p[i];
+
+		if (o + 4 + 4 > max) {		/* an escape and "..." with its NUL */
+			memcpy(out + o, "...", 3);
+			o += 3;
+			break;
+		}
+		if (c > 0x20 && c < 0x7f && c != '\\') {
+			out[o++] = (char)c;
+		} else {
+			out[o++] = '\\';
+			out[o++] = 'x';
+			out[o++] = hex[c >> 4];
+			out[o++] = hex[c & 15];
+		}
+	}
+	out[o] = '\0';
+	return out;
+}
+
+struct log_text
+log_safe(struct span s)
+{
+	struct log_text t;
+
+	log_escape(s, t.s, sizeof(t.s));
+	return t;
+}

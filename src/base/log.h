@@ -1,0 +1,48 @@
+#ifndef BASE_LOG_H
+#define BASE_LOG_H
+
+#include "base/span.h"
+
+/*
+ * One line per fact, to standard error (systemd's journal or a terminal):
+ *
+ *	4f1c smtp.accept peer=192.0.2.7 size=18231 rcpts=2 id=m1 ms=41
+ *
+ * The event first and stable, then key=value.  A level means an action: error =
+ * someone must look, warn = we coped, info = what happened to a message, debug
+ * = off unless asked for.  Never a body, an address of a recipient above debug
+ * on an edge, a key or a token.  When standard error is the journal, lines are
+ * prefixed with "<N>" priorities (sd-daemon(3)).
+ */
+enum log_level {
+	LOG_DEBUG = 0,
+	LOG_INFO,
+	LOG_WARN,
+	LOG_ERROR,
+};
+
+/* who: the process, as in "edge.reception"; kept by pointer. */
+void	log_init(const char *who, enum log_level least);
+enum log_level log_least(void);
+
+/* sid names the session or is NULL; text is "event key=value ...". */
+void	log_line(enum log_level, const char *sid, const char *fmt, ...)
+	    __attribute__((format(printf, 3, 4)));
+#define log_debug(...)	log_line(LOG_DEBUG, __VA_ARGS__)
+#define log_info(...)	log_line(LOG_INFO, __VA_ARGS__)
+#define log_warn(...)	log_line(LOG_WARN, __VA_ARGS__)
+#define log_error(...)	log_line(LOG_ERROR, __VA_ARGS__)
+
+/*
+ * Bytes from outside made fit for a log value or a terminal: printable ASCII
+ * stays, space and `\` and everything else become \xHH, cut at max with "...".
+ * Returns out.
+ */
+const char *log_escape(struct span, char *out, size_t max);
+struct log_text {
+	char s[128];
+};
+/* For use inside an argument list: log_info(sid, "x helo=%s", log_safe(span).s) */
+struct log_text	log_safe(struct span);
+
+#endif

@@ -1,0 +1,38 @@
+#ifndef BASE_NETADDR_H
+#define BASE_NETADDR_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+#include "base/span.h"
+
+/*
+ * An IP address and port as mail speaks of them: always 16 bytes, v4 in its
+ * mapped form inside, and never shown mapped.
+ */
+struct netaddr {
+	unsigned char	ip[16];
+	uint16_t	port;
+	bool		v6;		/* false: ip is ::ffff:a.b.c.d */
+};
+
+struct netaddr_text {
+	char	s[64];
+};
+
+bool	netaddr_from_sockaddr(const struct sockaddr *, struct netaddr *);
+socklen_t netaddr_to_sockaddr(const struct netaddr *, struct sockaddr_storage *);
+/* The address alone, "192.0.2.1" or "2001:db8::1". */
+struct netaddr_text netaddr_ip(const struct netaddr *);
+/* With its port, "192.0.2.1:25" or "[2001:db8::1]:25". */
+struct netaddr_text netaddr_hostport(const struct netaddr *);
+/* A literal "192.0.2.1:25", "[::]:25"; false on names and anything else. */
+bool	netaddr_parse(struct span, struct netaddr *);
+/* An address literal without port. */
+bool	netaddr_parse_ip(struct span, struct netaddr *);
+/* The network it lies in, host bits and port cleared: /v4bits or /v6bits. */
+struct netaddr netaddr_network(const struct netaddr *, unsigned v4bits, unsigned v6bits);
+bool	netaddr_same_ip(const struct netaddr *, const struct netaddr *);
+
+#endif

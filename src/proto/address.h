@@ -1,0 +1,54 @@
+#ifndef PROTO_ADDRESS_H
+#define PROTO_ADDRESS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/span.h"
+
+/*
+ * Paths and mailboxes of RFC 5321 4.1.2, with RFC 6531 where it is allowed.
+ *
+ * An address here is what counts for routing: source routes are gone (RFC 5321
+ * appendix C: ignored), quotes and escapes of the local part undone.  The
+ * domain is the one after the last unquoted `@`; a `%` or `!` in the local part
+ * is just a character, so `a%evil.test@ours.test` is judged as ours.test's.
+ */
+#define ADDRESS_LOCAL_MAX	64	/* RFC 5321 4.5.3.1.1 */
+#define ADDRESS_DOMAIN_MAX	255	/* 4.5.3.1.2 */
+#define ADDRESS_PATH_MAX	256	/* 4.5.3.1.3, with its brackets; we allow local@domain in full */
+
+struct address {
+	char	local[ADDRESS_LOCAL_MAX + 1];	/* unquoted, case kept */
+	char	domain[ADDRESS_DOMAIN_MAX + 1];	/* lower case, no final dot, A-label form; "" for <> and <postmaster> */
+	bool	null;				/* <>: the null reverse-path */
+	bool	postmaster;			/* <postmaster>, no domain, any case: RFC 5321 4.5.1 */
+	bool	literal;			/* domain is an address literal, kept as "[...]" */
+	bool	utf8;				/* holds non-ASCII: needs SMTPUTF8 */
+};
+
+enum address_kind {
+	ADDRESS_REVERSE = 0,		/* may be <> */
+	ADDRESS_FORWARD,		/* may be <postmaster> */
+};
+
+/*
+ * Reads a path with its angle brackets from the front of in.  Returns the bytes
+ * used, or 0 if it is no path.  utf8 says whether non-ASCII is allowed.
+ */
+size_t	address_parse_path(struct span in, enum address_kind, bool utf8, struct address *out);
+
+/* A bare `local@domain`, as in a configuration or at home's router. */
+bool	address_parse(struct span, struct address *out);
+
+/*
+ * The one spelling of a domain for comparing: lower case, IDNA A-labels
+ * (libidn2, non-transitional), no final dot.  False if it is no domain name.
+ * out holds ADDRESS_DOMAIN_MAX + 1.
+ */
+bool	address_domain(struct span, char *out);
+
+/* "local@domain", quoted again where RFC 5321 asks for it; out holds at least 400 bytes. */
+void	address_print(const struct address *, char *out, size_t max);
+
+#endif

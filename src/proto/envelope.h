@@ -1,0 +1,45 @@
+#ifndef PROTO_ENVELOPE_H
+#define PROTO_ENVELOPE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/netaddr.h"
+#include "base/uuid.h"
+#include "proto/address.h"
+
+/*
+ * One transaction: who connected, what he said, for whom.  The only struct of
+ * its kind; built by the edge's reception, written into the object, read back
+ * at home.  Owned by whoever called envelope_new; strings are its own.
+ */
+#define ENVELOPE_RCPTS_MAX	1000	/* above any configured limit of recipients; bounds the reader at home */
+#define ENVELOPE_PARAMS_MAX	1000	/* octets of parameters of one MAIL or RCPT: ORCPT alone may be 500 (RFC 3461 4.2) */
+
+struct envelope_rcpt {
+	struct address	 addr;
+	char		*params;	/* as received, without leading space; "" if none */
+};
+
+struct envelope {
+	char		 helo[256];
+	char		 client_name[256];	/* forward-confirmed, else "" ([UNAVAILABLE] in XCLIENT) */
+	struct netaddr	 client;
+	struct netaddr	 dest;			/* the address and port the client came to */
+	bool		 esmtp;
+	char		 edge[256];		/* the edge's name: XFORWARD NAME */
+	struct uuid	 id;			/* XFORWARD IDENT: the inner id */
+	struct address	 from;
+	char		*from_params;		/* as received; "" if none */
+	struct envelope_rcpt *rcpts;
+	size_t		 nrcpts;
+	size_t		 cap;
+};
+
+struct envelope *envelope_new(void);
+void	envelope_free(struct envelope **);
+bool	envelope_set_from(struct envelope *, const struct address *, struct span params);
+bool	envelope_add_rcpt(struct envelope *, const struct address *, struct span params);
+
+#endif

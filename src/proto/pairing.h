@@ -1,0 +1,85 @@
+#ifndef PROTO_PAIRING_H
+#define PROTO_PAIRING_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/secret.h"
+#include "base/span.h"
+#include "base/why.h"
+#include "proto/age.h"
+
+/*
+ * Pairing (doc/TUNNEL).  The edge prints one line, home reads it from standard
+ * input:
+ *
+ *	posthouse-pair-1 <edge host:port> <edge pin> <home name> <token>
+ *
+ * token: 128 bits in hex, valid for 15 minutes and one use, five tries; the
+ * edge stores its SHA-256 only.  Home dials with ALPN `posthouse-pair/1`, where
+ * home is the HTTP client, and says one `PUT /pair`; both directions of that
+ * one request carry lines of JSON, 4 KB at most each way:
+ *
+ *	home: {"name":"alice","token":"...","recipients":["age1..."]}
+ *	edge: {"test":"<base64 of an age file sealed to the recipients: 32 random bytes>"}
+ *	home: {"proof":"<hex of those bytes>"}
+ *	edge: {"paired":true,"edge":"mx1.example.org","domains":["example.org"]}
+ *	  or: {"error":"..."}
+ *
+ * The MAC key never travels: HKDF-SHA-256(TLS exporter "EXPORTER-posthouse-pair-1"
+ * (32 bytes), salt = token, info = "posthouse-mac-1 " name).
+ */
+#define PAIRING_TOKEN_LEN	16
+#define PAIRING_MINUTES		15
+#define PAIRING_TRIES		5
+#define PAIRING_OCTETS_MAX	4096
+#define PAIRING_NAME_MAX	63	/* [a-z0-9-], as it becomes a file name */
+#define PIN_LEN			32	/* SHA-256 of the DER SubjectPublicKeyInfo */
+#define PIN_TEXT_MAX		80	/* "sha256:" and 64 hex digits */
+
+struct pin {
+	unsigned char	b[PIN_LEN];
+};
+
+struct pairing_line {
+	char		address[300];		/* host:port */
+	struct pin	edge;
+	char		name[PAIRING_NAME_MAX + 1];
+	unsigned char	token[PAIRING_TOKEN_LEN];
+};
+
+bool	pin_parse(struct span, struct pin *);		/* "sha256:<64 hex>" */
+void	pin_print(const struct pin *, char out[PIN_TEXT_MAX]);
+bool	pin_eq(const struct pin *, const struct pin *);
+
+bool	pairing_name_ok(struct span);
+bool	pairing_line_parse(struct span, struct pairing_line *, struct why *);	/* surrounding white space is fine */
+void	pairing_line_print(const struct pairing_line *, char *out, size_t max);
+void	pairing_mac_key(const unsigned char exporter[32], const unsigned char token[PAIRING_TOKEN_LEN],
+	    const char *name, struct secret *out);
+
+/*
+ * What either side keeps of the other, a 0600 JSON file: at the edge
+ * STATE/homes/NAME, at home STATE/edges/NAME.  During `rotate` there are two
+ * pins, two keys, two recipients, all valid until the old is drained.
+ */
+#define PEER_DOMAINS_MAX	64
+struct peer {
+	char		name[256];		/* home's name at an edge; the edge's hostname at home */
+	char		home[PAIRING_NAME_MAX + 1];	/* at home: what the edge calls us */
+	char		address[300];		/* at home: where to dial; "" at the edge */
+	struct pin	pins[2];
+	size_t		npins;
+	struct secret	mac[2];			/* [0] signs; both verify */
+	size_t		nmac;
+	struct age_recipient recipients[AGE_RECIPIENTS_MAX];	/* at the edge */
+	size_t		nrecipients;
+	char		domains[PEER_DOMAINS_MAX][256];	/* the grant */
+	size_t		ndomains;
+};
+
+bool	peer_parse(struct span json, struct peer *, struct why *);
+bool	peer_print(const struct peer *, struct buf *);
+void	peer_fini(struct peer *);		/* wipes */
+
+#endif

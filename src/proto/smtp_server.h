@@ -1,0 +1,118 @@
+#ifndef PROTO_SMTP_SERVER_H
+#define PROTO_SMTP_SERVER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/span.h"
+#include "proto/address.h"
+#include "proto/smtp_reply.h"
+
+/*
+ * The receiving side of one SMTP conversation (RFC 5321), as a pure machine:
+ * bytes in, events out, replies into a buffer.  No sockets, clock or globals.
+ *
+ * The caller owns the struct and every buffer it passes in.  Spans in an event
+ * point into the caller's input or into the session and are good until the next
+ * call; copy what must last.
+ *
+ * What it enforces by itself: order of commands, syntax, line ends (only CRLF
+ * ends a line, only CRLF.CRLF ends data), limits, error count, enhanced codes,
+ * chunking (RFC 3030), and that nothing read before a TLS handshake is used
+ * after it (RFC 3207 4.2; the bytes pipelined behind STARTTLS are thrown away
+ * and the command answered 501 5.5.2).  What it asks: MAIL, RCPT, end of data.
+ */
+struct smtp_limits {			/* each with its default from conf.h */
+	size_t		line;		/* octets of a command line with CRLF: 512, RFC 5321 4.5.3.1.4, plus extensions' */
+	size_t		recipients;	/* of a transaction; beyond it 452 4.5.3 (4.5.3.1.8: at least 100) */
+	uint64_t	size;		/* octets of a message: SIZE, 552 5.3.4 */
+	unsigned	errors;		/* 5xx answers to commands before 421 and close */
+	unsigned	commands;	/* commands in all, so that NOOP for ever ends */
+	unsigned	hops;		/* Received lines: loop guard, 554 5.4.6 */
+};
+
+enum smtp_bare_lf {
+	SMTP_BARE_REFUSE = 0,		/* bare CR or LF in data: 550 5.6.11 (never smuggled on) */
+	SMTP_BARE_NORMALIZE,		/* bare LF or CR becomes CRLF before it is seen; counted in bare_lf.  Only CRLF.CRLF still ends data. */
+};
+
+enum smtp_ext {				/* what EHLO announces beyond the fixed set */
+	SMTP_EXT_STARTTLS = 1 << 0,
+	SMTP_EXT_SMTPUTF8 = 1 << 1,
+	SMTP_EXT_DSN      = 1 << 2,
+};
+
+struct smtp_srv_conf {			/* borrowed for the session's life; shared by all sessions */
+	const char	*hostname;	/* in the greeting and EHLO reply */
+	struct smtp_limits limits;
+	enum smtp_bare_lf bare_lf;
+};
+
+enum smtp_ev_type {
+	SMTP_EV_NONE = 0,	/* all input used; feed more */
+	SMTP_EV_REPLY,		/* take out before stepping again: see smtp_srv_out */
+	SMTP_EV_HELO,		/* arg: the name given; told only, no answer is owed */
+	SMTP_EV_MAIL,		/* arg: parameters as received, address in addr.  Answer it. */
+	SMTP_EV_RCPT,		/* arg: parameters as received, address in addr.  Answer it. */
+	SMTP_EV_BEGIN,		/* the first octets are about to come (DATA or the first BDAT).  Answer it: 354 goes on, 4xx/5xx refuses */
+	SMTP_EV_BODY,		/* arg: message octets, dots undone; each goes into the object as it is */
+	SMTP_EV_EOM,		/* the message is whole.  Answer it. */
+	SMTP_EV_ABORT,		/* the transaction ended with no answer owed (RSET, EHLO, refused data, QUIT, close): forget what it held */
+	SMTP_EV_STARTTLS,	/* flush the replies, then shake hands, then smtp_srv_secured */
+	SMTP_EV_CLOSE,		/* flush the replies, then hang up */
+};
+
+struct smtp_ev {
+	enum smtp_ev_type type;
+	struct span	 arg;
+	const struct address *addr;	/* MAIL, RCPT: good until the next call */
+	struct span	 path;		/* MAIL, RCPT: the path with its brackets, as received */
+};
+
+enum smtp_phase {
+	SMTP_P_START = 0,	/* connected; our greeting is not out yet */
+	SMTP_P_GREETED,		/* 220 said, no EHLO yet */
+	SMTP_P_READY,
+	SMTP_P_MAIL,		/* a reverse-path was accepted */
+	SMTP_P_RCPT,		/* and at least one recipient */
+	SMTP_P_DATA,
+	SMTP_P_BDAT,		/* inside a chunk's octets */
+	SMTP_P_BDAT_MORE,	/* between chunks: only BDAT, RSET, QUIT, NOOP... go on */
+	SMTP_P_CLOSED,
+};
+
+struct smtp_srv;		/* allocated: its size is bounded and small; buffers come and go with the data in them */
+
+/* ext as above.  NULL when memory is out: say 421 and close.  The greeting is the first SMTP_EV_REPLY. */
+struct smtp_srv *smtp_srv_new(const struct smtp_srv_conf *, unsigned ext);
+void	smtp_srv_free(struct smtp_srv **);
+
+/*
+ * Consumes a part of the input and tells at most one event.  Returns the bytes
+ * used (0 while an answer is owed or replies wait).  Call again with the rest
+ * until SMTP_EV_NONE with everything used.
+ */
+size_t	smtp_srv_step(struct smtp_srv *, const char *, size_t, struct smtp_ev *);
+
+/* The decision on the MAIL, RCPT, BEGIN or EOM just told.  After it, step again. */
+void	smtp_srv_answer(struct smtp_srv *, const struct smtp_reply *);
+
+/* The replies that wait; the caller sends them and calls smtp_srv_out_used (which may be partial). */
+struct span smtp_srv_out(struct smtp_srv *);
+void	smtp_srv_out_used(struct smtp_srv *, size_t n);
+
+/* After the handshake: forgets everything said before it, and stops offering STARTTLS. */
+void	smtp_srv_secured(struct smtp_srv *);
+/* Ends the session from outside with a last reply (421 4.4.2 timeout, 421 4.3.2 shutdown). */
+void	smtp_srv_shut(struct smtp_srv *, const struct smtp_reply *);
+
+enum smtp_phase smtp_srv_phase(const struct smtp_srv *);
+bool	smtp_srv_idle(const struct smtp_srv *);		/* no transaction under way: may be shut at a drain */
+bool	smtp_srv_esmtp(const struct smtp_srv *);	/* EHLO rather than HELO */
+struct span smtp_srv_helo(const struct smtp_srv *);	/* the name said; good until the next EHLO/HELO */
+unsigned smtp_srv_bare_lf(const struct smtp_srv *);	/* line ends normalised in this session so far */
+uint64_t smtp_srv_declared_size(const struct smtp_srv *);	/* SIZE= of this transaction, 0 if none */
+
+#endif

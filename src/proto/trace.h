@@ -1,0 +1,26 @@
+#ifndef PROTO_TRACE_H
+#define PROTO_TRACE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/netaddr.h"
+#include "base/uuid.h"
+
+/* The Received: line that an edge puts on top (RFC 5321 4.4, RFC 8314 for the tls clause). */
+struct trace {
+	const char	*helo;		/* as the client said it; escaped here */
+	const char	*client_name;	/* forward-confirmed name, or NULL for "unknown" */
+	struct netaddr	 client;
+	const char	*by;		/* our hostname */
+	const char	*with;		/* RFC 3848: SMTP ESMTP ESMTPS, UTF8SMTP and UTF8SMTPS (RFC 6531) */
+	const char	*tls;		/* "TLSv1.3 TLS_AES_256_GCM_SHA384", or NULL */
+	const char	*rcpt;		/* the only recipient's path without brackets, or NULL when there are several */
+	struct uuid	 id;
+	int64_t		 received_ms;
+};
+
+bool	trace_received(const struct trace *, struct buf *out);	/* folded lines with CRLF */
+
+#endif
