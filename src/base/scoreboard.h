@@ -1,0 +1,80 @@
+#ifndef BASE_SCOREBOARD_H
+#define BASE_SCOREBOARD_H
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+/*
+ * What each process shows of itself to `posthouse status`: one page of plain
+ * numbers and short texts, shared by all processes of a role (an anonymous
+ * memfd made by the parent).  A process writes its own part only.  To the
+ * reader it is input from less trusted processes: numbers are numbers, texts
+ * are cut at their size and escaped, nothing in it is followed.
+ */
+#define BOARD_PROCS	8
+#define BOARD_PEERS	64
+#define BOARD_TEXT	128
+
+enum board_counter {
+	BC_CONNECTIONS = 0,	/* SMTP connections now */
+	BC_CONNECTIONS_TOTAL,
+	BC_CONNECTIONS_REFUSED,	/* over a limit */
+	BC_TLS_TOTAL,
+	BC_ACCEPTED,		/* messages told 250 */
+	BC_REFUSED,		/* messages told 5xx after data, or by verdict */
+	BC_DEFERRED,		/* messages told 4xx */
+	BC_RCPT_REFUSED,
+	BC_BARE_LF,		/* line ends normalised */
+	BC_TIMEOUTS,
+	BC_VERDICTS_ASKED,
+	BC_VERDICTS_LATE,
+	BC_HANDED_OVER,
+	BC_HANDOVER_FAILED,
+	BC_MEMORY,		/* octets of objects waiting in memory */
+	BC_RECEIVED,		/* home: PUTs answered 201 or 200 */
+	BC_FORGED,		/* home: set aside */
+	BC_DELIVERED,
+	BC_PARKED,
+	BC_STALE_LEDGER,	/* edge: answers with a smaller mark */
+	BC_COUNT
+};
+
+struct board_proc {
+	char		name[32];	/* "reception" */
+	_Atomic int	pid;
+	_Atomic unsigned restarts;	/* by the parent */
+	char		sandbox[64];	/* "seccomp, landlock 6" */
+	char		alarm[BOARD_TEXT];	/* what someone must look at now, "" none */
+};
+
+struct board_peer {			/* a home seen from an edge, or an edge seen from home */
+	char		name[64];
+	_Atomic unsigned connections;	/* tunnels up */
+	_Atomic int64_t	since_ms;	/* wall clock of the last change */
+	_Atomic int64_t	rtt_us;
+	char		address[64];
+	char		error[BOARD_TEXT];	/* the last reason it is not up */
+};
+
+struct scoreboard {
+	_Atomic int64_t	started_ms;
+	struct board_proc proc[BOARD_PROCS];
+	struct board_peer peer[BOARD_PEERS];
+	_Atomic int64_t	count[BC_COUNT];
+};
+
+static inline void
+board_add(struct scoreboard *b, enum board_counter c, int64_t n)
+{
+	atomic_fetch_add_explicit(&b->count[c], n, memory_order_relaxed);
+}
+
+static inline int64_t
+board_get(struct scoreboard *b, enum board_counter c)
+{
+	return atomic_load_explicit(&b->count[c], memory_order_relaxed);
+}
+
+extern const char *const board_counter_names[BC_COUNT];	/* as `status --json` calls them */
+
+#endif

@@ -1,0 +1,164 @@
+#ifndef CONF_CONF_H
+#define CONF_CONF_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/netaddr.h"
+#include "base/span.h"
+#include "base/why.h"
+#include "proto/age.h"
+#include "proto/pairing.h"
+#include "proto/smtp_server.h"
+
+/*
+ * A role's configuration: libconfuse syntax, one file (posthouse.conf(5)).
+ *
+ * One table for each role (conf_edge.c, conf_home.c) holds each key with type,
+ * default, least, most, whether SIGHUP may change it, and its one-line doc.  It
+ * drives parsing, `posthouse config` and the check that the man page has every
+ * key.  An unknown key, a bad unit, a value out of range: `file:line: what is
+ * wrong and what to write instead`, and nothing is started.  0 is zero, never
+ * "no limit".  Sizes take K M G, times ms s m h d.
+ *
+ * Parsing reads no file but the text it is given; secrets are named by path and
+ * read by the parent alone.
+ */
+#define CONF_NAME_MAX		64
+#define CONF_PATH_MAX		256
+#define CONF_LISTEN_MAX		16	/* addresses of one service */
+#define CONF_HOMES_MAX		64
+#define CONF_SERVICES_MAX	32
+#define CONF_EDGES_MAX		16
+#define CONF_USERS_MAX		1000
+#define CONF_FILE_MAX		(1u << 20)
+
+enum conf_role {
+	CONF_NO_ROLE = 0,
+	CONF_EDGE,
+	CONF_HOME,
+};
+
+enum conf_mode {			/* of a public SMTP service; only hold is there yet, others are refused with words */
+	CONF_HOLD = 0,
+};
+
+struct conf_common {			/* in both files, at top level */
+	char		hostname[256];		/* edge: its name in banners, Received and pairing; home: in logs */
+	char		state[CONF_PATH_MAX];	/* /var/lib/posthouse/edge, /var/lib/posthouse/home */
+	char		control[CONF_PATH_MAX];	/* unix socket, /run/posthouse/edge.sock, home.sock */
+	char		user[CONF_NAME_MAX];	/* "posthouse"; used only when started as root */
+	char		group[CONF_NAME_MAX];
+	int		log_level;		/* enum log_level; log = "info" */
+	char		nameservers[4][64];	/* dns { servers = {...} }; none: /etc/resolv.conf */
+	size_t		nnameservers;
+	int64_t		dns_timeout_ms;		/* dns { timeout = 5s } */
+	char		tunnel_key[CONF_PATH_MAX];	/* PEM: tunnel { key = ...}; default STATE/tunnel.pem */
+};
+
+struct conf_tls {			/* STARTTLS; both empty: not offered */
+	char		cert[CONF_PATH_MAX];
+	char		key[CONF_PATH_MAX];
+};
+
+struct conf_edge_home {			/* home "alice" {...}: all optional but domains when it is not paired; wins over the pairing */
+	char		name[PAIRING_NAME_MAX + 1];
+	bool		has_pin;
+	struct pin	pin;
+	struct age_recipient recipients[AGE_RECIPIENTS_MAX];
+	size_t		nrecipients;
+	char		domains[PEER_DOMAINS_MAX][256];
+	size_t		ndomains;
+	uint64_t	quota;		/* bytes held for it; default hold.quota */
+};
+
+struct conf_service {			/* edge: service "smtp" { listen = {...} home = {...} mode = "hold" } */
+	char		name[CONF_NAME_MAX];
+	struct netaddr	listen[CONF_LISTEN_MAX];
+	size_t		nlisten;
+	char		homes[CONF_HOMES_MAX][PAIRING_NAME_MAX + 1];	/* none: every home */
+	size_t		nhomes;
+	enum conf_mode	mode;
+};
+
+struct conf_timeouts {			/* RFC 5321 4.5.3.2, as a server sees them */
+	int64_t		command_ms;	/* waiting for a command: 5m */
+	int64_t		data_ms;	/* between two blocks of data: 3m */
+	int64_t		session_ms;	/* a whole session: 1h */
+	int64_t		handshake_ms;	/* TLS: 30s */
+};
+
+struct conf_hold {
+	uint64_t	quota;		/* bytes held in all: 20G */
+	uint64_t	reserve;	/* free disk below which only deletes write: 512M */
+	unsigned	share;		/* percent of a home's quota that one client network (/24, /48) may fill: 10 */
+	uint64_t	memory;		/* bytes of objects waiting in memory, over all sessions: 16M */
+	uint64_t	threshold;	/* an object above it is a file of its own: 256K */
+	int64_t		max_hold_ms;	/* alarm, and the ledger's memory: 30d; nothing is ever thrown away */
+};
+
+struct conf_edge {
+	struct conf_common common;
+	struct conf_tls	tls;
+	struct netaddr	tunnel_listen[CONF_LISTEN_MAX];
+	size_t		ntunnel_listen;
+	char		tunnel_address[300];	/* tunnel { address = "mx1.example.org:7443" }: what the pairing line names; default hostname:port */
+	struct conf_edge_home homes[CONF_HOMES_MAX];
+	size_t		nhomes;
+	struct conf_service services[CONF_SERVICES_MAX];
+	size_t		nservices;
+	char		postmaster[PAIRING_NAME_MAX + 1];	/* the home that takes bare <postmaster>; default: the first */
+	struct smtp_limits limits;
+	enum smtp_bare_lf bare_lf;
+	unsigned	connections;		/* in all: 20000 */
+	unsigned	connections_client;	/* per /32 or /64: 100 */
+	struct conf_timeouts timeouts;
+	struct conf_hold hold;
+	int64_t		verdict_ms;		/* 0: never ask */
+	unsigned	verdicts;		/* at once: 100; beyond it plain hold */
+	unsigned	handover;		/* PUTs at once to one home: 32; large objects take at most half */
+	bool		client_names;		/* look client names up: true */
+};
+
+struct conf_home_edge {			/* edge "mx1" {...}: optional, wins over the pairing */
+	char		name[256];
+	char		address[300];
+	bool		has_pin;
+	struct pin	pin;
+};
+
+struct conf_home {
+	struct conf_common common;
+	char		age_key[CONF_PATH_MAX];	/* identity file; default STATE/age.key */
+	char		recovery[AGE_TEXT_MAX];	/* an offline recipient that edges seal to as well; "" none */
+	struct conf_home_edge edges[CONF_EDGES_MAX];
+	size_t		nedges;
+	char		maildir[CONF_PATH_MAX];	/* deliver { maildir = "/var/mail/posthouse" }: the folder of USER/{tmp,new,cur} */
+	char		users[CONF_USERS_MAX][CONF_NAME_MAX];	/* mailboxes { users = {"alice", "bob"} } */
+	size_t		nusers;
+	char		users_command[1024];	/* mailboxes { command = "..." }: one local part a line, run by the helper */
+	int64_t		users_refresh_ms;	/* mailboxes { refresh = 5m } */
+	char		catch_all[CONF_NAME_MAX];	/* "": unknown local parts are refused, 550 5.1.1 */
+	char		roles[CONF_NAME_MAX];	/* mailbox of postmaster@ when nobody is called so; default: catch_all, else the first user */
+	struct conf_hold hold;
+	int64_t		parked_keep_ms;		/* 30d */
+	unsigned	deliveries;		/* objects in the courier's hands at once: 256 */
+	int64_t		retry_max_ms;		/* longest pause between tries: 1h */
+	unsigned	connections;		/* tunnels to each edge: 2 */
+	char		helper_path[CONF_PATH_MAX];	/* PATH of the helper's commands */
+};
+
+/* Which role the text is for, told by its keys. */
+enum conf_role conf_role(const char *file, struct span text, struct why *);
+/* file names it in messages only.  NULL with why. Free with free(): they own nothing else. */
+struct conf_edge *conf_edge_parse(const char *file, struct span text, struct why *);
+struct conf_home *conf_home_parse(const char *file, struct span text, struct why *);
+/* `posthouse config`: every key with type, default, range and doc; json as an array of objects. */
+bool	conf_describe(enum conf_role, bool json, struct buf *out);
+/* Non-reloadable keys that differ, named in why; 0 when a reload may go on. */
+int	conf_edge_reloadable(const struct conf_edge *old, const struct conf_edge *new_, struct why *);
+int	conf_home_reloadable(const struct conf_home *old, const struct conf_home *new_, struct why *);
+
+#endif

@@ -1,0 +1,104 @@
+#ifndef NET_H2_H
+#define NET_H2_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <uv.h>
+
+#include "base/span.h"
+#include "base/why.h"
+#include "net/conn.h"
+
+/*
+ * One HTTP/2 connection (RFC 9113) on nghttp2 over a conn that has finished its
+ * TLS handshake.  Either side may be the client: in the tunnel it is the edge,
+ * which was dialled; in pairing it is home.
+ *
+ * Windows: H2_WINDOW a stream and H2_CONN_WINDOW a connection, credit returned
+ * at 1/16 of the window.  Connection credit goes back on receipt, stream credit
+ * when the owner says it has taken the octets (h2_consumed): one stalled stream
+ * never stalls another.  Output is coalesced into writes of 64 KiB and more.
+ * PING every H2_PING_MS when nothing was heard; no answer in as long again ends
+ * the connection.  The stream-reset limit of nghttp2 is raised: visitors may
+ * reset, the tunnel stays.
+ */
+#define H2_WINDOW	(8u << 20)	/* one stream fills 100 ms x 100 Mbit/s (1.25 MB) with ample room */
+#define H2_CONN_WINDOW	(32u << 20)
+#define H2_STREAMS	10000		/* SETTINGS_MAX_CONCURRENT_STREAMS; nghttp2's 100 holds until SETTINGS arrive */
+#define H2_PING_MS	15000
+#define H2_HEADERS_MAX	32
+#define H2_REPLY_MAX	4096		/* octets of a short response body */
+
+struct h2;
+struct h2_stream;
+
+struct h2_header {
+	const char	*name;		/* lower case */
+	struct span	 value;
+};
+
+/* A request or response head; good during the call. */
+struct h2_head {
+	struct span	 method, path, authority;	/* requests */
+	unsigned	 status;			/* responses */
+	const struct h2_header *headers;
+	size_t		 nheaders;
+};
+struct span h2_header_get(const struct h2_head *, const char *name);	/* empty span if absent */
+
+/*
+ * Where an outgoing body comes from: fill up to max octets.  Returns the count;
+ * sets *eof with the last ones.  0 without *eof: nothing now, h2_stream_resume
+ * will say when.  -1: give up (the stream is reset).
+ */
+typedef ssize_t h2_pull_fn(void *arg, void *out, size_t max, bool *eof);
+
+/* What happens to one stream.  The owner sets arg by h2_stream_own. */
+struct h2_stream_ops {
+	void	(*head)(void *arg, const struct h2_head *);	/* client: the response's head (1xx are skipped) */
+	void	(*data)(void *arg, struct span);		/* call h2_consumed, now or later */
+	void	(*end)(void *arg);				/* the peer's side is complete */
+	/* The stream is over: wholly done (why NULL), reset, or the connection went.  The last call; pointers die. */
+	void	(*closed)(void *arg, const struct why *);
+};
+
+struct h2_ops {
+	/* Server: a request came; answer with h2_respond, own it with h2_stream_own, or h2_reset it. */
+	void	(*request)(void *arg, struct h2_stream *, const struct h2_head *, bool has_body);
+	void	(*ready)(void *arg);				/* the peer's SETTINGS are here */
+	/* Over, with the reason; all its streams were told closed before.  The last call; h2 frees itself and its conn. */
+	void	(*closed)(void *arg, const struct why *);
+};
+
+/*
+ * The conn's callbacks belong to h2 from here on: make the conn with
+ * h2_conn_ops and h2 as its arg by means of h2_accept/h2_dial below.
+ */
+/* Server side of TCP: shakes hands on fd (taken), checks ALPN is one of ctx's. on_secured may inspect SSL and choose ops. */
+struct h2 *h2_new(uv_loop_t *, int fd, SSL_CTX *, bool tls_server, bool h2_client, const struct h2_ops *, void *arg, struct why *);
+void	h2_set_owner(struct h2 *, const struct h2_ops *, void *arg);
+/*
+ * Called once the handshake is done and before any HTTP/2: may call h2_set_owner and h2_set_client
+ * according to ALPN and pin; false closes.
+ */
+void	h2_on_secured(struct h2 *, bool (*fn)(void *arg, struct h2 *, SSL *), void *arg);
+void	h2_set_client(struct h2 *, bool h2_client);
+SSL	*h2_ssl(struct h2 *);
+bool	h2_peer(const struct h2 *, struct netaddr *);
+int64_t	h2_rtt_us(const struct h2 *);		/* of the last PING; 0 none yet */
+unsigned h2_open_streams(const struct h2 *);
+
+/* Client: a request.  pull NULL: no body.  NULL when it cannot be sent (going away, too many streams, memory). */
+struct h2_stream *h2_request(struct h2 *, const struct h2_head *, h2_pull_fn *, void *pull_arg,
+		    const struct h2_stream_ops *, void *arg);
+/* Server: the response.  body: short, copied; pull instead of it for a stream. */
+bool	h2_respond(struct h2_stream *, const struct h2_head *, struct span body, h2_pull_fn *, void *pull_arg);
+void	h2_stream_own(struct h2_stream *, const struct h2_stream_ops *, void *arg);
+void	h2_stream_resume(struct h2_stream *);
+void	h2_consumed(struct h2_stream *, size_t n);
+void	h2_reset(struct h2_stream *);		/* CANCEL */
+void	h2_goaway(struct h2 *);			/* no new streams; closes when the last is done */
+void	h2_abort(struct h2 *, const char *why);	/* now; closed is called */
+
+#endif

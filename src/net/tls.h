@@ -1,0 +1,43 @@
+#ifndef NET_TLS_H
+#define NET_TLS_H
+
+#include <openssl/ssl.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/span.h"
+#include "base/why.h"
+#include "proto/pairing.h"
+
+/*
+ * TLS contexts and keys.  No sockets: conn.h moves the bytes.
+ *
+ * A key pair comes as PEM text that the parent read (tunnel keys: a self-signed
+ * certificate and its key in one file, see keygen).
+ */
+
+/* STARTTLS at the edge: TLS 1.2 and 1.3, no client certificates, no tickets kept, buffers released when idle. */
+SSL_CTX	*tls_server_new(struct span cert_chain_pem, struct span key_pem, struct why *);
+
+/*
+ * The tunnel: TLS 1.3 only, both sides show a certificate, both are judged by
+ * the SHA-256 of the public key alone: names, dates and issuers are ignored (a
+ * Raspberry Pi may boot in 1970).  alpn: the protocols offered or accepted, in
+ * order, NULL-terminated.  accept is asked during the handshake with the peer's
+ * pin and the chosen ALPN where known ("" in a client before ServerHello's
+ * extensions); false ends it with a TLS alert.
+ */
+typedef bool tls_pin_fn(void *arg, const struct pin *, const char *alpn);
+SSL_CTX	*tls_tunnel_new(struct span pem, bool server, const char *const *alpn, tls_pin_fn *accept, void *arg, struct why *);
+
+/* The pin of the certificate in a PEM file's text. */
+int	tls_pem_pin(struct span pem, struct pin *, struct why *);
+bool	tls_peer_pin(SSL *, struct pin *);
+bool	tls_exporter(SSL *, const char *label, unsigned char out[32]);
+const char *tls_alpn(SSL *, char *out, size_t max);	/* "" if none */
+/* "TLSv1.3 TLS_AES_256_GCM_SHA384" for Received: and logs. */
+void	tls_describe(SSL *, char *out, size_t max);
+/* OpenSSL's last error as words, the queue cleared. */
+int	tls_why(struct why *, const char *what);
+
+#endif

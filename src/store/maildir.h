@@ -1,0 +1,62 @@
+#ifndef STORE_MAILDIR_H
+#define STORE_MAILDIR_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/span.h"
+#include "base/uuid.h"
+#include "base/why.h"
+#include "store/sys.h"
+
+/*
+ * Delivery into maildir/USER/{tmp,new,cur}, exactly once (doc/STORE):
+ *
+ *	maildir_begin/_write/_end	tmp/NAME is written, CRLF becomes LF
+ *	maildir_sync_tmp		tmp/NAMEs and their directories are on disk
+ *	(the ledger commits `staged` with NAME)
+ *	maildir_publish			rename tmp/NAME -> new/NAME
+ *	maildir_sync_new		the directories are on disk
+ *	(the ledger commits `delivered`)
+ *
+ * On recovery a `staged` row whose tmp/NAME is gone was delivered, whatever the
+ * reader has done with it since; one whose tmp/NAME is there is published again.
+ * tmp must be synced before `staged` commits: otherwise a power cut could lose
+ * the file and keep the row, and that row would be read as delivered.
+ *
+ * Syncing is shared: many deliveries are begun, then synced at once (one syncfs
+ * above MAILDIR_SYNCFS_FROM of them, else fsync of each file and directory).
+ */
+#define MAILDIR_NAME_MAX	128
+#define MAILDIR_SYNCFS_FROM	16
+
+struct maildir;				/* the folder of users, opened */
+struct maildir_file;			/* one tmp/NAME being written */
+
+struct maildir *maildir_new(const struct sys *, const char *path, struct why *);	/* path must exist */
+void	maildir_free(struct maildir **);
+
+bool	maildir_user_ok(struct span user);	/* a name that is one safe path component */
+/*
+ * Makes USER/{tmp,new,cur} where they are missing.  name receives the file name,
+ * unique by id, delivery part and host: the same delivery tried again after a
+ * crash takes the same name, so that a leftover tmp file is replaced.
+ */
+struct maildir_file *maildir_begin(struct maildir *, const char *user, struct uuid id, unsigned part,
+		    char name[MAILDIR_NAME_MAX], struct why *);
+int	maildir_write(struct maildir_file *, const void *, size_t, struct why *);	/* CRLF -> LF across any cut */
+int	maildir_end(struct maildir_file **, struct why *);	/* closes; kept open inside for the sync when few */
+void	maildir_abort(struct maildir_file **);			/* removes tmp/NAME */
+
+/* For everything ended since the last call. */
+int	maildir_sync_tmp(struct maildir *, struct why *);
+/* 0 also when tmp/NAME is gone already: it was published before. */
+int	maildir_publish(struct maildir *, const char *user, const char *name, struct why *);
+int	maildir_sync_new(struct maildir *, struct why *);
+/* 1 tmp/NAME is there, 0 gone, -1 cannot tell. */
+int	maildir_staged(struct maildir *, const char *user, const char *name, struct why *);
+/* Removes tmp/NAME of a delivery that will not be made. */
+int	maildir_unstage(struct maildir *, const char *user, const char *name, struct why *);
+
+#endif

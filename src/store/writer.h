@@ -1,0 +1,44 @@
+#ifndef STORE_WRITER_H
+#define STORE_WRITER_H
+
+#include <uv.h>
+
+#include "base/why.h"
+#include "conf/conf.h"
+
+/*
+ * The one process that writes spool, ledger and pairing state, and that serves
+ * the operator's commands (control socket), of an edge or of a home.
+ *
+ * One loop turn collects every put, note, delete and mark that came in from all
+ * channels, commits them in one transaction, then answers each.  Nothing is
+ * answered before its commit.  No read transaction survives a return to the
+ * loop.  STATE/spool.db (SQLite: WAL, synchronous FULL, auto_vacuum INCREMENTAL,
+ * journal_size_limit), STATE/large/ (objects above the threshold, fsynced with
+ * their directory before their row commits), STATE/aside/ (foreign, forged,
+ * damaged: named and reported), STATE/homes/ or STATE/edges/ (peers).
+ *
+ * At start it finishes what a crash left: large/ files without a row are removed,
+ * files that are not ours are set aside, `sending` becomes `uncertain`, a
+ * damaged database is set aside whole and said at error level.
+ */
+struct writer;
+struct chan;
+
+struct writer_conf {
+	enum conf_role	role;
+	const struct conf_common *common;
+	const struct conf_hold *hold;
+	const struct conf_edge *edge;		/* by role */
+	const struct conf_home *home;
+	struct scoreboard *board;		/* what `status` shows of the other processes */
+};
+
+struct writer *writer_new(uv_loop_t *, const struct writer_conf *, struct why *);	/* opens and recovers */
+void	writer_client(struct writer *, struct chan *);	/* another process's channel; takes it */
+void	writer_control(struct writer *, int listen_fd);	/* serve the control socket */
+int	writer_reload(struct writer *, const struct writer_conf *, struct why *);
+void	writer_drain(struct writer *, void (*done)(void *), void *arg);	/* commit what waits, checkpoint, close */
+void	writer_free(struct writer **);
+
+#endif
