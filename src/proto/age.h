@@ -35,7 +35,7 @@ bool	age_recipient_parse(struct span, struct age_recipient *);	/* "age1..." */
 void	age_recipient_print(const struct age_recipient *, char out[AGE_TEXT_MAX]);
 bool	age_identity_parse(struct span, struct age_identity *);		/* "AGE-SECRET-KEY-1..." */
 void	age_identity_print(const struct age_identity *, char out[AGE_TEXT_MAX]);
-void	age_identity_from_bytes(const unsigned char key[32], struct age_identity *);
+bool	age_identity_from_bytes(const unsigned char key[32], struct age_identity *);	/* false: memory is out */
 void	age_identity_fini(struct age_identity *);
 /*
  * A key file as age-keygen writes it: one identity a line, # comments, blank

@@ -1,0 +1,125 @@
+#include "proto/age_format.h"
+
+#include <string.h>
+
+#include "base/codec.h"
+#include "proto/crypto.h"
+
+#define NONCE12		12	/* of ChaCha20-Poly1305 */
+
+bool
+age_wrap_key(const unsigned char shared[32], const unsigned char share[32],
+    const unsigned char recipient[32], unsigned char out[32])
+{
+	unsigned char salt[64];
+
+	memcpy(salt, share, 32);
+	memcpy(salt + 32, recipient, 32);
+	return hkdf_sha256(span_of(shared, 32), span_of(salt, sizeof(salt)),
+	    SPAN_LIT("age-encryption.org/v1/X25519"), out);
+}
+
+static bool
+aead_seal(EVP_CIPHER_CTX *ctx, const unsigned char nonce[NONCE12], const void *in, size_t n,
+    unsigned char *out)
+{
+	int got = 0;
+
+	return EVP_EncryptInit_ex2(ctx, NULL, NULL, nonce, NULL) == 1 &&
+	    (n == 0 || EVP_EncryptUpdate(ctx, out, &got, in, (int)n) == 1) &&
+	    EVP_EncryptFinal_ex(ctx, out + n, &got) == 1 &&
+	    EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_GET_TAG, AGE_TAG, out + n) == 1;
+}
+
+static bool
+aead_open(EVP_CIPHER_CTX *ctx, const unsigned char nonce[NONCE12], const unsigned char *in, size_t n,
+    unsigned char *out)
+{
+	unsigned char none[1];
+	int got = 0;
+
+	n -= AGE_TAG;
+	if (EVP_DecryptInit_ex2(ctx, NULL, NULL, nonce, NULL) == 1 &&
+	    EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_SET_TAG, AGE_TAG, (void *)(in + n)) == 1 &&
+	    (n == 0 || EVP_DecryptUpdate(ctx, out, &got, in, (int)n) == 1) &&
+	    EVP_DecryptFinal_ex(ctx, none, &got) == 1)
+		return true;
+	if (n > 0)
+		explicit_bzero(out, n);
+	return false;
+}
+
+bool
+age_wrap(EVP_CIPHER_CTX *ctx, const unsigned char key[32], const unsigned char file_key[AGE_FILE_KEY],
+    unsigned char out[AGE_BODY])
+{
+	static const unsigned char zero[NONCE12];	/* the key is used once */
+
+	return EVP_EncryptInit_ex2(ctx, crypto_chacha(), key, NULL, NULL) == 1 &&
+	    aead_seal(ctx, zero, file_key, AGE_FILE_KEY, out);
+}
+
+bool
+age_unwrap(EVP_CIPHER_CTX *ctx, const unsigned char key[32], const unsigned char body[AGE_BODY],
+    unsigned char out[AGE_FILE_KEY])
+{
+	static const unsigned char zero[NONCE12];
+
+	return EVP_DecryptInit_ex2(ctx, crypto_chacha(), key, NULL, NULL) == 1 &&
+	    aead_open(ctx, zero, body, AGE_BODY, out);
+}
+
+bool
+age_header_mac(const unsigned char file_key[AGE_FILE_KEY], struct span header, unsigned char out[32])
+{
+	unsigned char key[32];
+	bool ok;
+
+	ok = hkdf_sha256(span_of(file_key, AGE_FILE_KEY), span_of("", 0), SPAN_LIT("header"), key) &&
+	    hmac_sha256(span_of(key, sizeof(key)), &header, 1, out);
+	explicit_bzero(key, sizeof(key));
+	return ok;
+}
+
+bool
+age_stream_start(struct age_stream *s, EVP_CIPHER_CTX *ctx, const unsigned char file_key[AGE_FILE_KEY],
+    const unsigned char nonce[AGE_NONCE])
+{
+	unsigned char key[32];
+	bool ok;
+
+	*s = (struct age_stream){ .ctx = ctx };
+	/* The direction is set again with each chunk's nonce; the key stays. */
+	ok = hkdf_sha256(span_of(file_key, AGE_FILE_KEY), span_of(nonce, AGE_NONCE),
+	    SPAN_LIT("payload"), key) &&
+	    EVP_EncryptInit_ex2(ctx, crypto_chacha(), key, NULL, NULL) == 1;
+	explicit_bzero(key, sizeof(key));
+	return ok;
+}
+
+/* Eleven octets of counter, of which 2^64 chunks never reach the first three, and the mark. */
+static void
+chunk_nonce(struct age_stream *s, bool last, unsigned char nonce[NONCE12])
+{
+	memset(nonce, 0, NONCE12);
+	put_u64(nonce + 3, s->counter++);
+	nonce[11] = last;
+}
+
+bool
+age_stream_seal(struct age_stream *s, const void *in, size_t n, bool last, void *out)
+{
+	unsigned char nonce[NONCE12];
+
+	chunk_nonce(s, last, nonce);
+	return aead_seal(s->ctx, nonce, in, n, out);
+}
+
+bool
+age_stream_open(struct age_stream *s, const void *in, size_t n, bool last, void *out)
+{
+	unsigned char nonce[NONCE12];
+
+	chunk_nonce(s, last, nonce);
+	return aead_open(s->ctx, nonce, in, n, out);
+}
