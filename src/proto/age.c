@@ -66,13 +66,13 @@ not_identity(struct span line)
 {
 	if (span_starts_nocase(line, SPAN_LIT("age-encryption.org/")) ||
 	    span_starts_nocase(line, SPAN_LIT("-----BEGIN AGE")))
-		return "this key file is itself sealed with a passphrase: open it first with age -d";
+		return "this key file is sealed with a passphrase: open it first with age -d";
 	if (span_starts_nocase(line, SPAN_LIT("-----BEGIN")))
 		return "this is a PEM file, not a key file as age-keygen writes it";
 	if (span_starts_nocase(line, SPAN_LIT("AGE-PLUGIN-")))
 		return "keys of age plugins are not supported";
 	if (span_starts_nocase(line, SPAN_LIT("age1")))
-		return "a recipient (age1...) is public: the identity (AGE-SECRET-KEY-1...) is wanted";
+		return "age1... is the public half: AGE-SECRET-KEY-1... is wanted";
 	if (span_starts_nocase(line, SPAN_LIT(IDENTITY)))
 		return "a damaged identity: it was cut or mistyped";
 	return "not an age identity (AGE-SECRET-KEY-1...)";

@@ -35,7 +35,8 @@ bool	age_recipient_parse(struct span, struct age_recipient *);	/* "age1..." */
 void	age_recipient_print(const struct age_recipient *, char out[AGE_TEXT_MAX]);
 bool	age_identity_parse(struct span, struct age_identity *);		/* "AGE-SECRET-KEY-1..." */
 void	age_identity_print(const struct age_identity *, char out[AGE_TEXT_MAX]);
-bool	age_identity_from_bytes(const unsigned char key[32], struct age_identity *);	/* false: memory is out */
+/* False: memory is out. */
+bool	age_identity_from_bytes(const unsigned char key[32], struct age_identity *);
 void	age_identity_fini(struct age_identity *);
 /*
  * A key file as age-keygen writes it: one identity a line, # comments, blank
@@ -50,8 +51,13 @@ int	age_identities_read(struct span file, struct age_identity *, size_t max, str
 #define AGE_SEAL_RND(recipients)	(32 + 32 * (recipients))
 
 struct age_seal;			/* about 64 KiB while a chunk is filling, less for small input */
-struct age_seal *age_seal_new(const struct age_recipient *, size_t n, const unsigned char *rnd);	/* NULL: out of memory, or a low-order recipient */
-/* Appends sealed bytes to out (the header comes first).  False when out is full or memory is out. */
+/* 1 to AGE_RECIPIENTS_MAX of them.  NULL: out of memory, or a low-order recipient. */
+struct age_seal *age_seal_new(const struct age_recipient *, size_t n, const unsigned char *rnd);
+/*
+ * Appends sealed bytes to out, the header first.  False when out is full or
+ * memory is out: the object can never be whole then.  Large input is sealed
+ * straight into out's room; only a chunk that may be the last one is copied.
+ */
 bool	age_seal_add(struct age_seal *, const void *, size_t, struct buf *out);
 bool	age_seal_end(struct age_seal *, struct buf *out);
 void	age_seal_free(struct age_seal **);
@@ -68,7 +74,8 @@ enum age_result {
 };
 
 struct age_open;
-struct age_open *age_open_new(const struct age_identity *, size_t n);	/* identities are borrowed until _free */
+/* The identities are borrowed until _free.  After a failure every call tells the same again. */
+struct age_open *age_open_new(const struct age_identity *, size_t n);
 enum age_result age_open_add(struct age_open *, const void *, size_t, struct buf *out, struct why *);
 enum age_result age_open_end(struct age_open *, struct buf *out, struct why *);
 void	age_open_free(struct age_open **);

@@ -32,8 +32,8 @@ aead_seal(EVP_CIPHER_CTX *ctx, const unsigned char nonce[NONCE12], const void *i
 }
 
 static bool
-aead_open(EVP_CIPHER_CTX *ctx, const unsigned char nonce[NONCE12], const unsigned char *in, size_t n,
-    unsigned char *out)
+aead_open(EVP_CIPHER_CTX *ctx, const unsigned char nonce[NONCE12], const unsigned char *in,
+    size_t n, unsigned char *out)
 {
 	unsigned char none[1];
 	int got = 0;
@@ -50,8 +50,8 @@ aead_open(EVP_CIPHER_CTX *ctx, const unsigned char nonce[NONCE12], const unsigne
 }
 
 bool
-age_wrap(EVP_CIPHER_CTX *ctx, const unsigned char key[32], const unsigned char file_key[AGE_FILE_KEY],
-    unsigned char out[AGE_BODY])
+age_wrap(EVP_CIPHER_CTX *ctx, const unsigned char key[32],
+    const unsigned char file_key[AGE_FILE_KEY], unsigned char out[AGE_BODY])
 {
 	static const unsigned char zero[NONCE12];	/* the key is used once */
 
@@ -70,20 +70,21 @@ age_unwrap(EVP_CIPHER_CTX *ctx, const unsigned char key[32], const unsigned char
 }
 
 bool
-age_header_mac(const unsigned char file_key[AGE_FILE_KEY], struct span header, unsigned char out[32])
+age_header_mac(const unsigned char file_key[AGE_FILE_KEY], struct span header,
+    unsigned char out[32])
 {
 	unsigned char key[32];
 	bool ok;
 
-	ok = hkdf_sha256(span_of(file_key, AGE_FILE_KEY), span_of("", 0), SPAN_LIT("header"), key) &&
+	ok = hkdf_sha256(span_of(file_key, AGE_FILE_KEY), SPAN_LIT(""), SPAN_LIT("header"), key) &&
 	    hmac_sha256(span_of(key, sizeof(key)), &header, 1, out);
 	explicit_bzero(key, sizeof(key));
 	return ok;
 }
 
 bool
-age_stream_start(struct age_stream *s, EVP_CIPHER_CTX *ctx, const unsigned char file_key[AGE_FILE_KEY],
-    const unsigned char nonce[AGE_NONCE])
+age_stream_start(struct age_stream *s, EVP_CIPHER_CTX *ctx,
+    const unsigned char file_key[AGE_FILE_KEY], const unsigned char nonce[AGE_NONCE])
 {
 	unsigned char key[32];
 	bool ok;

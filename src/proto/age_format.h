@@ -21,12 +21,13 @@
 /* The key under which a file key is wrapped for one recipient. */
 bool	age_wrap_key(const unsigned char shared[32], const unsigned char share[32],
 	    const unsigned char recipient[32], unsigned char out[32]);
-bool	age_wrap(EVP_CIPHER_CTX *, const unsigned char key[32], const unsigned char file_key[AGE_FILE_KEY],
-	    unsigned char out[AGE_BODY]);
-bool	age_unwrap(EVP_CIPHER_CTX *, const unsigned char key[32], const unsigned char body[AGE_BODY],
-	    unsigned char out[AGE_FILE_KEY]);
+bool	age_wrap(EVP_CIPHER_CTX *, const unsigned char key[32],
+	    const unsigned char file_key[AGE_FILE_KEY], unsigned char out[AGE_BODY]);
+bool	age_unwrap(EVP_CIPHER_CTX *, const unsigned char key[32],
+	    const unsigned char body[AGE_BODY], unsigned char out[AGE_FILE_KEY]);
 /* header: all octets up to and with "---". */
-bool	age_header_mac(const unsigned char file_key[AGE_FILE_KEY], struct span header, unsigned char out[32]);
+bool	age_header_mac(const unsigned char file_key[AGE_FILE_KEY], struct span header,
+    unsigned char out[32]);
 
 /* STREAM: a counter of chunks and a mark on the last. */
 struct age_stream {
@@ -35,9 +36,10 @@ struct age_stream {
 };
 
 /* Takes the context's key over; ctx stays the caller's. */
-bool	age_stream_start(struct age_stream *, EVP_CIPHER_CTX *, const unsigned char file_key[AGE_FILE_KEY],
-	    const unsigned char nonce[AGE_NONCE]);
-bool	age_stream_seal(struct age_stream *, const void *, size_t n, bool last, void *out);	/* n + AGE_TAG */
+bool	age_stream_start(struct age_stream *, EVP_CIPHER_CTX *,
+	    const unsigned char file_key[AGE_FILE_KEY], const unsigned char nonce[AGE_NONCE]);
+/* Puts out n + AGE_TAG. */
+bool	age_stream_seal(struct age_stream *, const void *, size_t n, bool last, void *out);
 /* n counts the tag.  False: not authentic, and out was wiped. */
 bool	age_stream_open(struct age_stream *, const void *, size_t n, bool last, void *out);
 

@@ -41,7 +41,7 @@ struct age_open {
 	unsigned char	 nonce[AGE_NONCE];
 	size_t		 nnonce;
 	struct age_stream stream;
-	struct buf	 held;			/* sealed octets of the chunk that may still be the last one */
+	struct buf	 held;			/* sealed octets of what may be the last chunk */
 };
 
 static enum age_result fail(struct age_open *, enum age_result, const char *, ...)
@@ -152,7 +152,8 @@ stanza_line(struct age_open *o, struct span line)
 	bool gap = true;
 
 	if (o->nstanzas++ == AGE_STANZAS_MAX)
-		return fail(o, AGE_MALFORMED, "age header: more than %d recipients", AGE_STANZAS_MAX);
+		return fail(o, AGE_MALFORMED, "age header: more than %d recipients",
+		    AGE_STANZAS_MAX);
 	for (size_t i = 0; i < args.n; i++) {
 		if (args.p[i] == ' ' ? gap : args.p[i] < 0x21 || args.p[i] > 0x7e)
 			return fail(o, AGE_MALFORMED, "age header: malformed stanza");
@@ -182,7 +183,7 @@ body_line(struct age_open *o, struct span line)
 		return fail(o, AGE_MALFORMED, "age header: malformed stanza body");
 	if (o->x25519) {
 		if (n != AGE_BODY)
-			return fail(o, AGE_MALFORMED, "age header: an X25519 body is not of 32 octets");
+			return fail(o, AGE_MALFORMED, "age header: malformed X25519 body");
 		memcpy(o->stanzas[o->nx25519++].body, bytes, AGE_BODY);
 	}
 	if (line.n < BODY_COLUMNS)
@@ -223,7 +224,8 @@ version_line(struct age_open *o)
 	else if (same == n)
 		return AGE_OK;
 	else if (same == 0 && o->head.p[0] == '-')
-		return fail(o, AGE_MALFORMED, "not a binary age file (ASCII armor is not read here; age -d reads it)");
+		return fail(o, AGE_MALFORMED,
+		    "not a binary age file (ASCII armor is not read here; age -d reads it)");
 	else if (same >= sizeof("age-encryption.org/v") - 1)
 		return fail(o, AGE_MALFORMED, "an age file of another version than v1");
 	else
@@ -240,8 +242,8 @@ header_step(struct age_open *o, struct span *in)
 	struct span line;
 
 	if (n > o->head.max - o->head.n)
-		return fail(o, AGE_MALFORMED, "not an age file, or its header is longer than %d octets",
-		    AGE_HEADER_MAX);
+		return fail(o, AGE_MALFORMED,
+		    "not an age file, or its header is longer than %d octets", AGE_HEADER_MAX);
 	if (!buf_add(&o->head, in->p, n))
 		return fail(o, AGE_NO_ROOM, "out of memory");
 	*in = span_from(*in, n);
@@ -285,7 +287,8 @@ open_chunk(struct age_open *o, const void *p, size_t n, bool last, struct buf *o
 	if (to == NULL)
 		return fail(o, AGE_NO_ROOM, "no room for the plaintext");
 	if (!age_stream_open(&o->stream, p, n, last, to))
-		return fail(o, AGE_MALFORMED, "chunk %llu is not authentic: the file is damaged or cut short",
+		return fail(o, AGE_MALFORMED,
+		    "chunk %llu is not authentic: the file is damaged or cut short",
 		    (unsigned long long)o->stream.counter);
 	buf_used(out, n - AGE_TAG);
 	return AGE_OK;

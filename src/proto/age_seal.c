@@ -57,7 +57,8 @@ start(struct age_seal *s, const struct age_recipient *to, size_t n, const unsign
 			return false;
 	return buf_add_str(&s->head, "---") && age_header_mac(file_key, buf_span(&s->head), mac) &&
 	    buf_add_str(&s->head, " ") && add_base64_line(&s->head, mac) &&
-	    buf_add(&s->head, nonce, AGE_NONCE) && age_stream_start(&s->stream, s->ctx, file_key, nonce);
+	    buf_add(&s->head, nonce, AGE_NONCE) &&
+	    age_stream_start(&s->stream, s->ctx, file_key, nonce);
 }
 
 struct age_seal *

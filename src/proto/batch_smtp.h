@@ -24,6 +24,16 @@
  *	QUIT
  */
 
+/*
+ * NAME, HELO and the XFORWARD values are xtext (RFC 3461 4): an octet outside
+ * 0x21..0x7e, `+`, `=` and a `[` in front become +HH, so that no client can
+ * break a line or spell [UNAVAILABLE] (what is not known; empty in the
+ * envelope).  HELO= is what the client said, octet for octet.  The EHLO line
+ * is for the eye and for replay by hand: the same with `?` for each octet
+ * outside 0x21..0x7e, and `?` for nothing at all; the reader checks that they
+ * agree.  IPv6 addresses are written IPV6:2001:db8::1.
+ */
+
 /* Writing: the head, then chunks as they come, then the end.  false: out is full (buf.failed). */
 bool	batch_head(const struct envelope *, struct buf *out);
 bool	batch_chunk(size_t k, struct buf *out);		/* "BDAT k\r\n"; k octets must follow */
@@ -31,16 +41,18 @@ bool	batch_end(struct buf *out);			/* "BDAT 0 LAST\r\nQUIT\r\n" */
 
 /*
  * Reading, as a machine: bytes in, events out.  Everything is checked again;
- * what it was given came from a peer.
+ * what it was given came from a peer.  Strict where we are the only writers:
+ * the lines in their order, verbs and keywords in upper case, one space,
+ * attributes each once (in any order), decimal without leading zeros.
  */
-#define BATCH_LINE_MAX	2048		/* a path of 256 and parameters of ENVELOPE_PARAMS_MAX fit */
+#define BATCH_LINE_MAX	2048		/* with CRLF; a path and parameters of ENVELOPE_PARAMS_MAX fit */
 
 enum batch_ev_type {
 	BATCH_EV_NONE = 0,		/* feed more */
-	BATCH_EV_ENVELOPE,		/* the head is whole: see batch_envelope */
+	BATCH_EV_ENVELOPE,		/* the head is whole: see batch_reader_envelope */
 	BATCH_EV_BODY,			/* arg: message octets */
 	BATCH_EV_END,			/* QUIT seen after LAST: the object is whole.  Further bytes are BATCH_EV_BAD. */
-	BATCH_EV_BAD,			/* malformed: see batch_why; nothing more will come of it */
+	BATCH_EV_BAD,			/* malformed: see batch_reader_why; nothing more will come of it */
 };
 
 struct batch_ev {
@@ -49,10 +61,14 @@ struct batch_ev {
 };
 
 struct batch_reader;
-struct batch_reader *batch_reader_new(void);
+struct batch_reader *batch_reader_new(void);		/* NULL: memory is out */
 void	batch_reader_free(struct batch_reader **);
+/* Uses a part of the input, all of it unless it tells an event, and returns how much. */
 size_t	batch_reader_step(struct batch_reader *, const char *, size_t, struct batch_ev *);
 const struct envelope *batch_reader_envelope(const struct batch_reader *);	/* after BATCH_EV_ENVELOPE */
+/* The caller's from here on. */
+struct envelope *batch_reader_envelope_take(struct batch_reader *);
+/* After BATCH_EV_BAD: "line 4: what", chunks not counted; nothing of a peer's is in it. */
 const char *batch_reader_why(const struct batch_reader *);
 /* Whether the object was whole when the input ended; if not, it is truncated. */
 bool	batch_reader_done(const struct batch_reader *);

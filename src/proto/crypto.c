@@ -159,7 +159,7 @@ x25519_shared(EVP_PKEY *key, const unsigned char peer[X25519_LEN], unsigned char
 	EVP_PKEY_CTX_free(ctx);
 	EVP_PKEY_free(pub);
 	if (result != X25519_OK) {
-		/* A low-order point is a peer's doing: it may not fill libcrypto's queue of errors. */
+		/* A peer may not fill libcrypto's queue of errors by its points. */
 		ERR_clear_error();
 		memset(out, 0, X25519_LEN);
 	}

@@ -19,14 +19,16 @@
 #define SHA256_LEN	32
 #define X25519_LEN	32
 
-bool	crypto_init(void);			/* false: this libcrypto lacks what we need; again is free */
-const EVP_CIPHER *crypto_chacha(void);		/* ChaCha20-Poly1305 (RFC 8439); NULL where crypto_init failed */
-const EVP_MD *crypto_sha256(void);
+bool	crypto_init(void);			/* false: this libcrypto lacks what we need */
+const EVP_CIPHER *crypto_chacha(void);		/* ChaCha20-Poly1305 (RFC 8439) */
+const EVP_MD *crypto_sha256(void);		/* both NULL where crypto_init failed */
 
 /* All parts one after another.  False: memory is out; out is zeroed then. */
-bool	hmac_sha256(struct span key, const struct span *parts, size_t n, unsigned char out[SHA256_LEN]);
+bool	hmac_sha256(struct span key, const struct span *parts, size_t n,
+	    unsigned char out[SHA256_LEN]);
 /* RFC 5869 with one block of output. */
-bool	hkdf_sha256(struct span ikm, struct span salt, struct span info, unsigned char out[SHA256_LEN]);
+bool	hkdf_sha256(struct span ikm, struct span salt, struct span info,
+	    unsigned char out[SHA256_LEN]);
 
 /*
  * A private key made ready; pub is its public half where it is known, which
@@ -37,10 +39,11 @@ bool	x25519_public(const EVP_PKEY *, unsigned char out[X25519_LEN]);
 
 enum x25519_result {
 	X25519_OK = 0,
-	X25519_LOW_ORDER,	/* the result would be all zero (RFC 7748 6.1): no honest peer sends that point */
+	X25519_LOW_ORDER,	/* an all-zero result (RFC 7748 6.1): no honest peer's point */
 	X25519_NO_MEMORY,
 };
 /* out is zeroed unless it is X25519_OK. */
-enum x25519_result x25519_shared(EVP_PKEY *, const unsigned char peer[X25519_LEN], unsigned char out[X25519_LEN]);
+enum x25519_result x25519_shared(EVP_PKEY *, const unsigned char peer[X25519_LEN],
+		    unsigned char out[X25519_LEN]);
 
 #endif

@@ -25,8 +25,8 @@ struct envelope_rcpt {
 struct envelope {
 	char		 helo[256];
 	char		 client_name[256];	/* forward-confirmed, else "" ([UNAVAILABLE] in XCLIENT) */
-	struct netaddr	 client;
-	struct netaddr	 dest;			/* the address and port the client came to */
+	struct netaddr	 client;		/* all zero, or only its port: not known */
+	struct netaddr	 dest;			/* the address and port the client came to; the same */
 	bool		 esmtp;
 	char		 edge[256];		/* the edge's name: XFORWARD NAME */
 	struct uuid	 id;			/* XFORWARD IDENT: the inner id */
@@ -39,7 +39,18 @@ struct envelope {
 
 struct envelope *envelope_new(void);
 void	envelope_free(struct envelope **);
+/*
+ * params: as received; spaces around them are dropped.  False when memory is
+ * out, with too many recipients, or with parameters that envelope_params_ok
+ * refuses; nothing is changed then.
+ */
 bool	envelope_set_from(struct envelope *, const struct address *, struct span params);
 bool	envelope_add_rcpt(struct envelope *, const struct address *, struct span params);
+/*
+ * Whether params may stand behind a path on a line of the object: at most
+ * ENVELOPE_PARAMS_MAX octets and no control character, so that they cannot
+ * break it.  What a parameter means is another's business.
+ */
+bool	envelope_params_ok(struct span params);
 
 #endif

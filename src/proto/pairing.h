@@ -4,6 +4,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "base/buf.h"
+#include "base/netaddr.h"
 #include "base/secret.h"
 #include "base/span.h"
 #include "base/why.h"
@@ -33,7 +35,8 @@
 #define PAIRING_MINUTES		15
 #define PAIRING_TRIES		5
 #define PAIRING_OCTETS_MAX	4096
-#define PAIRING_NAME_MAX	63	/* [a-z0-9-], as it becomes a file name */
+#define PAIRING_NAME_MAX	63	/* [a-z0-9-], no - in front, as it becomes a file name */
+#define PAIRING_LINE_MAX	600	/* what pairing_line_print may need */
 #define PIN_LEN			32	/* SHA-256 of the DER SubjectPublicKeyInfo */
 #define PIN_TEXT_MAX		80	/* "sha256:" and 64 hex digits */
 
@@ -55,13 +58,20 @@ bool	pin_eq(const struct pin *, const struct pin *);
 bool	pairing_name_ok(struct span);
 bool	pairing_line_parse(struct span, struct pairing_line *, struct why *);	/* surrounding white space is fine */
 void	pairing_line_print(const struct pairing_line *, char *out, size_t max);
-void	pairing_mac_key(const unsigned char exporter[32], const unsigned char token[PAIRING_TOKEN_LEN],
+/* False: memory is out; *out is not set then. */
+bool	pairing_mac_key(const unsigned char exporter[32], const unsigned char token[PAIRING_TOKEN_LEN],
 	    const char *name, struct secret *out);
 
 /*
  * What either side keeps of the other, a 0600 JSON file: at the edge
  * STATE/homes/NAME, at home STATE/edges/NAME.  During `rotate` there are two
  * pins, two keys, two recipients, all valid until the old is drained.
+ *
+ *	{"name": "mx1.example.org", "home": "alice", "address": "mx1.example.org:7443",
+ *	 "pins": ["sha256:<64 hex>"], "mac": ["<64 hex>"], "recipients": ["age1..."],
+ *	 "domains": ["example.org"]}
+ *
+ * name and pins are compulsory; unknown keys are ignored.
  */
 #define PEER_DOMAINS_MAX	64
 struct peer {
@@ -78,8 +88,8 @@ struct peer {
 	size_t		ndomains;
 };
 
-bool	peer_parse(struct span json, struct peer *, struct why *);
-bool	peer_print(const struct peer *, struct buf *);
+bool	peer_parse(struct span json, struct peer *, struct why *);	/* on failure *peer is zero */
+bool	peer_print(const struct peer *, struct buf *);	/* holds keys: buf_wipe it */
 void	peer_fini(struct peer *);		/* wipes */
 
 #endif

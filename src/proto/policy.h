@@ -9,19 +9,37 @@
 #include "base/netaddr.h"
 #include "base/span.h"
 #include "base/why.h"
+#include "proto/address.h"
 #include "proto/pairing.h"
 
 /*
  * What a home tells its edges: GET /policy, JSON (doc/TUNNEL).  Unknown keys
  * are ignored; a wrong type of a known one refuses the whole document, so that
  * an edge keeps its last good one.
+ *
+ *	{"version": 1,
+ *	 "epoch": "17", "counter": "902",		64 bits in decimal, as strings
+ *	 "stale_after_ms": 172800000,
+ *	 "backend": {"smtputf8": true, "dsn": true, "size": "0"},
+ *	 "keys": {"pins": ["sha256:<64 hex>"], "recipients": ["age1..."]},
+ *	 "domains": [{"name": "example.org", "unknown": "accept" | "refuse",
+ *		"fold_case": true, "tag": "+", "salt": "<32 hex>",
+ *		"learned_ms": 1795232400000, "digests": "<base64>"}],
+ *	 "bans": [{"net": "192.0.2.0/24", "until_ms": 0}],
+ *	 "services": [{"name": "imaps", "up": true}]}
+ *
+ * Only version is compulsory, and within an entry name and net, and salt where
+ * unknown is "refuse".  digests: all of the domain's, 16 octets each, one behind
+ * the other in ascending order; one string, as 200,000 of them would cost JSON
+ * far more.
  */
 #define POLICY_VERSION		1
-#define POLICY_OCTETS_MAX	(16u << 20)	/* 100,000 digests of 64 octets and room */
+#define POLICY_OCTETS_MAX	(8u << 20)	/* POLICY_RECIPIENTS_MAX digests are 4.3 MB, the bans 1 MB */
 #define POLICY_DOMAINS_MAX	256
 #define POLICY_BANS_MAX		10000
 #define POLICY_SERVICES_MAX	64
-#define POLICY_RECIPIENTS_MAX	200000
+#define POLICY_RECIPIENTS_MAX	200000		/* of all domains together */
+#define POLICY_DIGEST_LEN	16
 
 enum policy_unknown {			/* an address that is not among the digests */
 	POLICY_ACCEPT = 0,		/* no list, or accept-all by choice */
@@ -35,7 +53,7 @@ struct policy_domain {
 	char		 tag;		/* '+' or 0: what ends the local part before hashing */
 	unsigned char	 salt[16];
 	int64_t		 learned_ms;	/* when the list was last good */
-	unsigned char	(*digests)[16];	/* SHA-256(salt | local@domain), its first 16 bytes, sorted */
+	unsigned char	(*digests)[POLICY_DIGEST_LEN];	/* sorted; see policy_digest */
 	size_t		 ndigests;
 };
 
@@ -77,5 +95,27 @@ struct policy {
 struct policy *policy_parse(struct span json, struct why *);
 bool	policy_print(const struct policy *, struct buf *out);
 void	policy_free(struct policy **);
+
+/* By the domain as address_domain spells it; NULL if this home has none such. */
+const struct policy_domain *policy_domain_find(const struct policy *, const char *name);
+/*
+ * SHA-256(salt | local@domain), its first 16 octets; the local part as in struct
+ * address, cut at the tag and lowered (ASCII) as the domain asks.  False: memory
+ * is out.
+ */
+bool	policy_digest(const struct policy_domain *, const char *local,
+	    unsigned char out[POLICY_DIGEST_LEN]);
+/* Whether the address is among the digests; what an unknown one means is `unknown`'s business. */
+bool	policy_domain_knows(const struct policy_domain *, const char *local);
+
+/* "192.0.2.0/24", "2001:db8::/32" or an address; policy_ban_ok has judged it. */
+bool	policy_ban_parse(struct span, struct policy_ban *, struct why *);
+/*
+ * Refuses what would harm: wider than /8 (IPv4) or /32 (IPv6), bits behind the
+ * prefix, and private, shared, loopback, link-local and multicast networks.  The
+ * edge's own addresses and the homes' are the edge's to check.
+ */
+bool	policy_ban_ok(const struct policy_ban *, struct why *);
+bool	policy_banned(const struct policy *, const struct netaddr *, int64_t now_ms);
 
 #endif
