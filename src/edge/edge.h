@@ -1,0 +1,72 @@
+#ifndef EDGE_EDGE_H
+#define EDGE_EDGE_H
+
+#include <openssl/ssl.h>
+#include <uv.h>
+
+#include "base/buf.h"
+#include "conf/conf.h"
+#include "edge/clients.h"
+#include "edge/homes.h"
+#include "net/resolve.h"
+#include "priv/proc.h"
+#include "proto/smtp_server.h"
+#include "store/spool.h"
+
+/*
+ * The reception process of an edge.  It holds public connections, tunnels, the
+ * STARTTLS and tunnel keys, homes' public recipients and MAC keys; it talks to
+ * the writer and the resolver.  An attacker inside it sees mail that passes
+ * while he is there and can forge more of it; he cannot open what is held,
+ * reach the disk but for new files in large/, or send mail anywhere: there is no
+ * code for that.
+ */
+
+/* What sessions are held to, shared by those that began under it; a reload makes another. */
+struct terms {
+	struct smtp_srv_conf	smtp;
+	char			hostname[256];
+	struct conf_timeouts	timeouts;
+	unsigned		refs;
+};
+
+struct session;
+struct listener;
+struct tunnel;
+
+struct edge {
+	struct proc	*proc;
+	uv_loop_t	*loop;
+	struct spool	*spool;
+	struct resolver	*resolver;
+	struct clients	*clients;
+	struct homes	 homes;
+	struct terms	*terms;
+	SSL_CTX		*smtp_tls;		/* NULL: STARTTLS is not offered */
+	SSL_CTX		*tunnel_tls;
+	struct buf	 cert_pem, key_pem, tunnel_pem;
+	struct listener	*listeners;
+	struct session	*sessions;		/* all that are open */
+	size_t		 nsessions;
+	struct tunnel	*tunnels;
+	unsigned	 verdicts;		/* being waited for */
+	int		 large_fd;
+	uv_timer_t	 sweep;			/* deadlines of all sessions, once a second */
+	bool		 draining;
+	bool		 started;
+	bool		 pairing;		/* a pairing line is open */
+};
+
+static inline const struct conf_edge *
+edge_conf(const struct edge *e)
+{
+	return e->proc->edge;
+}
+
+static inline struct scoreboard *
+edge_board(const struct edge *e)
+{
+	return e->proc->board;
+}
+
+#endif

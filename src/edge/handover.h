@@ -1,0 +1,47 @@
+#ifndef EDGE_HANDOVER_H
+#define EDGE_HANDOVER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "edge/edge.h"
+#include "net/h2.h"
+#include "proto/smtp_reply.h"
+
+/*
+ * What is held for one home goes home: oldest first, a bounded number at once,
+ * large objects in at most half of the places, and one that fails steps aside
+ * for the rest.  An object leaves the spool only when home has said that it has
+ * it durably (201, 200, 202) and home's ledger is not an older one than we have
+ * seen.
+ */
+struct handover;
+struct ask;
+
+struct handover *handover_new(struct edge *, struct home *);	/* NULL: memory is out */
+void	handover_free(struct handover **);
+
+/* A tunnel is there for requests, until _down.  It must outlive no request on it: h2 tells them closed first. */
+void	handover_up(struct handover *, struct h2 *);
+void	handover_down(struct handover *, struct h2 *);
+unsigned handover_tunnels(const struct handover *);
+
+void	handover_work(struct handover *);		/* rows may be there */
+/* Whether a PUT has been under way: for drain. */
+bool	handover_busy(const struct handover *);
+
+/* A home's word on a message that is committed and whose sender waits. */
+enum verdict {
+	VERDICT_LATE = 0,	/* no word, or no certain one: say 250; it is handed over like any other */
+	VERDICT_TAKEN,		/* home has it: say 250 */
+	VERDICT_REFUSED,	/* every recipient permanently refused: say the reply, then handover_refused */
+};
+typedef void verdict_fn(void *arg, enum verdict, const struct smtp_reply *);
+
+/* NULL when it cannot be asked (no tunnel, too many verdicts): say 250 and spool_release. */
+struct ask *handover_ask(struct handover *, const struct spool_object *, verdict_fn *, void *arg);
+void	handover_unask(struct ask **);		/* the session went: a refusal reaches nobody, so it counts as held */
+/* The sender was told 5xx: forget the row, then confirm it to home by DELETE. */
+void	handover_refused(struct handover *, int64_t row, struct uuid id);
+
+#endif

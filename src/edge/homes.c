@@ -1,0 +1,155 @@
+#include "edge/homes.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+
+static const struct conf_edge_home *
+configured(const struct conf_edge *conf, const char *name)
+{
+	for (size_t i = 0; i < conf->nhomes; i++)
+		if (strcmp(conf->homes[i].name, name) == 0)
+			return &conf->homes[i];
+	return NULL;
+}
+
+/* What is in force: the pairing, with each thing that the configuration says in its place. */
+static void
+join(struct home *h, const struct conf_edge_home *c)
+{
+	peer_fini(&h->peer);
+	h->peer = h->paired;
+	if (c == NULL)
+		return;
+	if (c->has_pin) {
+		h->peer.pins[0] = c->pin;
+		h->peer.npins = 1;
+	}
+	if (c->nrecipients > 0) {
+		memcpy(h->peer.recipients, c->recipients, sizeof(h->peer.recipients));
+		h->peer.nrecipients = c->nrecipients;
+	}
+	if (c->ndomains > 0) {
+		memcpy(h->peer.domains, c->domains, sizeof(h->peer.domains));
+		h->peer.ndomains = c->ndomains;
+	}
+}
+
+static struct home *
+home_make(struct homes *hs, const char *name)
+{
+	struct home *h = homes_by_name(hs, name);
+
+	if (h != NULL || hs->n == CONF_HOMES_MAX || (h = calloc(1, sizeof(*h))) == NULL)
+		return h;
+	span_copy(span_str(name), h->name, sizeof(h->name));
+	hs->list[hs->n++] = h;
+	return h;
+}
+
+void
+homes_configure(struct homes *hs, const struct conf_edge *conf)
+{
+	for (size_t i = 0; i < conf->nhomes; i++)
+		home_make(hs, conf->homes[i].name);
+	for (size_t i = 0; i < hs->n; i++)
+		join(hs->list[i], configured(conf, hs->list[i]->name));
+}
+
+/* A domain has one home.  The first to have it keeps it: a later claim is said and left out. */
+static void
+drop_claimed(const struct homes *hs, struct home *h)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < h->peer.ndomains; i++) {
+		struct home *other = homes_by_domain(hs, h->peer.domains[i]);
+
+		if (other != NULL && other != h) {
+			log_error(NULL, "home.domain home=%s domain=%s is already home %s's: not given twice",
+			    h->name, h->peer.domains[i], other->name);
+			continue;
+		}
+		if (kept != i)
+			memcpy(h->peer.domains[kept], h->peer.domains[i], sizeof(h->peer.domains[0]));
+		kept++;
+	}
+	h->peer.ndomains = kept;
+}
+
+struct home *
+homes_paired(struct homes *hs, const struct conf_edge *conf, const char *name, const struct peer *p)
+{
+	struct home *h = home_make(hs, name);
+
+	if (h == NULL) {
+		log_error(NULL, "home.many home=%s not served: %d homes are the most an edge has", name,
+		    CONF_HOMES_MAX);
+		return NULL;
+	}
+	peer_fini(&h->paired);
+	if (p != NULL)
+		h->paired = *p;
+	join(h, configured(conf, name));
+	drop_claimed(hs, h);
+	return h;
+}
+
+void
+homes_fini(struct homes *hs)
+{
+	for (size_t i = 0; i < hs->n; i++) {
+		struct home *h = hs->list[i];
+
+		peer_fini(&h->peer);
+		peer_fini(&h->paired);
+		policy_free(&h->policy);
+		free(h);
+	}
+	*hs = (struct homes){ .n = 0 };
+}
+
+struct home *
+homes_by_name(const struct homes *hs, const char *name)
+{
+	for (size_t i = 0; i < hs->n; i++)
+		if (strcmp(hs->list[i]->name, name) == 0)
+			return hs->list[i];
+	return NULL;
+}
+
+struct home *
+homes_by_domain(const struct homes *hs, const char *domain)
+{
+	for (size_t i = 0; i < hs->n; i++)
+		for (size_t k = 0; k < hs->list[i]->peer.ndomains; k++)
+			if (strcmp(hs->list[i]->peer.domains[k], domain) == 0)
+				return hs->list[i];
+	return NULL;
+}
+
+struct home *
+homes_by_pin(const struct homes *hs, const struct pin *pin)
+{
+	for (size_t i = 0; i < hs->n; i++)
+		for (size_t k = 0; k < hs->list[i]->peer.npins; k++)
+			if (pin_eq(&hs->list[i]->peer.pins[k], pin))
+				return hs->list[i];
+	return NULL;
+}
+
+bool
+home_can_hold(const struct home *h)
+{
+	return h->peer.nrecipients > 0 && h->peer.nmac > 0;
+}
+
+void
+home_set_policy(struct home *h, struct policy *p, struct span etag)
+{
+	policy_free(&h->policy);
+	h->policy = p;
+	if (!span_copy(etag, h->etag, sizeof(h->etag)))
+		h->etag[0] = '\0';
+}

@@ -1,0 +1,46 @@
+#ifndef EDGE_HOMES_H
+#define EDGE_HOMES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "conf/conf.h"
+#include "proto/pairing.h"
+#include "proto/policy.h"
+
+/*
+ * The homes that this edge serves: what the configuration says of each, joined
+ * with what pairing left (the configuration wins), and the last policy that
+ * each has given.  One home's keys, domains and policy never reach another's.
+ */
+struct handover;
+
+struct home {
+	char		name[PAIRING_NAME_MAX + 1];
+	struct peer	peer;			/* pins, MAC keys, recipients, domains in force */
+	struct peer	paired;			/* as the writer told it; name "" while unpaired */
+	struct policy	*policy;		/* NULL until the home has spoken */
+	char		etag[80];
+	struct handover	*handover;		/* owned by handover.c */
+};
+
+struct homes {
+	struct home	*list[CONF_HOMES_MAX];	/* stable pointers, until homes_fini */
+	size_t		 n;
+};
+
+/* Joins configuration and pairings anew; homes that lost both stay, without pins, keys or domains. */
+void	homes_configure(struct homes *, const struct conf_edge *);
+/* A pairing was made, changed or (peer NULL) ended.  Returns the home, NULL when there are too many. */
+struct home *homes_paired(struct homes *, const struct conf_edge *, const char *name, const struct peer *);
+void	homes_fini(struct homes *);
+
+struct home *homes_by_name(const struct homes *, const char *name);
+struct home *homes_by_domain(const struct homes *, const char *domain);	/* lower case A-labels */
+struct home *homes_by_pin(const struct homes *, const struct pin *);
+
+/* Something to seal to and something to sign with: mail can be held for it. */
+bool	home_can_hold(const struct home *);
+void	home_set_policy(struct home *, struct policy *, struct span etag);	/* takes the policy */
+
+#endif

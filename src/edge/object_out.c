@@ -1,0 +1,167 @@
+#include "edge/object_out.h"
+
+#include <stdlib.h>
+
+#include "base/buf.h"
+#include "proto/age.h"
+#include "proto/batch_smtp.h"
+#include "proto/object_mac.h"
+
+/* Sealed octets that one step may produce: a header, the chunk being filled and the longest input. */
+#define SEALED_MAX	(AGE_HEADER_MAX + 8 * (AGE_CHUNK + AGE_TAG))
+/* The head of a transaction with every recipient that there may be, and our Received:. */
+#define HEAD_MAX	(BATCH_LINE_MAX * (ENVELOPE_RCPTS_MAX + 8))
+
+struct object_out {
+	struct age_seal		*seal;
+	struct object_mac	*mac;
+	struct spool_put	*put;
+	struct secret		 key;
+	struct spool_object	 obj;		/* what is known of it so far */
+};
+
+static int
+sealed_octets(struct object_out *o, struct span s, struct why *why)
+{
+	object_mac_add(o->mac, s.p, s.n);
+	o->obj.size += s.n;
+	return spool_put_add(o->put, s.p, s.n, why);
+}
+
+/* Seals octets of the transcript and passes what comes of it to the spool. */
+static int
+transcript(struct object_out *o, struct span s, struct why *why)
+{
+	/* The step's buffer lives only for the step: an idle session holds none. */
+	struct buf sealed;
+	int rc = 0;
+
+	buf_init(&sealed, SEALED_MAX);
+	if (!age_seal_add(o->seal, s.p, s.n, &sealed))
+		rc = why_set(why, "seal: memory is out");
+	else if (sealed.n > 0)
+		rc = sealed_octets(o, buf_span(&sealed), why);
+	buf_fini(&sealed);
+	return rc;
+}
+
+static int
+chunk(struct object_out *o, struct span s, struct why *why)
+{
+	char text[64];
+	struct buf head;
+	int rc;
+
+	if (s.n == 0)
+		return 0;
+	buf_init(&head, sizeof(text));
+	if (!batch_chunk(s.n, &head)) {
+		buf_fini(&head);
+		return why_set(why, "object: memory is out");
+	}
+	rc = transcript(o, buf_span(&head), why);
+	buf_fini(&head);
+	return rc == -1 ? -1 : transcript(o, s, why);
+}
+
+static int
+open_transcript(struct object_out *o, const struct envelope *env, const struct trace *t, struct why *why)
+{
+	struct buf head, received;
+	int rc = -1;
+
+	buf_init(&head, HEAD_MAX);
+	buf_init(&received, HEAD_MAX);
+	if (!trace_received(t, &received) || !batch_head(env, &head))
+		why_set(why, "object: memory is out");
+	else if (transcript(o, buf_span(&head), why) == 0)
+		rc = chunk(o, buf_span(&received), why);
+	buf_wipe(&head);
+	buf_wipe(&received);
+	return rc;
+}
+
+struct object_out *
+object_out_new(struct spool *spool, const struct home *h, const struct spool_meta *meta,
+    const struct envelope *env, const struct trace *t, struct why *why)
+{
+	unsigned char rnd[AGE_SEAL_RND(AGE_RECIPIENTS_MAX)];
+	struct object_out *o = calloc(1, sizeof(*o));
+
+	if (o == NULL) {
+		why_set(why, "object: memory is out");
+		return NULL;
+	}
+	random_bytes(rnd, AGE_SEAL_RND(h->peer.nrecipients));
+	o->obj.meta = *meta;
+	o->key = h->peer.mac[0];
+	o->seal = age_seal_new(h->peer.recipients, h->peer.nrecipients, rnd);
+	explicit_bzero(rnd, sizeof(rnd));
+	o->mac = object_mac_new();
+	o->put = spool_put_new(spool, meta);
+	if (o->seal == NULL || o->mac == NULL || o->put == NULL) {
+		why_set(why, "object: memory is out");
+		object_out_free(&o);
+	} else if (open_transcript(o, env, t, why) == -1) {
+		object_out_free(&o);
+	}
+	return o;
+}
+
+int
+object_out_add(struct object_out *o, struct span s, struct why *why)
+{
+	/* Bounded steps, so that SEALED_MAX holds whatever the caller read at once. */
+	while (s.n > 0) {
+		size_t n = s.n < 4 * AGE_CHUNK ? s.n : 4 * AGE_CHUNK;
+
+		if (chunk(o, span_of(s.p, n), why) == -1)
+			return -1;
+		s = span_from(s, n);
+	}
+	return 0;
+}
+
+int
+object_out_commit(struct object_out **op, struct spool_object *obj, spool_kept_fn *told, void *arg,
+    struct why *why)
+{
+	struct object_out *o = *op;
+	struct buf text;
+	int rc = -1;
+
+	buf_init(&text, SEALED_MAX);
+	if (!batch_end(&text)) {
+		why_set(why, "object: memory is out");
+	} else if (transcript(o, buf_span(&text), why) == 0) {
+		buf_clear(&text);
+		if (age_seal_end(o->seal, &text))
+			rc = sealed_octets(o, buf_span(&text), why);
+		else
+			why_set(why, "seal: memory is out");
+	}
+	buf_fini(&text);
+	if (rc == 0) {
+		object_mac_end(o->mac, &o->key, o->obj.meta.id, o->obj.mac);
+		*obj = o->obj;
+		spool_put_commit(&o->put, o->obj.mac, told, arg);
+	}
+	object_out_free(op);
+	return rc;
+}
+
+void
+object_out_free(struct object_out **op)
+{
+	struct object_out *o = *op;
+
+	if (o == NULL)
+		return;
+	age_seal_free(&o->seal);
+	object_mac_free(&o->mac);
+	if (o->put != NULL)
+		spool_put_drop(&o->put);
+	secret_fini(&o->key);
+	free(o);
+	*op = NULL;
+}

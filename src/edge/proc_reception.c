@@ -1,0 +1,271 @@
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "base/log.h"
+#include "edge/edge.h"
+#include "edge/handover.h"
+#include "edge/listener.h"
+#include "edge/session.h"
+#include "edge/tunnel.h"
+#include "net/tls.h"
+
+/*
+ * The reception process: receives what the parent passes, then wires public
+ * listeners, tunnels, spool and resolver together (edge/edge.h says what an
+ * attacker inside it gains).
+ */
+#define PEM_MAX		(256u << 10)	/* a chain of certificates with room */
+#define DRAIN_MS	25000		/* for transactions under way; the parent forces the end at 30 s */
+
+static struct edge *
+edge_of(struct proc *p)
+{
+	struct edge *e = p->arg;
+
+	if (e != NULL)
+		return e;
+	if ((e = calloc(1, sizeof(*e))) == NULL)
+		abort();		/* at start, with nothing in hand */
+	e->proc = p;
+	e->loop = p->loop;
+	e->large_fd = -1;
+	buf_init(&e->cert_pem, PEM_MAX);
+	buf_init(&e->key_pem, PEM_MAX);
+	buf_init(&e->tunnel_pem, PEM_MAX);
+	e->resolver = resolver_new();
+	p->arg = e;
+	return e;
+}
+
+/* --- what the writer tells ----------------------------------------------------------------- */
+
+static void
+on_work(void *arg)
+{
+	struct edge *e = arg;
+
+	for (size_t i = 0; i < e->homes.n; i++)
+		if (e->homes.list[i]->handover != NULL)
+			handover_work(e->homes.list[i]->handover);
+}
+
+static void
+give_handovers(struct edge *e)
+{
+	for (size_t i = 0; i < e->homes.n; i++)
+		if (e->homes.list[i]->handover == NULL)
+			e->homes.list[i]->handover = handover_new(e, e->homes.list[i]);
+}
+
+static void
+on_peer(void *arg, const struct peer *p)
+{
+	struct edge *e = arg;
+
+	homes_paired(&e->homes, edge_conf(e), p->name, p);
+	give_handovers(e);
+	tunnels_recheck(e);
+}
+
+static void
+on_peer_gone(void *arg, const char *name)
+{
+	struct edge *e = arg;
+
+	homes_paired(&e->homes, edge_conf(e), name, NULL);
+	tunnels_recheck(e);
+}
+
+/* Nobody is spoken to before it is known whose mail is taken here: 550 would be a lie. */
+static void
+on_peers_known(void *arg)
+{
+	struct edge *e = arg;
+
+	if (!e->started) {
+		e->started = true;
+		listeners_start(e);
+	}
+}
+
+static void
+on_pairing(void *arg, bool open)
+{
+	struct edge *e = arg;
+
+	e->pairing = open;
+}
+
+static const struct spool_events spool_events = {
+	.work = on_work, .peer = on_peer, .peer_gone = on_peer_gone, .peers_known = on_peers_known,
+	.pairing = on_pairing,
+};
+
+/* --- what the parent passes ---------------------------------------------------------------- */
+
+static int
+smtp_context(struct edge *e, struct why *why)
+{
+	SSL_CTX *ctx;
+
+	if (e->cert_pem.n == 0 || e->key_pem.n == 0)
+		return 0;
+	if ((ctx = tls_server_new(buf_span(&e->cert_pem), buf_span(&e->key_pem), why)) == NULL)
+		return -1;
+	SSL_CTX_free(e->smtp_tls);	/* open connections hold their own reference */
+	e->smtp_tls = ctx;
+	return 0;
+}
+
+static void
+on_secret(struct proc *p, const char *name, struct span value)
+{
+	struct edge *e = edge_of(p);
+	struct buf *to = strcmp(name, "tls.cert") == 0 ? &e->cert_pem :
+	    strcmp(name, "tls.key") == 0 ? &e->key_pem :
+	    strcmp(name, "tunnel") == 0 ? &e->tunnel_pem : NULL;
+	struct why why = { "" };
+
+	if (to == NULL)
+		return;
+	buf_wipe(to);
+	buf_add_span(to, value);
+	/* A changed certificate comes before its key: the pair is taken once both fit. */
+	if (e->spool != NULL && to == &e->key_pem && smtp_context(e, &why) == -1)
+		log_error(NULL, "tls.refused kept=the old certificate: %s", why.text);
+	if (e->spool != NULL && to == &e->tunnel_pem && tunnel_context(e, &why) == -1)
+		log_error(NULL, "tunnel.key kept=the old key: %s", why.text);
+}
+
+static void
+on_listen(struct proc *p, const char *service, int fd)
+{
+	listener_add(edge_of(p), service, fd);
+}
+
+static void
+on_dir(struct proc *p, const char *name, int fd)
+{
+	if (strcmp(name, "large") == 0)
+		edge_of(p)->large_fd = fd;
+	else
+		close(fd);
+}
+
+static void
+spool_up(struct edge *e)
+{
+	const struct conf_hold *hold = &edge_conf(e)->hold;
+
+	if (e->spool == NULL)
+		e->spool = spool_new(&spool_events, e, e->large_fd, hold->memory, hold->threshold);
+}
+
+static void
+on_peer_chan(struct proc *p, enum proc_kind kind, struct chan *chan)
+{
+	struct edge *e = edge_of(p);
+
+	if (kind == PROC_WRITER) {
+		spool_up(e);
+		spool_attach(e->spool, chan);
+	} else if (kind == PROC_RESOLVER) {
+		resolver_attach(e->resolver, chan);
+	} else {
+		chan_free(&chan);
+	}
+}
+
+static void
+on_sweep(uv_timer_t *timer)
+{
+	struct edge *e = timer->data;
+
+	sessions_sweep(e, instant_now());
+	atomic_store(&edge_board(e)->count[BC_MEMORY], (int64_t)spool_memory(e->spool));
+}
+
+static int
+start(struct proc *p, struct why *why)
+{
+	struct edge *e = edge_of(p);
+
+	spool_up(e);
+	e->clients = clients_new();
+	e->terms = terms_new(edge_conf(e));
+	if (e->spool == NULL || e->clients == NULL || e->terms == NULL || e->resolver == NULL)
+		return why_set(why, "reception: memory is out");
+	if (smtp_context(e, why) == -1 || tunnel_context(e, why) == -1)
+		return -1;
+	homes_configure(&e->homes, edge_conf(e));
+	give_handovers(e);
+	uv_timer_init(e->loop, &e->sweep);
+	e->sweep.data = e;
+	return 0;
+}
+
+static void
+run(struct proc *p)
+{
+	struct edge *e = p->arg;
+
+	uv_timer_start(&e->sweep, on_sweep, 1000, 1000);
+}
+
+static void
+reload(struct proc *p)
+{
+	struct edge *e = p->arg;
+	struct terms *terms = terms_new(edge_conf(e));
+
+	if (terms != NULL) {
+		terms_drop(&e->terms);
+		e->terms = terms;
+	}
+	homes_configure(&e->homes, edge_conf(e));
+	give_handovers(e);
+	tunnels_recheck(e);
+}
+
+/* --- the end ------------------------------------------------------------------------------- */
+
+static void
+on_drain_check(uv_timer_t *timer)
+{
+	struct edge *e = timer->data;
+	static struct instant began;
+	bool busy = false;
+
+	if (began.ns == 0)
+		began = instant_now();
+	sessions_drain(e);
+	for (size_t i = 0; i < e->homes.n; i++)
+		busy |= e->homes.list[i]->handover != NULL && handover_busy(e->homes.list[i]->handover);
+	if ((e->sessions != NULL || busy) && instant_ms_since(began, instant_now()) < DRAIN_MS)
+		return;
+	uv_stop(e->loop);
+}
+
+static void
+drain(struct proc *p)
+{
+	struct edge *e = p->arg;
+
+	if (e == NULL) {
+		uv_stop(p->loop);
+		return;
+	}
+	e->draining = true;
+	listeners_close(e);
+	sessions_drain(e);
+	tunnels_drain(e);
+	uv_timer_start(&e->sweep, on_drain_check, 0, 50);
+}
+
+const struct proc_ops proc_reception = {
+	.name = "reception",
+	.start = start, .run = run, .secret = on_secret, .listen = on_listen, .dir = on_dir,
+	.peer = on_peer_chan, .reload = reload, .drain = drain,
+};

@@ -1,0 +1,57 @@
+#include "edge/recipient.h"
+
+#include <string.h>
+
+bool
+recipient_serves(const struct conf_service *s, const struct home *h)
+{
+	for (size_t i = 0; i < s->nhomes; i++)
+		if (strcmp(s->homes[i], h->name) == 0)
+			return true;
+	return s->nhomes == 0;
+}
+
+/* Bare <postmaster> must always find somebody (RFC 5321 4.5.1). */
+static struct home *
+postmaster_home(const struct recipient_rules *r)
+{
+	struct home *h;
+
+	if (r->txn != NULL)
+		return homes_by_name(r->homes, r->txn->name);
+	if (r->postmaster[0] != '\0' && (h = homes_by_name(r->homes, r->postmaster)) != NULL)
+		return h;
+	for (size_t i = 0; i < r->homes->n; i++)
+		if (recipient_serves(r->service, r->homes->list[i]) && home_can_hold(r->homes->list[i]))
+			return r->homes->list[i];
+	return NULL;
+}
+
+struct home *
+recipient_home(const struct recipient_rules *r, const struct address *a, struct smtp_reply *reply)
+{
+	struct home *h;
+
+	if (a->postmaster) {
+		if ((h = postmaster_home(r)) == NULL) {
+			*reply = smtp_reply(451, 4, 3, 0, "No home is paired with this edge yet; try again later");
+			return NULL;
+		}
+	} else {
+		h = a->literal ? NULL : homes_by_domain(r->homes, a->domain);
+		if (h == NULL || !recipient_serves(r->service, h)) {
+			*reply = smtp_reply(550, 5, 7, 1, "Relaying denied: this server takes mail for its own domains only");
+			return NULL;
+		}
+	}
+	if (r->txn != NULL && r->txn != h) {
+		*reply = smtp_reply(452, 4, 5, 3, "That recipient lives elsewhere: send it in a transaction of its own");
+		return NULL;
+	}
+	if (!home_can_hold(h)) {
+		*reply = smtp_reply(451, 4, 3, 0, "The home of this domain is not paired yet; try again later");
+		return NULL;
+	}
+	*reply = smtp_reply(250, 2, 1, 5, "Recipient ok");
+	return h;
+}

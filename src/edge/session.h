@@ -1,0 +1,25 @@
+#ifndef EDGE_SESSION_H
+#define EDGE_SESSION_H
+
+#include "base/clock.h"
+#include "edge/edge.h"
+
+/*
+ * One public SMTP connection: moves bytes between its conn and the machine of
+ * proto/smtp_server.h, decides what the machine asks, and makes the object.
+ *
+ * A session has at most one transaction, one struct with one end.  While it
+ * waits for the spool or for a verdict it reads nothing.
+ */
+
+/* Takes fd.  What is over a limit is told 421 and closed. service: whose listener it was. */
+void	session_accept(struct edge *, int fd, const struct conf_service *service);
+/* Ends what has run out of its time: call once a second. */
+void	sessions_sweep(struct edge *, struct instant now);
+/* Says 421 to the idle ones; the others are told at their next command. */
+void	sessions_drain(struct edge *);
+
+struct terms *terms_new(const struct conf_edge *);
+void	terms_drop(struct terms **);
+
+#endif

@@ -1,0 +1,337 @@
+#include "edge/tunnel.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "edge/handover.h"
+#include "edge/pair_server.h"
+#include "net/h2.h"
+#include "net/tls.h"
+
+#define POLICY_WAIT_S	55		/* a long poll; shorter than what middle boxes forget */
+#define POLICY_RETRY_MS	5000
+#define TUNNELS_MAX	256		/* connections in all, handshakes included */
+
+static const char *const alpn[] = { "posthouse/1", "posthouse-pair/1", NULL };
+
+struct tunnel {
+	struct tunnel	*next;
+	struct edge	*edge;
+	struct h2	*h2;
+	struct home	*home;		/* NULL until the handshake is done, and while pairing */
+	struct pin	 pin;
+	struct h2_stream *policy;	/* the long poll */
+	struct buf	 doc;
+	char		 etag[80];
+	unsigned	 status;
+	uv_timer_t	 retry;
+	bool		 up;
+};
+
+static void ask_policy(struct tunnel *);
+
+/* --- who may come in ---------------------------------------------------------------------- */
+
+static bool
+judge_pin(void *arg, const struct pin *pin, const char *proto)
+{
+	struct edge *e = arg;
+
+	if (homes_by_pin(&e->homes, pin) != NULL)
+		return true;
+	return e->pairing && strcmp(proto, "posthouse-pair/1") == 0;
+}
+
+int
+tunnel_context(struct edge *e, struct why *why)
+{
+	SSL_CTX *ctx = tls_tunnel_new(buf_span(&e->tunnel_pem), true, alpn, judge_pin, e, why);
+
+	if (ctx == NULL)
+		return -1;
+	SSL_CTX_free(e->tunnel_tls);
+	e->tunnel_tls = ctx;
+	return 0;
+}
+
+/* --- the scoreboard ----------------------------------------------------------------------- */
+
+static void
+show(struct tunnel *t, const char *error)
+{
+	struct scoreboard *b = edge_board(t->edge);
+	struct netaddr peer;
+
+	for (size_t i = 0; i < BOARD_PEERS; i++) {
+		struct board_peer *p = &b->peer[i];
+
+		if (p->name[0] != '\0' && strcmp(p->name, t->home->name) != 0)
+			continue;
+		span_copy(span_str(t->home->name), p->name, sizeof(p->name));
+		p->connections = handover_tunnels(t->home->handover);
+		p->since_ms = wall_ms();
+		p->rtt_us = h2_rtt_us(t->h2);
+		if (h2_peer(t->h2, &peer))
+			span_copy(span_str(netaddr_hostport(&peer).s), p->address, sizeof(p->address));
+		span_copy(span_str(error), p->error, sizeof(p->error));
+		return;
+	}
+}
+
+/* --- policy ------------------------------------------------------------------------------- */
+
+/* A home that rotates its keys says the new ones here; it may replace only its own. */
+static void
+take_keys(struct tunnel *t, const struct policy *p)
+{
+	struct peer next = t->home->paired;
+
+	if (next.name[0] == '\0' || (p->npins == 0 && p->nrecipients == 0))
+		return;
+	if (p->npins > 0) {
+		memcpy(next.pins, p->pins, sizeof(next.pins));
+		next.npins = p->npins;
+	}
+	if (p->nrecipients > 0) {
+		memcpy(next.recipients, p->recipients, sizeof(next.recipients));
+		next.nrecipients = p->nrecipients;
+	}
+	if (memcmp(&next, &t->home->paired, sizeof(next)) != 0) {
+		log_info(NULL, "home.keys home=%s pins=%zu recipients=%zu", t->home->name, next.npins, next.nrecipients);
+		spool_peer_update(t->edge->spool, &next, NULL, NULL);
+	}
+	peer_fini(&next);
+}
+
+static void
+on_policy_head(void *arg, const struct h2_head *head)
+{
+	struct tunnel *t = arg;
+
+	t->status = head->status;
+	if (!span_copy(h2_header_get(head, "etag"), t->etag, sizeof(t->etag)))
+		t->etag[0] = '\0';
+}
+
+static void
+on_policy_data(void *arg, struct span s)
+{
+	struct tunnel *t = arg;
+
+	h2_consumed(t->policy, s.n);
+	buf_add_span(&t->doc, s);
+}
+
+static void
+on_retry(uv_timer_t *timer)
+{
+	ask_policy(timer->data);
+}
+
+static bool
+take_policy(struct tunnel *t)
+{
+	struct why why = { "" };
+	struct policy *p;
+
+	if (t->status == 304)
+		return true;
+	if (t->status != 200 || t->doc.failed) {
+		log_warn(NULL, "policy.refused home=%s: answered %u, %zu octets", t->home->name, t->status, t->doc.n);
+		return false;
+	}
+	if ((p = policy_parse(buf_span(&t->doc), &why)) == NULL) {
+		log_warn(NULL, "policy.refused home=%s kept=the last good one: %s", t->home->name, why.text);
+		return false;
+	}
+	take_keys(t, p);
+	home_set_policy(t->home, p, span_str(t->etag));
+	return true;
+}
+
+static void
+on_policy_closed(void *arg, const struct why *why)
+{
+	struct tunnel *t = arg;
+	bool ok = why == NULL && t->up && take_policy(t);
+
+	t->policy = NULL;
+	buf_fini(&t->doc);
+	if (!t->up)
+		return;
+	show(t, "");
+	if (ok)
+		ask_policy(t);
+	else
+		uv_timer_start(&t->retry, on_retry, POLICY_RETRY_MS, 0);
+}
+
+static const struct h2_stream_ops policy_ops = {
+	.head = on_policy_head, .data = on_policy_data, .closed = on_policy_closed,
+};
+
+/* Which of a home's keys we use already: it drops an old one only then. */
+static void
+keys_seen(const struct home *h, char *out, size_t max)
+{
+	size_t n = 0;
+
+	out[0] = '\0';
+	for (size_t i = 0; i < h->peer.npins && n < max; i++) {
+		char text[PIN_TEXT_MAX];
+
+		pin_print(&h->peer.pins[i], text);
+		n += (size_t)snprintf(out + n, max - n, "%s%s", n > 0 ? " " : "", text);
+	}
+	for (size_t i = 0; i < h->peer.nrecipients && n < max; i++) {
+		char text[AGE_TEXT_MAX];
+
+		age_recipient_print(&h->peer.recipients[i], text);
+		n += (size_t)snprintf(out + n, max - n, "%s%s", n > 0 ? " " : "", text);
+	}
+}
+
+static void
+ask_policy(struct tunnel *t)
+{
+	char wait[24], seen[1024];
+	struct h2_header headers[3];
+	struct h2_head head = { .method = SPAN_LIT("GET"), .path = SPAN_LIT("/policy"),
+		.authority = span_str(t->home->name), .headers = headers };
+
+	if (t->policy != NULL || !t->up || t->edge->draining)
+		return;
+	snprintf(wait, sizeof(wait), "wait=%d", POLICY_WAIT_S);
+	keys_seen(t->home, seen, sizeof(seen));
+	headers[head.nheaders++] = (struct h2_header){ "posthouse-keys-seen", span_str(seen) };
+	/* What we hold already need not come again; without one the answer comes at once. */
+	if (t->home->policy != NULL && t->home->etag[0] != '\0') {
+		headers[head.nheaders++] = (struct h2_header){ "if-none-match", span_str(t->home->etag) };
+		headers[head.nheaders++] = (struct h2_header){ "prefer", span_str(wait) };
+	}
+	buf_init(&t->doc, POLICY_OCTETS_MAX);
+	t->status = 0;
+	t->policy = h2_request(t->h2, &head, NULL, NULL, &policy_ops, t);
+	if (t->policy == NULL)
+		uv_timer_start(&t->retry, on_retry, POLICY_RETRY_MS, 0);
+}
+
+/* --- a tunnel's life ---------------------------------------------------------------------- */
+
+static void
+free_tunnel(uv_handle_t *timer)
+{
+	struct tunnel *t = timer->data;
+
+	buf_fini(&t->doc);
+	free(t);
+}
+
+static void
+on_closed(void *arg, const struct why *why)
+{
+	struct tunnel *t = arg;
+	struct edge *e = t->edge;
+
+	for (struct tunnel **at = &e->tunnels; *at != NULL; at = &(*at)->next)
+		if (*at == t) {
+			*at = t->next;
+			break;
+		}
+	if (t->up) {
+		handover_down(t->home->handover, t->h2);
+		show(t, why != NULL ? why->text : "closed");
+		log_info(NULL, "tunnel.down home=%s: %s", t->home->name, why != NULL ? why->text : "closed");
+	} else {
+		log_info(NULL, "tunnel.refused: %s", why != NULL ? why->text : "closed");
+	}
+	t->up = false;
+	uv_close((uv_handle_t *)&t->retry, free_tunnel);
+}
+
+static void
+on_ready(void *arg)
+{
+	struct tunnel *t = arg;
+
+	if (t->home == NULL || t->up)
+		return;
+	t->up = true;
+	log_info(NULL, "tunnel.up home=%s", t->home->name);
+	handover_up(t->home->handover, t->h2);
+	show(t, "");
+	ask_policy(t);
+}
+
+static const struct h2_ops tunnel_ops = { .ready = on_ready, .closed = on_closed };
+
+/* The certificate has been judged; which protocol and whose tunnel this is. */
+static bool
+on_secured(void *arg, struct h2 *h2, SSL *ssl)
+{
+	struct tunnel *t = arg;
+	char proto[32];
+
+	if (!tls_peer_pin(ssl, &t->pin))
+		return false;
+	if (strcmp(tls_alpn(ssl, proto, sizeof(proto)), "posthouse-pair/1") == 0) {
+		h2_set_client(h2, false);
+		return pair_server(t->edge, h2, &t->pin);
+	}
+	t->home = homes_by_pin(&t->edge->homes, &t->pin);
+	return t->home != NULL && t->home->handover != NULL;
+}
+
+void
+tunnel_accept(struct edge *e, int fd)
+{
+	struct tunnel *t;
+	struct why why = { "" };
+	size_t n = 0;
+
+	for (t = e->tunnels; t != NULL; t = t->next)
+		n++;
+	if (n >= TUNNELS_MAX || e->tunnel_tls == NULL || (t = calloc(1, sizeof(*t))) == NULL) {
+		log_warn(NULL, "tunnel.many connections=%zu: closed a new one", n);
+		close(fd);
+		return;
+	}
+	t->edge = e;
+	buf_init(&t->doc, POLICY_OCTETS_MAX);
+	uv_timer_init(e->loop, &t->retry);
+	t->retry.data = t;
+	t->h2 = h2_new(e->loop, fd, e->tunnel_tls, true, true, &tunnel_ops, t, &why);
+	if (t->h2 == NULL) {
+		log_warn(NULL, "tunnel.refused: %s", why.text);
+		uv_close((uv_handle_t *)&t->retry, free_tunnel);
+		return;
+	}
+	h2_on_secured(t->h2, on_secured, t);
+	t->next = e->tunnels;
+	e->tunnels = t;
+}
+
+void
+tunnels_recheck(struct edge *e)
+{
+	for (struct tunnel *t = e->tunnels, *next; t != NULL; t = next) {
+		next = t->next;
+		if (t->home != NULL && homes_by_pin(&e->homes, &t->pin) != t->home)
+			h2_abort(t->h2, "its key is not this home's any more");
+	}
+}
+
+void
+tunnels_drain(struct edge *e)
+{
+	for (struct tunnel *t = e->tunnels, *next; t != NULL; t = next) {
+		next = t->next;
+		if (t->policy != NULL)
+			h2_reset(t->policy);
+		h2_goaway(t->h2);
+	}
+}
