@@ -282,7 +282,7 @@ nonce_step(struct age_open *o, struct span *in)
 static enum age_result
 open_chunk(struct age_open *o, const void *p, size_t n, bool last, struct buf *out)
 {
-	char *to = buf_room(out, n - AGE_TAG);
+	char none[1], *to = n > AGE_TAG ? buf_room(out, n - AGE_TAG) : none;
 
 	if (to == NULL)
 		return fail(o, AGE_NO_ROOM, "no room for the plaintext");

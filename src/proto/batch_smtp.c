@@ -71,12 +71,9 @@ add_shown(struct buf *out, const char *helo)
 static bool
 add_path(struct buf *out, const char *verb, const struct address *a, const char *params)
 {
-	char text[ADDRESS_PRINT_MAX] = "";
+	char text[ADDRESS_PRINT_MAX];
 
-	if (a->postmaster)
-		snprintf(text, sizeof(text), "postmaster");
-	else if (!a->null)
-		address_print(a, text, sizeof(text));
+	address_print(a, text, sizeof(text));
 	return buf_addf(out, "%s:<%s>%s%s\r\n", verb, text, params[0] != '\0' ? " " : "", params);
 }
 
