@@ -26,10 +26,18 @@
  * the file and keep the row, and that row would be read as delivered.
  *
  * Syncing is shared: many deliveries are begun, then synced at once (one syncfs
- * above MAILDIR_SYNCFS_FROM of them, else fsync of each file and directory).
+ * from MAILDIR_SYNCFS_FROM of them on, or when directories were made; else
+ * fsync of each file and directory).  A mailbox on a file system of its own
+ * below the folder is always synced file by file: syncfs would not reach it.
+ *
+ * A directory of the folder that is a symbolic link is refused: whoever owns a
+ * mailbox must not lead us elsewhere.  Directories are made 0770 and files 0660,
+ * less the umask, so that the operator decides whether a group may read.
  */
 #define MAILDIR_NAME_MAX	128
+#define MAILDIR_USER_MAX	63
 #define MAILDIR_SYNCFS_FROM	16
+#define MAILDIR_DIRS_MAX	64	/* mailboxes whose tmp and new stay open: two descriptors each */
 
 struct maildir;				/* the folder of users, opened */
 struct maildir_file;			/* one tmp/NAME being written */
@@ -41,20 +49,28 @@ bool	maildir_user_ok(struct span user);	/* a name that is one safe path componen
 /*
  * Makes USER/{tmp,new,cur} where they are missing.  name receives the file name,
  * unique by id, delivery part and host: the same delivery tried again after a
- * crash takes the same name, so that a leftover tmp file is replaced.
+ * crash takes the same name, so that a leftover tmp file is replaced.  Two
+ * objects must therefore never come with one id: where several edges name
+ * objects, the caller mixes the signer in.
  */
 struct maildir_file *maildir_begin(struct maildir *, const char *user, struct uuid id, unsigned part,
 		    char name[MAILDIR_NAME_MAX], struct why *);
 int	maildir_write(struct maildir_file *, const void *, size_t, struct why *);	/* CRLF -> LF across any cut */
-int	maildir_end(struct maildir_file **, struct why *);	/* closes; kept open inside for the sync when few */
+/* The file is whole.  -1: tmp/NAME was removed again; freed either way. */
+int	maildir_end(struct maildir_file **, struct why *);
 void	maildir_abort(struct maildir_file **);			/* removes tmp/NAME */
 
-/* For everything ended since the last call. */
+/*
+ * For everything ended since the last call.  -1: none of it may be called staged,
+ * and asking again does not help (the kernel forgets pages it could not write):
+ * begin each of those deliveries anew.
+ */
 int	maildir_sync_tmp(struct maildir *, struct why *);
-/* 0 also when tmp/NAME is gone already: it was published before. */
+/* 0 also when tmp/NAME is gone already: it was published before.  Never makes a directory. */
 int	maildir_publish(struct maildir *, const char *user, const char *name, struct why *);
+/* For everything published since the last success. -1: not known to be durable; may be asked again. */
 int	maildir_sync_new(struct maildir *, struct why *);
-/* 1 tmp/NAME is there, 0 gone, -1 cannot tell. */
+/* 1 tmp/NAME is there, 0 gone, -1 cannot tell (a mailbox that is not there at all tells nothing). */
 int	maildir_staged(struct maildir *, const char *user, const char *name, struct why *);
 /* Removes tmp/NAME of a delivery that will not be made. */
 int	maildir_unstage(struct maildir *, const char *user, const char *name, struct why *);
