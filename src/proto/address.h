@@ -11,20 +11,27 @@
  *
  * An address here is what counts for routing: source routes are gone (RFC 5321
  * appendix C: ignored), quotes and escapes of the local part undone.  The
- * domain is the one after the last unquoted `@`; a `%` or `!` in the local part
+ * domain is the one after the only unquoted `@`; a `%` or `!` in the local part
  * is just a character, so `a%evil.test@ours.test` is judged as ours.test's.
+ *
+ * The grammar is RFC 5321's, with two allowances that change no meaning: `_` in
+ * a domain, and one final dot.  Refused beyond it: an empty local part (`""@x`),
+ * a domain whose last label is all digits (it looks like an address literal but
+ * is none), literals of other kinds than IPv4 and IPv6, C1 controls, and UTF-8
+ * that is not well formed.
  */
-#define ADDRESS_LOCAL_MAX	64	/* RFC 5321 4.5.3.1.1 */
+#define ADDRESS_LOCAL_MAX	64	/* RFC 5321 4.5.3.1.1, counted with quotes undone */
 #define ADDRESS_DOMAIN_MAX	255	/* 4.5.3.1.2 */
 #define ADDRESS_PATH_MAX	256	/* 4.5.3.1.3, with its brackets; we allow local@domain in full */
+#define ADDRESS_PRINT_MAX	400	/* what address_print may need: each octet of the local part escaped */
 
 struct address {
-	char	local[ADDRESS_LOCAL_MAX + 1];	/* unquoted, case kept */
+	char	local[ADDRESS_LOCAL_MAX + 1];	/* unquoted, case kept; may hold anything printable, "/" and ".." too */
 	char	domain[ADDRESS_DOMAIN_MAX + 1];	/* lower case, no final dot, A-label form; "" for <> and <postmaster> */
 	bool	null;				/* <>: the null reverse-path */
 	bool	postmaster;			/* <postmaster>, no domain, any case: RFC 5321 4.5.1 */
-	bool	literal;			/* domain is an address literal, kept as "[...]" */
-	bool	utf8;				/* holds non-ASCII: needs SMTPUTF8 */
+	bool	literal;			/* domain is an address literal: "[192.0.2.1]" or "[IPv6:2001:db8::1]", in its one spelling */
+	bool	utf8;				/* the local part holds non-ASCII: it cannot travel without SMTPUTF8 */
 };
 
 enum address_kind {
@@ -34,11 +41,12 @@ enum address_kind {
 
 /*
  * Reads a path with its angle brackets from the front of in.  Returns the bytes
- * used, or 0 if it is no path.  utf8 says whether non-ASCII is allowed.
+ * used, or 0 if it is no path, and then *out is zero.  utf8 says whether non-ASCII
+ * is allowed.
  */
 size_t	address_parse_path(struct span in, enum address_kind, bool utf8, struct address *out);
 
-/* A bare `local@domain`, as in a configuration or at home's router. */
+/* A bare `local@domain`, as in a configuration or at home's router; non-ASCII is allowed. */
 bool	address_parse(struct span, struct address *out);
 
 /*
@@ -48,7 +56,7 @@ bool	address_parse(struct span, struct address *out);
  */
 bool	address_domain(struct span, char *out);
 
-/* "local@domain", quoted again where RFC 5321 asks for it; out holds at least 400 bytes. */
+/* "local@domain", quoted again where RFC 5321 asks for it; nothing for <>, "postmaster" without a domain. */
 void	address_print(const struct address *, char *out, size_t max);
 
 #endif

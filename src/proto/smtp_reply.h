@@ -11,19 +11,26 @@
  * An SMTP reply as a value, so that another server's words can travel in it:
  * code, enhanced code (RFC 2034, RFC 3463) and text.
  */
-#define SMTP_REPLY_TEXT_MAX	900	/* all lines of the text; RFC 5321 4.5.3.1.5 gives a line 512 */
+#define SMTP_REPLY_TEXT_MAX	900	/* all lines of the text together, their \n counted */
+#define SMTP_REPLY_LINE_MAX	500	/* octets of a printed line without CRLF; RFC 5321 4.5.3.1.5 gives 510 */
 
 struct smtp_reply {
 	unsigned	code;			/* 200..599; 0 in a struct that says nothing yet */
-	unsigned char	enhanced[3];		/* class 0: none, as after EHLO and in 220, 221-less forms, 354 */
-	char		text[SMTP_REPLY_TEXT_MAX + 1];	/* lines parted by \n; no CR, no other control characters */
+	unsigned char	enhanced[3];		/* class 0: none, as in 220, 354 and after EHLO */
+	char		text[SMTP_REPLY_TEXT_MAX + 1];	/* printable ASCII, lines parted by \n */
 };
 
+/* Whatever in the text is neither printable ASCII nor \n becomes `?`; too long a text is cut. */
 struct smtp_reply smtp_reply(unsigned code, unsigned a, unsigned b, unsigned c, const char *fmt, ...)
 		    __attribute__((format(printf, 5, 6)));
-/* "550 5.1.1 text", lines continued by "550-"; text is cut into lines of at most 500 octets. */
+/* "550 5.1.1 text", lines continued by "550-"; too long a line goes on in the next. */
 bool	smtp_reply_print(const struct smtp_reply *, struct buf *);
-/* One or more whole reply lines with CRLF or LF; false if they are none, and *out says nothing. */
+/*
+ * One whole reply, its lines ended by CRLF or LF, all with one code; false if it
+ * is none or more than one, and *out says nothing.  An enhanced code that each
+ * line repeats is taken off the text; one of another class than the code's, or
+ * above 255, stays text.
+ */
 bool	smtp_reply_parse(struct span, struct smtp_reply *out);
 
 static inline bool

@@ -16,22 +16,38 @@
  *
  * The caller owns the struct and every buffer it passes in.  Spans in an event
  * point into the caller's input or into the session and are good until the next
- * call; copy what must last.
+ * smtp_srv_step; copy what must last.
  *
  * What it enforces by itself: order of commands, syntax, line ends (only CRLF
  * ends a line, only CRLF.CRLF ends data), limits, error count, enhanced codes,
  * chunking (RFC 3030), and that nothing read before a TLS handshake is used
- * after it (RFC 3207 4.2; the bytes pipelined behind STARTTLS are thrown away
- * and the command answered 501 5.5.2).  What it asks: MAIL, RCPT, end of data.
+ * after it (RFC 3207 4.2).  What it asks: MAIL, RCPT, before and after the data.
+ *
+ * STARTTLS: give it all that was read, in one step call as for everything.  What
+ * stands behind STARTTLS there is thrown away and the command answered 501 5.5.2;
+ * what is given between the 220 and smtp_srv_secured is thrown away too.
+ *
+ * Content that is at fault is read to its end (CRLF.CRLF, or of the chunk), told
+ * by SMTP_EV_ABORT when the fault is seen and refused when the end has come.  It
+ * is never the end of data in another's eyes that makes commands of content: where
+ * the line before the final dot ended in CR CR LF, the session ends after the answer.
  */
 struct smtp_limits {			/* each with its default from conf.h */
-	size_t		line;		/* octets of a command line with CRLF: 512, RFC 5321 4.5.3.1.4, plus extensions' */
+	size_t		line;		/* octets of a command line with CRLF: 512, RFC 5321 4.5.3.1.4, plus extensions';
+					 * at least SMTP_LINE_MIN */
 	size_t		recipients;	/* of a transaction; beyond it 452 4.5.3 (4.5.3.1.8: at least 100) */
 	uint64_t	size;		/* octets of a message: SIZE, 552 5.3.4 */
-	unsigned	errors;		/* 5xx answers to commands before 421 and close */
-	unsigned	commands;	/* commands in all, so that NOOP for ever ends */
+	unsigned	errors;		/* 5xx answers since the last accepted message: that many, then 421 and close */
+	unsigned	commands;	/* commands since the last accepted message, so that NOOP for ever ends */
 	unsigned	hops;		/* Received lines: loop guard, 554 5.4.6 */
 };
+
+#define SMTP_LINE_MIN		64
+/*
+ * Octets of refused content that are read beyond the limit of size before we hang
+ * up instead: enough for a sender that did not look at SIZE to hear his 552.
+ */
+#define SMTP_DISCARD_SLACK	(16u << 20)
 
 enum smtp_bare_lf {
 	SMTP_BARE_REFUSE = 0,		/* bare CR or LF in data: 550 5.6.11 (never smuggled on) */
@@ -59,7 +75,8 @@ enum smtp_ev_type {
 	SMTP_EV_BEGIN,		/* the first octets are about to come (DATA or the first BDAT).  Answer it: 354 goes on, 4xx/5xx refuses */
 	SMTP_EV_BODY,		/* arg: message octets, dots undone; each goes into the object as it is */
 	SMTP_EV_EOM,		/* the message is whole.  Answer it. */
-	SMTP_EV_ABORT,		/* the transaction ended with no answer owed (RSET, EHLO, refused data, QUIT, close): forget what it held */
+	SMTP_EV_ABORT,		/* the transaction ended with no answer owed (RSET, EHLO, refused data, QUIT, close): forget what it
+				 * held.  Not after a MAIL that was refused, nor after the answer to EOM. */
 	SMTP_EV_STARTTLS,	/* flush the replies, then shake hands, then smtp_srv_secured */
 	SMTP_EV_CLOSE,		/* flush the replies, then hang up */
 };
@@ -67,7 +84,7 @@ enum smtp_ev_type {
 struct smtp_ev {
 	enum smtp_ev_type type;
 	struct span	 arg;
-	const struct address *addr;	/* MAIL, RCPT: good until the next call */
+	const struct address *addr;	/* MAIL, RCPT: good until the next step */
 	struct span	 path;		/* MAIL, RCPT: the path with its brackets, as received */
 };
 
@@ -85,18 +102,22 @@ enum smtp_phase {
 
 struct smtp_srv;		/* allocated: its size is bounded and small; buffers come and go with the data in them */
 
-/* ext as above.  NULL when memory is out: say 421 and close.  The greeting is the first SMTP_EV_REPLY. */
+/* ext: enum smtp_ext.  NULL when memory is out: say 421 and close.  The greeting is the first SMTP_EV_REPLY. */
 struct smtp_srv *smtp_srv_new(const struct smtp_srv_conf *, unsigned ext);
 void	smtp_srv_free(struct smtp_srv **);
 
 /*
  * Consumes a part of the input and tells at most one event.  Returns the bytes
  * used (0 while an answer is owed or replies wait).  Call again with the rest
- * until SMTP_EV_NONE with everything used.
+ * until SMTP_EV_NONE with everything used; after the last reply is taken, call
+ * again even with nothing, as CLOSE or STARTTLS may follow it.
  */
 size_t	smtp_srv_step(struct smtp_srv *, const char *, size_t, struct smtp_ev *);
 
-/* The decision on the MAIL, RCPT, BEGIN or EOM just told.  After it, step again. */
+/*
+ * The decision on the MAIL, RCPT, BEGIN or EOM just told.  After it, step again.
+ * 421 says so and ends the session.  Ignored once the session is closed.
+ */
 void	smtp_srv_answer(struct smtp_srv *, const struct smtp_reply *);
 
 /* The replies that wait; the caller sends them and calls smtp_srv_out_used (which may be partial). */
@@ -105,7 +126,7 @@ void	smtp_srv_out_used(struct smtp_srv *, size_t n);
 
 /* After the handshake: forgets everything said before it, and stops offering STARTTLS. */
 void	smtp_srv_secured(struct smtp_srv *);
-/* Ends the session from outside with a last reply (421 4.4.2 timeout, 421 4.3.2 shutdown). */
+/* Ends the session from outside with a last reply (421 4.4.2 timeout, 421 4.3.2 shutdown); ABORT may come first. */
 void	smtp_srv_shut(struct smtp_srv *, const struct smtp_reply *);
 
 enum smtp_phase smtp_srv_phase(const struct smtp_srv *);

@@ -8,7 +8,9 @@
 #include "base/netaddr.h"
 #include "base/uuid.h"
 
-/* The Received: line that an edge puts on top (RFC 5321 4.4, RFC 8314 for the tls clause). */
+/* The Received: line that an edge puts on top (RFC 5321 4.4, RFC 8314 4.3 for the tls clause). */
+#define TRACE_NAME_MAX	255	/* octets of a name; more of it is cut */
+
 struct trace {
 	const char	*helo;		/* as the client said it; escaped here */
 	const char	*client_name;	/* forward-confirmed name, or NULL for "unknown" */
@@ -21,6 +23,7 @@ struct trace {
 	int64_t		 received_ms;
 };
 
-bool	trace_received(const struct trace *, struct buf *out);	/* folded lines with CRLF */
+/* Adds folded lines with CRLF, 1,700 octets at most where rcpt is a path; false when out is full. */
+bool	trace_received(const struct trace *, struct buf *out);
 
 #endif

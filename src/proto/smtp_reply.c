@@ -1,0 +1,139 @@
+#include "proto/smtp_reply.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+/* Keeps a peer's bytes from becoming another line, or a terminal's commands. */
+static void
+make_printable(char *s)
+{
+	for (; *s != '\0'; s++)
+		if (*s != '\n' && (*s < 0x20 || *s > 0x7e))
+			*s = '?';
+}
+
+struct smtp_reply
+smtp_reply(unsigned code, unsigned a, unsigned b, unsigned c, const char *fmt, ...)
+{
+	struct smtp_reply r = {
+		.code = code,
+		.enhanced = { (unsigned char)a, (unsigned char)b, (unsigned char)c },
+	};
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(r.text, sizeof(r.text), fmt, ap);
+	va_end(ap);
+	make_printable(r.text);
+	return r;
+}
+
+bool
+smtp_reply_print(const struct smtp_reply *r, struct buf *out)
+{
+	const char *p = r->text;
+	char enhanced[16] = "";
+	size_t most = SMTP_REPLY_LINE_MAX - 4;
+
+	if (r->enhanced[0] != 0)
+		most -= (size_t)snprintf(enhanced, sizeof(enhanced), "%u.%u.%u ", r->enhanced[0],
+		    r->enhanced[1], r->enhanced[2]);
+	for (;;) {
+		size_t n = strcspn(p, "\n"), skip = 1;
+
+		if (n > most) {
+			n = most;
+			skip = 0;
+		}
+		bool last = p[n] == '\0';
+		const char *part = last ? " " : "-";
+		size_t e = strlen(enhanced);
+
+		/* Nothing after the code: no space at the end of the line either. */
+		if (n == 0 && e > 0)
+			e--;
+		else if (n == 0 && last)
+			part = "";
+		buf_addf(out, "%03u%s%.*s%.*s\r\n", r->code, part, (int)e, enhanced, (int)n, p);
+		if (last)
+			return !out->failed;
+		p += n + skip;
+	}
+}
+
+/* "5.1.1" at the front of s, ended by a space or the end; returns its length, 0 if there is none. */
+static size_t
+parse_enhanced(struct span s, unsigned code, unsigned char out[3])
+{
+	size_t i = 0;
+
+	for (int part = 0; part < 3; part++) {
+		size_t start = i;
+		unsigned long long v;
+
+		while (i < s.n && s.p[i] >= '0' && s.p[i] <= '9')
+			i++;
+		if (i - start > 3 || !span_u64(span_of(s.p + start, i - start), 255, &v))
+			return 0;
+		out[part] = (unsigned char)v;
+		if (part < 2 && (i == s.n || s.p[i++] != '.'))
+			return 0;
+	}
+	if (i < s.n && s.p[i] != ' ')
+		return 0;
+	return out[0] == code / 100 ? i : 0;
+}
+
+/* One line without its end; false if it is no reply line. */
+static bool
+parse_line(struct span line, unsigned long long *code, bool *last, struct span *text)
+{
+	if (line.n < 3 || !span_u64(span_of(line.p, 3), 599, code) || *code < 200)
+		return false;
+	*last = line.n == 3 || line.p[3] == ' ';
+	*text = span_from(line, 4);
+	return *last || line.p[3] == '-';
+}
+
+bool
+smtp_reply_parse(struct span in, struct smtp_reply *out)
+{
+	struct smtp_reply r = { 0 };
+	bool last = false;
+	size_t n = 0;
+
+	*out = r;
+	for (size_t lines = 0; !last; lines++) {
+		const char *nl = in.n > 0 ? memchr(in.p, '\n', in.n) : NULL;
+		unsigned long long code;
+		unsigned char enhanced[3];
+		struct span text;
+		size_t line_n, e;
+
+		if (nl == NULL)
+			return false;
+		line_n = (size_t)(nl - in.p);
+		if (!parse_line(span_of(in.p, line_n > 0 && nl[-1] == '\r' ? line_n - 1 : line_n), &code, &last,
+			&text))
+			return false;
+		in = span_from(in, line_n + 1);
+		if (lines == 0)
+			r.code = (unsigned)code;
+		else if (r.code != code)
+			return false;
+		e = parse_enhanced(text, r.code, enhanced);
+		if (lines == 0 && e > 0)
+			memcpy(r.enhanced, enhanced, 3);
+		if (e > 0 && memcmp(r.enhanced, enhanced, 3) == 0)
+			text = span_from(text, e + 1);
+		if (lines > 0 && n < SMTP_REPLY_TEXT_MAX)
+			r.text[n++] = '\n';
+		for (size_t i = 0; i < text.n && n < SMTP_REPLY_TEXT_MAX; i++)
+			r.text[n++] = text.p[i] == '\n' || text.p[i] == '\0' ? '?' : text.p[i];
+	}
+	if (in.n != 0)
+		return false;
+	make_printable(r.text);
+	*out = r;
+	return true;
+}
