@@ -16,16 +16,17 @@
  * certificate and its key in one file, see keygen).
  */
 
-/* STARTTLS at the edge: TLS 1.2 and 1.3, no client certificates, no tickets kept, buffers released when idle. */
+/* STARTTLS at the edge: TLS 1.2 and 1.3, no client certificates, no resumption, buffers released when idle. */
 SSL_CTX	*tls_server_new(struct span cert_chain_pem, struct span key_pem, struct why *);
 
 /*
  * The tunnel: TLS 1.3 only, both sides show a certificate, both are judged by
  * the SHA-256 of the public key alone: names, dates and issuers are ignored (a
  * Raspberry Pi may boot in 1970).  alpn: the protocols offered or accepted, in
- * order, NULL-terminated.  accept is asked during the handshake with the peer's
- * pin and the chosen ALPN where known ("" in a client before ServerHello's
- * extensions); false ends it with a TLS alert.
+ * order of preference, NULL-terminated; a peer that agrees on none of them is
+ * refused.  accept is asked during the handshake with the peer's pin and the
+ * chosen ALPN, never ""; false ends it with a TLS alert.  A client learns only
+ * after its own handshake that the server refused it: conn's closed says so.
  */
 typedef bool tls_pin_fn(void *arg, const struct pin *, const char *alpn);
 SSL_CTX	*tls_tunnel_new(struct span pem, bool server, const char *const *alpn, tls_pin_fn *accept, void *arg, struct why *);
@@ -37,7 +38,7 @@ bool	tls_exporter(SSL *, const char *label, unsigned char out[32]);
 const char *tls_alpn(SSL *, char *out, size_t max);	/* "" if none */
 /* "TLSv1.3 TLS_AES_256_GCM_SHA384" for Received: and logs. */
 void	tls_describe(SSL *, char *out, size_t max);
-/* OpenSSL's last error as words, the queue cleared. */
+/* "WHAT: OpenSSL's error in words", its queue cleared.  Returns -1. */
 int	tls_why(struct why *, const char *what);
 
 #endif
