@@ -1,0 +1,257 @@
+#include "conf/conf.h"
+#include "conf/table.h"
+
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/un.h>
+
+/* What belongs to both roles: rules, telling a role, describing keys, comparing for a reload. */
+
+int
+conf_default_path(char *out, size_t max, const char *state, const char *name, struct conf_fault *f)
+{
+	if (snprintf(out, max, "%s/%s", state, name) >= (int)max)
+		return conf_fault_set(f, "", "state", 0, "too long a path to keep files in");
+	return 0;
+}
+
+int
+conf_common_settle(struct conf_common *c, const struct conf_hold *h, struct conf_fault *f)
+{
+	/* Names of up to 150 characters are made in it (large/, homes/). */
+	if (strlen(c->state) + 150 > CONF_PATH_MAX)
+		return conf_fault_set(f, "", "state", 0, "too long; at most %d characters",
+		    CONF_PATH_MAX - 150);
+	if (strlen(c->control) >= sizeof(((struct sockaddr_un *)0)->sun_path))
+		return conf_fault_set(f, "", "control", 0, "too long for a socket; at most %zu characters",
+		    sizeof(((struct sockaddr_un *)0)->sun_path) - 1);
+	if (h->memory < h->threshold)
+		return conf_fault_set(f, "hold", "memory", 0, "smaller than hold.threshold: not one object "
+		    "would fit");
+	if (c->tunnel_key[0] == '\0')
+		return conf_default_path(c->tunnel_key, sizeof(c->tunnel_key), c->state, "tunnel.pem", f);
+	return 0;
+}
+
+static const struct conf_table *
+table_of(enum conf_role role)
+{
+	return role == CONF_EDGE ? &conf_edge_table : &conf_home_table;
+}
+
+static bool
+top_level(const struct conf_table *t, struct span word)
+{
+	for (size_t i = 0; i < t->nsections; i++)
+		if (span_eq(word, span_str(t->sections[i].name)))
+			return true;
+	for (size_t i = 0; i < t->nkeys; i++)
+		if (t->keys[i].section[0] == '\0' && span_eq(word, span_str(t->keys[i].name)))
+			return true;
+	return false;
+}
+
+enum conf_role
+conf_role(const char *file, struct span text, struct why *why)
+{
+	static const char word[] = "abcdefghijklmnopqrstuvwxyz_";
+	size_t depth = 0;
+
+	for (size_t i = 0; i < text.n;) {
+		struct span w = { text.p + i, 0 };
+		size_t skip = conf_skip(text, i);
+
+		if (skip > 0) {
+			i += skip;
+			continue;
+		}
+		while (i + w.n < text.n && text.p[i + w.n] != '\0' &&
+		    strchr(word, text.p[i + w.n]) != NULL)
+			w.n++;
+		if (w.n > 0 && depth == 0) {
+			bool edge = top_level(&conf_edge_table, w), home = top_level(&conf_home_table, w);
+
+			if (edge != home)
+				return edge ? CONF_EDGE : CONF_HOME;
+		}
+		if (w.n == 0 && text.p[i] == '{')
+			depth++;
+		if (w.n == 0 && text.p[i] == '}' && depth > 0)
+			depth--;
+		i += w.n > 0 ? w.n : 1;
+	}
+	why_set(why, "%s: neither an edge's nor a home's configuration; an edge has service { ... }, a "
+	    "home has deliver { ... }", file);
+	return CONF_NO_ROLE;
+}
+
+static void
+full_name(const struct conf_key *k, char *out, size_t max)
+{
+	snprintf(out, max, "%s%s%s", k->section, k->section[0] != '\0' ? "." : "", k->name);
+}
+
+static bool
+describe_text(const struct conf_table *t, struct buf *out)
+{
+	char name[96], least[32], most[32];
+
+	for (size_t i = 0; i < t->nkeys; i++) {
+		const struct conf_key *k = &t->keys[i];
+
+		full_name(k, name, sizeof(name));
+		buf_addf(out, "%s\n\t%s", name, conf_type_name(k->type));
+		if (conf_type_range(k->type)) {
+			conf_value_print(k->type, k->least, least, sizeof(least));
+			conf_value_print(k->type, k->most, most, sizeof(most));
+			buf_addf(out, ", %s to %s", least, most);
+		}
+		for (size_t w = 0; k->words != NULL && k->words[w] != NULL; w++)
+			buf_addf(out, "%s%s", w == 0 ? ": " : " | ", k->words[w]);
+		buf_addf(out, "; default: %s%s\n\t%s\n", k->def != NULL ? k->def : k->shown,
+		    k->fixed ? "; changes with a restart" : "", k->doc);
+	}
+	return !out->failed;
+}
+
+static bool
+describe_json(const struct conf_table *t, struct buf *out)
+{
+	json_t *all = json_array();
+	char name[96], least[32], most[32];
+	char *text;
+
+	for (size_t i = 0; i < t->nkeys; i++) {
+		const struct conf_key *k = &t->keys[i];
+		json_t *o = json_object(), *words;
+
+		full_name(k, name, sizeof(name));
+		json_object_set_new(o, "key", json_string(name));
+		json_object_set_new(o, "type", json_string(conf_type_name(k->type)));
+		json_object_set_new(o, "default", k->def != NULL ? json_string(k->def) : json_null());
+		if (k->shown != NULL)
+			json_object_set_new(o, "default_is", json_string(k->shown));
+		if (conf_type_range(k->type)) {
+			conf_value_print(k->type, k->least, least, sizeof(least));
+			conf_value_print(k->type, k->most, most, sizeof(most));
+			json_object_set_new(o, "least", json_string(least));
+			json_object_set_new(o, "most", json_string(most));
+		}
+		if (k->words != NULL) {
+			words = json_array();
+			for (size_t w = 0; k->words[w] != NULL; w++)
+				json_array_append_new(words, json_string(k->words[w]));
+			json_object_set_new(o, "words", words);
+		}
+		json_object_set_new(o, "reloadable", json_boolean(!k->fixed));
+		json_object_set_new(o, "doc", json_string(k->doc));
+		json_array_append_new(all, o);
+	}
+	text = json_dumps(all, JSON_INDENT(2));
+	json_decref(all);
+	if (text == NULL)
+		return false;
+	buf_add_str(out, text);
+	buf_add_str(out, "\n");
+	free(text);
+	return !out->failed;
+}
+
+bool
+conf_describe(enum conf_role role, bool json, struct buf *out)
+{
+	return json ? describe_json(table_of(role), out) : describe_text(table_of(role), out);
+}
+
+static size_t
+count_of(const void *base, size_t at)
+{
+	size_t n;
+
+	memcpy(&n, (const char *)base + at, sizeof(n));
+	return n;
+}
+
+/* Equal values have equal bytes: conf_value_store zeroes what it does not fill. */
+static bool
+same_value(const struct conf_key *k, const void *a, const void *b)
+{
+	size_t n = 1;
+
+	if (conf_type_list(k->type)) {
+		n = count_of(a, k->count);
+		if (n != count_of(b, k->count))
+			return false;
+	}
+	return memcmp((const char *)a + k->at, (const char *)b + k->at, n * k->size) == 0;
+}
+
+static void
+differs(struct why *why, int before, const char *name)
+{
+	size_t n = before > 0 ? strlen(why->text) : 0;
+
+	snprintf(why->text + n, sizeof(why->text) - n, "%s%s", before > 0 ? ", " : "", name);
+}
+
+static int
+reloadable(const struct conf_table *t, const void *a, const void *b, struct why *why)
+{
+	char name[96];
+	int n = 0;
+
+	for (size_t i = 0; i < t->nsections; i++) {
+		const struct conf_section *s = &t->sections[i];
+		size_t na, nb;
+		bool same;
+
+		if (!s->titled || !s->fixed)
+			continue;
+		na = count_of(a, s->count);
+		nb = count_of(b, s->count);
+		same = na == nb;
+		for (size_t m = 0; same && m < na; m++)
+			same = strcmp((const char *)a + s->items + m * s->item_size,
+			    (const char *)b + s->items + m * s->item_size) == 0;
+		if (!same)
+			differs(why, n++, s->name);
+	}
+	for (size_t i = 0; i < t->nkeys; i++) {
+		const struct conf_key *k = &t->keys[i];
+		const struct conf_section *s = conf_table_section(t, k->section);
+		size_t items = 1, at = 0, step = 0;
+		bool same = true;
+
+		if (!k->fixed)
+			continue;
+		if (s != NULL && s->titled) {
+			at = s->items;
+			step = s->item_size;
+			items = count_of(a, s->count);
+			if (items != count_of(b, s->count))
+				continue;	/* named above */
+		}
+		for (size_t m = 0; same && m < items; m++)
+			same = same_value(k, (const char *)a + at + m * step,
+			    (const char *)b + at + m * step);
+		if (!same) {
+			full_name(k, name, sizeof(name));
+			differs(why, n++, name);
+		}
+	}
+	return n;
+}
+
+int
+conf_edge_reloadable(const struct conf_edge *old, const struct conf_edge *new_, struct why *why)
+{
+	return reloadable(&conf_edge_table, old, new_, why);
+}
+
+int
+conf_home_reloadable(const struct conf_home *old, const struct conf_home *new_, struct why *why)
+{
+	return reloadable(&conf_home_table, old, new_, why);
+}

@@ -1,0 +1,241 @@
+#include "conf/conf.h"
+#include "conf/table.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* posthouse edge: the public side.  Ranges are wide; a reason stands where one is not plain. */
+
+static const char *const bare_lf_words[] = { "refuse", "normalize", NULL };
+static const char *const mode_words[] = { "hold", NULL };
+
+static const struct conf_section sections[] = {
+	{ .name = "tls" },
+	{ .name = "tunnel" },
+	{ .name = "home", .titled = true, .title = CT_HOME,
+	    .title_size = sizeof(((struct conf_edge_home *)0)->name),
+	    .items = offsetof(struct conf_edge, homes), .item_size = sizeof(struct conf_edge_home),
+	    .count = offsetof(struct conf_edge, nhomes), .room = CONF_HOMES_MAX },
+	{ .name = "service", .titled = true, .fixed = true, .title = CT_STRING,
+	    .title_size = sizeof(((struct conf_service *)0)->name),
+	    .items = offsetof(struct conf_edge, services), .item_size = sizeof(struct conf_service),
+	    .count = offsetof(struct conf_edge, nservices), .room = CONF_SERVICES_MAX },
+	{ .name = "limits" },
+	{ .name = "hold" },
+	{ .name = "dns" },
+};
+
+static const struct conf_key keys[] = {
+	{ "", "hostname", CT_HOSTNAME, CONF_FIELD(conf_edge, common.hostname), .fixed = true,
+	    .shown = "none: it must be given",
+	    .doc = "Name of this edge in its greeting, in Received and in pairing lines." },
+	CONF_COMMON_KEYS(conf_edge, "edge"),
+	{ "", "postmaster", CT_HOME, CONF_FIELD(conf_edge, postmaster), .shown = "the first home",
+	    .doc = "Home that takes mail for <postmaster> without a domain." },
+	{ "", "bare_lf", CT_WORD, CONF_FIELD(conf_edge, bare_lf), .def = "refuse",
+	    .words = bare_lf_words,
+	    .doc = "A bare CR or LF in a message: refuse it, or make it CRLF and count it." },
+	{ "", "verdict", CT_TIME, CONF_FIELD(conf_edge, verdict_ms), .def = "0s",
+	    CONF_RANGE(0, 5 * CONF_MINUTE),	/* a sender waits ten minutes at the final dot */
+	    .doc = "Longest wait for home's word before the sender is answered; 0s never asks." },
+
+	{ "tls", "cert", CT_PATH, CONF_FIELD(conf_edge, tls.cert), .shown = "none: no STARTTLS",
+	    .doc = "Certificate chain for STARTTLS, PEM; read again when the file changes." },
+	{ "tls", "key", CT_PATH, CONF_FIELD(conf_edge, tls.key), .shown = "none: no STARTTLS",
+	    .doc = "Its private key, PEM; not readable by others." },
+
+	{ "tunnel", "listen", CT_LISTEN,
+	    CONF_LIST(conf_edge, tunnel_listen, ntunnel_listen), .def = "[::]:7443", .fixed = true,
+	    .doc = "Where homes dial in." },
+	{ "tunnel", "address", CT_HOSTPORT, CONF_FIELD(conf_edge, tunnel_address),
+	    .shown = "hostname and the first port of tunnel.listen",
+	    .doc = "Where homes find it: what a pairing line names." },
+	{ "tunnel", "key", CT_PATH, CONF_FIELD(conf_edge, common.tunnel_key),
+	    .shown = "tunnel.pem in state",
+	    .doc = "Key and certificate of the tunnel, PEM; made by posthouse keygen." },
+
+	{ "home", "key", CT_PIN, CONF_FIELD(conf_edge_home, pin),
+	    .count = offsetof(struct conf_edge_home, has_pin), .shown = "as paired",
+	    .doc = "Pin of the home's tunnel key." },
+	{ "home", "recipient", CT_RECIPIENTS,
+	    CONF_LIST(conf_edge_home, recipients, nrecipients), .shown = "as paired",
+	    .doc = "Public age keys that mail for this home is sealed to." },
+	{ "home", "domains", CT_DOMAINS, CONF_LIST(conf_edge_home, domains, ndomains),
+	    .shown = "as paired",
+	    .doc = "Domains whose mail is this home's." },
+	{ "home", "quota", CT_SIZE, CONF_FIELD(conf_edge_home, quota), .shown = "hold.quota",
+	    CONF_RANGE(64 * CONF_K, 1024 * CONF_T),
+	    .doc = "Octets held for this home." },
+
+	{ "service", "listen", CT_LISTEN, CONF_LIST(conf_service, listen, nlisten), .fixed = true,
+	    .shown = "none: it must be given",
+	    .doc = "Where senders connect." },
+	{ "service", "home", CT_HOMES, CONF_LIST(conf_service, homes, nhomes),
+	    .shown = "every home",
+	    .doc = "Home or homes whose mail is taken here." },
+	{ "service", "mode", CT_WORD, CONF_FIELD(conf_service, mode), .def = "hold",
+	    .words = mode_words, .fixed = true,
+	    .otherwise = "passing connections home (\"pass\", \"auto\") is not in this version",
+	    .doc = "hold: this edge speaks SMTP itself, seals, and keeps until home has it." },
+
+	{ "limits", "line", CT_NUMBER, CONF_FIELD(conf_edge, limits.line), .def = "2048",
+	    CONF_RANGE(512, 16384),		/* RFC 5321 4.5.3.1.4, and what DSN and SMTPUTF8 add */
+	    .doc = "Octets of a command line." },
+	{ "limits", "recipients", CT_NUMBER, CONF_FIELD(conf_edge, limits.recipients), .def = "500",
+	    CONF_RANGE(100, 10000),		/* RFC 5321 4.5.3.1.8: 100 must be taken */
+	    .doc = "Recipients of one message; the rest is told 452 and comes in the next." },
+	{ "limits", "size", CT_SIZE, CONF_FIELD(conf_edge, limits.size), .def = "50M",
+	    CONF_RANGE(64 * CONF_K, 2 * CONF_G),	/* RFC 5321 4.5.3.1.7: 64K must be taken */
+	    .doc = "Octets of a message." },
+	{ "limits", "errors", CT_NUMBER, CONF_FIELD(conf_edge, limits.errors), .def = "20",
+	    CONF_RANGE(1, 10000),
+	    .doc = "Wrong commands in a session before it is closed." },
+	{ "limits", "commands", CT_NUMBER, CONF_FIELD(conf_edge, limits.commands), .def = "100000",
+	    CONF_RANGE(100, 1000000000),
+	    .doc = "Commands in a session before it is closed." },
+	{ "limits", "hops", CT_NUMBER, CONF_FIELD(conf_edge, limits.hops), .def = "100",
+	    CONF_RANGE(10, 1000),		/* RFC 5321 6.3: 100 or more */
+	    .doc = "Received lines after which a message is taken to go in circles." },
+	{ "limits", "connections", CT_NUMBER, CONF_FIELD(conf_edge, connections), .def = "20000",
+	    CONF_RANGE(1, 1000000),
+	    .doc = "SMTP connections in all." },
+	{ "limits", "client_connections", CT_NUMBER, CONF_FIELD(conf_edge, connections_client),
+	    .def = "100", CONF_RANGE(1, 1000000),
+	    .doc = "SMTP connections of one client address (/32, /64 in IPv6)." },
+	{ "limits", "command_timeout", CT_TIME, CONF_FIELD(conf_edge, timeouts.command_ms),
+	    .def = "5m", CONF_RANGE(CONF_SECOND, CONF_DAY),	/* RFC 5321 4.5.3.2.7 */
+	    .doc = "Longest silence while a command is awaited." },
+	{ "limits", "data_timeout", CT_TIME, CONF_FIELD(conf_edge, timeouts.data_ms),
+	    .def = "3m", CONF_RANGE(CONF_SECOND, CONF_DAY),	/* RFC 5321 4.5.3.2.5 */
+	    .doc = "Longest silence inside a message." },
+	{ "limits", "session_timeout", CT_TIME, CONF_FIELD(conf_edge, timeouts.session_ms),
+	    .def = "1h", CONF_RANGE(CONF_SECOND, 7 * CONF_DAY),
+	    .doc = "Longest session." },
+	{ "limits", "handshake_timeout", CT_TIME, CONF_FIELD(conf_edge, timeouts.handshake_ms),
+	    .def = "30s", CONF_RANGE(CONF_SECOND, CONF_HOUR),
+	    .doc = "Longest TLS handshake." },
+	{ "limits", "verdicts", CT_NUMBER, CONF_FIELD(conf_edge, verdicts), .def = "100",
+	    CONF_RANGE(0, 100000),
+	    .doc = "Messages waiting for home's word at once; beyond it plain hold." },
+	{ "limits", "handover", CT_NUMBER, CONF_FIELD(conf_edge, handover), .def = "32",
+	    CONF_RANGE(1, 1000),
+	    .doc = "Objects on their way to one home at once; large ones take at most half." },
+
+	CONF_HOLD_KEYS(conf_edge),
+	{ "hold", "share", CT_NUMBER, CONF_FIELD(conf_edge, hold.share), .def = "10",
+	    CONF_RANGE(1, 100),
+	    .doc = "Percent of a home's quota that one client network (/24, /48) may fill." },
+
+	CONF_DNS_KEYS(conf_edge),
+	{ "dns", "client_names", CT_BOOL, CONF_FIELD(conf_edge, client_names), .def = "true",
+	    .fixed = true,
+	    .doc = "Look up the names of clients, for Received." },
+};
+
+static int
+services_ok(const struct conf_edge *c, struct conf_fault *f)
+{
+	if (c->nservices == 0)
+		return conf_fault_set(f, "service", "", 0, "no service; write "
+		    "service \"smtp\" { listen = {\"[::]:25\"} }");
+	for (size_t i = 0; i < c->nservices; i++) {
+		const struct conf_service *s = &c->services[i];
+
+		if (s->name[0] == '\0' || strcmp(s->name, "tunnel") == 0 ||
+		    strcmp(s->name, "control") == 0)
+			return conf_fault_set(f, "service", "", i, "a service cannot be called \"%s\"",
+			    s->name);
+		if (s->nlisten == 0)
+			return conf_fault_set(f, "service", "", i, "service \"%s\" has no listen; write "
+			    "listen = {\"[::]:25\"}", s->name);
+	}
+	return 0;
+}
+
+static bool
+same_place(const struct netaddr *a, const struct netaddr *b)
+{
+	return a->port == b->port && netaddr_same_ip(a, b);
+}
+
+static int
+listeners_ok(const struct conf_edge *c, struct conf_fault *f)
+{
+	for (size_t i = 0; i < c->nservices; i++) {
+		const struct conf_service *s = &c->services[i];
+
+		for (size_t n = 0; n < s->nlisten; n++) {
+			const struct netaddr *a = &s->listen[n];
+
+			for (size_t j = 0; j < i; j++)
+				for (size_t m = 0; m < c->services[j].nlisten; m++)
+					if (same_place(a, &c->services[j].listen[m]))
+						return conf_fault_set(f, "service", "listen", i,
+						    "%s is taken by service \"%s\" already",
+						    netaddr_hostport(a).s, c->services[j].name);
+			for (size_t m = 0; m < c->ntunnel_listen; m++)
+				if (same_place(a, &c->tunnel_listen[m]))
+					return conf_fault_set(f, "service", "listen", i,
+					    "%s is where the tunnel listens", netaddr_hostport(a).s);
+		}
+	}
+	if (c->ntunnel_listen == 0)
+		return conf_fault_set(f, "tunnel", "listen", 0, "empty; without it no home can come for "
+		    "its mail: write listen = {\"[::]:7443\"}");
+	return 0;
+}
+
+/* Mail for a domain is sealed to one home's keys: two claims would be a coin toss. */
+static int
+domains_ok(const struct conf_edge *c, struct conf_fault *f)
+{
+	for (size_t i = 0; i < c->nhomes; i++)
+		for (size_t n = 0; n < c->homes[i].ndomains; n++)
+			for (size_t j = 0; j < i; j++)
+				for (size_t m = 0; m < c->homes[j].ndomains; m++)
+					if (strcmp(c->homes[i].domains[n], c->homes[j].domains[m]) == 0)
+						return conf_fault_set(f, "home", "domains", i,
+						    "%s belongs to home \"%s\" already; a domain has one "
+						    "home", c->homes[i].domains[n], c->homes[j].name);
+	return 0;
+}
+
+static int
+settle(void *conf, struct conf_fault *f)
+{
+	struct conf_edge *c = conf;
+
+	if (c->common.hostname[0] == '\0')
+		return conf_fault_set(f, "", "hostname", 0, "missing; write the public name of this "
+		    "machine, like hostname = \"mx1.example.org\"");
+	if ((c->tls.cert[0] == '\0') != (c->tls.key[0] == '\0'))
+		return conf_fault_set(f, "tls", c->tls.cert[0] != '\0' ? "cert" : "key", 0,
+		    "a certificate and its key go together; %s is missing",
+		    c->tls.cert[0] != '\0' ? "tls.key" : "tls.cert");
+	if (services_ok(c, f) == -1 || listeners_ok(c, f) == -1 || domains_ok(c, f) == -1 ||
+	    conf_common_settle(&c->common, &c->hold, f) == -1)
+		return -1;
+	if (c->limits.size > c->hold.quota)
+		return conf_fault_set(f, "limits", "size", 0, "larger than hold.quota: such a message "
+		    "would be refused for ever");
+	if (c->tunnel_address[0] == '\0')
+		snprintf(c->tunnel_address, sizeof(c->tunnel_address), "%s:%u", c->common.hostname,
+		    (unsigned)c->tunnel_listen[0].port);
+	for (size_t i = 0; i < c->nhomes; i++)
+		if (c->homes[i].quota == 0)
+			c->homes[i].quota = c->hold.quota;
+	if (c->postmaster[0] == '\0' && c->nhomes > 0)
+		memcpy(c->postmaster, c->homes[0].name, sizeof(c->postmaster));
+	return 0;
+}
+
+const struct conf_table conf_edge_table = {
+	keys, sizeof(keys) / sizeof(keys[0]), sections, sizeof(sections) / sizeof(sections[0]),
+	sizeof(struct conf_edge), settle,
+};
+
+struct conf_edge *
+conf_edge_parse(const char *file, struct span text, struct why *why)
+{
+	return conf_table_parse(&conf_edge_table, file, text, why);
+}
