@@ -24,6 +24,8 @@
  */
 struct writer;
 struct chan;
+struct db;
+struct peers;
 
 struct writer_conf {
 	enum conf_role	role;
@@ -40,5 +42,17 @@ void	writer_control(struct writer *, int listen_fd);	/* serve the control socket
 int	writer_reload(struct writer *, const struct writer_conf *, struct why *);
 void	writer_drain(struct writer *, void (*done)(void *), void *arg);	/* commit what waits, checkpoint, close */
 void	writer_free(struct writer **);
+
+/*
+ * For store/control.h alone: `struct control *control_new(uv_loop_t *, struct
+ * writer *, int listen_fd)` (takes listen_fd; NULL when memory is out) and
+ * `void control_free(struct control **)`.  It runs in the writer's process, calls
+ * db and peers between two commits, and leaves no db_content open.  What it
+ * changes in db is durable, and may be told, when writer_commit returned 0.
+ */
+struct db *writer_db(struct writer *);
+struct peers *writer_peers(struct writer *);
+const struct writer_conf *writer_conf(const struct writer *);
+int	writer_commit(struct writer *, struct why *);
 
 #endif

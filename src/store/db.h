@@ -1,0 +1,173 @@
+#ifndef STORE_DB_H
+#define STORE_DB_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/span.h"
+#include "base/uuid.h"
+#include "base/why.h"
+#include "conf/conf.h"
+#include "store/spool.h"
+#include "store/sys.h"
+
+/*
+ * The spool and the ledger on disk: STATE/spool.db (SQLite), STATE/large/ and
+ * STATE/aside/ (doc/STORE has tables and rules).  Synchronous, one owner: the
+ * writer process.  Whoever else wants something asks the writer.
+ *
+ * Changes lie in one transaction that the first of them opens and that
+ * db_commit ends: nothing changed is durable, and nobody may be told so, before
+ * db_commit returned 0.  After any -1 from a change, db_rollback is the only way
+ * on, and all changes since the last commit are undone.  Reads see the open
+ * transaction's changes; no read is left open when a call returns, except a
+ * db_content, which its owner ends before returning to the loop.
+ */
+struct db;
+
+#define DB_SCHEMA	1	/* PRAGMA user_version; a newer one is not opened */
+#define DB_FILE_LEN	32	/* hex digits of a name in large/ */
+
+struct db_limits {
+	uint64_t	quota;		/* bytes in all */
+	uint64_t	reserve;	/* bytes of disk that stay free */
+	unsigned	share;		/* percent of a home's quota for one client network; 0: not looked at */
+	int64_t		remember_ms;	/* how long delivered keys are remembered */
+	int64_t		parked_keep_ms;	/* home: how long policy refusals are kept */
+};
+
+/*
+ * Opens, makes or recovers everything below the directory `state`, which must
+ * exist, and takes its lock.  A damaged database is set aside whole and a fresh
+ * one made: said at error level and in db_alarm.  vfs: SQLite's, NULL for the default.
+ */
+struct db *db_open(const struct sys *, const char *state, enum conf_role, const char *vfs, struct why *);
+void	db_close(struct db **);			/* rolls back what is open; checkpoints */
+void	db_set_limits(struct db *, const struct db_limits *);
+const char *db_alarm(const struct db *);	/* what someone must look at; "" none */
+
+/* --- transactions -------------------------------------------------------- */
+
+bool	db_changed(const struct db *);		/* something waits for db_commit */
+int	db_commit(struct db *, struct why *);	/* 0 also when nothing waits */
+void	db_rollback(struct db *);
+struct ledger_mark db_ledger_mark(const struct db *);	/* ours, as of the last commit */
+
+/* --- reading: everything a person may ask -------------------------------- */
+
+struct db_row {				/* an object as `queue` and `show` see it */
+	struct spool_object object;
+	enum ledger_state state;	/* of the whole object; LEDGER_QUEUED: held, at an edge */
+	int64_t		due_ms;		/* home: next try; 0 at once, -1 nothing is due */
+	bool		large;		/* a file of its own */
+	char		reason[256];	/* edge: why the last handover failed; "" */
+};
+typedef bool db_row_fn(void *arg, const struct db_row *);		/* false: enough */
+typedef bool db_entry_fn(void *arg, const struct ledger_entry *);
+
+struct db_filter {			/* zero: everything */
+	const char	*home;		/* NULL: all */
+	bool		by_state;
+	enum ledger_state state;
+	int64_t		after;		/* rows above it */
+	unsigned	max;		/* 0: no limit */
+};
+/* In row order.  -1: the database failed.  fn must not change anything. */
+int	db_rows(struct db *, const struct db_filter *, db_row_fn *, void *arg, struct why *);
+/* 1 there, 0 not, -1 the database failed. Several edges may, by bad luck or bad will, use one id: the first row wins. */
+int	db_find(struct db *, struct uuid id, struct db_row *, struct why *);
+int	db_row_get(struct db *, int64_t row, struct db_row *, struct why *);
+int	db_entries(struct db *, int64_t row, db_entry_fn *, void *arg, struct why *);
+
+struct db_totals {
+	char		home[PAIRING_NAME_MAX + 1];	/* home: the edge's name for us */
+	uint64_t	objects, bytes;
+	int64_t		oldest_ms;	/* received; 0: none */
+};
+/* By home, at most max; returns how many, or -1. */
+int	db_totals(struct db *, struct db_totals *, size_t max, struct why *);
+struct db_states {			/* of home's objects, by enum ledger_state */
+	uint64_t	objects[LEDGER_REFUSED + 1];
+	uint64_t	bytes[LEDGER_REFUSED + 1];
+	uint64_t	delivered;	/* keys remembered */
+};
+int	db_states(struct db *, struct db_states *, struct why *);
+int	db_aside_count(struct db *);		/* names in aside/, what SQLite keeps beside a database not counted; -1: cannot tell */
+uint64_t db_disk_free(struct db *);		/* what may still be kept: free disk and free pages, above the reserve */
+
+/*
+ * The sealed octets: data (until db_content_end, which must come before the
+ * loop) or an open file.  1 there, 0 gone, -1 failed.  A large file that is
+ * missing or has another size than its row: -1, and the row is marked (home:
+ * parked as malformed; edge: moved to aside/).
+ */
+struct db_content {
+	struct span	data;
+	int		fd;		/* -1: in data; else the caller's to close */
+};
+int	db_content(struct db *, int64_t row, struct db_content *, struct why *);
+void	db_content_end(struct db *);
+
+/* --- changes -------------------------------------------------------------- */
+
+struct db_body {
+	struct span	data;		/* borrowed during the call */
+	char		file[DB_FILE_LEN + 1];	/* "" : in data; else its name in large/ */
+	uint64_t	size;
+};
+/*
+ * quota: of meta's home (edge).  KEPT here means: once db_commit says 0.
+ * KEPT_BEFORE: *row is the earlier one, 0 when it was delivered; if *changed, that
+ * row changed: a refusal that had been provisional parks.  NOT_KEPT: roll back.
+ */
+enum kept db_put(struct db *, const struct spool_meta *, const unsigned char mac[OBJECT_MAC_LEN],
+	    const struct db_body *, uint64_t quota, int64_t *row, bool *changed, struct why *);
+/* Into aside/, with a text file beside it that says why.  Durable when it returns 0. */
+int	db_set_aside(struct db *, const struct spool_meta *, const struct db_body *, const char *reason, struct why *);
+int	db_delete(struct db *, int64_t row, struct why *);		/* 0 also when it is gone */
+int	db_failed(struct db *, int64_t row, const char *reason, struct why *);
+
+enum db_mark {
+	MARK_FAILED = 0,
+	MARK_SAME,		/* seen before, or nothing that must be durable first */
+	MARK_NEW,		/* a ledger not seen before: durable with the next commit */
+	MARK_STALE,		/* an older one: hand nothing over */
+};
+enum db_mark db_mark(struct db *, const char *home, struct ledger_mark, struct why *);
+int	db_mark_forget(struct db *, const char *home, struct why *);	/* it is paired anew, or unpaired */
+
+/* Home.  due: 0 now.  Oldest first; skip says which rows are in somebody's hands. */
+struct db_claim {
+	int64_t		row;
+	uint64_t	size;
+	bool		large;
+};
+typedef bool db_skip_fn(void *arg, int64_t row);
+int	db_due(struct db *, int64_t now_ms, unsigned max, unsigned max_large, db_skip_fn *, void *arg,
+	    struct db_claim *, struct why *);		/* how many, or -1 */
+/* When the next object becomes due after now; 0: none. */
+int	db_next_due(struct db *, int64_t now_ms, int64_t *due_ms, struct why *);
+
+struct db_noted {
+	bool		settled;	/* nothing more to do: its claim ends */
+	bool		waits;		/* until next_ms: its claim ends too */
+	int64_t		next_ms;
+	enum outcome	outcome;	/* PENDING while not settled */
+	struct smtp_reply reply;	/* REFUSED: the words */
+};
+/* Entries of one object. 0, with settled, also when it is gone. */
+int	db_note(struct db *, const struct ledger_entry *, size_t n, int64_t now_ms, struct db_noted *, struct why *);
+/* As things are. 1 there, 0 gone (delivered, or taken away by the operator). */
+int	db_outcome(struct db *, int64_t row, struct db_noted *, struct why *);
+int	db_verdict_over(struct db *, int64_t row, struct db_noted *, struct why *);
+int	db_confirm_refused(struct db *, const char *signer, struct uuid id, struct why *);
+
+/* --- housekeeping --------------------------------------------------------- */
+
+/* Expired parked rows, old verdicts, remembered keys: a bounded step. 1: there is more, 0: done, -1: failed. */
+int	db_expire(struct db *, int64_t now_ms, struct why *);
+/* Checkpoint where the log is long, or where idle any; give free pages back in a small step. 1: there is more. */
+int	db_idle(struct db *, bool idle);
+
+#endif
