@@ -1,0 +1,1 @@
+"""What whole-system tests, the kill loop and the benchmarks share."""

@@ -1,0 +1,188 @@
+"""tools/stand, seen from Python; and the mailboxes that mail ends in."""
+
+import email.utils
+import json
+import os
+import re
+import subprocess
+import time
+
+TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+STAND = os.path.join(TOP, "tools", "stand")
+
+
+def until(what, seconds, fn, step=0.02):
+    """The first true value of fn(); an AssertionError that says what never came."""
+    end = time.monotonic() + seconds
+    while True:
+        value = fn()
+        if value:
+            return value
+        assert time.monotonic() < end, f"after {seconds} s still not: {what}"
+        time.sleep(step)
+
+
+def posthouse():
+    return os.path.abspath(os.environ.get("POSTHOUSE") or os.path.join(TOP, "build", "posthouse"))
+
+
+class Stand:
+    """One stand in a directory of its own; usable as a context."""
+
+    def __init__(self, dir_, *, domain="example.test", users="alice,bob", verdict=0, opt=(), up=True):
+        self.dir, self.domain = str(dir_), domain
+        words = ["up", self.dir, "--domain", domain, "--users", users, "--verdict", str(verdict)]
+        for o in opt:
+            words += ["--opt", o]
+        self.env = {}
+        if up:
+            self.env = self.read_env(self.run(*words))
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, value, tb):
+        self.down()
+
+    @staticmethod
+    def read_env(text):
+        return dict(line.split("=", 1) for line in text.splitlines())
+
+    @staticmethod
+    def run(*words, timeout=120):
+        r = subprocess.run([STAND, *words], check=False, capture_output=True, text=True, timeout=timeout)
+        if r.returncode != 0:
+            raise RuntimeError(r.stderr.strip() or f"stand {' '.join(words)}: {r.returncode}")
+        return r.stdout
+
+    def down(self):
+        self.run("down", self.dir)
+
+    def stop(self, role):
+        self.run("stop", role, self.dir)
+
+    def start(self, role):
+        self.run("start", role, self.dir)
+
+    def kill(self, role, *process):
+        self.run("kill", role, self.dir, *process)
+
+    def add_home(self, name, domain, users="alice,bob", opt=()):
+        words = ["add-home", self.dir, name, "--domain", domain, "--users", users]
+        for o in opt:
+            words += ["--opt", o]
+        return self.read_env(self.run(*words))
+
+    @property
+    def smtp(self):
+        host, port = self.env["SMTP"].rsplit(":", 1)
+        return host, int(port)
+
+    def conf(self, role):
+        return os.path.join(self.dir, f"{role}.conf")
+
+    def log(self, role):
+        with open(os.path.join(self.dir, f"{role}.log"), encoding="utf-8", errors="replace") as f:
+            return f.read()
+
+    def pid(self, role):
+        with open(os.path.join(self.dir, f"{role}.pid"), encoding="ascii") as f:
+            return int(f.read().split()[0])
+
+    # posthouse's own commands
+
+    def tool(self, *words, check=True, text=True, **kw):
+        r = subprocess.run([posthouse(), *words], check=False, capture_output=True, text=text, timeout=120, **kw)
+        if check:
+            assert r.returncode == 0, f"posthouse {' '.join(words)}: {r.returncode}\n{r.stdout}{r.stderr}"
+        return r
+
+    def status(self, role):
+        return json.loads(self.tool("status", "-c", self.conf(role), "--json").stdout)
+
+    def queue(self, role):
+        return json.loads(self.tool("queue", "-c", self.conf(role), "--json").stdout)
+
+    def cat(self, role, id_):
+        return self.tool("cat", id_, "-c", self.conf(role), text=False).stdout
+
+    def counter(self, role, name):
+        return self.status(role)["counters"][name]
+
+    def edge_empty(self, seconds=30):
+        until("edge's queue is empty", seconds, lambda: self.queue("edge") == [])
+
+    def home_settled(self, role="home", seconds=30):
+        def settled():
+            return not [o for o in self.queue(role) if o["state"] not in ("parked", "delivered")]
+        until(f"{role}'s queue is settled", seconds, settled)
+
+    # keys
+
+    def recipient(self, key=None):
+        with open(key or self.env["AGE_KEY"], encoding="ascii") as f:
+            r = subprocess.run(["age-keygen", "-y"], input=f.read(), check=True, capture_output=True, text=True)
+        return r.stdout.strip()
+
+    def age_open(self, sealed, key=None):
+        """The object as the age program reads it."""
+        r = subprocess.run(["age", "-d", "-i", key or self.env["AGE_KEY"]], input=sealed, check=False,
+                           capture_output=True)
+        assert r.returncode == 0, r.stderr.decode()
+        return r.stdout
+
+    # mailboxes
+
+    def files(self, user, maildir=None):
+        base, out = os.path.join(maildir or self.env["MAILDIR"], user), []
+        for sub in ("new", "cur"):
+            try:
+                out += [os.path.join(base, sub, n) for n in sorted(os.listdir(os.path.join(base, sub)))]
+            except FileNotFoundError:
+                pass
+        return out
+
+    def mails(self, user, maildir=None):
+        out = []
+        for name in self.files(user, maildir):
+            try:
+                with open(name, "rb") as f:
+                    out.append(f.read())
+            except FileNotFoundError:       # a reader moved it meanwhile
+                pass
+        return out
+
+    def wait_mails(self, user, n, seconds=20, maildir=None):
+        until(f"{n} messages for {user} (there are {len(self.files(user, maildir))})", seconds,
+              lambda: len(self.files(user, maildir)) >= n)
+        found = self.mails(user, maildir)
+        assert len(found) == n, f"{len(found)} messages for {user}, not {n}"
+        return found
+
+    def wait_marked(self, user, mark, n=1, seconds=20, maildir=None):
+        """The n messages that hold the octets of mark; no more than n of them."""
+        mark = mark.encode() if isinstance(mark, str) else mark
+
+        def have():
+            return [m for m in self.mails(user, maildir) if mark in m]
+        until(f"{n} messages with {mark!r} for {user}", seconds, lambda: len(have()) >= n)
+        assert len(have()) == n
+        return have()
+
+
+def headers(mail):
+    """The header section as a list of (lower-case name, unfolded value)."""
+    out = []
+    for line in re.split(rb"\n(?![ \t])", mail.partition(b"\n\n")[0]):
+        name, _, value = line.partition(b":")
+        out.append((name.decode("latin-1").lower(), re.sub(rb"\n[ \t]+", b" ", value).strip().decode("latin-1")))
+    return out
+
+
+def header(mail, name):
+    return next((v for k, v in headers(mail) if k == name.lower()), None)
+
+
+def message(subject="hello", body="hello\r\n", extra=""):
+    return (f"From: <a@client.test>\r\nTo: <alice@example.test>\r\nSubject: {subject}\r\n"
+            f"Date: {email.utils.formatdate()}\r\n{extra}\r\n{body}").encode()
