@@ -12,9 +12,13 @@
 
 /*
  * A stream connection on the loop, plain or TLS: bytes in by callback, bytes out
- * by conn_write.  No buffer is held while it is idle; the read buffer belongs to
- * the loop.  With TLS, memory BIOs and few large writes (that is what made the
- * prototype fast), and nothing read before a handshake is given out after it.
+ * by conn_write.  No buffer is held while it is idle; those that bytes pass
+ * through belong to the thread.  TLS is fed from memory and written in few large
+ * pieces (that is what made the prototype fast), and nothing read before a
+ * handshake is given out after it.
+ *
+ * All callbacks come from the loop, none from inside a call made here, so any
+ * call is allowed in any callback.  A conn lives until its closed has returned.
  */
 struct conn;
 
@@ -22,33 +26,54 @@ struct conn_ops {
 	/*
 	 * Octets that came; good during the call.  Returns how many were used; the rest is
 	 * kept and given again, in front of new ones, after conn_resume.  Less than all
-	 * therefore means: paused.
+	 * therefore means: paused (unless conn_resume was called meanwhile).
 	 */
 	size_t	(*read)(void *arg, struct span);
-	void	(*drained)(void *arg);			/* all that was written is in the kernel */
-	void	(*secured)(void *arg);			/* the handshake is done */
-	void	(*eof)(void *arg);			/* the peer will send no more (optional: else it is a close) */
-	/* Gone: by the peer, an error (why) or conn_close being done.  The last call; conn frees itself after it. */
+	/* All that was written is in the kernel; only after conn_queued was not 0.  Optional. */
+	void	(*drained)(void *arg);
+	void	(*secured)(void *arg);			/* the handshake is done.  Optional while no TLS is asked for */
+	void	(*eof)(void *arg);			/* the peer will send no more.  Optional: else it is a close */
+	/*
+	 * The last call; conn frees itself after it.  why: what the peer or the network did,
+	 * "the peer closed the connection" too; NULL after conn_close or conn_abort.
+	 */
 	void	(*closed)(void *arg, const struct why *);
 };
 
-/* Takes a connected descriptor.  NULL with why. */
+/* Takes a connected descriptor, on failure too.  NULL with why. */
 struct conn *conn_new(uv_loop_t *, int fd, const struct conn_ops *, void *arg, struct why *);
 /* Starts TLS now; octets held back or read but unused are thrown away first (RFC 3207 4.2). */
 int	conn_tls(struct conn *, SSL_CTX *, bool server, struct why *);
 SSL	*conn_ssl(struct conn *);			/* NULL while plain */
-bool	conn_write(struct conn *, const void *, size_t);	/* copies what the kernel does not take; false: memory out or too much queued */
+/*
+ * Goes to the kernel at once; what it does not take is copied.  Gather, then
+ * write: each call is a system call.  With TLS not before secured.  False: too
+ * much is queued, memory is out or it is closing; closed follows.
+ */
+bool	conn_write(struct conn *, const void *, size_t);
 size_t	conn_queued(const struct conn *);
-void	conn_resume(struct conn *);			/* read again, after a short count from read */
+void	conn_resume(struct conn *);			/* read again, after a short count from read or conn_pause */
 void	conn_pause(struct conn *);
-void	conn_close(struct conn *);			/* what is queued is sent, then closed; callbacks stop but closed */
-void	conn_abort(struct conn *);			/* now, with a reset */
-void	conn_shutdown(struct conn *);			/* half-close: no more writes; reads go on */
+/*
+ * What is queued is sent, then closed; callbacks stop but closed.  A peer that
+ * takes none of it for CONN_LINGER_MS loses it, and conn_abort may still follow.
+ */
+void	conn_close(struct conn *);
+void	conn_abort(struct conn *);			/* now, with a reset; callbacks stop but closed */
+void	conn_shutdown(struct conn *);			/* half-close, after what is queued: no more writes; reads go on */
 bool	conn_peer(const struct conn *, struct netaddr *);
 bool	conn_local(const struct conn *, struct netaddr *);
 #define CONN_QUEUE_MAX	(4u << 20)	/* octets a peer that does not read may make us hold */
+#define CONN_LINGER_MS	30000
+/*
+ * Octets asked of the kernel at a time, so the most that a paused connection can
+ * hold back.  CONN_READ is the default; at most SCRATCH_SIZE for a trusted peer
+ * in a hurry.
+ */
+#define CONN_READ	(16u << 10)
+void	conn_set_read(struct conn *, size_t);
 
-/* Connect to an address; done exactly once, fd >= 0 or why. Returns -1 with why at once if it cannot start. */
+/* Connect to an address; done exactly once, fd >= 0 (whose it is then) or -1 and why. Returns -1 with why at once if it cannot start. */
 typedef void conn_dial_fn(void *arg, int fd, const struct why *);
 int	conn_dial(uv_loop_t *, const struct netaddr *, unsigned timeout_ms, conn_dial_fn *done, void *arg, struct why *);
 
