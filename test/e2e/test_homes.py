@@ -1,0 +1,93 @@
+"""Several homes on one edge: each has its own, and one cannot touch another's."""
+
+import pytest
+
+from kit.smtp import Client, send_mail
+from kit.stand import message
+
+
+@pytest.fixture
+def three(make_stand):
+    """example.test at home, b.test and b2.test at hb, c.test at hc; all in one listener."""
+    stand = make_stand(opt=['edge.service.smtp.home={"home", "hb", "hc"}'])
+    stand.b = stand.add_home("hb", "b.test,b2.test")
+    stand.c = stand.add_home("hc", "c.test")
+    return stand
+
+
+def test_mail_goes_to_its_home_alone(three, mark):
+    for domain, env in (("example.test", three.env), ("b.test", three.b), ("b2.test", three.b), ("c.test", three.c)):
+        assert send_mail(three.smtp, message(subject=f"{mark}-{domain}."), rcpts=[f"alice@{domain}"]).code == 250
+        three.wait_marked("alice", f"{mark}-{domain}.", maildir=env["MAILDIR"])
+    assert [len(three.files("alice", e["MAILDIR"])) for e in (three.env, three.b, three.c)] == [1, 2, 1]
+
+
+def test_one_home_a_transaction(three, mark):
+    with Client(three.smtp) as c:
+        c.hello()
+        c.ok("MAIL FROM:<s@client.test>")
+        c.ok("RCPT TO:<alice@b.test>")
+        r = c.cmd("RCPT TO:<alice@c.test>")
+        assert r.code == 452 and " 4.5.3 " in r.text, r.text
+        c.ok("RCPT TO:<bob@b2.test>")
+        assert c.data(message(subject=mark)).code == 250
+        c.begin("s@client.test", ["alice@c.test"])
+        assert c.data(message(subject=mark)).code == 250
+    three.wait_marked("alice", mark, maildir=three.b["MAILDIR"])
+    three.wait_marked("bob", mark, maildir=three.b["MAILDIR"])
+    three.wait_marked("alice", mark, maildir=three.c["MAILDIR"])
+
+
+def test_each_is_sealed_to_its_own_key(three):
+    for role in ("hb", "hc"):
+        three.stop(role)
+    for domain in ("b.test", "c.test"):
+        assert send_mail(three.smtp, message(), rcpts=[f"alice@{domain}"]).code == 250
+    objects = {o["home"]: o["id"] for o in three.queue("edge")}
+    assert set(objects) == {"hb", "hc"}
+    three.age_open(three.cat("edge", objects["hb"]), three.b["AGE_KEY"])
+    three.age_open(three.cat("edge", objects["hc"]), three.c["AGE_KEY"])
+    for home, key in (("hb", three.c["AGE_KEY"]), ("hc", three.b["AGE_KEY"])):
+        with pytest.raises(AssertionError):
+            three.age_open(three.cat("edge", objects[home]), key)
+    three.start("hb")
+    three.wait_mails("alice", 1, maildir=three.b["MAILDIR"])
+    assert [o["home"] for o in three.queue("edge")] == ["hc"], "hb took its own only"
+
+
+def test_one_full_home_leaves_room_for_another(make_stand, mark):
+    stand = make_stand(opt=['edge.service.smtp.home={"home", "hb"}', "edge.home.hb.quota=1M",
+                            'edge.home.hb.domains={"b.test"}', "edge.limits.size=1M"])
+    stand.b = stand.add_home("hb", "b.test")
+    stand.stop("hb")
+    body, n = "x" * 75 + "\r\n", 0
+    while (r := send_mail(stand.smtp, message(body=body * 1300), rcpts=["alice@b.test"])).code == 250:
+        n += 1
+        assert n < 30
+    assert r.code == 452 and n >= 5
+    assert send_mail(stand.smtp, message(subject=mark)).code == 250
+    stand.wait_marked("alice", mark)
+    stand.start("hb")
+    stand.wait_mails("alice", n, maildir=stand.b["MAILDIR"])
+
+
+def test_a_home_killed_does_not_hold_another(three, mark):
+    three.kill("hb")
+    for i in range(20):
+        assert send_mail(three.smtp, message(), rcpts=["alice@b.test"]).code == 250
+        assert send_mail(three.smtp, message(subject=mark), rcpts=["alice@c.test"]).code == 250
+    three.wait_marked("alice", mark, 20, maildir=three.c["MAILDIR"])
+    three.start("hb")
+    three.wait_mails("alice", 20, maildir=three.b["MAILDIR"])
+
+
+def test_unknown_recipients_are_refused_while_home_is_away(stand):
+    for away in (False, True):
+        if away:
+            stand.stop("home")
+        with Client(stand.smtp) as c:
+            c.hello()
+            c.ok("MAIL FROM:<s@client.test>")
+            r = c.cmd("RCPT TO:<nobody@example.test>")
+            assert r.code == 550 and " 5.1.1 " in r.text, r.text
+            c.ok("RCPT TO:<ALICE@example.test>")

@@ -1,0 +1,158 @@
+"""Pairing by one pasted line, and every way that it is refused; unpair; rotate."""
+
+import os
+import re
+
+import pytest
+
+from kit.smtp import send_mail
+from kit.stand import message, until
+
+
+def line(stand, name="new", domains=("new.test",)):
+    out = stand.tool("pair", "-c", stand.conf("edge"), name, *domains).stdout
+    return re.search(r"posthouse-pair-1 \S+ sha256:[0-9a-f]{64} \S+ [0-9a-f]{32}", out).group(0)
+
+
+def home_conf(stand, name):
+    """A home's configuration that is not paired yet."""
+    base = os.path.join(stand.dir, name)
+    os.makedirs(os.path.join(base, "mail"), mode=0o700)
+    os.makedirs(os.path.join(base, "state"), mode=0o700)
+    conf = os.path.join(stand.dir, f"{name}.conf")
+    with open(conf, "w", encoding="ascii") as f:
+        f.write(f'hostname = "{name}.test"\nstate = "{base}/state"\ncontrol = "{base}/s"\nuser = ""\n'
+                f'deliver {{ maildir = "{base}/mail" }}\nmailboxes {{ users = {{"alice"}} }}\n')
+    stand.tool("keygen", "-c", conf)
+    return conf
+
+
+def redeem(stand, conf, text):
+    return stand.tool("pair", "-c", conf, input=text, check=False)
+
+
+def test_a_line_pairs_once(stand):
+    text = line(stand)
+    one, two = home_conf(stand, "one"), home_conf(stand, "two")
+    # White space around it, as a terminal pastes it.
+    r = redeem(stand, one, f"\n  {text} \r\n\n")
+    assert r.returncode == 0, r.stderr
+    r = redeem(stand, two, text + "\n")
+    assert r.returncode != 0 and re.search(r"used|pending|no pairing", r.stderr), r.stderr
+
+
+@pytest.mark.parametrize("what", ["", "hello", "posthouse-pair-1 x", "posthouse-pair-2 a:1 sha256:00 new 00"])
+def test_not_a_line(stand, what):
+    r = redeem(stand, home_conf(stand, "one"), what + "\n")
+    assert r.returncode != 0 and r.stderr.strip(), "refused with a reason"
+
+
+def test_wrong_token_and_five_tries(stand):
+    text = line(stand)
+    conf = home_conf(stand, "one")
+    wrong = text[:-32] + ("0" * 32 if text[-32:] != "0" * 32 else "1" * 32)
+    for _ in range(5):
+        r = redeem(stand, conf, wrong + "\n")
+        assert r.returncode != 0 and r.stderr.strip()
+    r = redeem(stand, conf, text + "\n")
+    assert r.returncode != 0, "after five tries even the right one is dead"
+
+
+def test_wrong_pin(stand):
+    text = line(stand)
+    wrong = re.sub(r"sha256:[0-9a-f]{64}", "sha256:" + "ab" * 32, text)
+    r = redeem(stand, home_conf(stand, "one"), wrong + "\n")
+    assert r.returncode != 0 and re.search(r"pin|key", r.stderr), r.stderr
+    assert redeem(stand, stand.conf("one"), text + "\n").returncode == 0, "and the token was not spent on a stranger"
+
+
+def test_a_new_line_ends_the_old(stand):
+    old, new = line(stand), line(stand)
+    conf = home_conf(stand, "one")
+    assert redeem(stand, conf, old + "\n").returncode != 0
+    assert redeem(stand, conf, new + "\n").returncode == 0
+
+
+def test_a_domain_of_another_home_is_not_granted(stand):
+    r = stand.tool("pair", "-c", stand.conf("edge"), "thief", "example.test", check=False)
+    assert r.returncode != 0 and "example.test" in r.stderr, r.stderr
+
+
+def test_the_token_is_not_kept(stand):
+    token = line(stand).split()[-1]
+    raw = bytes.fromhex(token)
+    for base, _, names in os.walk(stand.env["EDGE_SPOOL"]):
+        for name in names:
+            with open(os.path.join(base, name), "rb") as f:
+                text = f.read()
+            assert token.encode() not in text and raw not in text, name
+    assert token not in stand.log("edge")
+
+
+def test_secrets_are_nobody_elses(stand):
+    for base, _, names in os.walk(stand.dir):
+        for name in names:
+            path = os.path.join(base, name)
+            if re.search(r"\.pem$|\.key$|/homes/|/edges/", path):
+                assert os.stat(path).st_mode & 0o077 == 0, path
+
+
+def test_an_unpinned_home_is_refused_at_the_handshake(make_stand, mark):
+    """Home's tunnel key is replaced by a stranger's: nothing is handed to it, and the reason is said."""
+    stand = make_stand()
+    stand.stop("home")
+    key = os.path.join(stand.env["HOME_STATE"], "tunnel.pem")
+    os.rename(key, key + ".true")
+    with pytest.raises(RuntimeError):
+        os.environ["STAND_READY_S"] = "3"
+        try:
+            stand.tool("keygen", "-c", stand.conf("home"))
+            stand.start("home")
+        finally:
+            del os.environ["STAND_READY_S"]
+    assert send_mail(stand.smtp, message(subject=mark)).code == 250
+    assert len(stand.queue("edge")) == 1
+    stand.stop("home")
+    os.rename(key + ".true", key)
+    stand.start("home")
+    stand.wait_marked("alice", mark)
+
+
+def test_unpair(stand, mark):
+    stand.tool("unpair", "-c", stand.conf("edge"), "home")
+    until("the tunnel is down", 20,
+          lambda: not any(p.get("connections") for p in stand.status("home").get("edges", [])))
+    r = send_mail_code(stand)
+    assert r in (450, 550, 451, 452), r
+
+
+def send_mail_code(stand):
+    from kit.smtp import Client
+    with Client(stand.smtp) as c:
+        c.hello()
+        c.ok("MAIL FROM:<s@client.test>")
+        return c.cmd("RCPT TO:<alice@example.test>").code
+
+
+@pytest.mark.parametrize("role", ["home", "edge"])
+def test_rotate(stand, mark, role):
+    """What was sealed to the old key is read, and what comes after the new one is in use too."""
+    before = stand.recipient() if role == "home" else None
+    stand.stop("home")
+    assert send_mail(stand.smtp, message(subject=f"{mark}-before")).code == 250
+    if role == "edge":
+        stand.start("home")
+    stand.tool("rotate", "-c", stand.conf(role))
+    if role == "home":
+        stand.start("home")
+    stand.wait_marked("alice", f"{mark}-before")
+    assert send_mail(stand.smtp, message(subject=f"{mark}-after")).code == 250
+    stand.wait_marked("alice", f"{mark}-after")
+    for r in ("home", "edge"):
+        stand.stop(r)
+    stand.start("edge")
+    stand.start("home")
+    assert send_mail(stand.smtp, message(subject=f"{mark}-later")).code == 250
+    stand.wait_marked("alice", f"{mark}-later")
+    if role == "home":
+        assert before != stand.recipient() or before is None

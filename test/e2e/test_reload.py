@@ -1,0 +1,143 @@
+"""SIGHUP, SIGTERM, certificates: changed while mail flows."""
+
+import os
+import re
+import signal
+import ssl
+import subprocess
+import time
+
+import pytest
+
+from kit.smtp import Client, send_mail
+from kit.stand import message, posthouse, until
+
+
+def edit(path, old, new):
+    with open(path, encoding="utf-8") as f:
+        text = f.read()
+    assert old in text
+    with open(path, "w", encoding="utf-8") as f:
+        f.write(text.replace(old, new, 1))
+
+
+def hup(stand, role):
+    os.kill(stand.pid(role), signal.SIGHUP)
+
+
+def size_offered(stand):
+    with Client(stand.smtp) as c:
+        return int(re.search(r"SIZE (\d+)", c.hello().text).group(1))
+
+
+def test_good_configuration_is_taken(make_stand):
+    stand = make_stand(opt=["edge.limits.size=3M"])
+    assert size_offered(stand) == 3 << 20
+    with Client(stand.smtp) as c:       # a session that was there before lives on
+        c.hello()
+        edit(stand.conf("edge"), "size = 3M", "size = 4M")
+        hup(stand, "edge")
+        until("the new size is offered", 10, lambda: size_offered(stand) == 4 << 20)
+        c.begin("s@client.test", ["alice@example.test"])
+        assert c.data(message()).code == 250
+    stand.wait_mails("alice", 1)
+
+
+@pytest.mark.parametrize("role", ["edge", "home"])
+def test_bad_configuration_is_refused_and_the_old_kept(make_stand, mark, role):
+    stand = make_stand(opt=["edge.limits.size=3M"])
+    with open(stand.conf(role), "a", encoding="ascii") as f:
+        f.write("no_such_key = 1\n")
+    lines = sum(1 for _ in open(stand.conf(role), encoding="ascii"))
+    hup(stand, role)
+    until("it says where", 10, lambda: f"{stand.conf(role)}:{lines}: " in stand.log(role))
+    assert size_offered(stand) == 3 << 20
+    assert send_mail(stand.smtp, message(subject=mark)).code == 250
+    stand.wait_marked("alice", mark)
+    r = subprocess.run([posthouse(), role, "-c", stand.conf(role)], check=False, capture_output=True, text=True,
+                       timeout=20)
+    assert r.returncode != 0 and f"{stand.conf(role)}:{lines}: " in r.stderr, "and nothing starts with it"
+
+
+def test_users_are_reloaded(stand, mark):
+    def known():
+        with Client(stand.smtp) as c:
+            c.hello()
+            c.ok("MAIL FROM:<s@client.test>")
+            return c.cmd("RCPT TO:<carol@example.test>").code == 250
+    assert not known()
+    edit(stand.conf("home"), '"bob"', '"bob", "carol"')
+    hup(stand, "home")
+    until("carol is known at the edge", 20, known)
+    assert send_mail(stand.smtp, message(subject=mark), rcpts=["carol@example.test"]).code == 250
+    stand.wait_marked("carol", mark)
+
+
+def certificate(where):
+    """The certificate that STARTTLS shows, DER."""
+    with Client(where) as c:
+        c.hello()
+        c.starttls()
+        return c.sock.getpeercert(binary_form=True)
+
+
+def test_certificate_is_reloaded_when_its_file_changes(stand):
+    old = certificate(stand.smtp)
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", stand.dir + "/n.key", "-out",
+                    stand.dir + "/n.cert", "-days", "5", "-subj", "/CN=edge.test"], check=True, capture_output=True)
+    os.rename(stand.dir + "/n.key", stand.dir + "/tls.key")
+    os.rename(stand.dir + "/n.cert", stand.dir + "/tls.cert")
+    until("the new one is shown", 90, lambda: certificate(stand.smtp) != old, 0.3)
+    with open(stand.dir + "/tls.cert", encoding="ascii") as f:
+        assert certificate(stand.smtp) == ssl.PEM_cert_to_DER_cert(f.read())
+
+
+def test_a_broken_certificate_keeps_the_old(stand):
+    old = certificate(stand.smtp)
+    with open(stand.dir + "/tls.cert", "w", encoding="ascii") as f:
+        f.write("-----BEGIN CERTIFICATE-----\nnot one\n-----END CERTIFICATE-----\n")
+    hup(stand, "edge")
+    time.sleep(1.5)
+    assert certificate(stand.smtp) == old
+
+
+def test_sigterm_drains(stand, mark):
+    """A transaction under way when SIGTERM comes is either answered 250 and there, or not answered so and not there."""
+    c = Client(stand.smtp)
+    c.hello()
+    c.begin("s@client.test", ["alice@example.test"])
+    c.ok("DATA", 354)
+    os.kill(stand.pid("edge"), signal.SIGTERM)
+    time.sleep(0.3)
+    try:
+        c.send(message(subject=mark) + b".\r\n")
+        code = c.reply().code
+    except Exception:
+        code = None
+    c.close()
+    assert code in (250, 421, None)
+    until("the edge is down", 30, lambda: not alive(stand, "edge"))
+    stand.start("edge")
+    if code == 250:
+        stand.wait_marked("alice", mark)
+    else:
+        stand.edge_empty()
+        assert not [m for m in stand.mails("alice") if mark.encode() in m]
+
+
+def alive(stand, role):
+    try:
+        with open(f"/proc/{stand.pid(role)}/stat", encoding="latin-1") as f:
+            return f.read().rpartition(")")[2].split()[0] not in "ZX"
+    except FileNotFoundError:
+        return False
+
+
+def test_an_idle_session_is_told_at_the_end(stand):
+    with Client(stand.smtp) as c:
+        c.hello()
+        os.kill(stand.pid("edge"), signal.SIGTERM)
+        r = c.reply()
+        assert r.code == 421 and " 4.3.2 " in r.text, r.text
+    until("the edge is down", 30, lambda: not alive(stand, "edge"))
+    stand.start("edge")

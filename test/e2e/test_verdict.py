@@ -1,0 +1,122 @@
+"""verdict = Ns: home's word comes before the sender's answer, by the rules of doc/TUNNEL."""
+
+import os
+import time
+
+from kit.smtp import Client, send_mail
+from kit.stand import message, until
+from kit.wires import Cutter
+
+
+def test_250_means_delivered(make_stand, mark):
+    stand = make_stand(verdict=10)
+    assert send_mail(stand.smtp, message(subject=mark)).code == 250
+    # No waiting here: it was in the mailbox before the answer.
+    assert len([m for m in stand.mails("alice") if mark.encode() in m]) == 1
+    stand.edge_empty()
+    assert stand.counter("edge", "verdicts_asked") >= 1
+
+
+def test_home_away_is_plain_hold(make_stand, mark):
+    stand = make_stand(verdict=10)
+    stand.stop("home")
+    began = time.monotonic()
+    assert send_mail(stand.smtp, message(subject=mark)).code == 250
+    assert time.monotonic() - began < 3, "nobody to ask: no wait"
+    stand.start("home")
+    stand.wait_marked("alice", mark)
+
+
+def removed_user(stand):
+    """bob leaves while the edge still believes in him: home refuses what the edge accepted."""
+    stand.stop("home")
+    with open(stand.conf("home"), encoding="utf-8") as f:
+        text = f.read()
+    with open(stand.conf("home"), "w", encoding="utf-8") as f:
+        f.write(text.replace('"alice", "bob"', '"alice"'))
+
+
+def test_some_accepted_is_250_and_the_rest_parked(make_stand, mark):
+    stand = make_stand(verdict=10)
+    stall(stand)
+    with Client(stand.smtp) as c:
+        c.hello()
+        c.begin("s@client.test", ["alice@example.test", "bob@example.test"])
+        removed_user(stand)
+        stand.start("home")
+        assert c.data(message(subject=mark)).code == 250
+    stand.wait_marked("alice", mark)
+    until("bob's part is parked", 20, lambda: [o for o in stand.queue("home") if o["state"] == "parked"])
+
+
+def stall(stand):
+    assert send_mail(stand.smtp, message(subject="the tunnel works")).code == 250
+
+
+def test_all_refused_is_5xx_with_homes_words(make_stand, mark):
+    stand = make_stand(verdict=10)
+    with Client(stand.smtp) as c:
+        c.hello()
+        c.begin("s@client.test", ["bob@example.test"])
+        removed_user(stand)
+        stand.start("home")
+        r = c.data(message(subject=mark))
+        assert r.code == 550 and " 5.1.1 " in r.text, r.text
+    stand.edge_empty()
+    until("home forgot it", 20, lambda: stand.queue("home") == [])
+    assert stand.mails("bob") == []
+
+
+def test_refused_after_250_is_parked(make_stand, mark):
+    stand = make_stand()
+    with Client(stand.smtp) as c:
+        c.hello()
+        c.begin("s@client.test", ["bob@example.test"])
+        removed_user(stand)
+        assert c.data(message(subject=mark)).code == 250
+    stand.start("home")
+    until("parked", 20, lambda: [o["state"] for o in stand.queue("home")] == ["parked"])
+    entry, = stand.queue("home")
+    shown = stand.tool("show", entry["id"], "-c", stand.conf("home")).stdout
+    assert "bob" in shown and "5.1.1" in shown
+    assert mark.encode() in stand.tool("open", entry["id"], "-c", stand.conf("home"), text=False).stdout
+    assert "1" in stand.tool("status", "-c", stand.conf("home")).stdout
+
+
+def test_home_too_slow_is_250(make_stand, mark):
+    """A mailbox that cannot be written is no refusal: 250 within the time, deferred at home."""
+    stand = make_stand(verdict=2)
+    with open(os.path.join(stand.env["MAILDIR"], "bob"), "w", encoding="ascii") as f:
+        f.write("in the way\n")
+    began = time.monotonic()
+    assert send_mail(stand.smtp, message(subject=mark), rcpts=["bob@example.test"]).code == 250
+    assert time.monotonic() - began < 6
+    os.unlink(os.path.join(stand.env["MAILDIR"], "bob"))
+    stand.stop("home")
+    stand.start("home")
+    stand.wait_marked("bob", mark, seconds=90)
+
+
+def test_the_answer_is_cut(make_stand, mark):
+    """The tunnel is cut at every few octets of home's answer: the sender has 250, the mailbox has one, each time."""
+    stand = make_stand(up=False)
+    tunnel = free_port()
+    with Cutter(("127.0.0.1", tunnel)) as wire:
+        stand.env = stand.read_env(stand.run(
+            "up", stand.dir, "--verdict", "5", "--opt", f'edge.tunnel.listen={{"127.0.0.1:{tunnel}"}}',
+            "--opt", f"edge.tunnel.address=127.0.0.1:{wire.where[1]}", "--opt", "home.tunnel.connections=1"))
+        for i in range(0, 120, 8):
+            wire.cut_after("up", 1 + i)
+            r = send_mail(stand.smtp, message(subject=f"{mark}-{i}-"))
+            assert r.code == 250, r.text
+            stand.wait_marked("alice", f"{mark}-{i}-", seconds=30)
+        stand.edge_empty()
+        stand.home_settled()
+        assert len([m for m in stand.mails("alice") if mark.encode() in m]) == 15
+
+
+def free_port():
+    import socket
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
