@@ -7,13 +7,18 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "ctl/pipeline.h"
 #include "proto/age.h"
+#include "proto/age_format.h"
 
 /*
- * seal and unseal: the age program's work for one kind of key, through the very
- * code that seals at the edge and opens at home.
+ * seal and unseal: the age program's work for one kind of key, with the code
+ * that seals at the edge and opens at home.  Chunks are sealed in parallel, as
+ * each stands for itself.
  */
-#define READ_OCTETS	(1u << 18)	/* four chunks: fewer system calls, and still in the cache */
+#define BLOCK_CHUNKS	4		/* fewer system calls, and still in the cache */
+#define SEAL_BLOCK	((size_t)BLOCK_CHUNKS * AGE_CHUNK)
+#define OPEN_BLOCK	((size_t)BLOCK_CHUNKS * AGE_SEALED_CHUNK)
 #define KEY_FILE_MAX	65536
 #define IDENTITIES_MAX	16
 
@@ -107,24 +112,52 @@ has_controls(struct span s)
 
 /* -- seal -- */
 
-static int
-seal_stream(struct age_seal *s, char *in, struct buf *out, struct why *why)
+static void
+context_free(void *ctx)
 {
-	ssize_t n;
-
-	do {
-		if ((n = read_full(STDIN_FILENO, in, READ_OCTETS)) == -1)
-			return why_sys(why, "standard input");
-		if (!age_seal_add(s, in, (size_t)n, out))
-			return why_set(why, "out of memory");
-		/* A short read is the end: what is left goes out in one write with it. */
-		if (n == READ_OCTETS && write_out(out, why) == -1)
-			return -1;
-	} while (n == READ_OCTETS);
-	if (!age_seal_end(s, out))
-		return why_set(why, "out of memory");
-	return write_out(out, why);
+	EVP_CIPHER_CTX_free(ctx);
 }
+
+/* arg: the octets that age_seal_new was given, of which the first two fields make the stream. */
+static bool
+seal_block(void *arg, struct pipeline_block *b)
+{
+	const unsigned char *file_key = arg, *nonce = file_key + AGE_FILE_KEY;
+	struct age_stream stream;
+	size_t done = 0;
+
+	if (b->own == NULL && (b->own = EVP_CIPHER_CTX_new()) == NULL)
+		return false;
+	if (!age_stream_start(&stream, b->own, file_key, nonce))
+		return false;
+	stream.counter = b->number * BLOCK_CHUNKS;
+	do {
+		size_t n = b->n - done < AGE_CHUNK ? b->n - done : AGE_CHUNK;
+		char *to = buf_room(&b->out, n + AGE_TAG);
+
+		if (to == NULL ||
+		    !age_stream_seal(&stream, b->p + done, n, b->last && done + n == b->n, to))
+			return false;
+		buf_used(&b->out, n + AGE_TAG);
+		done += n;
+	} while (done < b->n);
+	return true;
+}
+
+static int
+put_block(void *arg, struct pipeline_block *b, struct why *why)
+{
+	return write_out(&b->out, why);
+}
+
+static const struct pipeline_job seal_job = {
+	.block = SEAL_BLOCK,
+	.out_max = OPEN_BLOCK,
+	.threads = PIPELINE_THREADS_MAX,
+	.make = seal_block,
+	.put = put_block,
+	.own_free = context_free,
+};
 
 static int
 seal_to(const struct age_recipient *to, size_t n)
@@ -132,25 +165,21 @@ seal_to(const struct age_recipient *to, size_t n)
 	unsigned char rnd[AGE_SEAL_RND(AGE_RECIPIENTS_MAX)];
 	struct age_seal *s;
 	struct why why;
-	struct buf out;
-	char *in = malloc(READ_OCTETS);
+	struct buf head;
 	int result;
 
-	buf_init(&out, 2 * READ_OCTETS);
+	buf_init(&head, AGE_HEADER_MAX);
 	random_bytes(rnd, AGE_SEAL_RND(n));
 	s = age_seal_new(to, n, rnd);
-	explicit_bzero(rnd, sizeof(rnd));
-	if (s == NULL || in == NULL)
+	if (s == NULL || !age_seal_add(s, NULL, 0, &head))
 		result = failed("seal", "out of memory, or a recipient that no key belongs to");
-	else if (seal_stream(s, in, &out, &why) == -1)
+	else if (write_out(&head, &why) == -1 || pipeline_run(&seal_job, rnd, &why) == -1)
 		result = failed("seal", why.text);
 	else
 		result = CTL_OK;
 	age_seal_free(&s);
-	buf_fini(&out);
-	if (in != NULL)
-		explicit_bzero(in, READ_OCTETS);
-	free(in);
+	buf_fini(&head);
+	explicit_bzero(rnd, sizeof(rnd));
 	return result;
 }
 
@@ -196,53 +225,44 @@ ctl_seal(int argc, char **argv)
 /* -- unseal -- */
 
 static int
-unseal_stream(struct age_open *o, char *in, struct buf *out, struct why *why)
+open_block(void *arg, struct pipeline_block *b, struct why *why)
 {
-	bool terminal = isatty(STDOUT_FILENO);
-	enum age_result result;
-	ssize_t n;
+	struct age_open *o = arg;
+	enum age_result result = age_open_add(o, b->p, b->n, &b->out, why);
+	struct why unwritten;
 
-	do {
-		if ((n = read_full(STDIN_FILENO, in, READ_OCTETS)) == -1)
-			return why_sys(why, "standard input");
-		result = age_open_add(o, in, (size_t)n, out, why);
-		if (result == AGE_OK && n < (ssize_t)READ_OCTETS)
-			result = age_open_end(o, out, why);
-		if (terminal && has_controls(buf_span(out)))
-			return why_set(why, "the plaintext holds control characters, which may harm the "
-			    "terminal: send it to a file or a pipe");
-		/* What came before a failure is authentic; the exit code says that it is not all. */
-		if (result == AGE_OK || result == AGE_MALFORMED) {
-			struct why unwritten;
-
-			if (write_out(out, &unwritten) == -1) {
-				*why = unwritten;
-				return -1;
-			}
-		}
-		if (result != AGE_OK)
-			return -1;
-	} while (n == READ_OCTETS);
-	return 0;
+	if (result == AGE_OK && b->last)
+		result = age_open_end(o, &b->out, why);
+	if (isatty(STDOUT_FILENO) && has_controls(buf_span(&b->out)))
+		return why_set(why, "the plaintext holds control characters, which may harm the "
+		    "terminal: send it to a file or a pipe");
+	/* What came before a failure is authentic; the exit code says that it is not all. */
+	if (write_out(&b->out, &unwritten) == -1) {
+		*why = unwritten;
+		return -1;
+	}
+	return result == AGE_OK ? 0 : -1;
 }
+
+static const struct pipeline_job open_job = {
+	.block = OPEN_BLOCK,
+	.out_max = OPEN_BLOCK,
+	.threads = 1,		/* reading ahead in a second one gained nothing */
+	.put = open_block,
+};
 
 static int
 unseal_with(const struct age_identity *ids, size_t n)
 {
 	struct age_open *o = age_open_new(ids, n);
-	char *in = malloc(READ_OCTETS);
 	struct why why = { "" };
-	struct buf out;
 	int result = CTL_OK;
 
-	buf_init(&out, 2 * READ_OCTETS);
-	if (o == NULL || in == NULL)
+	if (o == NULL)
 		result = failed("unseal", "out of memory");
-	else if (unseal_stream(o, in, &out, &why) == -1)
+	else if (pipeline_run(&open_job, o, &why) == -1)
 		result = failed("unseal", why.text);
 	age_open_free(&o);
-	buf_wipe(&out);
-	free(in);
 	return result;
 }
 

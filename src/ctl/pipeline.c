@@ -1,0 +1,206 @@
+#include "ctl/pipeline.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define STACK_OCTETS	262144
+
+struct pipeline {
+	const struct pipeline_job *job;
+	void		*arg;
+	/* Under `reading`: */
+	pthread_mutex_t	 reading;
+	uint64_t	 blocks;	/* read so far */
+	bool		 ended;
+	bool		 has_ahead;	/* one octet was read ahead, to know whether a block is the last */
+	char		 ahead;
+	/* Under `putting`: */
+	pthread_mutex_t	 putting;
+	pthread_cond_t	 turn;
+	uint64_t	 put;		/* blocks that are out */
+	struct why	 why;
+	atomic_bool	 failed;
+};
+
+/* As many octets as there are room or input; -1 with errno. */
+static ssize_t
+read_full(char *p, size_t max)
+{
+	size_t n = 0;
+
+	while (n < max) {
+		ssize_t got = read(STDIN_FILENO, p + n, max - n);
+
+		if (got == -1 && errno == EINTR)
+			continue;
+		if (got == -1)
+			return -1;
+		if (got == 0)
+			break;
+		n += (size_t)got;
+	}
+	return (ssize_t)n;
+}
+
+static int
+fill(struct pipeline *l, struct pipeline_block *b)
+{
+	size_t n = 0;
+	ssize_t got;
+
+	if (l->has_ahead)
+		b->p[n++] = l->ahead;
+	if ((got = read_full(b->p + n, l->job->block - n)) == -1)
+		return -1;
+	b->n = n + (size_t)got;
+	l->has_ahead = false;
+	if (b->n == l->job->block) {
+		if ((got = read_full(&l->ahead, 1)) == -1)
+			return -1;
+		l->has_ahead = got == 1;
+	}
+	b->last = !l->has_ahead;
+	return 0;
+}
+
+/* False: there is no more for this thread.  A failed read is told by *error, in its turn. */
+static bool
+take(struct pipeline *l, struct pipeline_block *b, int *error)
+{
+	bool mine;
+
+	pthread_mutex_lock(&l->reading);
+	mine = !l->ended && !atomic_load(&l->failed);
+	*error = 0;
+	if (mine) {
+		b->number = l->blocks++;
+		if (fill(l, b) == -1)
+			*error = errno;
+		l->ended = *error != 0 || b->last;
+	}
+	pthread_mutex_unlock(&l->reading);
+	return mine;
+}
+
+static void
+put_in_turn(struct pipeline *l, struct pipeline_block *b, bool made, int error)
+{
+	int result;
+
+	pthread_mutex_lock(&l->putting);
+	while (l->put != b->number && !atomic_load(&l->failed))
+		pthread_cond_wait(&l->turn, &l->putting);
+	if (!atomic_load(&l->failed)) {
+		errno = error;
+		if (error != 0)
+			result = why_sys(&l->why, "standard input");
+		else if (!made)
+			result = why_set(&l->why, "out of memory");
+		else
+			result = l->job->put(l->arg, b, &l->why);
+		if (result == -1)
+			atomic_store(&l->failed, true);
+		l->put++;
+	}
+	pthread_cond_broadcast(&l->turn);
+	pthread_mutex_unlock(&l->putting);
+}
+
+static bool
+step(struct pipeline *l, struct pipeline_block *b)
+{
+	int error;
+	bool made;
+
+	if (!take(l, b, &error))
+		return false;
+	buf_clear(&b->out);
+	made = error != 0 || l->job->make == NULL || l->job->make(l->arg, b);
+	put_in_turn(l, b, made, error);
+	return true;
+}
+
+static bool
+block_init(struct pipeline_block *b, const struct pipeline_job *job)
+{
+	*b = (struct pipeline_block){ .p = malloc(job->block) };
+	buf_init(&b->out, job->out_max);
+	return b->p != NULL;
+}
+
+static void
+block_fini(struct pipeline_block *b, const struct pipeline_job *job)
+{
+	if (b->own != NULL)
+		job->own_free(b->own);
+	buf_wipe(&b->out);
+	if (b->p != NULL)
+		explicit_bzero(b->p, job->block);
+	free(b->p);
+}
+
+static void *
+helper(void *arg)
+{
+	struct pipeline *l = arg;
+	struct pipeline_block b;
+
+	if (block_init(&b, l->job))
+		while (step(l, &b))
+			;
+	block_fini(&b, l->job);
+	return NULL;
+}
+
+static unsigned
+helpers_wanted(const struct pipeline_job *job)
+{
+	unsigned most = job->threads < PIPELINE_THREADS_MAX ? job->threads : PIPELINE_THREADS_MAX;
+	cpu_set_t set;
+	int cpus = sched_getaffinity(0, sizeof(set), &set) == 0 ? CPU_COUNT(&set) : 1;
+
+	return (cpus < (int)most ? (unsigned)cpus : most) - 1;
+}
+
+int
+pipeline_run(const struct pipeline_job *job, void *arg, struct why *why)
+{
+	struct pipeline l = { .job = job, .arg = arg };
+	pthread_t helpers[PIPELINE_THREADS_MAX];
+	pthread_attr_t attr;
+	struct pipeline_block b;
+	unsigned n = 0;
+
+	pthread_mutex_init(&l.reading, NULL);
+	pthread_mutex_init(&l.putting, NULL);
+	pthread_cond_init(&l.turn, NULL);
+	pthread_attr_init(&attr);
+	pthread_attr_setstacksize(&attr, STACK_OCTETS);
+	if (!block_init(&b, job)) {
+		why_set(&l.why, "out of memory");
+		atomic_store(&l.failed, true);
+	} else if (step(&l, &b) && !l.ended) {
+		/* Where a thread cannot be had, the others do its work. */
+		for (unsigned want = helpers_wanted(job); n < want; n++)
+			if (pthread_create(&helpers[n], &attr, helper, &l) != 0)
+				break;
+		while (step(&l, &b))
+			;
+	}
+	while (n > 0)
+		pthread_join(helpers[--n], NULL);
+	block_fini(&b, job);
+	pthread_attr_destroy(&attr);
+	pthread_cond_destroy(&l.turn);
+	pthread_mutex_destroy(&l.putting);
+	pthread_mutex_destroy(&l.reading);
+	if (!atomic_load(&l.failed))
+		return 0;
+	*why = l.why;
+	return -1;
+}
