@@ -649,12 +649,17 @@ session_accept(struct edge *e, int fd, const struct conf_service *service)
 	s->client = client;
 	memcpy(s->service, service->name, sizeof(s->service));
 	name_session(s);
-	s->srv = smtp_srv_new(&e->terms->smtp, extensions(s));
-	if (s->srv == NULL || (s->conn = conn_new(e->loop, fd, &ops, s, &why)) == NULL) {
-		smtp_srv_free(&s->srv);
+	if ((s->srv = smtp_srv_new(&e->terms->smtp, extensions(s))) == NULL) {
 		free(s);
 		clients_leave(e->clients, &client);
 		turn_away(e, fd, &client, "out of memory");
+		return;
+	}
+	if ((s->conn = conn_new(e->loop, fd, &ops, s, &why)) == NULL) {	/* fd is gone with it */
+		log_warn(s->sid, "smtp.refuse peer=%s: %s", netaddr_ip(&client).s, why.text);
+		smtp_srv_free(&s->srv);
+		free(s);
+		clients_leave(e->clients, &client);
 		return;
 	}
 	s->terms = e->terms;
