@@ -142,7 +142,7 @@ def test_normalize(make_stand, mark):
         # Nothing of the message was lost, nothing of it ended the data.
         assert mail.partition(b"\n\n")[2].replace(b"\n", b"").replace(b".", b"") == \
             body.replace(b"\r", b"").replace(b"\n", b"").replace(b".", b""), name
-    assert stand.counter("edge", "bare_lf") > 0
+    assert stand.counter("edge", "bare_lf_normalized") > 0
 
 
 def test_loop_guard(shared):

@@ -121,7 +121,7 @@ def test_an_unpinned_home_is_refused_at_the_handshake(make_stand, mark):
 def test_unpair(stand, mark):
     stand.tool("unpair", "-c", stand.conf("edge"), "home")
     until("the tunnel is down", 20,
-          lambda: not any(p.get("connections") for p in stand.status("home").get("edges", [])))
+          lambda: not any(p.get("connections") for p in stand.status("home")["peers"]))
     r = send_mail_code(stand)
     assert r in (450, 550, 451, 452), r
 

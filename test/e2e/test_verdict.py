@@ -3,6 +3,7 @@
 import os
 import time
 
+from kit.ports import free_port
 from kit.smtp import Client, send_mail
 from kit.stand import message, until
 from kit.wires import Cutter
@@ -113,10 +114,3 @@ def test_the_answer_is_cut(make_stand, mark):
         stand.edge_empty()
         stand.home_settled()
         assert len([m for m in stand.mails("alice") if mark.encode() in m]) == 15
-
-
-def free_port():
-    import socket
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]

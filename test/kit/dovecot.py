@@ -1,0 +1,161 @@
+"""A real Dovecot over a stand's Maildirs, and an IMAP client that moves and deletes while mail comes in."""
+
+import imaplib
+import os
+import pwd
+import re
+import subprocess
+import tempfile
+import threading
+import time
+
+from kit.ports import free_port
+from kit.stand import until
+
+CONF = """
+base_dir = {dir}/base
+state_dir = {dir}/base
+protocols = imap
+listen = 127.0.0.1
+log_path = {dir}/log
+ssl = no
+disable_plaintext_auth = no
+mail_location = maildir:{maildir}/%n
+mail_uid = {uid}
+mail_gid = {gid}
+first_valid_uid = 0
+auth_mechanisms = plain
+default_login_user = {login}
+default_internal_user = {internal}
+default_internal_group = {group}
+passdb {{
+  driver = static
+  args = password=x
+}}
+userdb {{
+  driver = static
+  args = uid={uid} gid={gid} home={dir}/home/%n
+}}
+service imap-login {{
+  inet_listener imap {{
+    address = 127.0.0.1
+    port = {port}
+  }}
+  inet_listener imaps {{
+    port = 0
+  }}
+}}
+service stats {{
+  client_limit = 1000
+}}
+"""
+
+
+class Dovecot:
+    def __init__(self, maildir):
+        self.dir = tempfile.mkdtemp(prefix="ph-dovecot-")
+        os.chmod(self.dir, 0o755)
+        os.makedirs(f"{self.dir}/home")
+        self.port = free_port()
+        me = pwd.getpwuid(os.getuid())
+        names = {"login": "dovenull", "internal": "dovecot", "group": "dovecot"}
+        with open(f"{self.dir}/dovecot.conf", "w", encoding="ascii") as f:
+            f.write(CONF.format(dir=self.dir, maildir=maildir, port=self.port, uid=me.pw_uid, gid=me.pw_gid, **names))
+        self.child = subprocess.Popen(["/usr/sbin/dovecot", "-F", "-c", f"{self.dir}/dovecot.conf"],
+                                      stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT)
+        until("dovecot answers", 20, self.login_works, 0.1)
+
+    def login_works(self):
+        assert self.child.poll() is None, self.log()
+        try:
+            self.login("alice").logout()
+            return True
+        except (OSError, imaplib.IMAP4.error):
+            return False
+
+    def log(self):
+        try:
+            with open(f"{self.dir}/log", encoding="utf-8", errors="replace") as f:
+                return f.read()[-3000:]
+        except OSError:
+            return ""
+
+    def login(self, user):
+        c = imaplib.IMAP4("127.0.0.1", self.port, timeout=30)
+        c.login(user, "x")
+        return c
+
+    def stop(self):
+        self.child.terminate()
+        self.child.wait(20)
+
+
+class Reader:
+    """
+    Reads INBOX of each user again and again; notes each message that arrives by its
+    UID, then leaves it, flags it, moves it to Archive or deletes it. A UID is an
+    arrival: the same Message-Id under two of them came twice.
+    """
+
+    NAME = re.compile(rb"Message-Id:\s*(<[^>]*>)", re.I)
+
+    def __init__(self, stand, rng):
+        self.dovecot = Dovecot(stand.env["MAILDIR"])
+        self.rng, self.arrived = rng, {}
+        self.stopping = threading.Event()
+        self.moved = self.deleted = 0
+        self.failed = None
+        self.thread = threading.Thread(target=self.work, daemon=True)
+        self.thread.start()
+
+    def work(self):
+        try:
+            while not self.stopping.is_set():
+                self.sweep()
+                time.sleep(self.rng.uniform(0.01, 0.2))
+        except Exception as e:      # told by finish(), where someone looks
+            self.failed = e
+
+    def sweep(self, act=True):
+        for user in ("alice", "bob"):
+            c = self.dovecot.login(user)
+            c.create("Archive")
+            c.select("INBOX")
+            uids = c.uid("SEARCH", None, "ALL")[1][0].split()
+            fresh = [u for u in uids if (user, u) not in self.arrived]
+            for at in range(0, len(fresh), 200):
+                _, parts = c.uid("FETCH", b",".join(fresh[at:at + 200]), "(BODY.PEEK[HEADER.FIELDS (MESSAGE-ID)])")
+                for part in parts:
+                    if isinstance(part, tuple):
+                        uid = re.search(rb"UID (\d+)", part[0]).group(1)
+                        self.arrived[user, uid] = self.NAME.search(part[1]).group(1).decode()
+            if act and fresh:
+                self.act(c, fresh)
+            c.logout()
+
+    def act(self, c, uids):
+        self.rng.shuffle(uids)
+        third = len(uids) // 3
+        if third == 0:
+            return
+        c.uid("MOVE", b",".join(uids[:third]), "Archive")
+        c.uid("STORE", b",".join(uids[third:2 * third]), "+FLAGS.SILENT", r"(\Deleted)")
+        c.uid("STORE", b",".join(uids[2 * third:]), "+FLAGS.SILENT", r"(\Seen)")
+        c.expunge()
+        self.moved += third
+        self.deleted += third
+
+    def finish(self):
+        """(user, Message-Id) -> how often it arrived."""
+        self.stopping.set()
+        self.thread.join()
+        try:
+            assert self.failed is None, f"the IMAP client failed: {self.failed!r}\n{self.dovecot.log()}"
+            self.sweep(act=False)
+        finally:
+            self.dovecot.stop()
+        assert self.moved > 0 and self.deleted > 0, "the reader moved and deleted nothing: this says nothing"
+        seen = {}
+        for (user, _), name in self.arrived.items():
+            seen[user, name] = seen.get((user, name), 0) + 1
+        return seen
