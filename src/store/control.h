@@ -1,0 +1,44 @@
+#ifndef STORE_CONTROL_H
+#define STORE_CONTROL_H
+
+#include <uv.h>
+
+/*
+ * The operator's commands, served by the writer on a unix socket (mode 0660).
+ * Who may speak: root, the process's own user, and members of its group
+ * (SO_PEERCRED); anyone else is closed without an answer.
+ *
+ * One line of JSON asks, one line answers, any number of times:
+ *
+ *	{"do":"status"}
+ *	{"do":"queue","after":ROW,"max":N,"home":NAME,"state":STATE}	all but "do" optional
+ *	{"do":"show","id":ID}			ID: a UUID, or a row's number
+ *	{"do":"cat","id":ID,"head":N}		head: so many octets at most; optional
+ *	{"do":"pair","name":NAME,"domains":[...]}	edge: a pairing line's token
+ *	{"do":"unpair","name":NAME}
+ *	{"do":"pairings"}
+ *	{"do":"peers-reload"}			home: STATE/edges/ was changed
+ *
+ *	{"ok":true,...}  or  {"ok":false,"error":"words for a person"}
+ *
+ * An answer with "octets":N is followed by N raw octets.  Moments are ISO 8601
+ * UTC.  In a "queue" answer "more" is the row to go on after, where there is more.
+ *
+ * A question over CONTROL_QUESTION_MAX, or a client that neither asks nor reads
+ * for CONTROL_IDLE_MS, ends its connection.  A client asks one thing at a time:
+ * the next question is read when the answer before has left.
+ */
+#define CONTROL_QUESTION_MAX	4096
+#define CONTROL_ANSWER_MAX	(4u << 20)	/* an object with its 1,000 recipients; without the raw octets */
+#define CONTROL_CLIENTS_MAX	16
+#define CONTROL_IDLE_MS		60000
+#define CONTROL_QUEUE_PAGE	500
+
+struct control;
+struct writer;
+
+/* Takes listen_fd, bound and listening.  NULL: memory or descriptors are out. */
+struct control *control_new(uv_loop_t *, struct writer *, int listen_fd);
+void	control_free(struct control **);	/* closes all clients; safe from within a loop callback */
+
+#endif

@@ -1,0 +1,51 @@
+#ifndef STORE_CONTROL_ANSWER_H
+#define STORE_CONTROL_ANSWER_H
+
+#include <jansson.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/scoreboard.h"
+#include "base/span.h"
+#include "base/why.h"
+
+/*
+ * What the control socket (control.h) answers, without the socket: a question's
+ * line in, a line and maybe octets out.  Runs between two commits of the writer.
+ */
+struct writer;
+
+struct control_answer {
+	json_t		*line;		/* NULL: memory is out */
+	struct buf	 octets;	/* sealed octets, or */
+	int		 fd;		/* a file of them, -1 if not; the caller's to close */
+	uint64_t	 noctets;
+};
+
+void	control_answer(struct writer *, struct span question, struct control_answer *);
+
+/* --- shared by the files that answer --------------------------------------- */
+
+/* {"ok":true}, or {"ok":false,"error":...}. */
+json_t	*answer_ok(void);
+json_t	*answer_failed(const struct why *);
+/* A JSON string of text that may be anybody's: what is not well-formed UTF-8 is escaped. */
+json_t	*answer_text(const char *, size_t max);
+json_t	*answer_moment(int64_t ms);		/* ISO 8601, or null for 0 */
+
+json_t	*answer_status(struct writer *, const json_t *question);
+json_t	*answer_queue(struct writer *, const json_t *question);
+json_t	*answer_show(struct writer *, const json_t *question);
+void	answer_cat(struct writer *, const json_t *question, struct control_answer *);
+json_t	*answer_pair(struct writer *, const json_t *question);
+json_t	*answer_unpair(struct writer *, const json_t *question);
+json_t	*answer_pairings(struct writer *, const json_t *question);
+json_t	*answer_peers_reload(struct writer *, const json_t *question);
+
+/*
+ * The scoreboard's part of `status` into o: "processes", "peers", "counters",
+ * "started", and what stands there as alarms appended to alarms.  NULL board: none of it.
+ */
+void	answer_board(json_t *o, json_t *alarms, struct scoreboard *);
+
+#endif

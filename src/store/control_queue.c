@@ -1,0 +1,272 @@
+#include "store/control_answer.h"
+
+#include <string.h>
+
+#include "base/buf.h"
+#include "proto/smtp_reply.h"
+#include "store/control.h"
+#include "store/db.h"
+#include "store/writer.h"
+
+/* queue, show and cat: what is held, one object, its sealed octets. */
+#define QUEUE_REASON_MAX 240	/* octets in a list; show has it whole */
+#define SCAN_MAX	20000	/* rows looked at for one page: a rare state must not hold the writer up */
+
+static const char *const state_names[] = {
+	[LEDGER_QUEUED] = "queued", [LEDGER_SENDING] = "sending", [LEDGER_STAGED] = "staged",
+	[LEDGER_DELIVERED] = "delivered", [LEDGER_DEFERRED] = "deferred", [LEDGER_PARKED] = "parked",
+	[LEDGER_UNCERTAIN] = "uncertain", [LEDGER_REFUSED] = "refused",
+};
+
+static const char *const park_names[] = {
+	[PARK_NONE] = "", [PARK_POLICY] = "policy", [PARK_REFUSED] = "refused",
+	[PARK_FOREIGN_RECIPIENT] = "foreign recipient", [PARK_MALFORMED] = "malformed",
+	[PARK_UNSEALABLE] = "no key opens it", [PARK_FORGED] = "forged", [PARK_OPERATOR] = "by the operator",
+};
+
+static const char *const origin_names[] = {
+	[ORIGIN_NONE] = "", [ORIGIN_RECEPTION] = "reception", [ORIGIN_TUNNEL] = "tunnel", [ORIGIN_BUCKET] = "bucket",
+	[ORIGIN_PUSH] = "push", [ORIGIN_SUBMISSION] = "submission",
+};
+
+/* A row of the database that holds a number we do not know is a newer program's, or damaged. */
+#define NAME_OF(names, i) \
+	((size_t)(i) < sizeof(names) / sizeof(names[0]) && names[i] != NULL ? names[i] : "unknown")
+
+static const char *
+row_state(enum conf_role role, const struct db_row *r)
+{
+	if (role == CONF_EDGE)
+		return r->object.meta.verdict ? "verdict" : "held";
+	return NAME_OF(state_names, r->state);
+}
+
+static json_t *
+row_json(enum conf_role role, const struct db_row *r)
+{
+	const struct spool_meta *m = &r->object.meta;
+	struct netaddr zero = { .port = 0 };
+	json_t *o = json_pack("{s:s, s:I, s:I, s:o, s:o, s:s, s:o, s:I, s:s, s:I, s:o}",
+	    "id", uuid_text(m->id).s, "row", (json_int_t)r->object.row, "size", (json_int_t)r->object.size,
+	    "home", answer_text(m->home, sizeof(m->home)), "signer", answer_text(m->signer, sizeof(m->signer)),
+	    "origin", NAME_OF(origin_names, m->origin), "received", answer_moment(m->received_ms),
+	    "received_ms", (json_int_t)m->received_ms, "state", row_state(role, r), "tries",
+	    (json_int_t)r->object.tries, "reason", answer_text(r->reason, sizeof(r->reason)));
+
+	json_object_set_new(o, "file", json_boolean(r->large));
+	if (role == CONF_EDGE && memcmp(m->client_net.ip, zero.ip, sizeof(zero.ip)) != 0)
+		json_object_set_new(o, "client_network", json_string(netaddr_ip(&m->client_net).s));
+	if (role == CONF_HOME && r->due_ms > 0)
+		json_object_set_new(o, "next", answer_moment(r->due_ms));
+	return o;
+}
+
+/* Why a part is not delivered: what was answered, or why it is parked. In at most max octets. */
+static json_t *
+entry_reason(const struct ledger_entry *e, size_t max)
+{
+	struct buf line;
+	json_t *s;
+
+	if (e->reply.code == 0)
+		return json_string(NAME_OF(park_names, e->park));
+	buf_init(&line, 8192);
+	smtp_reply_print(&e->reply, &line);
+	while (line.n > 0 && (line.p[line.n - 1] == '\n' || line.p[line.n - 1] == '\r'))
+		line.n--;
+	s = line.n > 0 ? answer_text(line.p, line.n < max ? line.n : max) : json_string("");
+	buf_fini(&line);
+	return s;
+}
+
+static bool
+first_reason(void *arg, const struct ledger_entry *e)
+{
+	json_t *row = arg;
+
+	if (e->state == LEDGER_DELIVERED || (e->reply.code == 0 && e->park == PARK_NONE))
+		return true;
+	json_object_set_new(row, "reason", entry_reason(e, QUEUE_REASON_MAX));
+	return false;
+}
+
+struct page {
+	enum conf_role	role;
+	const char	*state;
+	json_t		*rows;
+	size_t		max, scanned;
+	int64_t		last;
+	bool		more;
+};
+
+static bool
+page_row(void *arg, const struct db_row *r)
+{
+	struct page *p = arg;
+
+	if (json_array_size(p->rows) == p->max || p->scanned == SCAN_MAX) {
+		p->more = true;
+		return false;
+	}
+	p->scanned++;
+	p->last = r->object.row;
+	if (p->state == NULL || strcmp(p->state, row_state(p->role, r)) == 0)
+		json_array_append_new(p->rows, row_json(p->role, r));
+	return true;
+}
+
+static bool
+state_known(enum conf_role role, const char *state)
+{
+	if (role == CONF_EDGE)
+		return strcmp(state, "held") == 0 || strcmp(state, "verdict") == 0;
+	for (size_t i = 0; i < sizeof(state_names) / sizeof(state_names[0]); i++)
+		if (i != LEDGER_DELIVERED && strcmp(state, state_names[i]) == 0)
+			return true;
+	return false;
+}
+
+json_t *
+answer_queue(struct writer *w, const json_t *q)
+{
+	const json_int_t max = json_integer_value(json_object_get(q, "max"));
+	struct page p = {
+		.role = writer_conf(w)->role,
+		.state = json_string_value(json_object_get(q, "state")),
+		.max = max > 0 && max < CONTROL_QUEUE_PAGE ? (size_t)max : CONTROL_QUEUE_PAGE,
+	};
+	struct db_filter f = {
+		.home = json_string_value(json_object_get(q, "home")),
+		.after = json_integer_value(json_object_get(q, "after")),
+	};
+	struct why why;
+	json_t *o, *row;
+	size_t i;
+
+	if (p.state != NULL && !state_known(p.role, p.state)) {
+		why_set(&why, p.role == CONF_EDGE ? "no such state here: held or verdict" : "no such state here: queued, "
+		    "sending, staged, deferred, parked, uncertain or refused");
+		return answer_failed(&why);
+	}
+	p.rows = json_array();
+	if (db_rows(writer_db(w), &f, page_row, &p, &why) == -1) {
+		json_decref(p.rows);
+		return answer_failed(&why);
+	}
+	if (p.role == CONF_HOME)
+		json_array_foreach(p.rows, i, row)
+			if (db_entries(writer_db(w), json_integer_value(json_object_get(row, "row")), first_reason, row,
+			    &why) == -1) {
+				json_decref(p.rows);
+				return answer_failed(&why);
+			}
+	o = answer_ok();
+	json_object_set_new(o, "objects", p.rows);
+	if (p.more)
+		json_object_set_new(o, "more", json_integer(p.last));
+	return o;
+}
+
+/* By UUID, or by the number of the row. */
+static int
+find(struct writer *w, const json_t *q, struct db_row *r, struct why *why)
+{
+	const char *text = json_string_value(json_object_get(q, "id"));
+	unsigned long long row;
+	struct uuid id;
+	int rc;
+
+	if (text == NULL)
+		return why_set(why, "the question names no id");
+	if (uuid_parse(span_str(text), &id))
+		rc = db_find(writer_db(w), id, r, why);
+	else if (span_u64(span_str(text), INT64_MAX, &row))
+		rc = db_row_get(writer_db(w), (int64_t)row, r, why);
+	else
+		return why_set(why, "that is no id: it looks like 0198f3a1-7c2d-7e4b-9a51-3f0c2b8d6e17, as queue shows it");
+	if (rc == 0)
+		return why_set(why, "no such object here%s", writer_conf(w)->role == CONF_EDGE ?
+		    ": it may have been handed over" : ": it may have been delivered");
+	return rc == 1 ? 0 : -1;
+}
+
+static bool
+add_entry(void *arg, const struct ledger_entry *e)
+{
+	json_t *o = json_pack("{s:I, s:s, s:o, s:o, s:o, s:o}", "part", (json_int_t)e->part, "state",
+	    NAME_OF(state_names, e->state), "recipient", answer_text(e->recipient, sizeof(e->recipient)), "mailbox",
+	    answer_text(e->mailbox, sizeof(e->mailbox)), "name", answer_text(e->name, sizeof(e->name)), "reason",
+	    entry_reason(e, SIZE_MAX));
+
+	if (e->park != PARK_NONE)
+		json_object_set_new(o, "parked", json_string(NAME_OF(park_names, e->park)));
+	if (e->state == LEDGER_DEFERRED || e->state == LEDGER_UNCERTAIN)
+		json_object_set_new(o, "next", answer_moment(e->next_ms));
+	return json_array_append_new(arg, o) == 0;
+}
+
+json_t *
+answer_show(struct writer *w, const json_t *q)
+{
+	enum conf_role role = writer_conf(w)->role;
+	struct db_row r;
+	struct why why;
+	json_t *o, *object, *list;
+
+	if (find(w, q, &r, &why) == -1)
+		return answer_failed(&why);
+	object = row_json(role, &r);
+	if (role == CONF_HOME) {
+		list = json_array();
+		json_object_set_new(object, "deliveries", list);
+		json_object_set_new(object, "provisional", json_boolean(r.object.meta.verdict));
+		if (db_entries(writer_db(w), r.object.row, add_entry, list, &why) == -1) {
+			json_decref(object);
+			return answer_failed(&why);
+		}
+	}
+	o = answer_ok();
+	json_object_set_new(o, "object", object);
+	return o;
+}
+
+void
+answer_cat(struct writer *w, const json_t *q, struct control_answer *out)
+{
+	json_int_t head = json_integer_value(json_object_get(q, "head"));
+	struct db_content content = { .fd = -1 };
+	struct db_row r;
+	struct why why;
+	int rc;
+
+	if (find(w, q, &r, &why) == -1) {
+		out->line = answer_failed(&why);
+		return;
+	}
+	rc = db_content(writer_db(w), r.object.row, &content, &why);
+	if (rc != 1) {
+		if (rc == 0)
+			why_set(&why, "its octets are not here any more");
+		out->line = answer_failed(&why);
+		return;
+	}
+	out->noctets = r.object.size;
+	if (head > 0 && (uint64_t)head < out->noctets)
+		out->noctets = (uint64_t)head;
+	out->fd = content.fd;
+	if (content.fd == -1) {
+		size_t n = out->noctets < content.data.n ? (size_t)out->noctets : content.data.n;
+
+		buf_init(&out->octets, n > 0 ? n : 1);
+		buf_add(&out->octets, content.data.p, n);
+		out->noctets = n;
+	}
+	db_content_end(writer_db(w));
+	if (out->octets.failed) {
+		why_set(&why, "memory is out");
+		out->line = answer_failed(&why);
+		return;
+	}
+	out->line = json_pack("{s:b, s:s, s:I, s:I}", "ok", 1, "id", uuid_text(r.object.meta.id).s, "size",
+	    (json_int_t)r.object.size, "octets", (json_int_t)out->noctets);
+}

@@ -1,0 +1,192 @@
+#include "store/control_answer.h"
+
+#include <string.h>
+
+#include "base/clock.h"
+#include "store/db.h"
+#include "store/peers.h"
+#include "store/writer.h"
+
+/* status: totals of the database, peers, and the scoreboard, which is input. */
+
+/* A text on the scoreboard may change while we read it, and need not end. */
+static json_t *
+board_text(const char *p, size_t max)
+{
+	char copy[BOARD_TEXT];
+
+	memcpy(copy, p, max);
+	return answer_text(copy, max);
+}
+
+static void
+alarm_add(json_t *alarms, const char *who, json_t *text)
+{
+	const char *s = json_string_value(text);
+
+	if (s != NULL && s[0] != '\0')
+		json_array_append_new(alarms, json_sprintf("%s: %s", who, s));
+	json_decref(text);
+}
+
+void
+answer_board(json_t *o, json_t *alarms, struct scoreboard *b)
+{
+	json_t *procs, *peers, *counters;
+
+	if (b == NULL)
+		return;
+	procs = json_array();
+	peers = json_array();
+	counters = json_object();
+	for (size_t i = 0; i < BOARD_PROCS; i++) {
+		struct board_proc *p = &b->proc[i];
+		json_t *name = board_text(p->name, sizeof(p->name)), *one;
+		const char *who = json_string_value(name);
+
+		if (who == NULL || who[0] == '\0') {
+			json_decref(name);
+			continue;
+		}
+		alarm_add(alarms, who, board_text(p->alarm, sizeof(p->alarm)));
+		one = json_pack("{s:o, s:i, s:I, s:o}", "name", name, "pid", atomic_load(&p->pid), "restarts",
+		    (json_int_t)atomic_load(&p->restarts), "sandbox", board_text(p->sandbox, sizeof(p->sandbox)));
+		json_array_append_new(procs, one);
+	}
+	for (size_t i = 0; i < BOARD_PEERS; i++) {
+		struct board_peer *p = &b->peer[i];
+
+		if (p->name[0] == '\0')
+			continue;
+		json_array_append_new(peers, json_pack("{s:o, s:I, s:o, s:I, s:I, s:o, s:o}",
+		    "name", board_text(p->name, sizeof(p->name)),
+		    "connections", (json_int_t)atomic_load(&p->connections),
+		    "since", answer_moment(atomic_load(&p->since_ms)),
+		    "since_ms", (json_int_t)atomic_load(&p->since_ms),
+		    "rtt_us", (json_int_t)atomic_load(&p->rtt_us),
+		    "address", board_text(p->address, sizeof(p->address)),
+		    "error", board_text(p->error, sizeof(p->error))));
+	}
+	for (int i = 0; i < BC_COUNT; i++)
+		json_object_set_new(counters, board_counter_names[i], json_integer(board_get(b, (enum board_counter)i)));
+	json_object_set_new(o, "started", answer_moment(atomic_load(&b->started_ms)));
+	json_object_set_new(o, "started_ms", json_integer(atomic_load(&b->started_ms)));
+	json_object_set_new(o, "processes", procs);
+	json_object_set_new(o, "peers", peers);
+	json_object_set_new(o, "counters", counters);
+}
+
+/*
+ * The peer of that name in the list, made where it is missing: a paired one that
+ * nobody has seen yet.  The scoreboard cuts names at BOARD_NAME.
+ */
+#define BOARD_NAME	(sizeof(((struct board_peer *)0)->name) - 1)
+static json_t *
+peer_entry(json_t *list, const char *name)
+{
+	json_t *p;
+	size_t i;
+
+	json_array_foreach(list, i, p)
+		if (strncmp(json_string_value(json_object_get(p, "name")), name, BOARD_NAME) == 0)
+			return p;
+	json_array_append_new(list, json_pack("{s:o, s:i, s:n, s:i, s:i, s:s, s:s}", "name",
+	    answer_text(name, 256), "connections", 0, "since", "since_ms", 0, "rtt_us", 0, "address", "",
+	    "error", "not seen yet"));
+	return json_array_get(list, json_array_size(list) - 1);
+}
+
+static int
+totals(struct writer *w, json_t *o, struct why *why)
+{
+	static struct db_totals t[PEERS_MAX + CONF_HOMES_MAX];	/* one writer a process, one question at a time */
+	const struct writer_conf *c = writer_conf(w);
+	int n = db_totals(writer_db(w), t, sizeof(t) / sizeof(t[0]), why);
+	json_t *peers = json_object_get(o, "peers");
+	uint64_t objects = 0, octets = 0, quota = c->hold->quota;
+	int64_t oldest = 0;
+
+	if (n == -1)
+		return -1;
+	for (int i = 0; i < n; i++) {
+		objects += t[i].objects;
+		octets += t[i].bytes;
+		if (t[i].oldest_ms != 0 && (oldest == 0 || t[i].oldest_ms < oldest))
+			oldest = t[i].oldest_ms;
+		if (c->role == CONF_EDGE && peers != NULL) {
+			json_t *p = peer_entry(peers, t[i].home);
+
+			json_object_set_new(p, "held", json_integer((json_int_t)t[i].objects));
+			json_object_set_new(p, "held_octets", json_integer((json_int_t)t[i].bytes));
+		}
+	}
+	json_object_set_new(o, "held", json_pack("{s:I, s:I, s:o, s:I}", "objects", (json_int_t)objects, "octets",
+	    (json_int_t)octets, "oldest", answer_moment(oldest), "oldest_ms", (json_int_t)oldest));
+	json_object_set_new(o, "disk", json_pack("{s:I, s:I, s:I, s:I}", "free",
+	    (json_int_t)db_disk_free(writer_db(w)), "quota", (json_int_t)quota, "reserve",
+	    (json_int_t)c->hold->reserve, "percent", (json_int_t)(quota > 0 ? (double)octets / (double)quota * 100 : 100)));
+	if (oldest != 0 && wall_ms() - oldest > c->hold->max_hold_ms)
+		json_array_append_new(json_object_get(o, "alarms"), json_string(c->role == CONF_EDGE ?
+		    "mail is held longer than max_hold: is home connected? It is kept, and waits" :
+		    "mail waits longer than max_hold: see posthouse queue"));
+	return 0;
+}
+
+static int
+states(struct writer *w, json_t *o, struct why *why)
+{
+	static const char *const names[] = {
+		[LEDGER_QUEUED] = "queued", [LEDGER_SENDING] = "sending", [LEDGER_STAGED] = "staged",
+		[LEDGER_DELIVERED] = "delivered", [LEDGER_DEFERRED] = "deferred", [LEDGER_PARKED] = "parked",
+		[LEDGER_UNCERTAIN] = "uncertain", [LEDGER_REFUSED] = "refused",
+	};
+	struct ledger_mark mark = db_ledger_mark(writer_db(w));
+	struct db_states s;
+	json_t *list;
+
+	if (writer_conf(w)->role != CONF_HOME)
+		return 0;
+	if (db_states(writer_db(w), &s, why) == -1)
+		return -1;
+	list = json_object();
+	for (int i = 0; i <= LEDGER_REFUSED; i++)
+		if (i != LEDGER_DELIVERED)
+			json_object_set_new(list, names[i], json_integer((json_int_t)s.objects[i]));
+	json_object_set_new(o, "states", list);
+	json_object_set_new(o, "remembered", json_integer((json_int_t)s.delivered));
+	json_object_set_new(o, "ledger", json_pack("{s:I, s:I}", "epoch", (json_int_t)mark.epoch, "counter",
+	    (json_int_t)mark.counter));
+	return 0;
+}
+
+json_t *
+answer_status(struct writer *w, const json_t *question)
+{
+	const struct writer_conf *c = writer_conf(w);
+	json_t *o = answer_ok(), *alarms = json_array();
+	struct peers *peers = writer_peers(w);
+	struct pairing_pending pending[PEERS_PENDING_MAX];
+	const char *alarm = db_alarm(writer_db(w));
+	struct why why;
+
+	json_object_set_new(o, "role", json_string(c->role == CONF_EDGE ? "edge" : "home"));
+	json_object_set_new(o, "hostname", answer_text(c->common->hostname, sizeof(c->common->hostname)));
+	json_object_set_new(o, "version", json_string(POSTHOUSE_VERSION));
+	json_object_set_new(o, "now", answer_moment(wall_ms()));
+	json_object_set_new(o, "alarms", alarms);
+	if (alarm[0] != '\0')
+		json_array_append_new(alarms, json_sprintf("spool: %s", alarm));
+	answer_board(o, alarms, c->board);
+	if (json_object_get(o, "peers") == NULL)
+		json_object_set_new(o, "peers", json_array());
+	for (size_t i = 0; i < peers_count(peers); i++)
+		peer_entry(json_object_get(o, "peers"), peers_at(peers, i)->name);
+	json_object_set_new(o, "pairing_lines", json_integer((json_int_t)(c->role == CONF_EDGE ?
+	    peers_pairings(peers, wall_ms(), pending, PEERS_PENDING_MAX) : 0)));
+	json_object_set_new(o, "aside", json_integer(db_aside_count(writer_db(w))));
+	if (totals(w, o, &why) == -1 || states(w, o, &why) == -1) {
+		json_decref(o);
+		return answer_failed(&why);
+	}
+	return o;
+}
