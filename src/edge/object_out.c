@@ -141,8 +141,9 @@ object_out_commit(struct object_out **op, struct spool_object *obj, spool_kept_f
 			why_set(why, "seal: memory is out");
 	}
 	buf_fini(&text);
+	if (rc == 0 && !object_mac_end(o->mac, &o->key, o->obj.meta.id, o->obj.mac))
+		rc = why_set(why, "object: memory is out");
 	if (rc == 0) {
-		object_mac_end(o->mac, &o->key, o->obj.meta.id, o->obj.mac);
 		*obj = o->obj;
 		spool_put_commit(&o->put, o->obj.mac, told, arg);
 	}

@@ -196,11 +196,11 @@ on_proof(struct pair *p, const json_t *line)
 		refuse(p, "the test object was not opened: home's age key is not the one that it named");
 		return;
 	}
-	if (!tls_exporter(h2_ssl(p->h2), "EXPORTER-posthouse-pair-1", exporter)) {
+	if (!tls_exporter(h2_ssl(p->h2), "EXPORTER-posthouse-pair-1", exporter) ||
+	    !pairing_mac_key(exporter, p->token, p->peer.name, &p->peer.mac[0])) {
 		refuse(p, "no key could be agreed");
 		return;
 	}
-	pairing_mac_key(exporter, p->token, p->peer.name, &p->peer.mac[0]);
 	explicit_bzero(exporter, sizeof(exporter));
 	p->peer.nmac = 1;
 	p->peer.pins[0] = p->pin;

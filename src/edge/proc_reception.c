@@ -10,6 +10,7 @@
 #include "edge/session.h"
 #include "edge/tunnel.h"
 #include "net/tls.h"
+#include "proto/crypto.h"
 
 /*
  * The reception process: receives what the parent passes, then wires public
@@ -192,6 +193,8 @@ start(struct proc *p, struct why *why)
 {
 	struct edge *e = edge_of(p);
 
+	if (!crypto_init())
+		return why_set(why, "reception: OpenSSL offers no X25519, ChaCha20-Poly1305 or SHA-256");
 	spool_up(e);
 	e->clients = clients_new();
 	e->terms = terms_new(edge_conf(e));
