@@ -84,7 +84,9 @@ labels_ok(char *name, size_t n)
 		return false;
 	for (size_t i = 0; i <= n; i++) {
 		if (i == n || name[i] == '.') {
-			if (i == start || i - start > 63 || name[start] == '-' || name[i - 1] == '-')
+			if (i == start || i - start > 63)
+				return false;
+			if (name[start] == '-' || name[i - 1] == '-')
 				return false;
 			start = i + 1;
 			if (i < n)
@@ -119,7 +121,7 @@ address_domain(struct span in, char *out)
 		    IDN2_NFC_INPUT | IDN2_NONTRANSITIONAL) == IDN2_OK;
 		ok = ok && span_copy(span_str(ace), out, ADDRESS_DOMAIN_MAX + 1);
 		idn2_free(ace);
-		/* Compatibility mapping may have made a dot or an @ of something wider: labels_ok sees what came out. */
+		/* Mapping makes dots and @ of wider ones: labels_ok sees what came out. */
 		if (!ok || !is_ascii(span_str(out))) {
 			out[0] = '\0';
 			return false;
@@ -160,7 +162,7 @@ parse_local(struct span s, bool utf8, struct address *out)
 {
 	bool quoted = s.n > 0 && s.p[0] == '"';
 	size_t i = quoted ? 1 : 0, n = 0;
-	char last = '.';			/* what an atom may not follow: a dot, or the start */
+	char last = '.';		/* so that a dot may not come first */
 
 	while (i < s.n) {
 		char c = s.p[i];
@@ -247,7 +249,8 @@ source_route(struct span s, bool utf8)
 		hop = span_of(s.p + at, end - at);
 		if (!utf8 && !is_ascii(hop))
 			return 0;
-		if (!(hop.n > 0 && hop.p[0] == '[' ? literal_ok(hop, domain) : address_domain(hop, domain)))
+		if (hop.n > 0 && hop.p[0] == '[' ? !literal_ok(hop, domain) :
+						   !address_domain(hop, domain))
 			return 0;
 		at = end + 1;
 		if (s.p[end] == ':')

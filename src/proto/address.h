@@ -22,16 +22,18 @@
  */
 #define ADDRESS_LOCAL_MAX	64	/* RFC 5321 4.5.3.1.1, counted with quotes undone */
 #define ADDRESS_DOMAIN_MAX	255	/* 4.5.3.1.2 */
-#define ADDRESS_PATH_MAX	256	/* 4.5.3.1.3, with its brackets; we allow local@domain in full */
-#define ADDRESS_PRINT_MAX	400	/* what address_print may need: each octet of the local part escaped */
+#define ADDRESS_PATH_MAX	256	/* 4.5.3.1.3; we allow local@domain in full */
+#define ADDRESS_PRINT_MAX	400	/* for address_print: every octet escaped */
 
 struct address {
-	char	local[ADDRESS_LOCAL_MAX + 1];	/* unquoted, case kept; may hold anything printable, "/" and ".." too */
-	char	domain[ADDRESS_DOMAIN_MAX + 1];	/* lower case, no final dot, A-label form; "" for <> and <postmaster> */
-	bool	null;				/* <>: the null reverse-path */
-	bool	postmaster;			/* <postmaster>, no domain, any case: RFC 5321 4.5.1 */
-	bool	literal;			/* domain is an address literal: "[192.0.2.1]" or "[IPv6:2001:db8::1]", in its one spelling */
-	bool	utf8;				/* the local part holds non-ASCII: it cannot travel without SMTPUTF8 */
+	/* Unquoted, case kept; may hold anything printable, "/" and ".." too. */
+	char	local[ADDRESS_LOCAL_MAX + 1];
+	/* Lower case, no final dot, A-labels; "" for <> and <postmaster>. */
+	char	domain[ADDRESS_DOMAIN_MAX + 1];
+	bool	null;			/* <>: the null reverse-path */
+	bool	postmaster;		/* <postmaster>, no domain, any case: RFC 5321 4.5.1 */
+	bool	literal;		/* "[192.0.2.1]" or "[IPv6:2001:db8::1]" */
+	bool	utf8;			/* the local part needs SMTPUTF8 to travel */
 };
 
 enum address_kind {
@@ -56,7 +58,10 @@ bool	address_parse(struct span, struct address *out);
  */
 bool	address_domain(struct span, char *out);
 
-/* "local@domain", quoted again where RFC 5321 asks for it; nothing for <>, "postmaster" without a domain. */
+/*
+ * "local@domain", quoted again where RFC 5321 asks for it; nothing for <>,
+ * "postmaster" without a domain.
+ */
 void	address_print(const struct address *, char *out, size_t max);
 
 #endif

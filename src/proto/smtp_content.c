@@ -44,7 +44,10 @@ next_special(const char *p, const char *end)
 	}
 }
 
-/* Follows good content through the header section.  Returns where the Received line too many begins to be one, or n. */
+/*
+ * Follows good content through the header section.  Returns where one Received
+ * line too many is seen to be one, or n.
+ */
 static size_t
 header_scan(struct smtp_content *c, const char *p, size_t n)
 {
@@ -117,7 +120,7 @@ bare(struct smtp_content *c, char next, enum smtp_content_ev *ev, struct span *b
 	}
 }
 
-/* From the middle of a line: as many whole lines as there are, up to where something is to be decided. */
+/* From the middle of a line: as many whole lines as there are, up to something to decide. */
 static size_t
 run(struct smtp_content *c, const char *in, size_t len, enum smtp_content_ev *ev, struct span *body)
 {

@@ -43,7 +43,7 @@ struct smtp_content {
 	enum smtp_fault	fault;
 	bool		dots;		/* DATA, not BDAT */
 	bool		normalize;
-	bool		odd;		/* the line end before this was CR CR LF: see smtp_content_odd_end */
+	bool		odd;		/* the last line end was CR CR LF: see below */
 };
 
 enum smtp_content_ev {

@@ -31,8 +31,9 @@ on_size(struct span v, uint64_t size_max, struct smtp_params *p)
 static enum verdict
 on_body(struct span v, uint64_t size_max, struct smtp_params *p)
 {
-	return span_eq_nocase(v, SPAN_LIT("8BITMIME")) || span_eq_nocase(v, SPAN_LIT("7BIT")) ? GOOD :
-											MALFORMED;
+	if (span_eq_nocase(v, SPAN_LIT("8BITMIME")) || span_eq_nocase(v, SPAN_LIT("7BIT")))
+		return GOOD;
+	return MALFORMED;
 }
 
 static enum verdict
@@ -45,7 +46,9 @@ on_smtputf8(struct span v, uint64_t size_max, struct smtp_params *p)
 static enum verdict
 on_ret(struct span v, uint64_t size_max, struct smtp_params *p)
 {
-	return span_eq_nocase(v, SPAN_LIT("FULL")) || span_eq_nocase(v, SPAN_LIT("HDRS")) ? GOOD : MALFORMED;
+	if (span_eq_nocase(v, SPAN_LIT("FULL")) || span_eq_nocase(v, SPAN_LIT("HDRS")))
+		return GOOD;
+	return MALFORMED;
 }
 
 static bool
@@ -160,7 +163,7 @@ smtp_params_check(struct span text, enum smtp_params_of of, unsigned ext, uint64
 			word.n = (size_t)(at - word.p);
 		}
 		if ((p = find_param(word, of, ext)) == NULL) {
-			*why = smtp_reply(555, 5, 5, 4, "Parameter not known or not announced: %.*s",
+			*why = smtp_reply(555, 5, 5, 4, "Parameter unknown or not announced: %.*s",
 			    (int)(word.n < 40 ? word.n : 40), word.p);
 			return false;
 		}
@@ -173,7 +176,7 @@ smtp_params_check(struct span text, enum smtp_params_of of, unsigned ext, uint64
 		case GOOD:
 			break;
 		case MALFORMED:
-			*why = smtp_reply(501, 5, 5, 4, "%s has a value that it cannot have", p->name);
+			*why = smtp_reply(501, 5, 5, 4, "%s cannot have that value", p->name);
 			return false;
 		case TOO_LARGE:
 			*why = smtp_reply(552, 5, 3, 4, "A message may have %llu octets",

@@ -61,7 +61,7 @@ smtp_reply_print(const struct smtp_reply *r, struct buf *out)
 	}
 }
 
-/* "5.1.1" at the front of s, ended by a space or the end; returns its length, 0 if there is none. */
+/* "5.1.1" at the front of s, up to a space or the end; returns its length, 0 if there is none. */
 static size_t
 parse_enhanced(struct span s, unsigned code, unsigned char out[3])
 {
@@ -107,16 +107,17 @@ smtp_reply_parse(struct span in, struct smtp_reply *out)
 		const char *nl = in.n > 0 ? memchr(in.p, '\n', in.n) : NULL;
 		unsigned long long code;
 		unsigned char enhanced[3];
-		struct span text;
-		size_t line_n, e;
+		struct span line, text;
+		size_t e;
 
 		if (nl == NULL)
 			return false;
-		line_n = (size_t)(nl - in.p);
-		if (!parse_line(span_of(in.p, line_n > 0 && nl[-1] == '\r' ? line_n - 1 : line_n), &code, &last,
-			&text))
+		line = span_of(in.p, (size_t)(nl - in.p));
+		in = span_from(in, line.n + 1);
+		if (line.n > 0 && line.p[line.n - 1] == '\r')
+			line.n--;
+		if (!parse_line(line, &code, &last, &text))
 			return false;
-		in = span_from(in, line_n + 1);
 		if (lines == 0)
 			r.code = (unsigned)code;
 		else if (r.code != code)

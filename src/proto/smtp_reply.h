@@ -12,7 +12,7 @@
  * code, enhanced code (RFC 2034, RFC 3463) and text.
  */
 #define SMTP_REPLY_TEXT_MAX	900	/* all lines of the text together, their \n counted */
-#define SMTP_REPLY_LINE_MAX	500	/* octets of a printed line without CRLF; RFC 5321 4.5.3.1.5 gives 510 */
+#define SMTP_REPLY_LINE_MAX	500	/* of a printed line, no CRLF; RFC 5321 4.5.3.1.5: 510 */
 
 struct smtp_reply {
 	unsigned	code;			/* 200..599; 0 in a struct that says nothing yet */
@@ -21,7 +21,7 @@ struct smtp_reply {
 };
 
 /* Whatever in the text is neither printable ASCII nor \n becomes `?`; too long a text is cut. */
-struct smtp_reply smtp_reply(unsigned code, unsigned a, unsigned b, unsigned c, const char *fmt, ...)
+struct smtp_reply smtp_reply(unsigned code, unsigned a, unsigned b, unsigned c, const char *, ...)
 		    __attribute__((format(printf, 5, 6)));
 /* "550 5.1.1 text", lines continued by "550-"; too long a line goes on in the next. */
 bool	smtp_reply_print(const struct smtp_reply *, struct buf *);

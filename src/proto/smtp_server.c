@@ -38,7 +38,7 @@ struct smtp_srv {
 	bool		 secured;
 	bool		 handshake;	/* STARTTLS was told: whatever comes is not for us */
 
-	/* The line being read, without its CRLF.  `line` holds bytes only where the input ended in it. */
+	/* The line being read.  `line` holds bytes only where the input ended in it. */
 	bool		 line_cr;	/* a CR came: LF must follow */
 	bool		 line_bad;	/* answered already; the rest up to CRLF is thrown away */
 	bool		 line_whole;	/* used by the command just told; freed at the next step */
@@ -58,7 +58,7 @@ struct smtp_srv {
 	struct smtp_txn	 txn;
 	uint64_t	 discarded;	/* octets of refused content since the last MAIL */
 	struct smtp_reply *verdict;	/* on content: said when its end has come */
-	unsigned	 refused;	/* code of the refusal of a chunk: pipelined ones behind it get the same class */
+	unsigned	 refused;	/* a chunk, with this code: those behind it get its class */
 };
 
 /* All our own refusals of content, by fault. */
@@ -68,7 +68,8 @@ static const struct {
 } fault_replies[] = {
 	[SMTP_FAULT_BARE] = { 550, 5, 6, 11, "Only CRLF may end a line: a CR or LF stood alone" },
 	[SMTP_FAULT_NUL]  = { 554, 5, 6, 0, "A NUL octet is no part of mail" },
-	[SMTP_FAULT_HOPS] = { 554, 5, 4, 6, "Too many Received lines: the message is going round in a loop" },
+	[SMTP_FAULT_HOPS] = { 554, 5, 4, 6,
+	    "Too many Received lines: the message goes round in a loop" },
 	[SMTP_FAULT_SIZE] = { 552, 5, 3, 4, "Message too large" },
 };
 
@@ -143,7 +144,8 @@ say_reply(struct smtp_srv *s, const struct smtp_reply *r)
 		return;
 	}
 	if (smtp_reply_permanent(r) && ++s->errors >= s->conf->limits.errors) {
-		struct smtp_reply enough = smtp_reply(421, 4, 7, 0, "%s Too many errors", s->conf->hostname);
+		struct smtp_reply enough = smtp_reply(421, 4, 7, 0, "%s Too many errors",
+		    s->conf->hostname);
 
 		say_last(s, &enough);
 	}
@@ -228,8 +230,8 @@ chunk_refuse(struct smtp_srv *s, const struct smtp_reply *r)
 static struct smtp_reply
 fault_reply(enum smtp_fault f)
 {
-	return smtp_reply(fault_replies[f].code, fault_replies[f].a, fault_replies[f].b, fault_replies[f].c,
-	    "%s", fault_replies[f].text);
+	return smtp_reply(fault_replies[f].code, fault_replies[f].a, fault_replies[f].b,
+	    fault_replies[f].c, "%s", fault_replies[f].text);
 }
 
 static void
@@ -252,7 +254,7 @@ on_hello(struct smtp_srv *s, struct span arg)
 	}
 	for (size_t i = 0; i < arg.n; i++) {
 		if (arg.p[i] <= ' ' || arg.p[i] > '~') {
-			say(s, 501, 5, 5, 4, "That is neither a domain name nor an address literal");
+			say(s, 501, 5, 5, 4, "That is no domain name or address literal");
 			return;
 		}
 	}
@@ -287,10 +289,12 @@ on_ehlo(struct smtp_srv *s, struct span arg, struct smtp_ev *ev)
 	if ((s->waiting & WAIT_HELO) == 0)
 		return;
 	s->esmtp = true;
-	r = smtp_reply(250, 0, 0, 0, "%s\nPIPELINING\nSIZE %llu\n8BITMIME\nCHUNKING%s%s%s\nENHANCEDSTATUSCODES",
+	r = smtp_reply(250, 0, 0, 0,
+	    "%s\nPIPELINING\nSIZE %llu\n8BITMIME\nCHUNKING%s%s%s\nENHANCEDSTATUSCODES",
 	    s->conf->hostname, (unsigned long long)s->conf->limits.size,
 	    (s->ext & SMTP_EXT_STARTTLS) != 0 ? "\nSTARTTLS" : "",
-	    (s->ext & SMTP_EXT_SMTPUTF8) != 0 ? "\nSMTPUTF8" : "", (s->ext & SMTP_EXT_DSN) != 0 ? "\nDSN" : "");
+	    (s->ext & SMTP_EXT_SMTPUTF8) != 0 ? "\nSMTPUTF8" : "",
+	    (s->ext & SMTP_EXT_DSN) != 0 ? "\nDSN" : "");
 	say_reply(s, &r);
 }
 
@@ -299,7 +303,8 @@ on_ehlo(struct smtp_srv *s, struct span arg, struct smtp_ev *ev)
  * kept.  A space behind the colon is wrong but common and changes nothing.
  */
 static void
-on_path(struct smtp_srv *s, struct span arg, struct span word, enum smtp_params_of of, struct smtp_ev *ev)
+on_path(struct smtp_srv *s, struct span arg, struct span word, enum smtp_params_of of,
+    struct smtp_ev *ev)
 {
 	bool mail = of == SMTP_PARAMS_MAIL, ascii = true;
 	struct smtp_params params = s->txn.params;
@@ -403,15 +408,16 @@ on_bdat(struct smtp_srv *s, struct span arg, struct smtp_ev *ev)
 	bool size_known, good = bdat_parse(arg, &s->chunk_left, &s->chunk_last, &size_known);
 
 	if (!size_known) {
-		say(s, 501, 5, 5, 4, "Say BDAT size [LAST]; closing, as a chunk of unknown size follows");
+		say(s, 501, 5, 5, 4, "Say BDAT size [LAST]; closing, as who knows what follows");
 		hang_up(s);
 	} else if (!good) {
 		no = smtp_reply(501, 5, 5, 4, "Say BDAT size [LAST]");
 		chunk_drop(s, s->phase, &no);
 	} else if (s->phase == SMTP_P_READY && s->refused != 0) {
-		no = s->refused / 100 == 4 ?
-		    smtp_reply(s->refused, 4, 5, 1, "This message was refused at an earlier chunk") :
-		    smtp_reply(503, 5, 5, 1, "This message was refused at an earlier chunk");
+		unsigned class = s->refused / 100;
+
+		no = smtp_reply(class == 4 ? s->refused : 503, class, 5, 1,
+		    "This message was refused at an earlier chunk");
 		chunk_drop(s, s->phase, &no);
 	} else if (s->phase != SMTP_P_RCPT && s->phase != SMTP_P_BDAT_MORE) {
 		no = smtp_reply(503, 5, 5, 1, "MAIL and RCPT first");
@@ -497,22 +503,22 @@ static const struct verb {
 	unsigned	 code;
 	const char	*otherwise;
 } verbs[] = {
-	{ "MAIL",     IN(SMTP_P_READY),                    on_mail,     503, "EHLO first, and one MAIL at a time" },
-	{ "RCPT",     IN(SMTP_P_MAIL) | IN(SMTP_P_RCPT),   on_rcpt,     503, "MAIL first" },
-	{ "DATA",     IN(SMTP_P_RCPT),                     on_data,     503, "RCPT first, and no BDAT" },
-	{ "BDAT",     ANY,                                 on_bdat,     0,   NULL },
-	{ "EHLO",     ANY,                                 on_ehlo,     0,   NULL },
-	{ "HELO",     ANY,                                 on_helo,     0,   NULL },
-	{ "RSET",     ANY,                                 on_rset,     0,   NULL },
-	{ "NOOP",     ANY,                                 on_noop,     0,   NULL },
-	{ "QUIT",     ANY,                                 on_quit,     0,   NULL },
-	{ "STARTTLS", IN(SMTP_P_READY),                    on_starttls, 503, "After EHLO and outside of a transaction" },
-	{ "VRFY",     ANY,                                 on_vrfy,     0,   NULL },
-	{ "HELP",     ANY,                                 on_help,     0,   NULL },
-	{ "AUTH",     NEVER,                               NULL,        502, "No login here: this server only receives" },
-	{ "EXPN",     NEVER,                               NULL,        502, "Not here" },
-	{ "ETRN",     NEVER,                               NULL,        502, "Not here" },
-	{ "TURN",     NEVER,                               NULL,        502, "Not here" },
+	{ "MAIL", IN(SMTP_P_READY), on_mail, 503, "EHLO first, and one MAIL at a time" },
+	{ "RCPT", IN(SMTP_P_MAIL) | IN(SMTP_P_RCPT), on_rcpt, 503, "MAIL first" },
+	{ "DATA", IN(SMTP_P_RCPT), on_data, 503, "RCPT first, and no BDAT" },
+	{ "BDAT", ANY, on_bdat, 0, NULL },
+	{ "EHLO", ANY, on_ehlo, 0, NULL },
+	{ "HELO", ANY, on_helo, 0, NULL },
+	{ "RSET", ANY, on_rset, 0, NULL },
+	{ "NOOP", ANY, on_noop, 0, NULL },
+	{ "QUIT", ANY, on_quit, 0, NULL },
+	{ "STARTTLS", IN(SMTP_P_READY), on_starttls, 503, "After EHLO, outside of a transaction" },
+	{ "VRFY", ANY, on_vrfy, 0, NULL },
+	{ "HELP", ANY, on_help, 0, NULL },
+	{ "AUTH", NEVER, NULL, 502, "No login here: this server only receives" },
+	{ "EXPN", NEVER, NULL, 502, "Not here" },
+	{ "ETRN", NEVER, NULL, 502, "Not here" },
+	{ "TURN", NEVER, NULL, 502, "Not here" },
 };
 
 static struct span
@@ -532,8 +538,8 @@ command(struct smtp_srv *s, struct span line, struct smtp_ev *ev)
 	const char *sp;
 
 	if (++s->commands > s->conf->limits.commands) {
-		struct smtp_reply r = smtp_reply(421, 4, 7, 0, "%s Too many commands without a message",
-		    s->conf->hostname);
+		struct smtp_reply r = smtp_reply(421, 4, 7, 0,
+		    "%s Too many commands without a message", s->conf->hostname);
 
 		say_last(s, &r);
 		return;
@@ -794,7 +800,8 @@ smtp_srv_step(struct smtp_srv *s, const char *in, size_t len, struct smtp_ev *ev
 	if (s->handshake)
 		return len;
 	if (s->phase == SMTP_P_START) {
-		struct smtp_reply r = smtp_reply(220, 0, 0, 0, "%s ESMTP Posthouse", s->conf->hostname);
+		struct smtp_reply r = smtp_reply(220, 0, 0, 0, "%s ESMTP Posthouse",
+		    s->conf->hostname);
 
 		s->phase = SMTP_P_GREETED;
 		say_reply(s, &r);

@@ -33,12 +33,12 @@
  * the line before the final dot ended in CR CR LF, the session ends after the answer.
  */
 struct smtp_limits {			/* each with its default from conf.h */
-	size_t		line;		/* octets of a command line with CRLF: 512, RFC 5321 4.5.3.1.4, plus extensions';
-					 * at least SMTP_LINE_MIN */
-	size_t		recipients;	/* of a transaction; beyond it 452 4.5.3 (4.5.3.1.8: at least 100) */
+	/* Octets of a command line with CRLF: 512, RFC 5321 4.5.3.1.4, plus extensions'. */
+	size_t		line;		/* at least SMTP_LINE_MIN */
+	size_t		recipients;	/* beyond it 452 4.5.3 (4.5.3.1.8: at least 100) */
 	uint64_t	size;		/* octets of a message: SIZE, 552 5.3.4 */
-	unsigned	errors;		/* 5xx answers since the last accepted message: that many, then 421 and close */
-	unsigned	commands;	/* commands since the last accepted message, so that NOOP for ever ends */
+	unsigned	errors;		/* 5xx since the last accepted message: so many, then 421 */
+	unsigned	commands;	/* since then likewise, so that NOOP for ever ends */
 	unsigned	hops;		/* Received lines: loop guard, 554 5.4.6 */
 };
 
@@ -51,7 +51,7 @@ struct smtp_limits {			/* each with its default from conf.h */
 
 enum smtp_bare_lf {
 	SMTP_BARE_REFUSE = 0,		/* bare CR or LF in data: 550 5.6.11 (never smuggled on) */
-	SMTP_BARE_NORMALIZE,		/* bare LF or CR becomes CRLF before it is seen; counted in bare_lf.  Only CRLF.CRLF still ends data. */
+	SMTP_BARE_NORMALIZE,		/* becomes CRLF, is counted; only CRLF.CRLF ends data */
 };
 
 enum smtp_ext {				/* what EHLO announces beyond the fixed set */
@@ -60,7 +60,7 @@ enum smtp_ext {				/* what EHLO announces beyond the fixed set */
 	SMTP_EXT_DSN      = 1 << 2,
 };
 
-struct smtp_srv_conf {			/* borrowed for the session's life; shared by all sessions */
+struct smtp_srv_conf {			/* borrowed for the session's life, shared by all */
 	const char	*hostname;	/* in the greeting and EHLO reply */
 	struct smtp_limits limits;
 	enum smtp_bare_lf bare_lf;
@@ -72,11 +72,15 @@ enum smtp_ev_type {
 	SMTP_EV_HELO,		/* arg: the name given; told only, no answer is owed */
 	SMTP_EV_MAIL,		/* arg: parameters as received, address in addr.  Answer it. */
 	SMTP_EV_RCPT,		/* arg: parameters as received, address in addr.  Answer it. */
-	SMTP_EV_BEGIN,		/* the first octets are about to come (DATA or the first BDAT).  Answer it: 354 goes on, 4xx/5xx refuses */
-	SMTP_EV_BODY,		/* arg: message octets, dots undone; each goes into the object as it is */
+	SMTP_EV_BEGIN,		/* DATA or the first BDAT.  Answer it: 354 goes on, 4xx/5xx refuses */
+	SMTP_EV_BODY,		/* arg: message octets, dots undone; they go on as they are */
 	SMTP_EV_EOM,		/* the message is whole.  Answer it. */
-	SMTP_EV_ABORT,		/* the transaction ended with no answer owed (RSET, EHLO, refused data, QUIT, close): forget what it
-				 * held.  Not after a MAIL that was refused, nor after the answer to EOM. */
+	/*
+	 * The transaction ended with no answer owed (RSET, EHLO, refused data, QUIT,
+	 * close): forget what it held.  Not told after a MAIL that was refused, nor
+	 * after the answer to EOM.
+	 */
+	SMTP_EV_ABORT,
 	SMTP_EV_STARTTLS,	/* flush the replies, then shake hands, then smtp_srv_secured */
 	SMTP_EV_CLOSE,		/* flush the replies, then hang up */
 };
@@ -100,9 +104,13 @@ enum smtp_phase {
 	SMTP_P_CLOSED,
 };
 
-struct smtp_srv;		/* allocated: its size is bounded and small; buffers come and go with the data in them */
+/* Under 300 octets and the name said in EHLO; buffers come and go with the data in them. */
+struct smtp_srv;
 
-/* ext: enum smtp_ext.  NULL when memory is out: say 421 and close.  The greeting is the first SMTP_EV_REPLY. */
+/*
+ * ext: enum smtp_ext.  NULL when memory is out: say 421 and close.  The greeting is
+ * the first SMTP_EV_REPLY.
+ */
 struct smtp_srv *smtp_srv_new(const struct smtp_srv_conf *, unsigned ext);
 void	smtp_srv_free(struct smtp_srv **);
 
@@ -120,20 +128,24 @@ size_t	smtp_srv_step(struct smtp_srv *, const char *, size_t, struct smtp_ev *);
  */
 void	smtp_srv_answer(struct smtp_srv *, const struct smtp_reply *);
 
-/* The replies that wait; the caller sends them and calls smtp_srv_out_used (which may be partial). */
+/* The replies that wait; the caller sends them and says how much of them it sent. */
 struct span smtp_srv_out(struct smtp_srv *);
 void	smtp_srv_out_used(struct smtp_srv *, size_t n);
 
 /* After the handshake: forgets everything said before it, and stops offering STARTTLS. */
 void	smtp_srv_secured(struct smtp_srv *);
-/* Ends the session from outside with a last reply (421 4.4.2 timeout, 421 4.3.2 shutdown); ABORT may come first. */
+/*
+ * Ends the session from outside with a last reply (421 4.4.2 timeout, 421 4.3.2
+ * shutdown).  ABORT may come before it.
+ */
 void	smtp_srv_shut(struct smtp_srv *, const struct smtp_reply *);
 
 enum smtp_phase smtp_srv_phase(const struct smtp_srv *);
-bool	smtp_srv_idle(const struct smtp_srv *);		/* no transaction under way: may be shut at a drain */
+bool	smtp_srv_idle(const struct smtp_srv *);	/* no transaction: may be shut at a drain */
 bool	smtp_srv_esmtp(const struct smtp_srv *);	/* EHLO rather than HELO */
-struct span smtp_srv_helo(const struct smtp_srv *);	/* the name said; good until the next EHLO/HELO */
-unsigned smtp_srv_bare_lf(const struct smtp_srv *);	/* line ends normalised in this session so far */
-uint64_t smtp_srv_declared_size(const struct smtp_srv *);	/* SIZE= of this transaction, 0 if none */
+struct span smtp_srv_helo(const struct smtp_srv *);	/* good until the next EHLO or HELO */
+unsigned smtp_srv_bare_lf(const struct smtp_srv *);	/* line ends normalised so far */
+/* SIZE= of this transaction, 0 if none was said. */
+uint64_t smtp_srv_declared_size(const struct smtp_srv *);
 
 #endif

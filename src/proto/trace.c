@@ -4,7 +4,7 @@
 
 #include "base/clock.h"
 
-/* A name as a peer gave it, fit to stand outside a comment: everything that could end or open one is `?`. */
+/* A name as a peer gave it, fit for a header: what could end it or open a comment becomes `?`. */
 static void
 add_name(struct buf *out, const char *name)
 {
@@ -12,8 +12,8 @@ add_name(struct buf *out, const char *name)
 
 	for (size_t i = 0; i < n; i++) {
 		char c = name[i];
-		bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-		    (c != '\0' && strchr(".-_:[]", c) != NULL);
+		bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+		    (c >= '0' && c <= '9') || strchr(".-_:[]", c) != NULL;
 
 		buf_add(out, plain ? &c : "?", 1);
 	}
@@ -21,7 +21,7 @@ add_name(struct buf *out, const char *name)
 		buf_add_str(out, "unknown");
 }
 
-/* A path may hold what a quoted string may; a control character in it would be our bug or an attack. */
+/* A path may hold what a quoted string may, and no control character. */
 static bool
 path_is_clean(const char *s)
 {
@@ -51,7 +51,7 @@ trace_received(const struct trace *t, struct buf *out)
 	if (t->tls != NULL) {
 		const char *cipher = strchr(t->tls, ' ');
 
-		/* RFC 8314 4.3: the clause names the cipher suite; the version goes into a comment. */
+		/* RFC 8314 4.3: the clause names the cipher suite; the version is a comment. */
 		buf_add_str(out, "\r\n\ttls ");
 		add_name(out, cipher != NULL ? cipher + 1 : t->tls);
 		if (cipher != NULL)

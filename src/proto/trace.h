@@ -16,14 +16,14 @@ struct trace {
 	const char	*client_name;	/* forward-confirmed name, or NULL for "unknown" */
 	struct netaddr	 client;
 	const char	*by;		/* our hostname */
-	const char	*with;		/* RFC 3848: SMTP ESMTP ESMTPS, UTF8SMTP and UTF8SMTPS (RFC 6531) */
+	const char	*with;		/* RFC 3848: SMTP ESMTP ESMTPS; RFC 6531: UTF8SMTP... */
 	const char	*tls;		/* "TLSv1.3 TLS_AES_256_GCM_SHA384", or NULL */
-	const char	*rcpt;		/* the only recipient's path without brackets, or NULL when there are several */
+	const char	*rcpt;		/* the only recipient's path, no brackets; or NULL */
 	struct uuid	 id;
 	int64_t		 received_ms;
 };
 
-/* Adds folded lines with CRLF, 1,700 octets at most where rcpt is a path; false when out is full. */
+/* Adds folded lines with CRLF, 1,700 octets at most; false when out is full. */
 bool	trace_received(const struct trace *, struct buf *out);
 
 #endif

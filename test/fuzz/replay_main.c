@@ -15,7 +15,7 @@ static void
 replay(const char *path, size_t size)
 {
 	FILE *f = fopen(path, "rb");
-	uint8_t *p = malloc(size > 0 ? size : 1);	/* exactly as large as it is, so that a sanitizer sees one too far */
+	uint8_t *p = malloc(size > 0 ? size : 1);	/* no larger: a sanitizer sees more */
 
 	if (f == NULL || p == NULL || fread(p, 1, size, f) != size)
 		err(1, "%s", path);

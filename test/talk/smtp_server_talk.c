@@ -134,8 +134,8 @@ static const struct talk {
 	    "220 250 250 250 555 555 ", "" },
 	{ "not known", FULL, "HELO a\r\nMAIL FROM:<> X=1\r\nMAIL FROM:<> =1\r\n",
 	    "220 mx.test ESMTP Posthouse\r\n250 mx.test\r\n"
-	    "555 5.5.4 Parameter not known or not announced: X\r\n"
-	    "555 5.5.4 Parameter not known or not announced: \r\n", "" },
+	    "555 5.5.4 Parameter unknown or not announced: X\r\n"
+	    "555 5.5.4 Parameter unknown or not announced: \r\n", "" },
 	{ "DSN of senders", DSN,
 	    E "MAIL FROM:<> RET=ALL\r\nMAIL FROM:<> ENVID=\r\nMAIL FROM:<> ENVID=a+2b\r\nMAIL FROM:<> ENVID=a=b\r\n"
 	    "MAIL FROM:<> RET=full ENVID=a+2B\r\n", "220 250 501 501 501 501 250 ", "" },
