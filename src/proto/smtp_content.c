@@ -128,11 +128,7 @@ run(struct smtp_content *c, const char *in, size_t len, enum smtp_content_ev *ev
 	size_t n, held = 0;
 
 	for (;;) {
-		const char *q = next_special(p, end);
-
-		if (q != in)
-			c->odd = false;
-		p = q;
+		p = next_special(p, end);
 		if (p == end) {
 			break;
 		} else if (*p != '\r') {

@@ -898,15 +898,14 @@ smtp_srv_out_used(struct smtp_srv *s, size_t n)
 void
 smtp_srv_secured(struct smtp_srv *s)
 {
-	assert(s->handshake);
+	/* STARTTLS was a whole line, and what came behind it was thrown away. */
+	assert(s->handshake && s->line.n == 0 && !s->line_cr && !s->line_bad);
 	s->handshake = false;
 	s->secured = true;
 	s->esmtp = false;
 	s->ext &= ~(unsigned)SMTP_EXT_STARTTLS;
 	s->phase = SMTP_P_GREETED;
 	s->refused = 0;
-	s->line_cr = s->line_bad = false;
-	buf_fini(&s->line);
 	free(s->helo);
 	s->helo = NULL;
 }

@@ -72,7 +72,7 @@ enum smtp_ev_type {
 	SMTP_EV_HELO,		/* arg: the name given; told only, no answer is owed */
 	SMTP_EV_MAIL,		/* arg: parameters as received, address in addr.  Answer it. */
 	SMTP_EV_RCPT,		/* arg: parameters as received, address in addr.  Answer it. */
-	SMTP_EV_BEGIN,		/* DATA or the first BDAT.  Answer it: 354 goes on, 4xx/5xx refuses */
+	SMTP_EV_BEGIN,		/* DATA or the first BDAT.  Answer it: 354, or 4xx/5xx */
 	SMTP_EV_BODY,		/* arg: message octets, dots undone; they go on as they are */
 	SMTP_EV_EOM,		/* the message is whole.  Answer it. */
 	/*

@@ -228,6 +228,10 @@ static const struct talk {
 	    "220 250 250 250 354 250 221 ", "(a\r\n\r\nb\r\n)#" },
 	{ "normalized: CR CR LF . CR LF is taken, and nothing behind it believed", NORMALIZE,
 	    EMR "DATA\r\na\r\r\n.\r\nMAIL FROM:<>\r\n", "220 250 250 250 354 250 ", "(a\r\n\r\n)#" },
+	{ "normalized: CR CR LF and a stuffed dot", NORMALIZE, EMR "DATA\r\na\r\r\n..b\r\n.\r\n" Q,
+	    "220 250 250 250 354 250 221 ", "(a\r\n\r\n.b\r\n)#" },
+	{ "normalized: CR CR LF and a dot undone", NORMALIZE, EMR "DATA\r\na\r\r\n.b\r\n.\r\n" Q,
+	    "220 250 250 250 354 250 221 ", "(a\r\n\r\nb\r\n)#" },
 	{ "normalized: a CR at the end of data", NORMALIZE, EMR "DATA\r\na\r" END Q,
 	    "220 250 250 250 354 250 ", "(a\r\n\r\n)#" },
 
@@ -297,6 +301,12 @@ static const struct talk {
 	{ "what comes behind a chunk refused for now is refused for now", 0,
 	    E "MAIL FROM:<>\r\nRCPT TO:<full@d.test>\r\nBDAT 2\r\nxxBDAT 2\r\nxxBDAT 2 LAST\r\nxxRSET\r\nBDAT 0\r\n",
 	    "220 250 250 250 452 452 452 250 503 ", "!" },
+	{ "a refusal for now is forgotten with EHLO", 0,
+	    E "MAIL FROM:<>\r\nRCPT TO:<full@d.test>\r\nBDAT 2\r\nxx" E "BDAT 0\r\n",
+	    "220 250 250 250 452 250 503 ", "!" },
+	{ "a refusal for now is forgotten with the next message", 0,
+	    E "MAIL FROM:<>\r\nRCPT TO:<full@d.test>\r\nBDAT 2\r\nxx" MR "BDAT 1 LAST\r\nxBDAT 0\r\n",
+	    "220 250 250 250 452 250 250 250 503 ", "!(x)" },
 	{ "a chunk refused for good", 0, E "MAIL FROM:<>\r\nRCPT TO:<never@d.test>\r\nBDAT 2\r\nxxBDAT 2 LAST\r\nxx" MR,
 	    "220 250 250 250 554 503 250 250 ", "!" },
 	{ "Received over chunks", 0, EMR "BDAT 28\r\n" R2 "REBDAT 9 LAST\r\nceived: z", "220 250 250 250 250 554 ", "!" },
@@ -661,6 +671,28 @@ test_back_pressure(void)
 	return ok;
 }
 
+/* Line ends made good are counted over messages, taken or not, and only where they are made good. */
+static bool
+test_bare_lf(void)
+{
+	static const char says[] = EMR "DATA\r\na\nb\rc\r\n.\r\n" MR "BDAT 3\r\na\nbRSET\r\n" MR "DATA\r\n\n";
+	static const unsigned counts[] = { 0, 4 };
+	bool ok = true;
+
+	for (unsigned normalize = 0; normalize < 2; normalize++) {
+		struct play p;
+
+		play_init(&p, normalize != 0 ? NORMALIZE : 0);
+		hear(&p, says, sizeof(says) - 1);
+		if (smtp_srv_bare_lf(p.srv) != counts[normalize]) {
+			printf("bare_lf %u\n", smtp_srv_bare_lf(p.srv));
+			ok = false;
+		}
+		play_fini(&p);
+	}
+	return ok;
+}
+
 /* Good content is told in one piece however many lines it has. */
 static bool
 test_spans(void)
@@ -712,6 +744,7 @@ main(void)
 	failed += !test_shut_asked();
 	failed += !test_endless();
 	failed += !test_back_pressure();
+	failed += !test_bare_lf();
 	failed += !test_spans();
 	printf("%u played, %u failed\n", played, failed);
 	return played == 0 || failed > 0;
