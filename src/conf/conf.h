@@ -33,7 +33,7 @@
 #define CONF_SERVICES_MAX	32
 #define CONF_EDGES_MAX		16
 #define CONF_USERS_MAX		1000
-#define CONF_FILE_MAX		(1u << 20)
+#define CONF_FILE_MAX		(512u << 10)	/* it travels to each process in one message of a channel */
 
 enum conf_role {
 	CONF_NO_ROLE = 0,

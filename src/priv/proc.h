@@ -24,8 +24,13 @@
  * descriptor PROC_FD and is told everything over it, in this order: CONFIG (the
  * text), any number of SECRET, LISTEN, DIR, BOARD, PEER_CHAN, then GO.  It then
  * enters its sandbox and works.  Later: CONFIG (reload: parse, and say
- * RELOADED), SECRET (changed file), PEER_CHAN (a neighbour was restarted),
- * DRAIN (finish and exit).
+ * RELOADED), SECRET (changed file), PEER_CHAN (a neighbour was started again, or
+ * only now), DRAIN (finish and exit).  A channel's other end may be a process that
+ * has not got its GO yet; what is sent waits in the socket.
+ *
+ * The writer is started first and must be READY before the others are started,
+ * and it is drained last.  Until every process has been READY once, the end of one
+ * ends the role: what is wrong at the very start is for a person to mend.
  *
  * A message from a less trusted process is input: from its children the parent
  * takes READY, RELOADED and nothing else; anything more ends the child.
@@ -49,7 +54,12 @@ enum proc_kind {
 enum proc_msg {
 	/* parent -> process */
 	PM_CONFIG = 1,		/* body: u8 role, file name NUL, text */
-	PM_SECRET,		/* body: name NUL, bytes: "tls.cert", "tls.key", "tunnel", "age" */
+	/*
+	 * body: name NUL, bytes: "tls.cert", "tls.key", "tunnel", "age", and "tunnel-next" while
+	 * keys are rotated (empty when that is over).  The parent has seen that each is whole and
+	 * that a key fits its certificate; "tls.cert" comes directly before its "tls.key".
+	 */
+	PM_SECRET,
 	PM_LISTEN,		/* body: service name; fd: a bound, listening socket ("tunnel" and "control" too) */
 	PM_DIR,			/* body: name ("large", "maildir"); fd: directory */
 	PM_BOARD,		/* fd: the scoreboard's memfd */
@@ -66,7 +76,7 @@ struct proc {
 	uv_loop_t	*loop;
 	enum proc_kind	 kind;
 	enum conf_role	 role;
-	struct conf_edge *edge;		/* one of these two, by role; replaced on reload */
+	struct conf_edge *edge;		/* one of these two, by role; a reload changes it in place */
 	struct conf_home *home;
 	const struct conf_common *common;
 	struct scoreboard *board;
@@ -79,7 +89,8 @@ struct proc_ops {
 	const char	*name;		/* "reception" */
 	/* Before the sandbox: everything was received.  Not yet reading hostile bytes.  -1 with why ends the process. */
 	int	(*start)(struct proc *, struct why *);
-	void	(*run)(struct proc *);			/* in the sandbox, just before READY: start reading */
+	/* In the sandbox, just before READY: start reading.  The first moment at which threads may be made. */
+	void	(*run)(struct proc *);
 	void	(*secret)(struct proc *, const char *name, struct span);	/* before start and at changes; copy it */
 	void	(*listen)(struct proc *, const char *service, int fd);		/* takes fd */
 	void	(*dir)(struct proc *, const char *name, int fd);		/* takes fd */
@@ -94,6 +105,10 @@ struct proc_ops {
  * until one of them sets it.
  */
 extern const struct proc_ops proc_writer, proc_reception, proc_tunnel, proc_courier, proc_helper, proc_resolver;
+
+const char *proc_kind_name(enum proc_kind);		/* "reception": what argv[3] of a child says */
+enum proc_kind proc_kind_parse(const char *);		/* PROC_NONE: no such thing */
+const char *proc_role_name(enum conf_role);		/* "edge", "home" */
 
 /* main() of a child: never returns until told to stop or the parent is gone. Exit status. */
 int	proc_child_main(enum proc_kind, const struct proc_ops *);

@@ -1,0 +1,362 @@
+#include "priv/parent.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "priv/kinds.h"
+#include "priv/spawn.h"
+
+/* The processes: starting them, giving them what is theirs, and starting them again. */
+#define PAUSE_LEAST_MS	100
+#define PAUSE_MOST_MS	30000
+#define SETTLED_MS	60000		/* lived this long: the next end is a new story */
+
+static struct board_proc *
+board_of(struct kid *k)
+{
+	return &k->parent->ground.board->proc[k->kind];
+}
+
+bool
+kid_send(struct kid *k, enum proc_msg type, const struct span *parts, size_t n, int fd)
+{
+	if (k->chan == NULL) {
+		if (fd != -1)
+			close(fd);
+		return false;
+	}
+	return chan_send(k->chan, (uint16_t)type, 0, parts, n, fd);
+}
+
+void
+kid_send_config(struct kid *k)
+{
+	struct parent *p = k->parent;
+	const char role = (char)p->role;
+	const struct span parts[] = {
+		{ &role, 1 }, { p->file, strlen(p->file) + 1 }, buf_span(&p->text),
+	};
+
+	kid_send(k, PM_CONFIG, parts, 3, -1);
+}
+
+void
+kid_send_secret(struct kid *k, const struct secret_file *f)
+{
+	const struct span parts[] = { { f->name, strlen(f->name) + 1 }, buf_span(&f->text) };
+
+	if (kind_takes_secret(k->kind, f->name))
+		kid_send(k, PM_SECRET, parts, 2, -1);
+}
+
+/* A copy of a descriptor that stays ours. */
+static bool
+send_copy(struct kid *k, enum proc_msg type, const char *name, int fd)
+{
+	const struct span part = { name, strlen(name) + 1 };
+	int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+
+	return copy != -1 && kid_send(k, type, &part, 1, copy);
+}
+
+static bool
+send_listeners(struct kid *k)
+{
+	struct ground *g = &k->parent->ground;
+	bool sent = true;
+
+	if (k->kind == PROC_WRITER)
+		return send_copy(k, PM_LISTEN, "control", g->control);
+	if (k->kind == PROC_RECEPTION)
+		for (size_t i = 0; i < g->nlisteners; i++)
+			sent = sent && send_copy(k, PM_LISTEN, g->listeners[i].service, g->listeners[i].fd);
+	return sent;
+}
+
+static bool
+send_dirs(struct kid *k)
+{
+	static const char *const names[] = { "large", "maildir" };
+	struct parent *p = k->parent;
+	struct why why;
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		const struct span part = { names[i], strlen(names[i]) + 1 };
+		int fd;
+
+		if (!kind_takes_dir(k->kind, names[i]))
+			continue;
+		if ((fd = ground_dir(&p->account, p->edge, p->home, names[i], &why)) == -1) {
+			log_error(NULL, "proc.start name=%s %s", proc_kind_name(k->kind), why.text);
+			return false;
+		}
+		if (!kid_send(k, PM_DIR, &part, 1, fd))
+			return false;
+	}
+	return true;
+}
+
+/* A channel between two that are both there. */
+static bool
+send_link(struct kid *a, struct kid *b)
+{
+	const char a_kind = (char)a->kind, b_kind = (char)b->kind;
+	const struct span to_a = { &b_kind, 1 }, to_b = { &a_kind, 1 };
+	int sv[2];
+
+	if (a->chan == NULL || b->chan == NULL)
+		return true;		/* whoever comes second makes it */
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sv) == -1)
+		return false;
+	if (!kid_send(a, PM_PEER_CHAN, &to_a, 1, sv[0])) {
+		close(sv[1]);
+		return false;
+	}
+	return kid_send(b, PM_PEER_CHAN, &to_b, 1, sv[1]);
+}
+
+static bool
+send_links(struct kid *k)
+{
+	struct parent *p = k->parent;
+	bool sent = true;
+
+	for (const struct kind_link *l = kind_links(p->role); l->a != PROC_NONE; l++)
+		if (l->a == k->kind || l->b == k->kind)
+			sent = sent && send_link(&p->kids[l->a], &p->kids[l->b]);
+	return sent;
+}
+
+static void
+kill_kid(struct kid *k)
+{
+	if (k->pid > 0)
+		kill(k->pid, SIGKILL);	/* what remains is done when it is reaped */
+}
+
+/* From a child only READY and RELOADED are believed; anything else is not our program speaking. */
+static void
+on_message(void *arg, struct chan_msg *m)
+{
+	struct kid *k = arg;
+
+	if (m->type == PM_READY && m->body.n == 0 && m->fd == -1 && k->state == KID_STARTING) {
+		k->state = KID_UP;
+		log_debug(NULL, "proc.up name=%s pid=%d", proc_kind_name(k->kind), (int)k->pid);
+		kids_start(k->parent);		/* the others wait for the writer */
+		parent_up(k->parent);
+	} else if (m->type == PM_RELOADED && m->fd == -1 && k->reloading) {
+		reload_answered(k, m->body);
+	} else {
+		log_error(NULL, "proc.distrust name=%s pid=%d message=%u: ended", proc_kind_name(k->kind),
+		    (int)k->pid, (unsigned)m->type);
+		kill_kid(k);
+	}
+}
+
+static void
+on_closed(void *arg, const struct why *why)
+{
+	struct kid *k = arg;
+
+	chan_free(&k->chan);
+	kill_kid(k);		/* it ended, or it closed its one channel */
+}
+
+static void
+start_kid(struct kid *k)
+{
+	struct parent *p = k->parent;
+	struct why why = { "" };
+	bool sent;
+	int sv[2];
+
+	k->since = instant_now();
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sv) == -1) {
+		log_error(NULL, "proc.start name=%s socketpair: %s", proc_kind_name(k->kind), strerror(errno));
+		return;
+	}
+	if ((k->pid = spawn(p->role, k->kind, &p->account, sv[1], &why)) == -1 ||
+	    (k->chan = chan_new(&p->loop, sv[0], &why)) == NULL) {
+		log_error(NULL, "proc.start name=%s %s", proc_kind_name(k->kind), why.text);
+		if (k->pid == -1) {
+			close(sv[0]);
+			k->pid = 0;
+		}
+		kill_kid(k);
+		return;
+	}
+	k->state = KID_STARTING;
+	k->told_drain = false;
+	board_of(k)->pid = (int)k->pid;
+	snprintf(board_of(k)->name, sizeof(board_of(k)->name), "%s", proc_kind_name(k->kind));
+	chan_start(k->chan, on_message, on_closed, k);
+	kid_send_config(k);
+	for (size_t i = 0; i < p->secrets.n; i++)
+		if (p->secrets.file[i].text.n > 0)
+			kid_send_secret(k, &p->secrets.file[i]);
+	sent = send_listeners(k) && send_dirs(k) &&
+	    kid_send(k, PM_BOARD, NULL, 0, fcntl(p->ground.board_fd, F_DUPFD_CLOEXEC, 0)) && send_links(k);
+	/* One that was not given everything would work without it: it must not begin. */
+	if (!sent || !kid_send(k, PM_GO, NULL, 0, -1)) {
+		log_error(NULL, "proc.start name=%s: it could not be given all that it needs",
+		    proc_kind_name(k->kind));
+		kill_kid(k);
+	}
+}
+
+static void
+start_later(struct kid *k);
+
+static void
+on_timer(uv_timer_t *t)
+{
+	struct kid *k = t->data;
+
+	k->state = KID_NONE;
+	start_kid(k);
+	if (k->pid == 0)
+		start_later(k);
+}
+
+static void
+start_later(struct kid *k)
+{
+	k->state = KID_WAITING;
+	uv_timer_start(&k->timer, on_timer, k->pause_ms, 0);
+	k->pause_ms = k->pause_ms * 2 < PAUSE_MOST_MS ? k->pause_ms * 2 : PAUSE_MOST_MS;
+}
+
+void
+kids_init(struct parent *p)
+{
+	for (enum proc_kind i = 0; i < PROC_KINDS; i++) {
+		struct kid *k = &p->kids[i];
+
+		*k = (struct kid){ .parent = p, .kind = i, .pause_ms = PAUSE_LEAST_MS };
+		uv_timer_init(&p->loop, &k->timer);
+		k->timer.data = k;
+	}
+}
+
+void
+kids_start(struct parent *p)
+{
+	for (const enum proc_kind *kind = kinds_of(p->role); *kind != PROC_NONE && !p->draining; kind++) {
+		struct kid *k = &p->kids[*kind];
+
+		/* At the beginning the others wait until the writer has recovered what a crash left. */
+		if (*kind != PROC_WRITER && !p->up && p->kids[PROC_WRITER].state != KID_UP)
+			return;
+		if (k->state != KID_NONE || k->pid != 0 || !kind_wanted(*kind, p->edge, p->home))
+			continue;
+		start_kid(k);
+		if (k->pid == 0) {
+			if (p->up)
+				start_later(k);
+			else
+				parent_drain(p, 1);
+		}
+	}
+}
+
+static void
+describe_end(int status, char *out, size_t max)
+{
+	if (WIFEXITED(status))
+		snprintf(out, max, "status=%d", WEXITSTATUS(status));
+	else if (WTERMSIG(status) == SIGSYS)
+		snprintf(out, max, "signal=SYS: its sandbox ended it; the kernel's log names the call");
+	else
+		snprintf(out, max, "signal=%s", sigabbrev_np(WTERMSIG(status)));
+}
+
+/* The only place where a process ends for us, however it ended. */
+static void
+kid_ended(struct kid *k, int status)
+{
+	struct parent *p = k->parent;
+	bool settled = instant_ms_since(k->since, instant_now()) >= SETTLED_MS;
+	char how[96];
+
+	describe_end(status, how, sizeof(how));
+	board_of(k)->pid = 0;
+	k->pid = 0;
+	k->state = KID_NONE;
+	if (k->chan != NULL)
+		chan_free(&k->chan);
+	if (k->reloading)
+		reload_gone(k);
+	if (p->draining) {
+		log_debug(NULL, "proc.end name=%s %s", proc_kind_name(k->kind), how);
+		kids_drain(p);
+		return;
+	}
+	if (!p->up) {
+		log_error(NULL, "proc.end name=%s %s: not starting", proc_kind_name(k->kind), how);
+		parent_drain(p, 1);
+		return;
+	}
+	if (!kind_wanted(k->kind, p->edge, p->home))
+		return;
+	if (settled)
+		k->pause_ms = PAUSE_LEAST_MS;
+	board_of(k)->restarts++;
+	log_error(NULL, "proc.end name=%s again_ms=%u %s", proc_kind_name(k->kind),
+	    (unsigned)k->pause_ms, how);
+	start_later(k);
+}
+
+void
+kids_reap(struct parent *p)
+{
+	for (enum proc_kind i = 0; i < PROC_KINDS; i++) {
+		struct kid *k = &p->kids[i];
+		int status;
+
+		if (k->pid > 0 && waitpid(k->pid, &status, WNOHANG) == k->pid)
+			kid_ended(k, status);
+	}
+}
+
+static void
+tell_drain(struct kid *k)
+{
+	if (k->pid > 0 && !k->told_drain) {
+		k->told_drain = true;
+		kid_send(k, PM_DRAIN, NULL, 0, -1);
+	}
+}
+
+void
+kids_drain(struct parent *p)
+{
+	bool others = false;
+
+	for (enum proc_kind i = 0; i < PROC_KINDS; i++) {
+		uv_timer_stop(&p->kids[i].timer);
+		if (i != PROC_WRITER && p->kids[i].pid > 0) {
+			others = true;
+			tell_drain(&p->kids[i]);
+		}
+	}
+	if (others)
+		return;
+	if (p->kids[PROC_WRITER].pid > 0)
+		tell_drain(&p->kids[PROC_WRITER]);
+	else
+		uv_stop(&p->loop);
+}
+
+void
+kids_kill(struct parent *p)
+{
+	for (enum proc_kind i = 0; i < PROC_KINDS; i++)
+		kill_kid(&p->kids[i]);
+}

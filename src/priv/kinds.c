@@ -1,0 +1,128 @@
+#include "priv/kinds.h"
+
+#include <string.h>
+
+#define BIT(k)	(1u << (k))
+
+static const struct kind {
+	const char	*name;
+	bool		 many_files;
+} kinds[PROC_KINDS] = {
+	[PROC_WRITER] = { "writer", true },
+	[PROC_RECEPTION] = { "reception", true },
+	[PROC_TUNNEL] = { "tunnel", true },
+	[PROC_COURIER] = { "courier", true },
+	/* Its commands inherit the limit, and some programs close every descriptor they might have. */
+	[PROC_HELPER] = { "helper", false },
+	/* libunbound's select(2) ends at 1024. */
+	[PROC_RESOLVER] = { "resolver", false },
+};
+
+static const enum proc_kind edge_kinds[] = {
+	PROC_WRITER, PROC_RESOLVER, PROC_RECEPTION, PROC_NONE
+};
+static const enum proc_kind home_kinds[] = {
+	PROC_WRITER, PROC_RESOLVER, PROC_HELPER, PROC_COURIER, PROC_TUNNEL, PROC_NONE
+};
+
+static const struct kind_link edge_links[] = {
+	{ PROC_RECEPTION, PROC_WRITER },
+	{ PROC_RECEPTION, PROC_RESOLVER },
+	{ PROC_NONE, PROC_NONE },
+};
+static const struct kind_link home_links[] = {
+	{ PROC_TUNNEL, PROC_WRITER },
+	{ PROC_TUNNEL, PROC_RESOLVER },
+	{ PROC_TUNNEL, PROC_COURIER },
+	{ PROC_COURIER, PROC_WRITER },
+	{ PROC_COURIER, PROC_HELPER },
+	{ PROC_NONE, PROC_NONE },
+};
+
+static const struct gift {
+	const char	*name;
+	unsigned	 to;		/* bits of proc_kind */
+} secrets[] = {
+	{ "tls.cert", BIT(PROC_RECEPTION) },
+	{ "tls.key", BIT(PROC_RECEPTION) },
+	{ "tunnel", BIT(PROC_RECEPTION) | BIT(PROC_TUNNEL) },
+	{ "tunnel-next", BIT(PROC_RECEPTION) | BIT(PROC_TUNNEL) },
+	{ "age", BIT(PROC_COURIER) },
+}, dirs[] = {
+	{ "large", BIT(PROC_WRITER) | BIT(PROC_RECEPTION) | BIT(PROC_TUNNEL) },
+	{ "maildir", BIT(PROC_COURIER) },
+};
+
+const char *
+proc_kind_name(enum proc_kind k)
+{
+	return k > PROC_NONE && k < PROC_KINDS ? kinds[k].name : "none";
+}
+
+enum proc_kind
+proc_kind_parse(const char *name)
+{
+	for (enum proc_kind k = PROC_NONE + 1; k < PROC_KINDS; k++)
+		if (strcmp(kinds[k].name, name) == 0)
+			return k;
+	return PROC_NONE;
+}
+
+const char *
+proc_role_name(enum conf_role r)
+{
+	return r == CONF_EDGE ? "edge" : "home";
+}
+
+const enum proc_kind *
+kinds_of(enum conf_role r)
+{
+	return r == CONF_EDGE ? edge_kinds : home_kinds;
+}
+
+const struct kind_link *
+kind_links(enum conf_role r)
+{
+	return r == CONF_EDGE ? edge_links : home_links;
+}
+
+/*
+ * Home has a resolver even when every configured edge is an address: a pairing
+ * may bring a name at any time.
+ */
+bool
+kind_wanted(enum proc_kind k, const struct conf_edge *edge, const struct conf_home *home)
+{
+	if (k == PROC_RESOLVER && edge != NULL)
+		return edge->client_names;
+	if (k == PROC_HELPER)
+		return home != NULL && home->users_command[0] != '\0';
+	return true;
+}
+
+static bool
+given(const struct gift *g, size_t n, enum proc_kind k, const char *name)
+{
+	for (size_t i = 0; i < n; i++)
+		if (strcmp(g[i].name, name) == 0)
+			return (g[i].to & BIT(k)) != 0;
+	return false;
+}
+
+bool
+kind_takes_secret(enum proc_kind k, const char *name)
+{
+	return given(secrets, sizeof(secrets) / sizeof(secrets[0]), k, name);
+}
+
+bool
+kind_takes_dir(enum proc_kind k, const char *name)
+{
+	return given(dirs, sizeof(dirs) / sizeof(dirs[0]), k, name);
+}
+
+bool
+kind_many_files(enum proc_kind k)
+{
+	return kinds[k].many_files;
+}

@@ -1,0 +1,288 @@
+#include "priv/secrets.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "net/tls.h"
+#include "proto/age.h"
+
+#define SECRET_FILE_MAX	(256u << 10)	/* a long certificate chain; a message of a channel holds it */
+
+static void
+add(struct secrets *s, const char *name, const char *key, const char *path, bool public)
+{
+	struct secret_file *f = &s->file[s->n++];
+
+	*f = (struct secret_file){ .name = name, .key = key, .public = public };
+	snprintf(f->path, sizeof(f->path), "%s", path);
+	buf_init(&f->text, SECRET_FILE_MAX);
+}
+
+static void
+list_files(struct secrets *s, const struct conf_edge *edge, const struct conf_home *home)
+{
+	const struct conf_common *c = edge != NULL ? &edge->common : &home->common;
+	char next[CONF_PATH_MAX];
+
+	*s = (struct secrets){ 0 };
+	if (edge != NULL && edge->tls.cert[0] != '\0') {
+		add(s, "tls.cert", "tls.cert", edge->tls.cert, true);
+		add(s, "tls.key", "tls.key", edge->tls.key, false);
+	}
+	if (home != NULL)
+		add(s, "age", "age.key", home->age_key, false);
+	add(s, "tunnel", "tunnel.key", c->tunnel_key, false);
+	snprintf(next, sizeof(next), "%.230s/tunnel-next.pem", c->state);
+	add(s, "tunnel-next", "the next tunnel key", next, false);
+	s->file[s->n - 1].optional = true;
+}
+
+void
+secrets_fini(struct secrets *s)
+{
+	for (size_t i = 0; i < s->n; i++)
+		buf_wipe(&s->file[i].text);
+	s->n = 0;
+}
+
+/*
+ * A file below the state directory lies where our own, less trusted processes can
+ * write: no link on the way is followed, else one of them could have root read
+ * any file to it.
+ */
+static int
+open_secret(const char *path, const char *state)
+{
+	struct open_how how = { .flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY,
+		.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS };
+	size_t n = strlen(state);
+	int dir, fd;
+
+	if (strncmp(path, state, n) != 0 || path[n] != '/')
+		return open(path, (int)how.flags);
+	if ((dir = open(state, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)) == -1)
+		return -1;
+	fd = (int)syscall(SYS_openat2, dir, path + n + 1, &how, sizeof(how));
+	if (fd == -1 && errno == ENOSYS)	/* before Linux 5.6 */
+		fd = openat(dir, path + n + 1, (int)how.flags | O_NOFOLLOW);
+	close(dir);
+	return fd;
+}
+
+static int
+modes_ok(const struct secret_file *f, const struct stat *st, const struct account *a,
+    const char *state, struct why *why)
+{
+	size_t n = strlen(state);
+
+	if (!S_ISREG(st->st_mode))
+		return why_set(why, "%s %s: not a plain file", f->key, f->path);
+	if (st->st_uid != 0 && st->st_uid != geteuid() && st->st_uid != a->uid)
+		return why_set(why, "%s %s: belongs to user %u, who is neither root nor we; chown it",
+		    f->key, f->path, (unsigned)st->st_uid);
+	if (strncmp(f->path, state, n) == 0 && f->path[n] == '/' && st->st_nlink != 1)
+		return why_set(why, "%s %s: has a second name (hard link); copy it instead", f->key, f->path);
+	if (f->public && (st->st_mode & 0022) != 0)
+		return why_set(why, "%s %s: others may write it (mode %04o); chmod 644 it", f->key, f->path,
+		    (unsigned)st->st_mode & 07777);
+	if (!f->public && (st->st_mode & 0027) != 0)
+		return why_set(why, "%s %s: others may read or write it (mode %04o); chmod 600 it", f->key,
+		    f->path, (unsigned)st->st_mode & 07777);
+	return 0;
+}
+
+static struct secret_mark
+mark_of(const struct stat *st)
+{
+	return (struct secret_mark){ true, st->st_dev, st->st_ino, st->st_size, st->st_mtim };
+}
+
+static int
+read_file(struct secret_file *f, const struct account *a, const char *state, struct why *why)
+{
+	int fd = open_secret(f->path, state);
+	struct stat st;
+	ssize_t got = 0;
+	char *room;
+
+	if (fd == -1) {
+		if (errno == ENOENT && f->optional)
+			return 0;
+		return why_sys(why, "%s %s%s", f->key, f->path, errno == ENOENT && !f->public &&
+		    strcmp(f->name, "tls.key") != 0 ? " (`posthouse keygen` makes it)" : "");
+	}
+	if (fstat(fd, &st) == -1) {
+		why_sys(why, "%s %s", f->key, f->path);
+		close(fd);
+		return -1;
+	}
+	if (modes_ok(f, &st, a, state, why) == -1) {
+		close(fd);
+		return -1;
+	}
+	f->mark = f->seen = mark_of(&st);
+	while ((room = buf_room(&f->text, 4096)) != NULL && (got = read(fd, room, 4096)) > 0)
+		buf_used(&f->text, (size_t)got);
+	close(fd);
+	if (room == NULL)
+		return why_set(why, "%s %s: larger than %u octets", f->key, f->path, SECRET_FILE_MAX);
+	if (got == -1)
+		return why_sys(why, "%s %s", f->key, f->path);
+	if (f->text.n == 0)
+		return why_set(why, "%s %s: empty", f->key, f->path);
+	return 0;
+}
+
+/* --- whether they are what they should be: runs in a process of its own -------- */
+
+static int
+pair_fits(const struct secret_file *cert, const struct secret_file *key, struct why *why)
+{
+	struct why inner = { "" };
+	SSL_CTX *ctx = tls_server_new(buf_span(&cert->text), buf_span(&key->text), &inner);
+
+	if (ctx == NULL)
+		return why_set(why, "%s %s: %.300s", cert->key, cert->path, inner.text);
+	SSL_CTX_free(ctx);
+	return 0;
+}
+
+static int
+identities_fit(const struct secret_file *f, struct why *why)
+{
+	struct age_identity id[AGE_RECIPIENTS_MAX];
+	struct why inner = { "" };
+	int n = age_identities_read(buf_span(&f->text), id, AGE_RECIPIENTS_MAX, &inner);
+
+	if (n == -1)
+		return why_set(why, "%s %s: %.300s", f->key, f->path, inner.text);
+	if (n == 0)
+		return why_set(why, "%s %s: no identity in it; `posthouse keygen` makes one", f->key, f->path);
+	return 0;
+}
+
+static int
+contents_fit(const struct secrets *s, struct why *why)
+{
+	for (size_t i = 0; i < s->n; i++) {
+		const struct secret_file *f = &s->file[i];
+		int rc = 0;
+
+		if (f->text.n == 0)
+			continue;
+		if (strcmp(f->name, "tls.cert") == 0)
+			rc = pair_fits(f, &s->file[i + 1], why);	/* list_files puts its key there */
+		else if (strcmp(f->name, "age") == 0)
+			rc = identities_fit(f, why);
+		else if (strcmp(f->name, "tls.key") != 0)
+			rc = pair_fits(f, f, why);
+		if (rc == -1)
+			return -1;
+	}
+	return 0;
+}
+
+static int
+check_apart(const struct secrets *s, const struct account *a, struct why *why)
+{
+	int p[2], status = 0;
+	size_t n = 0;
+	ssize_t got;
+	pid_t pid;
+
+	if (pipe2(p, O_CLOEXEC) == -1)
+		return why_sys(why, "secrets");
+	if ((pid = fork()) == -1) {
+		why_sys(why, "secrets");
+		close(p[0]);
+		close(p[1]);
+		return -1;
+	}
+	if (pid == 0) {
+		struct why inner = { "" };
+
+		close(p[0]);
+		if (account_drop(a) == -1)
+			why_sys(&inner, "secrets: cannot become the configured user");
+		else if (contents_fit(s, &inner) == 0)
+			_exit(0);
+		n = strlen(inner.text);
+		_exit(write(p[1], inner.text, n) == (ssize_t)n ? 1 : 2);
+	}
+	close(p[1]);
+	while (n < sizeof(why->text) - 1 &&
+	    (got = read(p[0], why->text + n, sizeof(why->text) - 1 - n)) != 0) {
+		if (got == -1 && errno != EINTR)
+			break;
+		n += got > 0 ? (size_t)got : 0;
+	}
+	close(p[0]);
+	while (waitpid(pid, &status, 0) == -1 && errno == EINTR)
+		;
+	if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
+		return 0;
+	why->text[n] = '\0';
+	return n > 0 ? -1 : why_set(why, "secrets: the check of the key files ended by itself");
+}
+
+int
+secrets_load(struct secrets *s, const struct account *a, const struct conf_edge *edge,
+    const struct conf_home *home, struct why *why)
+{
+	const struct conf_common *c = edge != NULL ? &edge->common : &home->common;
+
+	list_files(s, edge, home);
+	for (size_t i = 0; i < s->n; i++)
+		if (read_file(&s->file[i], a, c->state, why) == -1) {
+			secrets_fini(s);
+			return -1;
+		}
+	if (check_apart(s, a, why) == -1) {
+		secrets_fini(s);
+		return -1;
+	}
+	return 0;
+}
+
+/* --- changes -------------------------------------------------------------------- */
+
+static bool
+same_mark(const struct secret_mark *a, const struct secret_mark *b)
+{
+	return a->there == b->there && (!a->there || (a->dev == b->dev && a->ino == b->ino &&
+	    a->size == b->size && a->mtime.tv_sec == b->mtime.tv_sec &&
+	    a->mtime.tv_nsec == b->mtime.tv_nsec));
+}
+
+bool
+secrets_changed(struct secrets *s)
+{
+	bool changed = false, moving = false;
+
+	for (size_t i = 0; i < s->n; i++) {
+		struct secret_file *f = &s->file[i];
+		struct secret_mark now = { 0 };
+		struct stat st;
+
+		if (stat(f->path, &st) == 0)
+			now = mark_of(&st);
+		moving = moving || !same_mark(&now, &f->seen);
+		changed = changed || !same_mark(&now, &f->mark);
+		f->seen = now;
+	}
+	return changed && !moving;
+}
+
+void
+secrets_settle(struct secrets *s)
+{
+	for (size_t i = 0; i < s->n; i++)
+		s->file[i].mark = s->file[i].seen;
+}

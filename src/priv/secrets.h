@@ -1,0 +1,58 @@
+#ifndef PRIV_SECRETS_H
+#define PRIV_SECRETS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/buf.h"
+#include "base/span.h"
+#include "base/why.h"
+#include "conf/conf.h"
+#include "priv/account.h"
+
+/*
+ * The secret files of a role, in the parent's memory from their reading to its
+ * end, so that a process can be started again while a file is being replaced.
+ * They are checked before they are taken (modes, owners, that a key fits its
+ * certificate), in a forked process: OpenSSL's memory and its parsing of files
+ * that others can write stay out of the one process that may be root.
+ */
+#define SECRETS_MAX 4
+
+struct secret_mark {			/* tells one version of a file from another */
+	bool	there;
+	dev_t	dev;
+	ino_t	ino;
+	off_t	size;
+	struct timespec mtime;
+};
+
+struct secret_file {
+	const char	*name;		/* as PM_SECRET has it */
+	const char	*key;		/* in the configuration, for messages */
+	char		 path[CONF_PATH_MAX];
+	bool		 optional;	/* tunnel-next: there only while keys are rotated */
+	bool		 public;	/* a certificate: anyone may read it */
+	struct buf	 text;		/* empty: an optional one that is not there */
+	struct secret_mark mark;	/* of what was read */
+	struct secret_mark seen;	/* of the file when it was last looked at */
+};
+
+struct secrets {
+	struct secret_file file[SECRETS_MAX];
+	size_t		 n;
+};
+
+/* Reads and checks all of them. On -1 nothing is held. */
+int	secrets_load(struct secrets *, const struct account *, const struct conf_edge *,
+	    const struct conf_home *, struct why *);
+void	secrets_fini(struct secrets *);		/* wipes */
+/*
+ * Whether a file differs from what was read and has stood still since the last
+ * look: one that is being written waits for its end.
+ */
+bool	secrets_changed(struct secrets *);
+/* What is there now is refused, and not looked at again until it changes once more. */
+void	secrets_settle(struct secrets *);
+
+#endif
