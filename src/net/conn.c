@@ -315,7 +315,9 @@ bio_write(BIO *b, const char *p, size_t n, size_t *done)
 
 	BIO_clear_retry_flags(b);
 	*done = n;
-	if (out == NULL || n > SCRATCH_SIZE || (n > SCRATCH_SIZE - gathered && !flush_gathered(c)))
+	if (n > SCRATCH_SIZE + SCRATCH_MORE - gathered && !flush_gathered(c))
+		return 0;
+	if (out == NULL || n > SCRATCH_SIZE)
 		return 0;
 	memcpy(out + gathered, p, n);
 	gathered += n;

@@ -11,23 +11,39 @@
 #include "net/conn.h"
 
 /*
- * One HTTP/2 connection (RFC 9113) on nghttp2 over a conn that has finished its
- * TLS handshake.  Either side may be the client: in the tunnel it is the edge,
- * which was dialled; in pairing it is home.
+ * One HTTP/2 connection (RFC 9113) on nghttp2 over TLS.  Either side may be the
+ * HTTP client: in the tunnel it is the edge, which was dialled; in pairing it
+ * is home.
+ *
+ * The order of things:
+ *	h2_new		takes a connected descriptor and starts the TLS handshake
+ *	h2_on_secured	its hook runs when the handshake is done, before any HTTP/2:
+ *			it looks at ALPN and pin, may change owner and HTTP role
+ *	ops->ready	the peer's SETTINGS came.  Requests may be made from the
+ *			hook's return on; they wait for nothing
+ *	ops->closed	once, whatever happened, a failed handshake too
+ *
+ * Every callback comes from the loop, none from inside a call made here but the
+ * pulling of bodies, which comes when there is room for octets.  So every call is
+ * allowed in every callback.  Each stream's closed comes once, the connection's
+ * closed once and after those of its streams; a pointer is good until then.
  *
  * Windows: H2_WINDOW a stream and H2_CONN_WINDOW a connection, credit returned
  * at 1/16 of the window.  Connection credit goes back on receipt, stream credit
  * when the owner says it has taken the octets (h2_consumed): one stalled stream
- * never stalls another.  Output is coalesced into writes of 64 KiB and more.
- * PING every H2_PING_MS when nothing was heard; no answer in as long again ends
- * the connection.  The stream-reset limit of nghttp2 is raised: visitors may
- * reset, the tunnel stays.
+ * never stalls another.  The price is up to H2_WINDOW of memory a stalled stream
+ * at its owner, who caps the sum.  Output is coalesced into writes of 64 KiB and
+ * more.  PING every H2_PING_MS when nothing was heard; nothing in as long again
+ * ends the connection.  The stream-reset limit of nghttp2 is raised: visitors
+ * may reset, the tunnel stays.
  */
 #define H2_WINDOW	(8u << 20)	/* one stream fills 100 ms x 100 Mbit/s (1.25 MB) with ample room */
 #define H2_CONN_WINDOW	(32u << 20)
-#define H2_STREAMS	10000		/* SETTINGS_MAX_CONCURRENT_STREAMS; nghttp2's 100 holds until SETTINGS arrive */
+#define H2_STREAMS	10000		/* SETTINGS_MAX_CONCURRENT_STREAMS, and taken for granted until the peer's arrive */
 #define H2_PING_MS	15000
+#define H2_HANDSHAKE_MS	10000		/* for TLS, from the descriptor on */
 #define H2_HEADERS_MAX	32
+#define H2_HEAD_MAX	16384		/* octets of all header fields: SETTINGS_MAX_HEADER_LIST_SIZE */
 #define H2_REPLY_MAX	4096		/* octets of a short response body */
 
 struct h2;
@@ -38,7 +54,7 @@ struct h2_header {
 	struct span	 value;
 };
 
-/* A request or response head; good during the call. */
+/* A request or response head; good during the call.  CONNECT has method and authority alone (RFC 9113 8.5). */
 struct h2_head {
 	struct span	 method, path, authority;	/* requests */
 	unsigned	 status;			/* responses */
@@ -50,7 +66,8 @@ struct span h2_header_get(const struct h2_head *, const char *name);	/* empty sp
 /*
  * Where an outgoing body comes from: fill up to max octets.  Returns the count;
  * sets *eof with the last ones.  0 without *eof: nothing now, h2_stream_resume
- * will say when.  -1: give up (the stream is reset).
+ * will say when.  -1: give up (the stream is reset).  Never called after the
+ * stream's closed.
  */
 typedef ssize_t h2_pull_fn(void *arg, void *out, size_t max, bool *eof);
 
@@ -58,7 +75,7 @@ typedef ssize_t h2_pull_fn(void *arg, void *out, size_t max, bool *eof);
 struct h2_stream_ops {
 	void	(*head)(void *arg, const struct h2_head *);	/* client: the response's head (1xx are skipped) */
 	void	(*data)(void *arg, struct span);		/* call h2_consumed, now or later */
-	void	(*end)(void *arg);				/* the peer's side is complete */
+	void	(*end)(void *arg);				/* the peer's side is complete; ours may go on */
 	/* The stream is over: wholly done (why NULL), reset, or the connection went.  The last call; pointers die. */
 	void	(*closed)(void *arg, const struct why *);
 };
@@ -72,33 +89,39 @@ struct h2_ops {
 };
 
 /*
- * The conn's callbacks belong to h2 from here on: make the conn with
- * h2_conn_ops and h2 as its arg by means of h2_accept/h2_dial below.
+ * Takes fd, on failure too.  tls_server: which end of the handshake we are, the
+ * end that was dialled; h2_client: which end of HTTP.  NULL with why.
  */
-/* Server side of TCP: shakes hands on fd (taken), checks ALPN is one of ctx's. on_secured may inspect SSL and choose ops. */
 struct h2 *h2_new(uv_loop_t *, int fd, SSL_CTX *, bool tls_server, bool h2_client, const struct h2_ops *, void *arg, struct why *);
 void	h2_set_owner(struct h2 *, const struct h2_ops *, void *arg);
-/*
- * Called once the handshake is done and before any HTTP/2: may call h2_set_owner and h2_set_client
- * according to ALPN and pin; false closes.
- */
+/* fn may call h2_set_owner and h2_set_client according to ALPN and pin; false closes.  Set before the loop runs. */
 void	h2_on_secured(struct h2 *, bool (*fn)(void *arg, struct h2 *, SSL *), void *arg);
 void	h2_set_client(struct h2 *, bool h2_client);
-SSL	*h2_ssl(struct h2 *);
+void	h2_set_ping(struct h2 *, unsigned ms);	/* instead of H2_PING_MS; before the loop runs */
+SSL	*h2_ssl(struct h2 *);			/* not in or after closed */
 bool	h2_peer(const struct h2 *, struct netaddr *);
 int64_t	h2_rtt_us(const struct h2 *);		/* of the last PING; 0 none yet */
 unsigned h2_open_streams(const struct h2 *);
 
-/* Client: a request.  pull NULL: no body.  NULL when it cannot be sent (going away, too many streams, memory). */
+/*
+ * Client: a request.  pull NULL: no body.  The body may flow before the response
+ * comes, and both at once.  NULL when it cannot be sent (going away, too many
+ * streams, memory): nothing is called then.
+ */
 struct h2_stream *h2_request(struct h2 *, const struct h2_head *, h2_pull_fn *, void *pull_arg,
 		    const struct h2_stream_ops *, void *arg);
-/* Server: the response.  body: short, copied; pull instead of it for a stream. */
+/*
+ * Server: the response.  body: short, copied; pull instead of it for a stream.
+ * False: it was answered or reset before, or memory is out.  Where the response
+ * ends before the request's body does, the rest of that is called off (RFC 9113
+ * 8.1) and the stream is done; only CONNECT may be half closed this way round.
+ */
 bool	h2_respond(struct h2_stream *, const struct h2_head *, struct span body, h2_pull_fn *, void *pull_arg);
 void	h2_stream_own(struct h2_stream *, const struct h2_stream_ops *, void *arg);
 void	h2_stream_resume(struct h2_stream *);
 void	h2_consumed(struct h2_stream *, size_t n);
-void	h2_reset(struct h2_stream *);		/* CANCEL */
+void	h2_reset(struct h2_stream *);		/* CANCEL; no callback but closed, soon */
 void	h2_goaway(struct h2 *);			/* no new streams; closes when the last is done */
-void	h2_abort(struct h2 *, const char *why);	/* now; closed is called */
+void	h2_abort(struct h2 *, const char *why);	/* now; no callback but closed, soon */
 
 #endif

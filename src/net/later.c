@@ -113,6 +113,6 @@ char *
 scratch(enum scratch which)
 {
 	if (scratches[which] == NULL)
-		scratches[which] = malloc(SCRATCH_SIZE);
+		scratches[which] = malloc(SCRATCH_SIZE + SCRATCH_MORE);
 	return scratches[which];
 }

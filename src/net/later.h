@@ -40,6 +40,7 @@ enum scratch {
 	SCRATCH_COUNT
 };
 #define SCRATCH_SIZE	(128u << 10)	/* 64-128 KiB a system call is where loopback stops gaining */
+#define SCRATCH_MORE	(4u << 10)	/* beyond it: what TLS adds to so much, so that it still leaves in one write */
 
 /* NULL: memory is out. */
 char	*scratch(enum scratch);

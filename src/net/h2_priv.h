@@ -1,0 +1,80 @@
+#ifndef NET_H2_PRIV_H
+#define NET_H2_PRIV_H
+
+#include <nghttp2/nghttp2.h>
+
+#include "base/buf.h"
+#include "net/h2.h"
+#include "net/later.h"
+
+/* Shared by h2.c (the connection: bytes, time, beginning and end) and h2_stream.c (what happens on it). */
+
+struct h2_field {
+	uint32_t	name, value, value_n;	/* where they lie in block */
+};
+
+struct h2 {
+	uv_loop_t	*loop;
+	uv_timer_t	 timer;
+	struct laters	*laters;
+	struct later	 later;
+	struct conn	*conn;		/* NULL once it is closed */
+	nghttp2_session	*session;	/* NULL until secured */
+	const struct h2_ops *ops;
+	void		*arg;
+	bool		(*secured)(void *, struct h2 *, SSL *);
+	void		*secured_arg;
+	bool		 client;
+	bool		 ready;
+	bool		 leaving;	/* no new streams, by either side's wish */
+	bool		 over;		/* closed is due */
+	bool		 finished;	/* closed was told */
+	bool		 aborted;	/* no last words */
+	struct why	 why;		/* text empty: none */
+
+	struct h2_stream *streams;
+	unsigned	 nstreams;
+	uint32_t	 credit;	/* of the connection, not yet given back */
+
+	/* The head that is coming in: one at a time, as RFC 9113 4.3 has it. */
+	struct buf	 block;
+	struct h2_field	 fields[H2_HEADERS_MAX];
+	size_t		 nfields;
+	struct h2_field	 method, path, authority;
+	unsigned	 status;
+
+	unsigned	 ping_ms;
+	uint64_t	 heard_ms;	/* loop time of the last octet */
+	uint64_t	 ping_ms_at;	/* loop time of the last PING */
+	uint64_t	 ping_ns;	/* the same by the clock, 0: answered */
+	int64_t		 rtt_us;
+};
+
+struct h2_stream {
+	struct h2	*h2;
+	struct h2_stream *next, **prev;
+	struct later	 later;		/* a reset to be told, a pull to be tried again */
+	const struct h2_stream_ops *ops;	/* NULL: nobody's, or told closed */
+	void		*arg;
+	h2_pull_fn	*pull;
+	void		*pull_arg;
+	char		*body;		/* a short response, and where we are in it */
+	uint32_t	 body_off, body_n;
+	uint32_t	 credit;	/* not yet given back */
+	int32_t		 id;
+	bool		 connect;
+	bool		 head_in, end_in, answered, end_out;
+	bool		 reset;		/* by us: mute */
+	bool		 told;
+	bool		 pulling, again;
+};
+
+/* h2.c */
+void	h2_kick(struct h2 *);				/* frames were submitted: send them soon */
+void	h2_end(struct h2 *, const char *why);		/* why NULL: in good order */
+
+/* h2_stream.c */
+void	h2_callbacks(nghttp2_session_callbacks *);
+void	h2_streams_end(struct h2 *);			/* tells each, and frees it */
+
+#endif
