@@ -1,0 +1,312 @@
+"""What the benchmarks share: peers, clocks, tables, and bench/RESULTS.md."""
+
+import argparse
+import ctypes
+import os
+import platform
+import re
+import shutil
+import statistics
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(os.path.dirname(HERE), "test"))
+os.environ["PATH"] += ":/usr/sbin:/sbin"
+
+from kit.ports import free_port                     # noqa: E402
+from kit.stand import Stand, posthouse, until       # noqa: E402
+
+RESULTS = os.path.join(HERE, "RESULTS.md")
+
+
+def arguments(doc, **more):
+    p = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("--record", action="store_true", help="put the tables into bench/RESULTS.md")
+    p.add_argument("--rounds", type=int, default=more.pop("rounds", 3), help="of each point, peers interleaved")
+    for name, kw in more.items():
+        p.add_argument("--" + name, **kw)
+    return p.parse_args()
+
+
+def temp(prefix):
+    """A directory that postfix's and smtp-sink's users may enter, made by the caller."""
+    dir_ = tempfile.mkdtemp(prefix=prefix)
+    os.rmdir(dir_)
+    return dir_
+
+
+def table(headings, rows):
+    """Markdown that is also readable as it stands."""
+    rows = [[str(c) for c in r] for r in rows]
+    width = [max(len(r[i]) for r in [headings, *rows]) for i in range(len(headings))]
+
+    def line(cells):
+        return "| " + " | ".join(c.ljust(w) if i == 0 else c.rjust(w) for i, (c, w) in enumerate(zip(cells, width))) + " |"
+    rule = "|" + "|".join("-" * (w + 2) if i == 0 else "-" * (w + 1) + ":" for i, w in enumerate(width)) + "|"
+    return "\n".join([line(headings), rule, *map(line, rows)])
+
+
+def machine():
+    with open("/proc/cpuinfo", encoding="utf-8") as f:
+        model = next((ln.split(":")[1].strip() for ln in f if ln.startswith("model name")), platform.machine())
+    commit = subprocess.run(["git", "-C", HERE, "rev-parse", "--short", "HEAD"], check=False, capture_output=True,
+                            text=True).stdout.strip() or "unknown"
+    return f"{time.strftime('%Y-%m-%d')}, commit {commit}, {os.cpu_count()} x {model}, Linux {platform.release()}"
+
+
+def median(values):
+    return statistics.median(values) if values else float("nan")
+
+
+def spread(values, form="{:,.0f}"):
+    if not values:
+        return "-"
+    return form.format(median(values)) + f" [{form.format(min(values))}-{form.format(max(values))}]"
+
+
+def publish(args, name, title, text):
+    """Prints; with --record also replaces the section of that name in RESULTS.md."""
+    print(text)
+    if args.record:
+        record(name, title, text)
+
+
+def record(name, title, text):
+    begin, end = f"<!-- {name} -->", f"<!-- end {name} -->"
+    section = f"{begin}\n## {title}\n\n{machine()}\n\n{text}\n{end}\n"
+    try:
+        with open(RESULTS, encoding="utf-8") as f:
+            old = f.read()
+    except FileNotFoundError:
+        old = "# Results\n\nWritten by the commands in bench/, each with --record. Medians, [least-most] of the rounds.\n"
+    if begin in old:
+        new = re.sub(re.escape(begin) + ".*?" + re.escape(end) + "\n", lambda _: section, old, flags=re.S)
+    else:
+        new = old.rstrip("\n") + "\n\n" + section
+    with open(RESULTS, "w", encoding="utf-8") as f:
+        f.write(new)
+    print(f"recorded in {RESULTS}")
+
+
+# --- peers ----------------------------------------------------------------------
+
+class Edge:
+    """A stand whose home is away: what it accepts, it seals and holds."""
+
+    name = "posthouse"
+
+    def __init__(self):
+        self.stand = Stand(temp("ph-bench-"), users="user", domain="bench.test",
+                           opt=["edge.limits.commands=1000000000", "edge.log=warn"])
+        self.stand.stop("home")
+        self.where = self.stand.env["SMTP"]
+
+    def clear(self):
+        """An empty spool, as at the first start."""
+        self.stand.stop("edge")
+        spool = self.stand.env["EDGE_SPOOL"]
+        for name in os.listdir(spool):
+            if name.startswith("spool.db"):
+                os.unlink(os.path.join(spool, name))
+        for name in os.listdir(os.path.join(spool, "large")):
+            os.unlink(os.path.join(spool, "large", name))
+        self.stand.start("edge")
+
+    def kept(self):
+        return self.stand.status("edge")["held"]["objects"]
+
+    def close(self):
+        self.stand.down()
+        shutil.rmtree(self.stand.dir, ignore_errors=True)
+
+
+MAIN_CF = """
+compatibility_level=3.6
+queue_directory={dir}/queue
+data_directory={dir}/data
+mail_owner=postfix
+setgid_group=postdrop
+myhostname=mx.bench.test
+mydestination=
+alias_maps=
+alias_database=
+local_recipient_maps=
+mynetworks=
+relay_domains=bench.test
+relay_recipient_maps=
+smtpd_relay_restrictions=reject_unauth_destination
+smtpd_client_restrictions=check_client_access static:HOLD
+smtpd_peername_lookup=no
+smtpd_client_connection_count_limit=0
+smtpd_tls_security_level=none
+default_process_limit=300
+smtp_dns_support_level=disabled
+maillog_file={dir}/mail.log
+maillog_file_prefixes=/var,/dev/stdout,/tmp
+inet_interfaces=127.0.0.1
+inet_protocols=ipv4
+in_flow_delay=0
+"""
+
+MASTER_CF = """
+127.0.0.1:{port} inet n - n - - smtpd
+cleanup unix n - n - 0 cleanup
+qmgr unix n - n 300 1 qmgr
+rewrite unix - - n - - trivial-rewrite
+bounce unix - - n - 0 bounce
+defer unix - - n - 0 bounce
+trace unix - - n - 0 bounce
+verify unix - - n - 1 verify
+proxymap unix - - n - - proxymap
+smtp unix - - n - - smtp
+relay unix - - n - - smtp
+error unix - - n - - error
+retry unix - - n - - error
+anvil unix - - n - 1 anvil
+postlog unix-dgram n - n - 1 postlogd
+"""
+
+
+class Postfix:
+    """Debian's Postfix that queues and delivers nothing: an access rule puts every message on hold."""
+
+    name = "postfix"
+
+    def __init__(self):
+        if os.getuid() != 0:
+            sys.exit("bench: Postfix starts for root only")
+        self.dir, port = temp("ph-postfix-"), free_port()
+        self.where = f"127.0.0.1:{port}"
+        for d in ("queue", "conf", "data"):
+            os.makedirs(f"{self.dir}/{d}")
+        shutil.chown(f"{self.dir}/data", "postfix")
+        with open(f"{self.dir}/conf/main.cf", "w", encoding="ascii") as f:
+            f.write(MAIN_CF.format(dir=self.dir))
+        with open(f"{self.dir}/conf/master.cf", "w", encoding="ascii") as f:
+            f.write(MASTER_CF.format(port=port))
+        self.postfix("start")
+        until("postfix answers", 20, lambda: connects(self.where), 0.1)
+
+    def postfix(self, word):
+        r = subprocess.run(["postfix", "-c", f"{self.dir}/conf", word], check=False, capture_output=True, text=True)
+        if r.returncode != 0:
+            sys.exit(f"bench: postfix {word}: {r.stdout}{r.stderr}")
+
+    def queued(self):
+        for sub in ("hold", "incoming", "active", "deferred"):
+            for base, _, names in os.walk(f"{self.dir}/queue/{sub}"):
+                for name in names:
+                    yield os.path.join(base, name)
+
+    def clear(self):
+        for name in self.queued():
+            os.unlink(name)
+
+    def kept(self):
+        return sum(1 for _ in self.queued())
+
+    def close(self):
+        self.postfix("stop")
+        shutil.rmtree(self.dir, ignore_errors=True)
+
+
+class Sink:
+    """Postfix's smtp-sink: says 250 and stores nothing. What the load generator can do at most."""
+
+    name = "smtp-sink"
+
+    def __init__(self):
+        self.where = f"127.0.0.1:{free_port()}"
+        user = ["-u", "nobody"] if os.getuid() == 0 else []
+        self.child = subprocess.Popen(["smtp-sink", *user, "-4", "-m", "6000", self.where, "2000"],
+                                      stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        until("smtp-sink answers", 10, lambda: connects(self.where), 0.05)
+
+    def clear(self):
+        pass
+
+    def kept(self):
+        return None
+
+    def close(self):
+        self.child.terminate()
+        self.child.wait(10)
+
+
+def connects(where):
+    import socket
+    host, port = where.rsplit(":", 1)
+    try:
+        with socket.create_connection((host, int(port)), 2) as s:
+            s.settimeout(5)
+            return s.recv(100).startswith(b"220")
+    except OSError:
+        return False
+
+
+def smtp_source(where, messages, sessions, size, kept_connections=True, rcpt="user@bench.test"):
+    """Seconds that smtp-source took."""
+    words = ["smtp-source", "-C", "20", "-s", str(sessions), "-m", str(messages), "-l", str(size), "-f", "s@sender.test",
+             "-t", rcpt, "-M", "client.test", where]
+    if kept_connections:
+        words.insert(1, "-d")
+    began = time.monotonic()
+    r = subprocess.run(words, check=False, capture_output=True, text=True, timeout=300)
+    took = time.monotonic() - began
+    if r.returncode != 0:
+        sys.exit(f"bench: {' '.join(words)}: {r.stderr}")
+    return took
+
+
+# --- looking at the machine -------------------------------------------------------
+
+def descendants(pid):
+    kids = {}
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            try:
+                with open(f"/proc/{name}/stat", encoding="latin-1") as f:
+                    kids.setdefault(int(f.read().rpartition(")")[2].split()[1]), []).append(int(name))
+            except OSError:
+                pass
+    found = [pid]
+    for p in found:
+        found += kids.get(p, [])
+    return found
+
+
+def pss_kb(pid):
+    """Proportional set size of a process and all below it: shared pages are counted once among them."""
+    total = 0
+    for p in descendants(pid):
+        with open(f"/proc/{p}/smaps_rollup", encoding="ascii") as f:
+            total += next(int(ln.split()[1]) for ln in f if ln.startswith("Pss:"))
+    return total
+
+
+class Arrivals:
+    """inotify on a Maildir's new/: when each file was renamed into it."""
+
+    IN_MOVED_TO, IN_CREATE = 0x80, 0x100
+
+    def __init__(self, path):
+        libc = ctypes.CDLL(None, use_errno=True)
+        self.fd = libc.inotify_init1(os.O_CLOEXEC)
+        if libc.inotify_add_watch(self.fd, path.encode(), self.IN_MOVED_TO | self.IN_CREATE) < 0:
+            raise OSError(ctypes.get_errno(), path)
+
+    def wait(self):
+        """How many arrived, at least one, and when the last of them was seen."""
+        data, n, at = os.read(self.fd, 1 << 16), 0, 0
+        now = time.monotonic()
+        while at < len(data):
+            at += 16 + struct.unpack_from("iIII", data, at)[3]
+            n += 1
+        return n, now
+
+    def close(self):
+        os.close(self.fd)
