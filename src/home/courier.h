@@ -1,0 +1,70 @@
+#ifndef HOME_COURIER_H
+#define HOME_COURIER_H
+
+#include <stdbool.h>
+#include <uv.h>
+
+#include "base/scoreboard.h"
+#include "conf/conf.h"
+#include "home/edges.h"
+#include "home/opener.h"
+#include "home/roster.h"
+#include "proto/age.h"
+#include "store/maildir.h"
+#include "store/spool.h"
+
+/*
+ * Takes due objects from the ledger and brings them into mailboxes, exactly once
+ * (store/maildir.h has the order of steps):
+ *
+ *	claim -> each is opened, routed, written into tmp/ -> synced together ->
+ *	`staged` noted -> renamed into new/ -> directories synced -> the rest noted
+ *
+ * Two batches are under way, so that one is opened while the other's notes are
+ * being committed.  Nothing here touches a loop but for a timer, so that a test
+ * drives it over a real writer in one process.
+ *
+ * A batch whose note failed while the writer lives is noted again; when the
+ * writer died it is forgotten: what the ledger then says of it is the truth
+ * (staged and gone from tmp/ was delivered, all else is done again under the same
+ * file name).
+ */
+#define COURIER_BATCHES		2
+#define COURIER_HELD_MAX	1000	/* stuck objects, beyond which nothing more is claimed */
+#define COURIER_IDENTITIES_MAX	8
+
+struct batch;
+
+struct courier {
+	uv_loop_t	*loop;
+	const struct conf_home *conf;	/* as it is now; the owner replaces it */
+	struct scoreboard *board;	/* NULL: none */
+	char		*alarm;		/* BOARD_TEXT octets; the owner's */
+	struct spool	*spool;		/* the owner's, made with courier_events */
+	struct maildir	*maildir;
+	struct roster	*roster;
+	struct edges	 edges;
+	struct age_identity ids[COURIER_IDENTITIES_MAX];
+	size_t		 nids;
+	struct opener	 opener;
+	struct batch	*batches[COURIER_BATCHES];	/* NULL: free */
+	struct parcel	*held;		/* stuck */
+	size_t		 nheld, held_cap;
+	uv_timer_t	 retry;		/* of notes that failed and of what is held */
+	bool		 up;		/* the writer is there */
+	bool		 peers_known;
+	bool		 work;		/* there may be more than was claimed */
+	bool		 claiming;
+	bool		 draining;
+	char		 trouble[BOARD_TEXT];	/* of disk or memory, until a batch goes well */
+};
+
+extern const struct spool_events courier_events;	/* arg: the courier */
+
+void	courier_init(struct courier *, uv_loop_t *, const struct conf_home *, struct scoreboard *, char *alarm);
+void	courier_work(struct courier *);		/* claim if there is room and reason */
+void	courier_alarm(struct courier *);	/* the board's text, from trouble, roster and keys */
+bool	courier_busy(const struct courier *);	/* a batch is under way */
+void	courier_fini(struct courier *);		/* the loop must run once more */
+
+#endif

@@ -1,0 +1,29 @@
+#ifndef HOME_DIALER_H
+#define HOME_DIALER_H
+
+#include <stdbool.h>
+
+#include "base/why.h"
+#include "home/tunnel.h"
+
+/*
+ * Keeps `connections` tunnels to one edge up: name, TCP, TLS with both pins,
+ * HTTP/2, in which this side is the origin (home/origin.h).  A tunnel that fails
+ * or ends is dialled again after half a second, doubling to a minute, each pause
+ * shortened at random by up to half so that homes do not come back in step; at
+ * once when the network returns.  The reason it is not up stands in the
+ * scoreboard with what to do about it.
+ */
+struct dialer;
+
+struct dialer *dialer_new(struct tunnel_proc *, struct home_edge *, struct why *);	/* starts dialling */
+/* Address, pins, connections or our own key may have changed.  -1: our key is unusable, the old one stays. */
+int	dialer_configure(struct dialer *, bool new_key, struct why *);
+void	dialer_wake(struct dialer *);		/* the network is back: those that pause dial now */
+void	dialer_policy(struct dialer *);		/* policy may have changed: answer those who wait for it */
+void	dialer_tick(struct dialer *);		/* refresh the scoreboard */
+void	dialer_drain(struct dialer *);		/* finish what is under way, dial no more */
+bool	dialer_busy(const struct dialer *);	/* some tunnel is up or being made */
+void	dialer_free(struct dialer **, const char *why);	/* now */
+
+#endif

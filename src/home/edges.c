@@ -1,0 +1,85 @@
+#include "home/edges.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+
+static void
+join(struct home_edge *e, const struct conf_home *conf)
+{
+	e->peer = e->paired;
+	for (size_t i = 0; i < conf->nedges; i++) {
+		const struct conf_home_edge *c = &conf->edges[i];
+
+		if (strcmp(c->name, e->name) != 0)
+			continue;
+		if (c->address[0] != '\0')
+			span_copy(span_str(c->address), e->peer.address, sizeof(e->peer.address));
+		if (c->has_pin) {
+			e->peer.pins[0] = c->pin;
+			e->peer.npins = 1;
+		}
+	}
+	span_copy(span_str(e->name), e->peer.name, sizeof(e->peer.name));
+}
+
+struct home_edge *
+edges_find(const struct edges *es, const char *name)
+{
+	for (size_t i = 0; i < es->n; i++)
+		if (strcasecmp(es->list[i]->name, name) == 0)
+			return es->list[i];
+	return NULL;
+}
+
+static struct home_edge *
+edge_make(struct edges *es, const char *name)
+{
+	struct home_edge *e = edges_find(es, name);
+
+	if (e != NULL)
+		return e;
+	if (es->n == EDGES_MAX || (e = calloc(1, sizeof(*e))) == NULL) {
+		log_error(NULL, "edge.many edge=%s is left out: %d edges are the most a home has", name, EDGES_MAX);
+		return NULL;
+	}
+	span_copy(span_str(name), e->name, sizeof(e->name));
+	e->row = (unsigned)es->n;
+	es->list[es->n++] = e;
+	return e;
+}
+
+void
+edges_configure(struct edges *es, const struct conf_home *conf)
+{
+	for (size_t i = 0; i < conf->nedges; i++)
+		edge_make(es, conf->edges[i].name);
+	for (size_t i = 0; i < es->n; i++)
+		join(es->list[i], conf);
+}
+
+struct home_edge *
+edges_paired(struct edges *es, const struct conf_home *conf, const char *name, const struct peer *p)
+{
+	struct home_edge *e = edge_make(es, name);
+
+	if (e == NULL)
+		return NULL;
+	peer_fini(&e->paired);
+	if (p != NULL)
+		e->paired = *p;
+	join(e, conf);
+	return e;
+}
+
+void
+edges_fini(struct edges *es)
+{
+	for (size_t i = 0; i < es->n; i++) {
+		peer_fini(&es->list[i]->peer);
+		peer_fini(&es->list[i]->paired);
+		free(es->list[i]);
+	}
+	*es = (struct edges){ .n = 0 };
+}

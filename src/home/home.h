@@ -1,0 +1,27 @@
+#ifndef HOME_HOME_H
+#define HOME_HOME_H
+
+/*
+ * What home's processes say to each other, beside the spool's own channel
+ * (net/chan.h frames).  A message that is not in this table, or is badly made,
+ * ends the channel; the parent's restarts make another.
+ */
+enum home_msg {
+	/* courier -> tunnel: body: u8 flags, u64 size (0 no limit), then any number of age recipients of 32 octets */
+	HM_BACKEND = 1,
+	/* courier -> helper: run the configured mailbox command; tag comes back with the answer */
+	HM_RUN,
+	/* helper -> courier: a piece of its output */
+	HM_OUTPUT,
+	/* helper -> courier: the output is whole (empty body), or why there is none */
+	HM_RAN,
+};
+
+#define HM_BACKEND_SMTPUTF8	0x01
+#define HM_BACKEND_DSN		0x02
+#define HM_BACKEND_HEAD		9	/* octets before the recipients */
+
+#define HELPER_SECONDS		30	/* what a command may take */
+#define HELPER_PIECE		65536
+
+#endif

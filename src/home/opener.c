@@ -1,0 +1,507 @@
+#include "home/opener.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/secret.h"
+#include "proto/batch_smtp.h"
+
+#define PIECE		AGE_CHUNK		/* sealed octets at a time */
+#define PLAIN_MAX	(4 * AGE_CHUNK)		/* what they can open to, with what age held back */
+
+enum heard {				/* what became of one reading */
+	HEARD_WHOLE = 0,
+	HEARD_MALFORMED,
+	HEARD_UNSEALABLE,
+	HEARD_LATER,			/* memory or disk: nothing is known of the object */
+};
+
+struct reading {
+	struct opener	*o;
+	struct parcel	*p;
+	struct age_open	*age;
+	struct batch_reader *batch;
+	struct maildir_file *file[OPENER_FILES_MAX];
+	size_t		 entry[OPENER_FILES_MAX];
+	size_t		 nfiles;
+	size_t		 next;		/* the first entry that no pass has looked at */
+	enum heard	 heard;
+	struct why	 why;
+};
+
+void
+opener_init(struct opener *o)
+{
+	*o = (struct opener){ .ids = NULL };
+	buf_init(&o->plain, PLAIN_MAX);
+}
+
+void
+opener_fini(struct opener *o)
+{
+	buf_wipe(&o->plain);
+}
+
+/* --- entries ------------------------------------------------------------------------------ */
+
+void
+parcel_fini(struct parcel *p)
+{
+	free(p->entries);
+	free(p->fresh);
+	*p = (struct parcel){ .entries = NULL };
+}
+
+bool
+parcel_has(const struct parcel *p, enum ledger_state state)
+{
+	for (size_t i = 0; i < p->n; i++)
+		if (p->entries[i].state == state)
+			return true;
+	return false;
+}
+
+static bool
+parcel_room(struct parcel *p, size_t n)
+{
+	struct ledger_entry *e = calloc(n, sizeof(*e));
+	bool *fresh = calloc(n, sizeof(*fresh));
+
+	if (e == NULL || fresh == NULL) {
+		free(e);
+		free(fresh);
+		return false;
+	}
+	free(p->entries);
+	free(p->fresh);
+	p->entries = e;
+	p->fresh = fresh;
+	p->n = 0;
+	return true;
+}
+
+void
+parcel_defer(const struct opener *o, struct parcel *p, size_t i, int64_t first_ms, const struct smtp_reply *reply)
+{
+	struct ledger_entry *e = &p->entries[i];
+	int64_t pause = first_ms;
+	uint32_t rnd;
+
+	for (unsigned k = 0; k < p->object.tries && pause < o->retry_max_ms; k++)
+		pause *= 2;
+	if (pause > o->retry_max_ms)
+		pause = o->retry_max_ms;
+	random_bytes(&rnd, sizeof(rnd));
+	pause -= (int64_t)(rnd % (uint32_t)(pause / 8 + 1));	/* so that a backlog does not come back in one moment */
+	e->state = LEDGER_DEFERRED;
+	e->next_ms = o->now_ms + pause;
+	e->reply = *reply;
+	p->fresh[i] = false;
+}
+
+/* Whether this entry is still to be written into a mailbox. */
+static bool
+is_open(const struct ledger_entry *e)
+{
+	return e->state == LEDGER_QUEUED || e->state == LEDGER_SENDING || e->state == LEDGER_DEFERRED ||
+	    e->state == LEDGER_UNCERTAIN;
+}
+
+static void
+park(struct ledger_entry *e, enum park_class class, const struct smtp_reply *reply)
+{
+	e->state = LEDGER_PARKED;
+	e->park = class;
+	e->reply = *reply;
+}
+
+/* The whole object cannot be delivered; what was delivered of it before stays so. */
+static void
+park_all(struct parcel *p, enum park_class class, const char *words)
+{
+	struct smtp_reply reply = class == PARK_UNSEALABLE ? smtp_reply(554, 5, 7, 5, "%s", words) :
+	    smtp_reply(554, 5, 6, 0, "%s", words);
+
+	if (p->n == 0)
+		p->entries[p->n++] = (struct ledger_entry){ .row = p->object.row };
+	for (size_t i = 0; i < p->n; i++)
+		if (is_open(&p->entries[i]))
+			park(&p->entries[i], class, &reply);
+}
+
+static void
+defer_all(struct opener *o, struct parcel *p, const char *words)
+{
+	struct smtp_reply reply = smtp_reply(451, 4, 3, 0, "%s", words);
+
+	if (p->n == 0)
+		p->entries[p->n++] = (struct ledger_entry){ .row = p->object.row };
+	for (size_t i = 0; i < p->n; i++)
+		if (is_open(&p->entries[i]))
+			parcel_defer(o, p, i, OPENER_RETRY_MS, &reply);
+	o->trouble = (struct why){ "" };
+	why_set(&o->trouble, "%s", words);
+}
+
+/* --- routing ------------------------------------------------------------------------------ */
+
+static void
+entry_route(struct opener *o, struct parcel *p, size_t i, const struct address *to)
+{
+	const struct home_edge *edge = edges_find(o->edges, p->object.meta.signer);
+	struct ledger_entry *e = &p->entries[i];
+	struct route r;
+
+	route_address(o->router, edge != NULL ? edge->peer.domains : NULL,
+	    edge != NULL ? edge->peer.ndomains : 0, to, &r);
+	switch (r.to) {
+	case ROUTE_MAILBOX:
+		span_copy(span_str(r.mailbox), e->mailbox, sizeof(e->mailbox));
+		e->state = LEDGER_QUEUED;
+		break;
+	case ROUTE_LATER:
+		o->list_missed = true;
+		parcel_defer(o, p, i, OPENER_LIST_MS, &r.reply);
+		break;
+	case ROUTE_FOREIGN:
+		park(e, PARK_FOREIGN_RECIPIENT, &r.reply);
+		break;
+	case ROUTE_NONE:
+	case ROUTE_REFUSED:
+		park(e, PARK_POLICY, &r.reply);
+		break;
+	}
+}
+
+/* The entry of this object that another recipient has already brought to the same mailbox. */
+static struct ledger_entry *
+same_mailbox(struct parcel *p, size_t i)
+{
+	for (size_t k = 0; p->entries[i].mailbox[0] != '\0' && k < p->n; k++)
+		if (k != i && p->entries[k].state != LEDGER_PARKED &&
+		    strcmp(p->entries[k].mailbox, p->entries[i].mailbox) == 0)
+			return &p->entries[k];
+	return NULL;
+}
+
+/* A new object: its recipients become entries, those that end in one mailbox one of them. */
+static bool
+route_envelope(struct opener *o, struct parcel *p, const struct envelope *env)
+{
+	bool refused = true;
+
+	if (env->nrcpts == 0 || !parcel_room(p, env->nrcpts))
+		return false;
+	for (size_t k = 0; k < env->nrcpts; k++) {
+		size_t i = p->n;
+		struct ledger_entry *e = &p->entries[i];
+
+		*e = (struct ledger_entry){ .row = p->object.row, .part = (unsigned)i };
+		address_print(&env->rcpts[k].addr, e->recipient, sizeof(e->recipient));
+		entry_route(o, p, i, &env->rcpts[k].addr);
+		if (e->state != LEDGER_QUEUED || same_mailbox(p, i) == NULL)
+			p->n++;
+	}
+	for (size_t i = 0; i < p->n; i++)
+		refused = refused && p->entries[i].state == LEDGER_PARKED && p->entries[i].park == PARK_POLICY;
+	/* The sender has not been told 250: he can hear it himself, if nobody else took the message. */
+	for (size_t i = 0; refused && p->object.meta.verdict && i < p->n; i++) {
+		p->entries[i].state = LEDGER_REFUSED;
+		p->entries[i].park = PARK_NONE;
+	}
+	return true;
+}
+
+/* One that was tried before: only what has no mailbox yet is asked for again. */
+static void
+route_again(struct opener *o, struct parcel *p)
+{
+	for (size_t i = 0; i < p->n; i++) {
+		struct ledger_entry *e = &p->entries[i];
+		struct ledger_entry *same;
+		struct address to;
+		char path[420];
+
+		if (!is_open(e) || e->mailbox[0] != '\0')
+			continue;
+		snprintf(path, sizeof(path), "<%s>", e->recipient);
+		if (address_parse_path(span_str(path), ADDRESS_FORWARD, true, &to) == 0) {
+			struct smtp_reply bad = smtp_reply(550, 5, 1, 3, "no address");
+
+			park(e, PARK_MALFORMED, &bad);
+			continue;
+		}
+		entry_route(o, p, i, &to);
+		/* Another recipient's copy is this one's as well: one mailbox, one delivery. */
+		if (e->state == LEDGER_QUEUED && (same = same_mailbox(p, i)) != NULL)
+			e->state = LEDGER_DELIVERED;
+	}
+}
+
+/* --- writing ------------------------------------------------------------------------------ */
+
+static void
+file_failed(struct reading *r, size_t f, const struct why *why)
+{
+	struct smtp_reply reply = smtp_reply(451, 4, 3, 0, "%s", why->text);
+
+	parcel_defer(r->o, r->p, r->entry[f], OPENER_RETRY_MS, &reply);
+	r->o->trouble = *why;
+	log_error(NULL, "mail.write id=%s: %s", uuid_text(r->p->object.meta.id).s, why->text);
+}
+
+static int
+file_head(struct maildir_file *f, const struct envelope *env, const struct parcel *p, const struct ledger_entry *e,
+    struct why *why)
+{
+	char from[ADDRESS_PRINT_MAX];
+	struct buf head;
+	int rc;
+
+	buf_init(&head, 2048);
+	address_print(&env->from, from, sizeof(from));
+	buf_addf(&head, "Return-Path: <%s>\r\n", from);
+	buf_addf(&head, "Delivered-To: %s\r\n", e->recipient);
+	buf_addf(&head, "X-Posthouse-Id: %s\r\n", uuid_text(p->object.meta.id).s);
+	rc = head.failed ? why_set(why, "memory is out") : maildir_write(f, head.p, head.n, why);
+	buf_fini(&head);
+	return rc;
+}
+
+/* Opens the files of this pass: as many entries as may be written at once. */
+static void
+files_begin(struct reading *r, const struct envelope *env)
+{
+	struct parcel *p = r->p;
+
+	for (; r->next < p->n && r->nfiles < OPENER_FILES_MAX; r->next++) {
+		struct ledger_entry *e = &p->entries[r->next];
+		struct maildir_file *f;
+		struct why why = { "" };
+
+		if (!is_open(e) || e->mailbox[0] == '\0')
+			continue;
+		r->entry[r->nfiles] = r->next;
+		f = maildir_begin(r->o->maildir, e->mailbox, p->object.meta.id, e->part, e->name, &why);
+		if (f == NULL || file_head(f, env, p, e, &why) == -1) {
+			maildir_abort(&f);
+			file_failed(r, r->nfiles, &why);
+			continue;
+		}
+		r->file[r->nfiles++] = f;
+	}
+}
+
+static void
+files_write(struct reading *r, struct span s)
+{
+	for (size_t i = 0; i < r->nfiles; i++) {
+		struct why why = { "" };
+
+		if (r->file[i] != NULL && maildir_write(r->file[i], s.p, s.n, &why) == -1) {
+			maildir_abort(&r->file[i]);
+			file_failed(r, i, &why);
+		}
+	}
+}
+
+static void
+files_end(struct reading *r, bool whole)
+{
+	for (size_t i = 0; i < r->nfiles; i++) {
+		struct why why = { "" };
+
+		if (r->file[i] == NULL)
+			continue;
+		if (!whole) {
+			maildir_abort(&r->file[i]);
+		} else if (maildir_end(&r->file[i], &why) == -1) {
+			file_failed(r, i, &why);
+		} else {
+			r->p->entries[r->entry[i]].state = LEDGER_STAGED;
+			r->p->fresh[r->entry[i]] = true;
+		}
+	}
+	r->nfiles = 0;
+}
+
+/* --- reading ------------------------------------------------------------------------------ */
+
+static bool
+stop(struct reading *r, enum heard heard, const char *words)
+{
+	r->heard = heard;
+	if (words != r->why.text)
+		why_set(&r->why, "%s", words);
+	return false;
+}
+
+/* The name inside the seal must be the name outside: a MAC holder cannot pass one object off as another. */
+static bool
+on_envelope(struct reading *r)
+{
+	const struct envelope *env = batch_reader_envelope(r->batch);
+	const struct spool_meta *meta = &r->p->object.meta;
+
+	if (!uuid_eq(env->id, meta->id))
+		return stop(r, HEARD_MALFORMED, "the object inside has another id than the one it came under");
+	if (strcasecmp(env->edge, meta->signer) != 0)
+		return stop(r, HEARD_MALFORMED, "the object inside names another edge than the one that signed it");
+	if (r->next == 0) {
+		if (r->p->n > 0)
+			route_again(r->o, r->p);
+		else if (!route_envelope(r->o, r->p, env))
+			return stop(r, HEARD_LATER, "memory is out");
+	}
+	files_begin(r, env);
+	return true;
+}
+
+static bool
+hear(struct reading *r, struct span plain)
+{
+	struct batch_ev ev;
+
+	for (;;) {
+		plain = span_from(plain, batch_reader_step(r->batch, plain.p, plain.n, &ev));
+		switch (ev.type) {
+		case BATCH_EV_NONE:
+			return true;
+		case BATCH_EV_ENVELOPE:
+			if (!on_envelope(r))
+				return false;
+			break;
+		case BATCH_EV_BODY:
+			files_write(r, ev.arg);
+			break;
+		case BATCH_EV_END:
+			break;
+		case BATCH_EV_BAD:
+			return stop(r, HEARD_MALFORMED, batch_reader_why(r->batch));
+		}
+	}
+}
+
+static bool
+judge_age(struct reading *r, enum age_result result)
+{
+	switch (result) {
+	case AGE_OK:
+		return true;
+	case AGE_NO_MATCH:
+		return stop(r, HEARD_UNSEALABLE, "none of this home's age keys opens it: if the key was replaced, "
+		    "put the old one back into the key file as well");
+	case AGE_NO_ROOM:
+		return stop(r, HEARD_LATER, "memory is out");
+	case AGE_MALFORMED:
+		break;
+	}
+	return stop(r, HEARD_MALFORMED, r->why.text);
+}
+
+static bool
+open_piece(struct reading *r, const void *sealed, size_t n)
+{
+	struct buf *plain = &r->o->plain;
+
+	buf_clear(plain);
+	return judge_age(r, age_open_add(r->age, sealed, n, plain, &r->why)) && hear(r, buf_span(plain));
+}
+
+static bool
+open_all(struct reading *r, const struct spool_content *c, char *piece)
+{
+	if (c->fd == -1) {
+		for (size_t at = 0; at < c->data.n; at += PIECE)
+			if (!open_piece(r, c->data.p + at, c->data.n - at < PIECE ? c->data.n - at : PIECE))
+				return false;
+		return true;
+	}
+	for (off_t at = 0;;) {
+		ssize_t n = pread(c->fd, piece, PIECE, at);
+
+		if (n == -1 && errno == EINTR)
+			continue;
+		if (n == -1) {
+			why_sys(&r->why, "reading the held object");
+			return stop(r, HEARD_LATER, r->why.text);
+		}
+		if (n == 0)
+			return true;
+		if (!open_piece(r, piece, (size_t)n))
+			return false;
+		at += n;
+	}
+}
+
+/* One pass over the object; r->next says where the entries of the next one begin. */
+static enum heard
+read_once(struct reading *r, const struct spool_content *c)
+{
+	char *piece = c->fd == -1 ? NULL : malloc(PIECE);
+	bool whole = false;
+
+	r->age = age_open_new(r->o->ids, r->o->nids);
+	r->batch = batch_reader_new();
+	r->heard = HEARD_WHOLE;
+	if (r->age == NULL || r->batch == NULL || (c->fd != -1 && piece == NULL)) {
+		stop(r, HEARD_LATER, "memory is out");
+	} else if (open_all(r, c, piece)) {
+		buf_clear(&r->o->plain);
+		whole = judge_age(r, age_open_end(r->age, &r->o->plain, &r->why)) &&
+		    hear(r, buf_span(&r->o->plain));
+		if (whole && !batch_reader_done(r->batch))
+			whole = stop(r, HEARD_MALFORMED, "the object is truncated: its transcript has no end");
+	}
+	files_end(r, whole);
+	if (r->o->plain.p != NULL)
+		explicit_bzero(r->o->plain.p, r->o->plain.cap);
+	age_open_free(&r->age);
+	batch_reader_free(&r->batch);
+	free(piece);
+	return r->heard;
+}
+
+static bool
+has_open(const struct parcel *p, size_t from)
+{
+	for (size_t i = from; i < p->n; i++)
+		if (is_open(&p->entries[i]))
+			return true;
+	return false;
+}
+
+bool
+opener_open(struct opener *o, struct ledger_job *job, struct parcel *p)
+{
+	struct reading r = { .o = o, .p = p };
+	enum heard heard = HEARD_WHOLE;
+
+	*p = (struct parcel){ .object = job->object };
+	if (!parcel_room(p, job->nentries > 0 ? job->nentries : 1))
+		return false;
+	if (job->nentries > 0)
+		memcpy(p->entries, job->entries, job->nentries * sizeof(*p->entries));
+	p->n = job->nentries;
+	if (!job->content.ok && (p->n == 0 || has_open(p, 0)))
+		park_all(p, PARK_MALFORMED, "its sealed octets are gone or damaged at home");
+	else if (p->n == 0 || has_open(p, 0))
+		do {
+			heard = read_once(&r, &job->content);
+		} while (heard == HEARD_WHOLE && has_open(p, r.next) && r.next < p->n);
+	if (heard == HEARD_MALFORMED)
+		park_all(p, PARK_MALFORMED, r.why.text);
+	else if (heard == HEARD_UNSEALABLE)
+		park_all(p, PARK_UNSEALABLE, r.why.text);
+	else if (heard == HEARD_LATER)
+		defer_all(o, p, r.why.text);
+	if (job->content.fd != -1) {
+		close(job->content.fd);
+		job->content.fd = -1;
+	}
+	return true;
+}

@@ -1,0 +1,61 @@
+#ifndef HOME_OPENER_H
+#define HOME_OPENER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/buf.h"
+#include "home/edges.h"
+#include "home/router.h"
+#include "proto/age.h"
+#include "store/maildir.h"
+#include "store/spool.h"
+
+/*
+ * One sealed object becomes files in tmp/: it is opened, read as a transcript,
+ * checked against the name it came under, routed and written, all while its
+ * octets pass by, in constant memory.  It blocks for as long as the disk does.
+ *
+ * What it finds it writes into the object's entries and nowhere else; the
+ * caller (home/courier.c) syncs, notes and publishes.
+ */
+#define OPENER_FILES_MAX	16	/* written at once; an object for more mailboxes is read again */
+#define OPENER_RETRY_MS		30000	/* the first pause of a deferred delivery; it doubles up to retry_max */
+#define OPENER_LIST_MS		5000	/* the first pause of one that only waits for a newer list of mailboxes */
+
+struct opener {				/* what all objects of a turn share; the caller's */
+	const struct age_identity *ids;
+	size_t		 nids;
+	const struct edges *edges;	/* grants */
+	const struct router *router;
+	struct maildir	*maildir;
+	int64_t		 now_ms;	/* wall clock */
+	int64_t		 retry_max_ms;
+	struct buf	 plain;		/* two chunks of plaintext; kept from object to object, wiped at the end */
+	bool		 list_missed;	/* out: somebody waits for a newer list */
+	struct why	 trouble;	/* out: the last error of disk or memory; "" none */
+};
+
+struct parcel {				/* one object in the courier's hands */
+	struct spool_object object;
+	struct ledger_entry *entries;	/* one a delivery */
+	bool		*fresh;		/* STAGED by this opening: its file is not synced yet */
+	size_t		 n;
+	bool		 stuck;		/* some of it can be called neither delivered nor not, for now */
+};
+
+void	opener_init(struct opener *);
+void	opener_fini(struct opener *);
+
+/*
+ * Fills p from the job and takes its fd.  Afterwards each entry is STAGED,
+ * DELIVERED, DEFERRED, PARKED or REFUSED.  False: memory is out and p is empty;
+ * the object stays as it was.
+ */
+bool	opener_open(struct opener *, struct ledger_job *, struct parcel *p);
+void	parcel_fini(struct parcel *);
+/* The entry cannot be delivered now: DEFERRED with growing pauses. */
+void	parcel_defer(const struct opener *, struct parcel *, size_t entry, int64_t first_ms, const struct smtp_reply *);
+bool	parcel_has(const struct parcel *, enum ledger_state);
+
+#endif

@@ -1,0 +1,386 @@
+#include "home/origin.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "home/intake.h"
+#include "home/policy_out.h"
+#include "proto/policy.h"
+
+struct waiter {				/* a GET /policy that is answered later */
+	struct waiter	*next;
+	struct origin	*origin;	/* NULL: answered, or the tunnel is gone */
+	struct h2_stream *stream;
+	char		 etag[POLICY_ETAG_MAX];	/* what the edge has; "" nothing */
+	uv_timer_t	 timer;
+};
+
+/* --- answering ---------------------------------------------------------------------------- */
+
+void
+origin_answer_with(struct origin *o, struct h2_stream *stream, unsigned status, const char *type,
+    const char *etag, struct span body)
+{
+	char mark[48], length[24];
+	struct h2_header headers[4];
+	struct h2_head head = { .status = status, .headers = headers };
+
+	if (o->tunnel->mark.epoch != 0) {
+		int n = snprintf(mark, sizeof(mark), "%llu.%llu", (unsigned long long)o->tunnel->mark.epoch,
+		    (unsigned long long)o->tunnel->mark.counter);
+
+		headers[head.nheaders++] = (struct h2_header){ "posthouse-ledger", span_of(mark, (size_t)n) };
+	}
+	if (body.n > 0)
+		headers[head.nheaders++] = (struct h2_header){ "content-type", span_str(type) };
+	if (etag[0] != '\0')
+		headers[head.nheaders++] = (struct h2_header){ "etag", span_str(etag) };
+	if (status != 204 && status != 304) {
+		int n = snprintf(length, sizeof(length), "%zu", body.n);
+
+		headers[head.nheaders++] = (struct h2_header){ "content-length", span_of(length, (size_t)n) };
+	}
+	if (!h2_respond(stream, &head, body, NULL, NULL))
+		h2_reset(stream);
+}
+
+void
+origin_answer(struct origin *o, struct h2_stream *stream, unsigned status, const char *text)
+{
+	size_t n = strlen(text);
+
+	origin_answer_with(o, stream, status, "text/plain; charset=us-ascii", "",
+	    span_of(text, n < H2_REPLY_MAX ? n : H2_REPLY_MAX));
+}
+
+/* A request that was answered at once: only its body, if it has one, is still to be thrown away. */
+struct rest {
+	struct h2_stream *stream;
+};
+
+static void
+on_rest_data(void *arg, struct span s)
+{
+	struct rest *r = arg;
+
+	h2_consumed(r->stream, s.n);
+}
+
+static void
+on_rest_closed(void *arg, const struct why *why)
+{
+	free(arg);
+}
+
+static const struct h2_stream_ops rest_ops = { .data = on_rest_data, .closed = on_rest_closed };
+
+static void
+answer_now(struct origin *o, struct h2_stream *stream, unsigned status, const char *text)
+{
+	struct rest *r = malloc(sizeof(*r));
+
+	if (r == NULL) {
+		h2_reset(stream);
+		return;
+	}
+	r->stream = stream;
+	h2_stream_own(stream, &rest_ops, r);
+	origin_answer(o, stream, status, text);
+}
+
+int
+origin_prefer_wait(const struct h2_head *head)
+{
+	struct span s = h2_header_get(head, "prefer");
+	unsigned long long n;
+
+	while (s.n > 0) {
+		const char *end = memchr(s.p, ',', s.n), *semi;
+		struct span one = end != NULL ? span_of(s.p, (size_t)(end - s.p)) : s;
+
+		s = span_from(s, end != NULL ? one.n + 1 : one.n);
+		while (one.n > 0 && one.p[0] == ' ')
+			one = span_from(one, 1);
+		if ((semi = memchr(one.p, ';', one.n)) != NULL)
+			one.n = (size_t)(semi - one.p);
+		while (one.n > 0 && one.p[one.n - 1] == ' ')
+			one.n--;
+		if (span_starts_nocase(one, SPAN_LIT("wait=")) && span_u64(span_from(one, 5), 1000000, &n))
+			return n < ORIGIN_WAIT_MAX ? (int)n : ORIGIN_WAIT_MAX;
+	}
+	return -1;
+}
+
+/* --- policy ------------------------------------------------------------------------------- */
+
+struct document {			/* a policy that is going out; it may be larger than a short body */
+	struct h2_stream *stream;
+	struct buf	 json;
+	size_t		 sent;
+};
+
+static ssize_t
+pull_document(void *arg, void *out, size_t max, bool *eof)
+{
+	struct document *d = arg;
+	size_t n = d->json.n - d->sent < max ? d->json.n - d->sent : max;
+
+	memcpy(out, d->json.p + d->sent, n);
+	d->sent += n;
+	*eof = d->sent == d->json.n;
+	return (ssize_t)n;
+}
+
+static void
+on_document_data(void *arg, struct span s)
+{
+	struct document *d = arg;
+
+	h2_consumed(d->stream, s.n);
+}
+
+static void
+on_document_closed(void *arg, const struct why *why)
+{
+	struct document *d = arg;
+
+	buf_fini(&d->json);
+	free(d);
+}
+
+static const struct h2_stream_ops document_ops = { .data = on_document_data, .closed = on_document_closed };
+
+/* Takes the stream over and answers it with the policy in force. */
+static void
+send_policy(struct origin *o, struct h2_stream *stream, const struct home_edge *e, const char *etag)
+{
+	struct document *d = calloc(1, sizeof(*d));
+	char mark[48];
+	struct h2_header headers[] = {
+		{ "content-type", SPAN_LIT("application/json") },
+		{ "etag", span_str(etag) },
+		{ "posthouse-ledger", { mark, 0 } },
+	};
+	struct h2_head head = { .status = 200, .headers = headers, .nheaders = 3 };
+
+	if (d == NULL) {
+		h2_reset(stream);
+		return;
+	}
+	d->stream = stream;
+	buf_init(&d->json, POLICY_OCTETS_MAX);
+	h2_stream_own(stream, &document_ops, d);
+	if (!policy_out(o->tunnel, e, &d->json)) {
+		origin_answer(o, stream, 503, "the policy is not known yet");
+		return;
+	}
+	headers[2].value.n = (size_t)snprintf(mark, sizeof(mark), "%llu.%llu",
+	    (unsigned long long)o->tunnel->mark.epoch, (unsigned long long)o->tunnel->mark.counter);
+	if (!h2_respond(stream, &head, span_of(NULL, 0), pull_document, d))
+		h2_reset(stream);
+}
+
+static void
+on_waiter_freed(uv_handle_t *timer)
+{
+	free(timer->data);
+}
+
+/* Forgets the waiter, whose stream is somebody else's from here on. */
+static void
+waiter_end(struct waiter *w)
+{
+	struct origin *o = w->origin;
+
+	if (o != NULL) {
+		for (struct waiter **at = &o->waiters; *at != NULL; at = &(*at)->next)
+			if (*at == w) {
+				*at = w->next;
+				break;
+			}
+		o->nwaiters--;
+	}
+	w->origin = NULL;
+	uv_close((uv_handle_t *)&w->timer, on_waiter_freed);
+}
+
+static void
+on_waiter_closed(void *arg, const struct why *why)
+{
+	waiter_end(arg);
+}
+
+static void
+on_waiter_data(void *arg, struct span s)
+{
+	struct waiter *w = arg;
+
+	h2_consumed(w->stream, s.n);
+}
+
+static const struct h2_stream_ops waiter_ops = { .data = on_waiter_data, .closed = on_waiter_closed };
+
+/* Answers with what is true now: the document if it is another than the edge has. */
+static void
+waiter_answer(struct waiter *w)
+{
+	struct origin *o = w->origin;
+	const struct home_edge *e = tunnel_edge(o->tunnel, o->edge);
+	struct h2_stream *stream = w->stream;
+	char now[POLICY_ETAG_MAX];
+	bool same;
+
+	if (e == NULL || !policy_out_etag(o->tunnel, e, now)) {
+		waiter_end(w);
+		answer_now(o, stream, 503, "the policy is not known yet");
+		return;
+	}
+	same = strcmp(now, w->etag) == 0;
+	waiter_end(w);
+	if (!same) {
+		send_policy(o, stream, e, now);
+		return;
+	}
+	answer_now(o, stream, 304, "");
+}
+
+static void
+on_waiter_late(uv_timer_t *timer)
+{
+	waiter_answer(timer->data);
+}
+
+static void
+note_keys(struct origin *o, struct span seen)
+{
+	char now[sizeof(o->keys_seen)];
+
+	span_copy(seen, now, sizeof(now));
+	if (strcmp(now, o->keys_seen) == 0)
+		return;
+	memcpy(o->keys_seen, now, sizeof(now));
+	log_info(NULL, "edge.keys edge=%s uses=%s", o->edge, log_safe(seen).s);
+}
+
+static void
+get_policy(struct origin *o, struct h2_stream *stream, const struct h2_head *head)
+{
+	int wait_s = origin_prefer_wait(head);
+	struct waiter *w = calloc(1, sizeof(*w));
+
+	if (w == NULL) {
+		answer_now(o, stream, 503, "memory is out");
+		return;
+	}
+	if (o->nwaiters == ORIGIN_WAITERS_MAX) {
+		struct waiter *oldest = o->waiters;
+
+		while (oldest->next != NULL)
+			oldest = oldest->next;
+		waiter_answer(oldest);
+	}
+	note_keys(o, h2_header_get(head, "posthouse-keys-seen"));
+	w->origin = o;
+	w->stream = stream;
+	if (!span_copy(h2_header_get(head, "if-none-match"), w->etag, sizeof(w->etag)))
+		w->etag[0] = '\0';
+	uv_timer_init(o->tunnel->loop, &w->timer);
+	w->timer.data = w;
+	w->next = o->waiters;
+	o->waiters = w;
+	o->nwaiters++;
+	h2_stream_own(stream, &waiter_ops, w);
+	if (o->tunnel->mark.epoch == 0)
+		uv_timer_start(&w->timer, on_waiter_late, ORIGIN_WRITER_WAIT * 1000, 0);
+	else if (wait_s <= 0 || w->etag[0] == '\0' || o->tunnel->draining)
+		waiter_answer(w);
+	else
+		uv_timer_start(&w->timer, on_waiter_late, (uint64_t)wait_s * 1000, 0);
+	origin_policy(o);
+}
+
+void
+origin_policy(struct origin *o)
+{
+	const struct home_edge *e = tunnel_edge(o->tunnel, o->edge);
+	struct waiter *w, *next;
+	char now[POLICY_ETAG_MAX];
+
+	if (e == NULL || o->nwaiters == 0 || !policy_out_etag(o->tunnel, e, now))
+		return;
+	for (w = o->waiters; w != NULL; w = next) {
+		next = w->next;
+		if (strcmp(w->etag, now) != 0)
+			waiter_answer(w);
+	}
+}
+
+/* --- requests ----------------------------------------------------------------------------- */
+
+static void
+ask_mail(struct origin *o, struct h2_stream *stream, struct span id_text, const struct h2_head *head, bool has_body)
+{
+	struct uuid id;
+
+	if (!uuid_parse(id_text, &id))
+		answer_now(o, stream, 404, "an object is named by a UUID: /mail/<id>");
+	else if (span_eq(head->method, SPAN_LIT("PUT")))
+		intake_put(o, stream, id, head, has_body);
+	else if (span_eq(head->method, SPAN_LIT("DELETE")))
+		intake_confirm(o, stream, id);
+	else
+		answer_now(o, stream, 405, "PUT or DELETE");
+}
+
+void
+origin_request(void *arg, struct h2_stream *stream, const struct h2_head *head, bool has_body)
+{
+	struct origin *o = arg;
+	struct span path = head->path, mail = SPAN_LIT("/mail/");
+
+	if (path.n > mail.n && memcmp(path.p, mail.p, mail.n) == 0)
+		ask_mail(o, stream, span_from(path, mail.n), head, has_body);
+	else if (span_eq(path, SPAN_LIT("/policy")) && span_eq(head->method, SPAN_LIT("GET")))
+		get_policy(o, stream, head);
+	else if (span_eq(path, SPAN_LIT("/policy")))
+		answer_now(o, stream, 405, "GET");
+	else if (span_eq(head->method, SPAN_LIT("CONNECT")))
+		answer_now(o, stream, 501, "this home passes no streams");
+	else
+		answer_now(o, stream, 404, "/mail/<id> or /policy");
+}
+
+struct origin *
+origin_new(struct tunnel_proc *t, const char *edge, struct h2 *h2)
+{
+	struct origin *o = calloc(1, sizeof(*o));
+
+	if (o == NULL)
+		return NULL;
+	o->tunnel = t;
+	o->h2 = h2;
+	span_copy(span_str(edge), o->edge, sizeof(o->edge));
+	return o;
+}
+
+void
+origin_finish(struct origin *o)
+{
+	while (o->waiters != NULL)
+		waiter_answer(o->waiters);
+	intake_hurry(o);
+}
+
+void
+origin_free(struct origin **op)
+{
+	struct origin *o = *op;
+
+	*op = NULL;
+	intake_orphan(o);
+	while (o->waiters != NULL)
+		waiter_end(o->waiters);
+	free(o);
+}

@@ -1,0 +1,61 @@
+#include "home/policy_out.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <openssl/evp.h>
+
+#include "base/codec.h"
+#include "proto/policy.h"
+
+#define STALE_AFTER_MS (INT64_C(24) * 60 * 60 * 1000)
+
+static bool
+print(const struct tunnel_proc *t, const struct home_edge *e, uint64_t counter, struct buf *out)
+{
+	const struct backend *b = &t->backend;
+	struct policy p = { .epoch = t->mark.epoch, .counter = counter, .stale_after_ms = STALE_AFTER_MS,
+		.smtputf8 = b->smtputf8, .dsn = b->dsn, .size = b->size };
+	bool ok;
+
+	if (t->mark.epoch == 0)
+		return false;
+	p.npins = t->npins;
+	memcpy(p.pins, t->pins, sizeof(p.pins));
+	p.nrecipients = b->nrecipients;
+	memcpy(p.recipients, b->recipients, sizeof(p.recipients));
+	if (e->peer.ndomains > 0 && (p.domains = calloc(e->peer.ndomains, sizeof(*p.domains))) == NULL)
+		return false;
+	p.ndomains = e->peer.ndomains;
+	for (size_t i = 0; i < p.ndomains; i++)
+		span_copy(span_str(e->peer.domains[i]), p.domains[i].name, sizeof(p.domains[i].name));
+	ok = policy_print(&p, out);
+	free(p.domains);
+	return ok;
+}
+
+bool
+policy_out(const struct tunnel_proc *t, const struct home_edge *e, struct buf *json)
+{
+	return print(t, e, t->mark.counter, json);
+}
+
+bool
+policy_out_etag(const struct tunnel_proc *t, const struct home_edge *e, char etag[POLICY_ETAG_MAX])
+{
+	unsigned char digest[EVP_MAX_MD_SIZE];
+	char hex[33];
+	struct buf b;
+	bool ok;
+
+	etag[0] = '\0';
+	buf_init(&b, POLICY_OCTETS_MAX);
+	ok = print(t, e, 0, &b) && EVP_Digest(b.p, b.n, digest, NULL, EVP_sha256(), NULL) == 1;
+	if (ok) {
+		hex_encode(digest, 16, hex);
+		snprintf(etag, POLICY_ETAG_MAX, "\"%s\"", hex);
+	}
+	buf_fini(&b);
+	return ok;
+}

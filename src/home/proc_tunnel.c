@@ -1,0 +1,370 @@
+#include "home/tunnel.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/codec.h"
+#include "base/log.h"
+#include "home/dialer.h"
+#include "home/home.h"
+#include "home/netwatch.h"
+#include "net/tls.h"
+
+/* See home/tunnel.h for what this process holds and may do. */
+
+#define TICK_MS		1000
+#define DRAIN_TICKS	10		/* then tunnels are cut; what was under way comes again */
+
+static struct tunnel_proc *
+tunnel_of(struct proc *p)
+{
+	struct tunnel_proc *t = p->arg;
+
+	if (t == NULL) {
+		if ((t = calloc(1, sizeof(*t))) == NULL)
+			abort();	/* at start, before anything is served */
+		t->proc = p;
+		t->loop = p->loop;
+		t->large_fd = -1;
+		buf_init(&t->pem, CONF_FILE_MAX);
+		buf_init(&t->next_pem, CONF_FILE_MAX);
+		p->arg = t;
+	}
+	return t;
+}
+
+static void
+policy_changed(struct tunnel_proc *t)
+{
+	for (size_t i = 0; i < EDGES_MAX; i++)
+		if (t->dialers[i] != NULL)
+			dialer_policy(t->dialers[i]);
+}
+
+/* --- edges -------------------------------------------------------------------------------- */
+
+static void
+say_undiallable(struct tunnel_proc *t, const struct home_edge *e, const char *what)
+{
+	struct board_peer *p = &t->proc->board->peer[e->row];
+
+	span_copy(span_str(e->name), p->name, sizeof(p->name));
+	span_copy(span_str(what), p->error, sizeof(p->error));
+	log_warn(NULL, "edge.idle edge=%s: %s", e->name, what);
+}
+
+/* Brings one edge's tunnels into line with what is known of it. */
+static void
+edge_apply(struct tunnel_proc *t, struct home_edge *e, bool new_key)
+{
+	struct dialer **d = &t->dialers[e->row];
+	const char *lacks = e->peer.npins == 0 ? "not paired: run `posthouse pair` at the edge, then at home" :
+	    e->peer.address[0] == '\0' ? "no address: pair again, or write edge { address = ... }" : NULL;
+	struct why why = { "" };
+
+	if (t->draining || t->spool == NULL)
+		return;
+	if (lacks != NULL) {
+		if (*d != NULL)
+			dialer_free(d, lacks);
+		say_undiallable(t, e, lacks);
+		return;
+	}
+	if (*d == NULL)
+		*d = dialer_new(t, e, &why);
+	else if (dialer_configure(*d, new_key, &why) == -1)
+		log_error(NULL, "edge.dialer edge=%s: %s", e->name, why.text);
+	if (*d == NULL)
+		say_undiallable(t, e, why.text);
+}
+
+static void
+edges_apply(struct tunnel_proc *t, bool new_key)
+{
+	for (size_t i = 0; i < t->edges.n; i++)
+		edge_apply(t, t->edges.list[i], new_key);
+}
+
+static void
+on_peer(void *arg, const struct peer *p)
+{
+	struct tunnel_proc *t = arg;
+	struct home_edge *e = edges_paired(&t->edges, tunnel_conf(t), p->name, p);
+
+	if (e == NULL || !t->peers_known)
+		return;
+	edge_apply(t, e, false);
+	policy_changed(t);
+}
+
+static void
+on_peer_gone(void *arg, const char *name)
+{
+	struct tunnel_proc *t = arg;
+	struct home_edge *e = edges_find(&t->edges, name);
+
+	if (e == NULL)
+		return;
+	log_info(NULL, "edge.unpaired edge=%s", name);
+	edges_paired(&t->edges, tunnel_conf(t), name, NULL);
+	edge_apply(t, e, false);
+	policy_changed(t);
+}
+
+static void
+on_peers_known(void *arg)
+{
+	struct tunnel_proc *t = arg;
+
+	t->peers_known = true;
+	edges_apply(t, false);
+	if (t->edges.n == 0)
+		log_warn(NULL, "edge.none: no edge is paired; run `posthouse pair` at the edge, then at home");
+}
+
+static void
+on_mark(void *arg, struct ledger_mark m)
+{
+	struct tunnel_proc *t = arg;
+	bool other = t->mark.epoch != m.epoch;
+
+	t->mark = m;
+	if (other)
+		policy_changed(t);
+}
+
+static void
+on_attached(void *arg, bool up)
+{
+	struct tunnel_proc *t = arg;
+
+	t->spool_up = up;
+}
+
+static const struct spool_events spool_events = {
+	.peer = on_peer, .peer_gone = on_peer_gone, .peers_known = on_peers_known, .mark = on_mark,
+	.attached = on_attached,
+};
+
+/* --- the courier -------------------------------------------------------------------------- */
+
+static void
+on_courier(void *arg, struct chan_msg *m)
+{
+	struct tunnel_proc *t = arg;
+	const unsigned char *p = (const void *)m->body.p;
+	size_t n = m->body.n >= HM_BACKEND_HEAD ? (m->body.n - HM_BACKEND_HEAD) / 32 : 0;
+
+	if (m->type != HM_BACKEND || m->body.n != HM_BACKEND_HEAD + n * 32 || n > AGE_RECIPIENTS_MAX) {
+		log_error(NULL, "courier.message type=%u octets=%zu is none of ours: dropped", m->type, m->body.n);
+		return;
+	}
+	t->backend = (struct backend){ .smtputf8 = (p[0] & HM_BACKEND_SMTPUTF8) != 0,
+		.dsn = (p[0] & HM_BACKEND_DSN) != 0, .size = get_u64(p + 1), .nrecipients = n };
+	memcpy(t->backend.recipients, p + HM_BACKEND_HEAD, n * 32);
+	policy_changed(t);
+}
+
+static void
+on_courier_closed(void *arg, const struct why *why)
+{
+	struct tunnel_proc *t = arg;
+
+	chan_free(&t->to_courier);	/* what it last said stays good until the next one speaks */
+}
+
+static void
+courier_attach(struct tunnel_proc *t)
+{
+	if (t->to_courier != NULL)
+		chan_start(t->to_courier, on_courier, on_courier_closed, t);
+}
+
+/* --- what the parent tells ---------------------------------------------------------------- */
+
+static void
+take_pins(struct tunnel_proc *t)
+{
+	const struct buf *pems[] = { &t->pem, &t->next_pem };
+	struct why why = { "" };
+
+	t->npins = 0;
+	for (size_t i = 0; i < 2; i++) {
+		if (pems[i]->n == 0)
+			continue;
+		if (tls_pem_pin(buf_span(pems[i]), &t->pins[t->npins], &why) == 0)
+			t->npins++;
+		else
+			log_error(NULL, "tunnel.key: %s", why.text);
+	}
+}
+
+static void
+on_secret(struct proc *p, const char *name, struct span value)
+{
+	struct tunnel_proc *t = tunnel_of(p);
+	bool next = strcmp(name, "tunnel-next") == 0;
+	struct buf *b = next ? &t->next_pem : &t->pem;
+
+	if (!next && strcmp(name, "tunnel") != 0)
+		return;
+	if (b->n > 0 && span_eq(buf_span(b), value))
+		return;
+	buf_wipe(b);
+	buf_init(b, CONF_FILE_MAX);
+	buf_add_span(b, value);
+	take_pins(t);
+	if (t->spool == NULL)
+		return;
+	if (!next)
+		edges_apply(t, true);
+	policy_changed(t);
+}
+
+static void
+on_dir(struct proc *p, const char *name, int fd)
+{
+	struct tunnel_proc *t = tunnel_of(p);
+
+	if (strcmp(name, "large") != 0 || t->large_fd != -1)
+		close(fd);
+	else
+		t->large_fd = fd;
+}
+
+static void
+on_peer_chan(struct proc *p, enum proc_kind kind, struct chan *chan)
+{
+	struct tunnel_proc *t = tunnel_of(p);
+
+	switch (kind) {
+	case PROC_WRITER:
+		if (t->spool != NULL)
+			spool_attach(t->spool, chan);
+		else
+			t->to_writer = chan;
+		break;
+	case PROC_RESOLVER:
+		if (t->resolver == NULL)
+			t->resolver = resolver_new();
+		if (t->resolver == NULL)
+			abort();	/* at start: memory is out */
+		resolver_attach(t->resolver, chan);
+		break;
+	case PROC_COURIER:
+		if (t->to_courier != NULL)
+			chan_free(&t->to_courier);
+		t->to_courier = chan;
+		if (t->spool != NULL)
+			courier_attach(t);
+		break;
+	default:
+		chan_free(&chan);
+		break;
+	}
+}
+
+static void
+on_network(void *arg)
+{
+	struct tunnel_proc *t = arg;
+
+	for (size_t i = 0; i < EDGES_MAX; i++)
+		if (t->dialers[i] != NULL)
+			dialer_wake(t->dialers[i]);
+}
+
+static bool
+any_busy(const struct tunnel_proc *t)
+{
+	for (size_t i = 0; i < EDGES_MAX; i++)
+		if (t->dialers[i] != NULL && dialer_busy(t->dialers[i]))
+			return true;
+	return false;
+}
+
+static void
+on_tick(uv_timer_t *timer)
+{
+	struct tunnel_proc *t = timer->data;
+
+	for (size_t i = 0; i < EDGES_MAX; i++)
+		if (t->dialers[i] != NULL)
+			dialer_tick(t->dialers[i]);
+	t->proc->board->count[BC_MEMORY] = (int64_t)spool_memory(t->spool);
+	if (!t->draining)
+		return;
+	if (any_busy(t) && ++t->drain_ticks < DRAIN_TICKS * 10)
+		return;
+	uv_timer_stop(&t->tick);
+	uv_stop(t->loop);
+}
+
+static int
+start(struct proc *p, struct why *why)
+{
+	struct tunnel_proc *t = tunnel_of(p);
+	const struct conf_hold *hold = &p->home->hold;
+	struct why w = { "" };
+
+	if (t->pem.n == 0)
+		return why_set(why, "the tunnel key is missing: run `posthouse keygen`");
+	if (t->large_fd == -1)
+		return why_set(why, "the directory for large objects was not handed over");
+	if (t->resolver == NULL && (t->resolver = resolver_new()) == NULL)
+		return why_sys(why, "resolver");
+	t->spool = spool_new(&spool_events, t, t->large_fd, hold->memory, hold->threshold);
+	if (t->spool == NULL)
+		return why_sys(why, "spool");
+	t->netwatch = netwatch_new(t->loop, on_network, t, &w);
+	if (t->netwatch == NULL)
+		log_warn(NULL, "network.watch: %s; edges are dialled again by the clock alone", w.text);
+	edges_configure(&t->edges, p->home);
+	uv_timer_init(t->loop, &t->tick);
+	t->tick.data = t;
+	return 0;
+}
+
+static void
+run(struct proc *p)
+{
+	struct tunnel_proc *t = tunnel_of(p);
+
+	courier_attach(t);
+	spool_attach(t->spool, t->to_writer);
+	t->to_writer = NULL;
+	uv_timer_start(&t->tick, on_tick, TICK_MS, TICK_MS);
+}
+
+static void
+reload(struct proc *p)
+{
+	struct tunnel_proc *t = tunnel_of(p);
+
+	edges_configure(&t->edges, p->home);
+	if (t->peers_known)
+		edges_apply(t, false);
+	policy_changed(t);
+}
+
+static void
+drain(struct proc *p)
+{
+	struct tunnel_proc *t = tunnel_of(p);
+
+	if (t->spool == NULL) {
+		uv_stop(p->loop);
+		return;
+	}
+	t->draining = true;
+	for (size_t i = 0; i < EDGES_MAX; i++)
+		if (t->dialers[i] != NULL)
+			dialer_drain(t->dialers[i]);
+	uv_timer_start(&t->tick, on_tick, 0, TICK_MS / 10);
+}
+
+const struct proc_ops proc_tunnel = {
+	.name = "tunnel", .start = start, .run = run, .secret = on_secret, .dir = on_dir, .peer = on_peer_chan,
+	.reload = reload, .drain = drain,
+};

@@ -1,0 +1,73 @@
+#ifndef HOME_TUNNEL_H
+#define HOME_TUNNEL_H
+
+#include <openssl/ssl.h>
+#include <stdbool.h>
+#include <uv.h>
+
+#include "base/buf.h"
+#include "home/edges.h"
+#include "net/resolve.h"
+#include "priv/proc.h"
+#include "store/spool.h"
+
+/*
+ * The tunnel process of a home: it dials edges and serves the requests that
+ * they make through what it dialled.
+ *
+ * It holds the tunnel's private key, each edge's pin and MAC keys, the directory
+ * of large objects (to make files in) and a netlink socket.  It talks to the
+ * writer (puts, outcomes), the resolver and the courier (what to tell in
+ * policy).  It sees sealed octets only.  An attacker inside it can forge the
+ * arrival of sealed mail by any edge and lie to edges about outcomes; he cannot
+ * open mail, and nothing that he forges can reach a relay (ORIGIN_TUNNEL).
+ */
+struct dialer;
+struct netwatch;
+
+struct backend {			/* what the courier delivers to, as it said */
+	bool		 smtputf8;
+	bool		 dsn;
+	uint64_t	 size;		/* 0: no limit of its own */
+	struct age_recipient recipients[AGE_RECIPIENTS_MAX];
+	size_t		 nrecipients;
+};
+
+struct tunnel_proc {
+	struct proc	*proc;
+	uv_loop_t	*loop;
+	struct spool	*spool;		/* NULL before start */
+	struct resolver	*resolver;
+	struct chan	*to_writer;	/* came before start */
+	struct chan	*to_courier;
+	struct netwatch	*netwatch;
+	struct edges	 edges;
+	struct dialer	*dialers[EDGES_MAX];	/* by row of the edge; NULL: not dialled */
+	struct backend	 backend;
+	struct ledger_mark mark;	/* epoch 0: not known yet */
+	struct buf	 pem;		/* our tunnel key */
+	struct buf	 next_pem;	/* the one we change to; empty: none */
+	struct pin	 pins[2];
+	size_t		 npins;
+	uv_timer_t	 tick;		/* the scoreboard's figures; the end of a drain */
+	int		 large_fd;
+	bool		 spool_up;
+	bool		 peers_known;	/* before it, an edge's grant may only not have been told yet */
+	bool		 draining;
+	unsigned	 drain_ticks;
+};
+
+static inline const struct conf_home *
+tunnel_conf(const struct tunnel_proc *t)
+{
+	return t->proc->home;
+}
+
+/* The edge as it is known now; NULL once it was unpaired and left the configuration. */
+static inline const struct home_edge *
+tunnel_edge(const struct tunnel_proc *t, const char *name)
+{
+	return edges_find(&t->edges, name);
+}
+
+#endif
