@@ -232,16 +232,22 @@ free_tunnel(uv_handle_t *timer)
 }
 
 static void
-on_closed(void *arg, const struct why *why)
+tunnel_end(struct tunnel *t)
 {
-	struct tunnel *t = arg;
-	struct edge *e = t->edge;
-
-	for (struct tunnel **at = &e->tunnels; *at != NULL; at = &(*at)->next)
+	for (struct tunnel **at = &t->edge->tunnels; *at != NULL; at = &(*at)->next)
 		if (*at == t) {
 			*at = t->next;
 			break;
 		}
+	t->up = false;
+	uv_close((uv_handle_t *)&t->retry, free_tunnel);
+}
+
+static void
+on_closed(void *arg, const struct why *why)
+{
+	struct tunnel *t = arg;
+
 	if (t->up) {
 		handover_down(t->home->handover, t->h2);
 		show(t, why != NULL ? why->text : "closed");
@@ -249,8 +255,7 @@ on_closed(void *arg, const struct why *why)
 	} else {
 		log_info(NULL, "tunnel.refused: %s", why != NULL ? why->text : "closed");
 	}
-	t->up = false;
-	uv_close((uv_handle_t *)&t->retry, free_tunnel);
+	tunnel_end(t);
 }
 
 static void
@@ -280,7 +285,10 @@ on_secured(void *arg, struct h2 *h2, SSL *ssl)
 		return false;
 	if (strcmp(tls_alpn(ssl, proto, sizeof(proto)), "posthouse-pair/1") == 0) {
 		h2_set_client(h2, false);
-		return pair_server(t->edge, h2, &t->pin);
+		if (!pair_server(t->edge, h2, &t->pin))
+			return false;
+		tunnel_end(t);		/* the connection is the pairing's now */
+		return true;
 	}
 	t->home = homes_by_pin(&t->edge->homes, &t->pin);
 	return t->home != NULL && t->home->handover != NULL;
