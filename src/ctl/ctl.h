@@ -13,5 +13,16 @@ enum ctl_exit {
 
 int	ctl_seal(int argc, char **argv);
 int	ctl_unseal(int argc, char **argv);
+int	ctl_status(int argc, char **argv);
+int	ctl_queue(int argc, char **argv);
+int	ctl_show(int argc, char **argv);
+int	ctl_cat(int argc, char **argv);
+int	ctl_open(int argc, char **argv);
+int	ctl_pair(int argc, char **argv);
+int	ctl_pairings(int argc, char **argv);
+int	ctl_unpair(int argc, char **argv);
+int	ctl_rotate(int argc, char **argv);
+int	ctl_keygen(int argc, char **argv);
+int	ctl_config(int argc, char **argv);
 
 #endif

@@ -1,0 +1,61 @@
+#include "ctl/ctl.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+#include "ctl/client.h"
+#include "ctl/opts.h"
+#include "ctl/role.h"
+
+/* cat: the sealed object itself, as edge, bucket and home keep it. */
+static const struct opts_use use = {
+	"cat", OPT_CONF | OPT_ROLE, 1, 1,
+	"usage: posthouse cat [-c FILE | --edge | --home] ID >FILE\n"
+	"\n"
+	"Writes a held object to standard output as it is, sealed: an age file that\n"
+	"`age -d -i KEYFILE` opens.  ID is its UUID, or the number of its row.\n"
+	"\n"
+	"  -c, --config FILE   the role's configuration\n"
+	"      --edge, --home  the role's file in /etc/posthouse\n"
+};
+
+static int
+to_stdout(void *arg, struct span s, struct why *why)
+{
+	while (s.n > 0) {
+		ssize_t n = write(STDOUT_FILENO, s.p, s.n);
+
+		if (n == -1 && errno == EINTR)
+			continue;
+		if (n == -1)
+			return why_sys(why, "standard output");
+		s = span_from(s, (size_t)n);
+	}
+	return 0;
+}
+
+int
+ctl_cat(int argc, char **argv)
+{
+	struct opts o;
+	struct role role;
+	struct client *c = NULL;
+	struct why why;
+	json_t *answer = NULL;
+	int rc = opts_parse(argc, argv, &use, &o);
+
+	if (rc != -1)
+		return rc;
+	if (isatty(STDOUT_FILENO))
+		return opts_misused(&use, "a sealed object is not for a terminal: send it to a file or to `age -d`", NULL);
+	if (role_load(&role, &o, CONF_NO_ROLE, &why) == 0 && (c = client_new(&role, NULL, &why)) != NULL &&
+	    (answer = client_ask(c, json_pack("{s:s, s:s}", "do", "cat", "id", o.args[0]), &why)) != NULL &&
+	    client_octets(c, (uint64_t)json_number(answer, "octets"), to_stdout, NULL, &why) == 0)
+		rc = CTL_OK;
+	else
+		rc = opts_failed(&use, &why);
+	json_decref(answer);
+	client_free(&c);
+	role_fini(&role);
+	return rc;
+}

@@ -1,0 +1,39 @@
+#ifndef CTL_CLIENT_H
+#define CTL_CLIENT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <jansson.h>
+
+#include "base/span.h"
+#include "base/why.h"
+#include "ctl/role.h"
+
+/*
+ * The operator's end of a control socket (store/control.h): a question, an
+ * answer, one after another, waiting for each.
+ */
+struct client;
+
+/* NULL with why, which says how to start a role that is not running; *running tells that case apart (may be NULL). */
+struct client *client_new(const struct role *, bool *running, struct why *);
+void	client_free(struct client **);
+
+/*
+ * Asks; takes the question.  Returns the answer (ok is true in it; json_decref
+ * it), or NULL with why: the words of an {"ok":false} or what failed.
+ */
+json_t	*client_ask(struct client *, json_t *question, struct why *);
+/*
+ * After an answer with "octets": hands them to sink in pieces until all came or
+ * it returns -1 (why is its own then).
+ */
+typedef int client_sink_fn(void *arg, struct span, struct why *);
+int	client_octets(struct client *, uint64_t n, client_sink_fn *, void *arg, struct why *);
+
+/* Members that may be missing or of another type. */
+const char *json_text(const json_t *, const char *key);		/* "" */
+int64_t	json_number(const json_t *, const char *key);		/* 0 */
+
+#endif

@@ -1,0 +1,130 @@
+#include "ctl/identity.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "ctl/role.h"
+
+int
+identities_load(struct identities *ids, const char *path, struct why *why)
+{
+	struct buf text;
+	struct why line;
+	int n;
+
+	ids->n = 0;
+	if (read_file(path, IDENTITY_FILE_MAX, &text, why) == -1)
+		return -1;
+	n = age_identities_read(buf_span(&text), ids->id, IDENTITIES_MAX, &line);
+	buf_wipe(&text);
+	if (n == -1)
+		return why_set(why, "%s: %s", path, line.text);
+	if (n == 0)
+		return why_set(why, "%s: no identity in it; `posthouse keygen` makes one", path);
+	ids->n = (size_t)n;
+	return 0;
+}
+
+void
+identities_fini(struct identities *ids)
+{
+	for (size_t i = 0; i < ids->n; i++)
+		age_identity_fini(&ids->id[i]);
+	ids->n = 0;
+}
+
+/* The directory that path is in, opened; name is what path is called there. */
+static int
+open_parent(const char *path, char name[NAME_MAX + 1], struct why *why)
+{
+	char copy[PATH_MAX];
+	const char *slash = strrchr(path, '/');
+	int fd;
+
+	if (strlen(path) >= sizeof(copy) || strlen(slash != NULL ? slash + 1 : path) > NAME_MAX)
+		return why_set(why, "%s: too long a name", path);
+	snprintf(name, NAME_MAX + 1, "%s", slash != NULL ? slash + 1 : path);
+	snprintf(copy, sizeof(copy), "%s", path);
+	if ((fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC)) == -1)
+		why_sys(why, "the directory of %s", path);
+	return fd;
+}
+
+static int
+owner_of(int dir, int fd, const char *path, struct why *why)
+{
+	struct stat st;
+
+	if (fstat(dir, &st) == -1)
+		return why_sys(why, "the directory of %s", path);
+	if (geteuid() == 0 && fchown(fd, st.st_uid, st.st_gid) == -1)
+		return why_sys(why, "%s: giving it to the owner of its directory", path);
+	return 0;
+}
+
+int
+give_to_owner(const char *path, struct why *why)
+{
+	char name[NAME_MAX + 1];
+	int dir = open_parent(path, name, why), fd, rc;
+
+	if (dir == -1)
+		return -1;
+	if ((fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC)) == -1)
+		rc = why_sys(why, "%s", path);
+	else
+		rc = owner_of(dir, fd, path, why);
+	if (fd != -1)
+		close(fd);
+	close(dir);
+	return rc;
+}
+
+static int
+write_all(int fd, struct span s)
+{
+	while (s.n > 0) {
+		ssize_t n = write(fd, s.p, s.n);
+
+		if (n == -1 && errno == EINTR)
+			continue;
+		if (n == -1)
+			return -1;
+		s = span_from(s, (size_t)n);
+	}
+	return fsync(fd);
+}
+
+int
+replace_secret(const char *path, struct span text, struct why *why)
+{
+	char name[NAME_MAX + 1], made[NAME_MAX + 8];
+	int dir = open_parent(path, name, why), fd, rc = -1;
+
+	if (dir == -1)
+		return -1;
+	snprintf(made, sizeof(made), ".%s.new", name);
+	unlinkat(dir, made, 0);			/* what a run that was cut off left */
+	if ((fd = openat(dir, made, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600)) == -1) {
+		why_sys(why, "%s", path);
+		close(dir);
+		return -1;
+	}
+	if (owner_of(dir, fd, path, why) == 0) {
+		if (write_all(fd, text) == -1 || renameat(dir, made, dir, name) == -1 || fsync(dir) == -1)
+			why_sys(why, "%s", path);
+		else
+			rc = 0;
+	}
+	if (rc == -1)
+		unlinkat(dir, made, 0);
+	close(fd);
+	close(dir);
+	return rc;
+}

@@ -1,0 +1,93 @@
+#include "ctl/ctl.h"
+
+#include <stdio.h>
+#include <unistd.h>
+
+#include "ctl/identity.h"
+#include "ctl/keygen.h"
+#include "ctl/opts.h"
+#include "ctl/role.h"
+#include "net/tls.h"
+
+/* keygen: what a role needs before it can start, made where it is missing. */
+static const struct opts_use use = {
+	"keygen", OPT_CONF | OPT_ROLE, 0, 0,
+	"usage: posthouse keygen [-c FILE | --edge | --home]\n"
+	"\n"
+	"Makes the tunnel's key and, for home, the age key, where they are missing; existing ones\n"
+	"stay as they are.  Prints the pin that peers know the tunnel by, and the recipient that\n"
+	"edges seal home's mail to.  Keep a copy of home's age key elsewhere: without it, mail\n"
+	"that is still sealed cannot be opened by anybody.\n"
+	"\n"
+	"  -c, --config FILE   the role's configuration\n"
+	"      --edge, --home  the role's file in /etc/posthouse\n"
+};
+
+static int
+tunnel(const struct role *r, struct why *why)
+{
+	const char *path = r->common->tunnel_key;
+	char text[PIN_TEXT_MAX];
+	bool made = access(path, F_OK) != 0;
+	struct buf pem;
+	struct pin pin;
+	int rc;
+
+	if (made) {
+		if (keygen_tunnel(path, &pin, why) == -1 || give_to_owner(path, why) == -1)
+			return -1;
+	} else {
+		if (read_file(path, CONF_FILE_MAX, &pem, why) == -1)
+			return -1;
+		rc = tls_pem_pin(buf_span(&pem), &pin, why);
+		buf_wipe(&pem);
+		if (rc == -1)
+			return -1;
+	}
+	pin_print(&pin, text);
+	printf("tunnel key  %s (%s)\npin         %s\n", path, made ? "made" : "kept", text);
+	return 0;
+}
+
+static int
+age(const struct role *r, struct why *why)
+{
+	const char *path = r->home->age_key;
+	bool made = access(path, F_OK) != 0;
+	struct identities ids;
+
+	if (made && (keygen_age(path, why) == -1 || give_to_owner(path, why) == -1))
+		return -1;
+	if (identities_load(&ids, path, why) == -1)
+		return -1;
+	printf("age key     %s (%s)\n", path, made ? "made" : "kept");
+	for (size_t i = 0; i < ids.n; i++) {
+		struct age_recipient recipient;
+		char text[AGE_TEXT_MAX];
+
+		memcpy(recipient.pub, ids.id[i].pub, sizeof(recipient.pub));
+		age_recipient_print(&recipient, text);
+		printf("recipient   %s%s\n", text, i == 0 ? "" : " (the one before)");
+	}
+	identities_fini(&ids);
+	return 0;
+}
+
+int
+ctl_keygen(int argc, char **argv)
+{
+	struct opts o;
+	struct role role;
+	struct why why;
+	int rc = opts_parse(argc, argv, &use, &o);
+
+	if (rc != -1)
+		return rc;
+	if (role_load(&role, &o, CONF_NO_ROLE, &why) == 0 && tunnel(&role, &why) == 0 &&
+	    (role.role == CONF_EDGE || age(&role, &why) == 0))
+		rc = CTL_OK;
+	else
+		rc = opts_failed(&use, &why);
+	role_fini(&role);
+	return rc;
+}

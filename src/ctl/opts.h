@@ -1,0 +1,53 @@
+#ifndef CTL_OPTS_H
+#define CTL_OPTS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/why.h"
+#include "conf/conf.h"
+
+/*
+ * What may stand on a command's line, in one place, so that -c or --json is
+ * written the same way everywhere.
+ */
+enum opt_bits {
+	OPT_CONF = 1 << 0,	/* -c FILE */
+	OPT_ROLE = 1 << 1,	/* --edge, --home: the role's file in /etc/posthouse */
+	OPT_JSON = 1 << 2,	/* --json */
+	OPT_FILTER = 1 << 3,	/* --state STATE, --of HOME, -n COUNT */
+	OPT_OBJECT = 1 << 4,	/* --object */
+	OPT_ROTATE = 1 << 5,	/* --age, --tunnel, --finish */
+	OPT_FORCE = 1 << 6,	/* --force */
+	OPT_CHECK = 1 << 7,	/* --check FILE */
+};
+
+struct opts {
+	const char	*conf;
+	enum conf_role	 role;
+	bool		 json, object, age, tunnel, finish, force;
+	const char	*state, *of, *check;
+	unsigned long long count;	/* 0: not said */
+	char		**args;
+	size_t		 nargs;
+};
+
+/* What a command is, for its usage text and its errors. */
+struct opts_use {
+	const char	*name;
+	unsigned	 bits;		/* of enum opt_bits */
+	size_t		 least, most;	/* arguments beside options */
+	const char	*usage;
+};
+
+/*
+ * -1: go on.  Otherwise the exit code: --help was printed, or what is wrong was
+ * said.  Options may stand among the arguments; `--` ends them.
+ */
+int	opts_parse(int argc, char **argv, const struct opts_use *, struct opts *);
+
+/* "posthouse NAME: text" to standard error; the codes for return. */
+int	opts_failed(const struct opts_use *, const struct why *);
+int	opts_misused(const struct opts_use *, const char *what, const char *arg);
+
+#endif

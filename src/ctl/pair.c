@@ -1,0 +1,197 @@
+#include "ctl/ctl.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/codec.h"
+#include "ctl/client.h"
+#include "ctl/identity.h"
+#include "ctl/opts.h"
+#include "ctl/pair_home.h"
+#include "ctl/role.h"
+#include "ctl/text.h"
+#include "net/tls.h"
+
+/* pair: the edge makes a line, home reads it. */
+static const struct opts_use use = {
+	"pair", OPT_CONF | OPT_ROLE, 0, 1 + PEER_DOMAINS_MAX,
+	"usage: posthouse pair [-c edge.conf] NAME DOMAIN...      at the edge\n"
+	"       posthouse pair [-c home.conf] <LINE               at home\n"
+	"\n"
+	"At the edge: prints one line that lets a home pair itself under NAME and take the mail\n"
+	"of these domains.  It is a secret, works once, and for 15 minutes.  A home that is in\n"
+	"edge.conf with its domains needs no DOMAIN here.\n"
+	"\n"
+	"At home: reads that line from standard input, dials the edge, proves that home opens\n"
+	"what the edge seals, and remembers the edge.\n"
+	"\n"
+	"  -c, --config FILE   the role's configuration\n"
+	"      --edge, --home  the role's file in /etc/posthouse\n"
+};
+
+static int
+own_pin(const struct role *r, struct pin *pin, struct why *why)
+{
+	struct buf pem;
+	int rc;
+
+	if (read_file(r->common->tunnel_key, CONF_FILE_MAX, &pem, why) == -1)
+		return -1;
+	rc = tls_pem_pin(buf_span(&pem), pin, why);
+	buf_wipe(&pem);
+	return rc;
+}
+
+static int
+at_edge(const struct role *r, const struct opts *o, struct why *why)
+{
+	struct pairing_line line;
+	char text[1024];
+	struct client *c;
+	json_t *domains = json_array(), *answer;
+	int rc = -1;
+
+	for (size_t i = 1; i < o->nargs; i++)
+		json_array_append_new(domains, json_string(o->args[i]));
+	if (own_pin(r, &line.edge, why) == -1 || (c = client_new(r, NULL, why)) == NULL) {
+		json_decref(domains);
+		return -1;
+	}
+	answer = client_ask(c, json_pack("{s:s, s:s, s:o}", "do", "pair", "name", o->args[0], "domains", domains), why);
+	if (answer != NULL) {
+		if (!span_copy(span_str(json_text(answer, "address")), line.address, sizeof(line.address)) ||
+		    !span_copy(span_str(json_text(answer, "name")), line.name, sizeof(line.name)) ||
+		    !hex_decode(span_str(json_text(answer, "token")), line.token, sizeof(line.token)))
+			why_set(why, "edge's answer makes no pairing line; are both of one version?");
+		else {
+			pairing_line_print(&line, text, sizeof(text));
+			fprintf(stderr, "Give this line to home's `posthouse pair` within %lld minutes; it works once.\n%s",
+			    (long long)json_number(answer, "minutes"), json_is_true(json_object_get(answer, "again")) ?
+			    "A home of this name is paired already: its keys stay until the new one is.\n" : "");
+			rc = puts(text) == EOF || fflush(stdout) == EOF ? why_sys(why, "standard output") : 0;
+			explicit_bzero(text, sizeof(text));
+		}
+	}
+	explicit_bzero(&line, sizeof(line));
+	json_decref(answer);
+	client_free(&c);
+	return rc;
+}
+
+static int
+read_line(struct pairing_line *line, struct why *why)
+{
+	char text[1024];
+	size_t n;
+	int rc;
+
+	if (isatty(STDIN_FILENO))
+		fprintf(stderr, "Paste the line that `posthouse pair NAME DOMAIN` printed at the edge:\n");
+	if (fgets(text, sizeof(text), stdin) == NULL)
+		return why_set(why, "no pairing line came on standard input; make one at the edge: posthouse pair NAME DOMAIN");
+	n = strlen(text);
+	rc = pairing_line_parse(span_of(text, n), line, why) ? 0 : -1;
+	explicit_bzero(text, sizeof(text));
+	return rc;
+}
+
+/* STATE/edges/NAME. The directory may not be there before home has run once. */
+static int
+remember(const struct role *r, const struct peer *p, struct why *why)
+{
+	char path[CONF_PATH_MAX + sizeof(p->name) + 16];
+	struct buf text;
+	int rc;
+
+	snprintf(path, sizeof(path), "%s/edges", r->common->state);
+	if (mkdir(path, 0700) == 0) {
+		if (give_to_owner(path, why) == -1)
+			return -1;
+	} else if (errno != EEXIST)
+		return why_sys(why, "%s", path);
+	snprintf(path, sizeof(path), "%s/edges/%s", r->common->state, p->name);
+	buf_init(&text, 256 * 1024);
+	rc = peer_print(p, &text) ? replace_secret(path, buf_span(&text), why) : why_set(why, "memory is out");
+	buf_wipe(&text);
+	return rc;
+}
+
+static int
+tell_home(const struct role *r, struct why *why)
+{
+	bool running;
+	struct client *c = client_new(r, &running, why);
+	json_t *answer;
+
+	if (c == NULL && !running) {
+		fputs("Now start home: systemctl start posthouse-home\n", stderr);
+		return 0;
+	}
+	if (c == NULL)
+		return -1;
+	answer = client_ask(c, json_pack("{s:s}", "do", "peers-reload"), why);
+	client_free(&c);
+	json_decref(answer);
+	return answer != NULL ? 0 : -1;
+}
+
+static int
+at_home(const struct role *r, struct why *why)
+{
+	struct pairing_line line;
+	struct identities keys = { .n = 0 };
+	struct peer peer;
+	struct buf pem;
+	int rc = -1;
+
+	if (identities_load(&keys, r->home->age_key, why) == -1)
+		return -1;
+	if (read_file(r->common->tunnel_key, CONF_FILE_MAX, &pem, why) == -1) {
+		identities_fini(&keys);
+		return -1;
+	}
+	if (read_line(&line, why) == 0 && pair_home(r->home, &line, buf_span(&pem), &keys, &peer, why) == 0) {
+		if ((rc = remember(r, &peer, why)) == 0) {
+			printf("Paired with %s as %s for", peer.name, peer.home);
+			for (size_t i = 0; i < peer.ndomains; i++)
+				printf(" %s", peer.domains[i]);
+			putchar('\n');
+			rc = tell_home(r, why);
+		}
+		peer_fini(&peer);
+	}
+	explicit_bzero(&line, sizeof(line));
+	identities_fini(&keys);
+	buf_wipe(&pem);
+	return rc;
+}
+
+int
+ctl_pair(int argc, char **argv)
+{
+	struct opts o;
+	struct role role = { .role = CONF_NO_ROLE };
+	struct why why;
+	int rc = opts_parse(argc, argv, &use, &o);
+	enum conf_role want = CONF_NO_ROLE;
+
+	if (rc != -1)
+		return rc;
+	/* Who names a home is at the edge. */
+	if (o.conf == NULL && o.role == CONF_NO_ROLE)
+		want = o.nargs > 0 ? CONF_EDGE : CONF_HOME;
+	if (role_load(&role, &o, want, &why) == -1)
+		rc = opts_failed(&use, &why);
+	else if (role.role == CONF_EDGE && o.nargs == 0)
+		rc = opts_misused(&use, "at an edge, name the home and its domains", NULL);
+	else if (role.role == CONF_HOME && o.nargs > 0)
+		rc = opts_misused(&use, "at home the line comes on standard input, not as", o.args[0]);
+	else
+		rc = (role.role == CONF_EDGE ? at_edge(&role, &o, &why) : at_home(&role, &why)) == 0 ? CTL_OK :
+		    opts_failed(&use, &why);
+	role_fini(&role);
+	return rc;
+}

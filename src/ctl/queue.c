@@ -1,0 +1,142 @@
+#include "ctl/ctl.h"
+
+#include "base/clock.h"
+#include "ctl/client.h"
+#include "ctl/opts.h"
+#include "ctl/role.h"
+#include "ctl/text.h"
+#include "store/control.h"
+
+/* queue: what is held, oldest first.  Pages keep the writer's turns and our memory short. */
+static const struct opts_use use = {
+	"queue", OPT_CONF | OPT_ROLE | OPT_JSON | OPT_FILTER, 0, 0,
+	"usage: posthouse queue [-c FILE | --edge | --home] [--state STATE] [--of HOME] [-n COUNT] [--json]\n"
+	"\n"
+	"Lists what is held, oldest first.\n"
+	"\n"
+	"  -c, --config FILE   the role's configuration\n"
+	"      --edge, --home  the role's file in /etc/posthouse\n"
+	"      --state STATE   only these: held, verdict (edge); queued, sending, staged,\n"
+	"                      deferred, parked, uncertain, refused (home)\n"
+	"      --of HOME       at an edge: only what is held for this home\n"
+	"  -n, --count COUNT   at most so many\n"
+	"      --json          an array of objects\n"
+};
+
+/* Where the objects of a page go. */
+struct listing {
+	struct table	*table;			/* NULL: JSON */
+	unsigned long long n;
+};
+
+static void
+row(struct table *t, const json_t *o)
+{
+	char text[32];
+
+	table_str(t, json_text(o, "id"));
+	table_str(t, brief_age(wall_ms() - json_number(o, "received_ms")).s);
+	table_str(t, brief_size((uint64_t)json_number(o, "size")).s);
+	table_str(t, json_text(o, "state"));
+	table_str(t, json_text(o, "home"));
+	snprintf(text, sizeof(text), "%lld", (long long)json_number(o, "tries"));
+	table_str(t, text);
+	table_str(t, json_text(o, "reason"));
+}
+
+/* One page, from `after` on; where the next begins, 0: that was all, -1: failed. */
+static int64_t
+page(struct client *c, const struct opts *o, int64_t after, struct listing *l, struct why *why)
+{
+	unsigned long long left = o->count > 0 ? o->count - l->n : CONTROL_QUEUE_PAGE;
+	json_t *question = json_pack("{s:s, s:I, s:I}", "do", "queue", "after", (json_int_t)after, "max",
+	    (json_int_t)(left < CONTROL_QUEUE_PAGE ? left : CONTROL_QUEUE_PAGE));
+	json_t *answer, *object;
+	int64_t more;
+	size_t i;
+
+	if (o->state != NULL)
+		json_object_set_new(question, "state", json_string(o->state));
+	if (o->of != NULL)
+		json_object_set_new(question, "home", json_string(o->of));
+	if ((answer = client_ask(c, question, why)) == NULL)
+		return -1;
+	json_array_foreach(json_object_get(answer, "objects"), i, object) {
+		if (l->table != NULL)
+			row(l->table, object);
+		else {
+			fputs(l->n > 0 ? ",\n  " : "\n  ", stdout);
+			json_dumpf(object, stdout, JSON_ENSURE_ASCII);
+		}
+		l->n++;
+	}
+	more = json_number(answer, "more");
+	json_decref(answer);
+	return o->count > 0 && l->n >= o->count ? 0 : more;
+}
+
+static int
+print_table(const struct listing *l, bool edge, struct why *why)
+{
+	struct buf out;
+	int rc = 0;
+
+	if (l->n == 0) {
+		puts(edge ? "Nothing is held." : "Nothing waits.");
+		return 0;
+	}
+	buf_init(&out, 256u << 20);
+	if (!table_print(l->table, text_colour(stdout), &out))
+		rc = why_set(why, "too many to show as a table; use -n COUNT or --json");
+	else if (fwrite(out.p, 1, out.n, stdout) != out.n)
+		rc = why_sys(why, "standard output");
+	buf_fini(&out);
+	return rc;
+}
+
+static int
+list(struct client *c, const struct opts *o, bool edge, struct why *why)
+{
+	static const char *const headings[] = { "ID", ">AGE", ">SIZE", "STATE", "HOME", ">TRIES", "REASON" };
+	struct listing l = { .table = NULL };
+	int64_t at = 0, next;
+	int rc = 0;
+
+	if (!o->json && (l.table = table_new(headings, 7)) == NULL)
+		return why_sys(why, "memory");
+	if (o->json)
+		putchar('[');
+	while ((next = page(c, o, at, &l, why)) > at)
+		at = next;
+	if (next == -1)
+		rc = -1;
+	else if (o->json) {
+		fputs(l.n > 0 ? "\n]\n" : "]\n", stdout);
+		if (fflush(stdout) == EOF)
+			rc = why_sys(why, "standard output");
+	} else
+		rc = print_table(&l, edge, why);
+	table_free(&l.table);
+	return rc;
+}
+
+int
+ctl_queue(int argc, char **argv)
+{
+	struct opts o;
+	struct role role;
+	struct client *c = NULL;
+	struct why why;
+	int rc = opts_parse(argc, argv, &use, &o);
+
+	if (rc != -1)
+		return rc;
+	if (role_load(&role, &o, CONF_NO_ROLE, &why) == 0 && (c = client_new(&role, NULL, &why)) != NULL &&
+	    list(c, &o, role.role == CONF_EDGE, &why) == 0)
+		rc = CTL_OK;
+	else
+		rc = opts_failed(&use, &why);
+	client_free(&c);
+	role_fini(&role);
+	return rc;
+}

@@ -1,0 +1,28 @@
+#ifndef CTL_ROLE_H
+#define CTL_ROLE_H
+
+#include "base/buf.h"
+#include "conf/conf.h"
+#include "ctl/opts.h"
+
+/*
+ * Which role a command is for, and its configuration: -c FILE, --edge, --home,
+ * or whichever of /etc/posthouse/{edge,home}.conf there is, if there is one only.
+ */
+struct role {
+	enum conf_role	 role;
+	char		 file[CONF_PATH_MAX];
+	struct conf_edge *edge;		/* one of the two */
+	struct conf_home *home;
+	const struct conf_common *common;
+};
+
+/* want: CONF_NO_ROLE for either.  -1 with why. */
+int	role_load(struct role *, const struct opts *, enum conf_role want, struct why *);
+void	role_fini(struct role *);
+const char *role_name(enum conf_role);		/* "edge", "home" */
+
+/* A whole file of at most max octets into out (made here; wipe or fini it). */
+int	read_file(const char *path, size_t max, struct buf *out, struct why *);
+
+#endif

@@ -1,0 +1,190 @@
+#include "ctl/ctl.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/secret.h"
+#include "ctl/identity.h"
+#include "ctl/keygen.h"
+#include "ctl/opts.h"
+#include "ctl/role.h"
+#include "ctl/rotate_check.h"
+
+/*
+ * rotate: new keys beside the old, then the old ones away.  The files are the
+ * whole state of it (doc/STORE): while STATE/tunnel-next.pem is there, or the age
+ * key file has two identities (the new one first), home tells edges both.
+ */
+static const struct opts_use use = {
+	"rotate", OPT_CONF | OPT_ROTATE | OPT_FORCE, 0, 0,
+	"usage: posthouse rotate [-c FILE] [--age] [--tunnel]\n"
+	"       posthouse rotate [-c FILE] [--age] [--tunnel] --finish [--force]\n"
+	"\n"
+	"At home: makes the next age key and the next tunnel key beside those in use (one of them\n"
+	"with --age or --tunnel).  After a reload, home tells its edges; they take the new keys\n"
+	"over while the old ones stay good.  --finish drops the old ones: it refuses while home\n"
+	"has mail that only the old age key opens, an edge is not known to seal to the new one, or\n"
+	"an edge does not accept the new tunnel key.\n"
+	"\n"
+	"  -c, --config FILE   home's configuration\n"
+	"      --finish        drop what was in use before\n"
+	"      --force         whatever may still be sealed to it\n"
+};
+
+/* "# created", "# public key" and the identity, as age-keygen writes them. */
+static bool
+identity_text(const struct age_identity *id, struct buf *out)
+{
+	struct age_recipient recipient;
+	char now[40], public[AGE_TEXT_MAX], secret[AGE_TEXT_MAX];
+	bool ok;
+
+	memcpy(recipient.pub, id->pub, sizeof(recipient.pub));
+	age_recipient_print(&recipient, public);
+	age_identity_print(id, secret);
+	wall_iso(wall_ms(), now, sizeof(now));
+	ok = buf_addf(out, "# created: %.19sZ\n# public key: %s\n", now, public) && buf_add_str(out, secret) &&
+	    buf_add_str(out, "\n");
+	explicit_bzero(secret, sizeof(secret));
+	return ok;
+}
+
+static int
+age_begin(const char *path, struct why *why)
+{
+	struct identities ids;
+	struct age_identity next = { 0 };
+	unsigned char key[32];
+	struct buf text, old;
+	size_t n;
+	int rc = -1;
+
+	if (identities_load(&ids, path, why) == -1)
+		return -1;
+	n = ids.n;
+	identities_fini(&ids);
+	if (n > 1)
+		return why_set(why, "%s has %zu keys already: a rotation is under way; end it with posthouse rotate --age "
+		    "--finish", path, n);
+	if (read_file(path, IDENTITY_FILE_MAX, &old, why) == -1)
+		return -1;
+	random_bytes(key, sizeof(key));
+	buf_init(&text, IDENTITY_FILE_MAX + 1024);
+	if (!age_identity_from_bytes(key, &next) || !identity_text(&next, &text) || !buf_add_span(&text, buf_span(&old)))
+		why_set(why, "memory is out");
+	else if ((rc = replace_secret(path, buf_span(&text), why)) == 0)
+		printf("A new age key is in %s, before the old one.\n", path);
+	explicit_bzero(key, sizeof(key));
+	age_identity_fini(&next);
+	buf_wipe(&text);
+	buf_wipe(&old);
+	return rc;
+}
+
+static int
+age_finish(const struct role *r, bool force, struct why *why)
+{
+	const char *path = r->home->age_key;
+	struct identities ids;
+	struct buf text;
+	int rc = -1;
+
+	if (identities_load(&ids, path, why) == -1)
+		return -1;
+	buf_init(&text, 4096);
+	if (ids.n == 1)
+		why_set(why, "%s has one key: there is no old one to drop", path);
+	else if (!force && rotate_check_age(r, &ids, why) == -1)
+		rc = -1;
+	else if (!identity_text(&ids.id[0], &text))
+		why_set(why, "memory is out");
+	else if ((rc = replace_secret(path, buf_span(&text), why)) == 0)
+		printf("%s has the new key only.\n", path);
+	buf_wipe(&text);
+	identities_fini(&ids);
+	return rc;
+}
+
+static void
+next_path(const struct role *r, char out[CONF_PATH_MAX + 32])
+{
+	snprintf(out, CONF_PATH_MAX + 32, "%s/tunnel-next.pem", r->common->state);
+}
+
+static int
+tunnel_begin(const struct role *r, struct why *why)
+{
+	char path[CONF_PATH_MAX + 32], text[PIN_TEXT_MAX];
+	struct pin pin;
+
+	next_path(r, path);
+	if (access(path, F_OK) == 0)
+		return why_set(why, "%s is there already: a rotation is under way; end it with posthouse rotate --tunnel "
+		    "--finish", path);
+	if (keygen_tunnel(path, &pin, why) == -1 || give_to_owner(path, why) == -1)
+		return -1;
+	pin_print(&pin, text);
+	printf("The next tunnel key is in %s, pin %s.\n", path, text);
+	return 0;
+}
+
+static int
+tunnel_finish(const struct role *r, bool force, struct why *why)
+{
+	char path[CONF_PATH_MAX + 32];
+	struct buf pem;
+	int rc;
+
+	next_path(r, path);
+	if (access(path, F_OK) != 0)
+		return why_set(why, "there is no %s: nothing to finish", path);
+	if (read_file(path, CONF_FILE_MAX, &pem, why) == -1)
+		return -1;
+	/* Written anew, not renamed: the key's file may lie on another file system. */
+	rc = !force && rotate_check_tunnel(r, buf_span(&pem), why) == -1 ? -1 :
+	    replace_secret(r->common->tunnel_key, buf_span(&pem), why);
+	buf_wipe(&pem);
+	if (rc == 0 && unlink(path) == -1)
+		rc = why_sys(why, "%s", path);
+	if (rc == 0)
+		printf("%s is the new tunnel key.\n", r->common->tunnel_key);
+	return rc;
+}
+
+static int
+rotate(const struct role *r, const struct opts *o, struct why *why)
+{
+	bool both = !o->age && !o->tunnel;
+
+	if ((both || o->age) && (o->finish ? age_finish(r, o->force, why) : age_begin(r->home->age_key, why)) == -1)
+		return -1;
+	if ((both || o->tunnel) && (o->finish ? tunnel_finish(r, o->force, why) : tunnel_begin(r, why)) == -1)
+		return -1;
+	puts("Now: systemctl reload posthouse-home");
+	if (!o->finish)
+		puts("Later, when the edges have handed over what they hold: posthouse rotate --finish");
+	return 0;
+}
+
+int
+ctl_rotate(int argc, char **argv)
+{
+	struct opts o;
+	struct role role;
+	struct why why;
+	int rc = opts_parse(argc, argv, &use, &o);
+
+	if (rc != -1)
+		return rc;
+	if (o.force && !o.finish)
+		return opts_misused(&use, "--force belongs to --finish", NULL);
+	if (role_load(&role, &o, CONF_HOME, &why) == 0 && rotate(&role, &o, &why) == 0)
+		rc = CTL_OK;
+	else
+		rc = opts_failed(&use, &why);
+	role_fini(&role);
+	return rc;
+}

@@ -1,0 +1,247 @@
+#include "ctl/rotate_check.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "ctl/client.h"
+#include "ctl/dial.h"
+#include "store/control.h"
+
+struct head {
+	struct age_open	*age;
+	struct buf	 plain;
+	enum age_result	 result;
+};
+
+static int
+head_octets(void *arg, struct span s, struct why *why)
+{
+	struct head *h = arg;
+	struct why ignored;
+
+	/* The header decides; what comes behind it is opened in vain, a chunk at most. */
+	if (h->result == AGE_OK) {
+		buf_clear(&h->plain);
+		h->result = age_open_add(h->age, s.p, s.n, &h->plain, &ignored);
+	}
+	return 0;
+}
+
+/* 1: the new key does not open it; 0: it does, or it is no sealed object at all. */
+static int
+needs_old(struct client *c, int64_t row, const struct age_identity *new_, struct why *why)
+{
+	struct head h = { .age = age_open_new(new_, 1), .result = AGE_OK };
+	char id[24];
+	json_t *answer;
+	int rc = -1;
+
+	buf_init(&h.plain, 2 * AGE_CHUNK);
+	snprintf(id, sizeof(id), "%lld", (long long)row);
+	answer = client_ask(c, json_pack("{s:s, s:s, s:i}", "do", "cat", "id", id, "head", AGE_HEADER_MAX), why);
+	if (h.age == NULL)
+		why_set(why, "memory is out");
+	else if (answer != NULL &&
+	    client_octets(c, (uint64_t)json_number(answer, "octets"), head_octets, &h, why) == 0)
+		rc = h.result == AGE_NO_MATCH;
+	json_decref(answer);
+	buf_wipe(&h.plain);
+	age_open_free(&h.age);
+	return rc;
+}
+
+static int
+count_old(struct client *c, const struct age_identity *new_, unsigned long long *n, struct why *why)
+{
+	int64_t at = 0;
+	bool more = true;
+
+	*n = 0;
+	while (more) {
+		json_t *page = client_ask(c, json_pack("{s:s, s:I, s:i}", "do", "queue", "after", (json_int_t)at, "max",
+		    CONTROL_QUEUE_PAGE), why), *o;
+		int64_t next = json_number(page, "more");
+		size_t i;
+
+		if (page == NULL)
+			return -1;
+		json_array_foreach(json_object_get(page, "objects"), i, o) {
+			struct why gone;
+			int old = needs_old(c, json_number(o, "row"), new_, &gone);
+
+			/* Delivered since the page was made is fine; a connection that broke shows at the next page. */
+			if (old == 1)
+				++*n;
+		}
+		json_decref(page);
+		more = next > at;
+		at = next;
+	}
+	return 0;
+}
+
+/* What an edge said last that it seals to. */
+static int
+edges_seal_to(struct client *c, const struct age_identity *new_, struct why *why)
+{
+	json_t *answer = client_ask(c, json_pack("{s:s}", "do", "pairings"), why), *p, *r;
+	struct age_recipient want;
+	char text[AGE_TEXT_MAX];
+	size_t i, k;
+	int rc = answer != NULL ? 0 : -1;
+
+	memcpy(want.pub, new_->pub, sizeof(want.pub));
+	age_recipient_print(&want, text);
+	json_array_foreach(json_object_get(answer, "peers"), i, p) {
+		bool found = false;
+
+		json_array_foreach(json_object_get(p, "recipients"), k, r)
+			found = found || (json_is_string(r) && strcmp(json_string_value(r), text) == 0);
+		if (!found && rc == 0)
+			rc = why_set(why, "the edge %s is not known to seal to the new key: is it connected, and was home "
+			    "reloaded? --force drops the old key all the same",
+			    log_safe(span_str(json_text(p, "name"))).s);
+	}
+	json_decref(answer);
+	return rc;
+}
+
+int
+rotate_check_age(const struct role *r, const struct identities *ids, struct why *why)
+{
+	struct client *c = client_new(r, NULL, why);
+	unsigned long long n;
+	int rc;
+
+	if (c == NULL)
+		return -1;
+	if ((rc = count_old(c, &ids->id[0], &n, why)) == 0 && n > 0)
+		rc = why_set(why, "%llu objects here open with the old key only: let them be delivered first (posthouse "
+		    "queue), or give them up with --force", n);
+	if (rc == 0)
+		rc = edges_seal_to(c, &ids->id[0], why);
+	client_free(&c);
+	return rc;
+}
+
+/* --- the tunnel's key -------------------------------------------------------------------- */
+
+struct probe {
+	uv_loop_t	 loop;
+	uv_timer_t	 timer;
+	struct h2	*h2;
+	bool		 over;
+	int		 rc;
+	struct why	*why;
+};
+
+static void
+probe_end(struct probe *p, int rc)
+{
+	if (p->over)
+		return;
+	p->over = true;
+	p->rc = rc;
+	uv_stop(&p->loop);
+}
+
+static void
+on_h2_closed(void *arg, const struct why *why)
+{
+	struct probe *p = arg;
+
+	p->h2 = NULL;
+}
+
+static void
+on_request(void *arg, struct h2_stream *stream, const struct h2_head *head, bool has_body)
+{
+	h2_reset(stream);		/* the edge may hand mail over at once: it keeps it, and comes again */
+}
+
+static const struct h2_ops probe_ops = { .request = on_request, .closed = on_h2_closed };
+
+static void
+on_dialled(void *arg, struct h2 *h2, const struct why *why)
+{
+	struct probe *p = arg;
+
+	if (h2 == NULL) {
+		*p->why = *why;
+		probe_end(p, -1);
+		return;
+	}
+	p->h2 = h2;
+	h2_set_owner(h2, &probe_ops, p);
+	probe_end(p, 0);
+}
+
+static void
+on_time(uv_timer_t *t)
+{
+	struct probe *p = t->data;
+
+	if (!p->over)
+		why_set(p->why, "no answer within %d s", DIAL_MS / 1000);
+	probe_end(p, -1);
+}
+
+/* The edge speaks HTTP/2 only to a key that it knows. */
+static int
+probe(const struct conf_home *c, const char *address, const struct pin *pins, size_t npins, struct span pem,
+    struct why *why)
+{
+	struct probe p = { .rc = -1, .why = why };
+	struct dial_to to = { .home = c, .address = address, .pem = pem, .alpn = "posthouse/1", .pins = pins,
+		.npins = npins };
+	struct dial *dial;
+
+	if (uv_loop_init(&p.loop) != 0)
+		return why_set(why, "memory is out");
+	uv_timer_init(&p.loop, &p.timer);
+	p.timer.data = &p;
+	uv_timer_start(&p.timer, on_time, DIAL_MS, 0);
+	dial = dial_new(&p.loop, &to, on_dialled, &p, why);
+	if (dial != NULL && !p.over)
+		uv_run(&p.loop, UV_RUN_DEFAULT);
+	p.over = true;
+	if (p.h2 != NULL)
+		h2_abort(p.h2, "only a question");
+	dial_free(&dial);
+	uv_close((uv_handle_t *)&p.timer, NULL);
+	uv_run(&p.loop, UV_RUN_DEFAULT);
+	uv_loop_close(&p.loop);
+	return p.rc;
+}
+
+int
+rotate_check_tunnel(const struct role *r, struct span pem, struct why *why)
+{
+	struct client *c = client_new(r, NULL, why);
+	json_t *answer, *p;
+	size_t i;
+	int rc;
+
+	if (c == NULL)
+		return -1;
+	answer = client_ask(c, json_pack("{s:s}", "do", "pairings"), why);
+	rc = answer != NULL ? 0 : -1;
+	json_array_foreach(json_object_get(answer, "peers"), i, p) {
+		const json_t *list = json_object_get(p, "pins"), *text;
+		struct pin pins[2];
+		struct why reason;
+		size_t n = 0, k;
+
+		json_array_foreach(list, k, text)
+			if (n < 2 && json_is_string(text) && pin_parse(span_str(json_string_value(text)), &pins[n]))
+				n++;
+		if (rc == 0 && probe(r->home, json_text(p, "address"), pins, n, pem, &reason) == -1)
+			rc = why_set(why, "the edge %s does not accept the new tunnel key yet: %.300s. Was home reloaded since, "
+			    "and is it connected? --force takes the new key all the same",
+			    log_safe(span_str(json_text(p, "name"))).s, reason.text);
+	}
+	json_decref(answer);
+	client_free(&c);
+	return rc;
+}

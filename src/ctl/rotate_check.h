@@ -1,0 +1,16 @@
+#ifndef CTL_ROTATE_CHECK_H
+#define CTL_ROTATE_CHECK_H
+
+#include "base/span.h"
+#include "base/why.h"
+#include "ctl/identity.h"
+#include "ctl/role.h"
+
+/* Whether old keys may go.  Home must be running.  -1: why names what still needs them. */
+
+/* ids: the new identity first.  Looks at the header of every object that home holds. */
+int	rotate_check_age(const struct role *, const struct identities *ids, struct why *);
+/* Shows the new key to every paired edge, as the tunnel will. */
+int	rotate_check_tunnel(const struct role *, struct span next_pem, struct why *);
+
+#endif

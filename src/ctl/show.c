@@ -1,0 +1,112 @@
+#include "ctl/ctl.h"
+
+#include "base/clock.h"
+#include "ctl/client.h"
+#include "ctl/opts.h"
+#include "ctl/role.h"
+#include "ctl/text.h"
+
+/* show: everything that is known of one object without opening it. */
+static const struct opts_use use = {
+	"show", OPT_CONF | OPT_ROLE | OPT_JSON, 1, 1,
+	"usage: posthouse show [-c FILE | --edge | --home] [--json] ID\n"
+	"\n"
+	"Shows one held object: where it came from, what was tried and what was answered.\n"
+	"ID is its UUID, or the number of its row.\n"
+	"\n"
+	"  -c, --config FILE   the role's configuration\n"
+	"      --edge, --home  the role's file in /etc/posthouse\n"
+	"      --json          the same as one JSON object\n"
+};
+
+static void
+value(const char *key, const json_t *v)
+{
+	struct shown name, text;
+
+	shown(span_str(key), &name);
+	if (json_is_string(v) && json_string_length(v) > 0)
+		printf("%-10s %s\n", name.s, shown(span_of(json_string_value(v), json_string_length(v)), &text));
+	else if (json_is_integer(v))
+		printf("%-10s %lld\n", name.s, (long long)json_integer_value(v));
+	else if (json_is_boolean(v))
+		printf("%-10s %s\n", name.s, json_is_true(v) ? "yes" : "no");
+}
+
+static int
+deliveries(const json_t *list, struct why *why)
+{
+	static const char *const headings[] = { "PART", "RECIPIENT", "MAILBOX", "STATE", "NEXT TRY", "REASON" };
+	struct table *t;
+	const json_t *e;
+	struct buf out;
+	size_t i;
+	int rc = 0;
+
+	if (json_array_size(list) == 0)
+		return 0;
+	if ((t = table_new(headings, 6)) == NULL)
+		return why_sys(why, "memory");
+	json_array_foreach(list, i, e) {
+		char part[24];
+
+		snprintf(part, sizeof(part), "%lld", (long long)json_number(e, "part"));
+		table_str(t, part);
+		table_str(t, json_text(e, "recipient"));
+		table_str(t, json_text(e, "mailbox"));
+		table_str(t, json_text(e, "state"));
+		table_str(t, json_text(e, "next"));
+		table_str(t, json_text(e, "reason"));
+	}
+	buf_init(&out, 4u << 20);
+	buf_add_str(&out, "\n");
+	if (!table_print(t, text_colour(stdout), &out))
+		rc = why_set(why, "too many deliveries to show as a table; use --json");
+	else if (fwrite(out.p, 1, out.n, stdout) != out.n)
+		rc = why_sys(why, "standard output");
+	buf_fini(&out);
+	table_free(&t);
+	return rc;
+}
+
+static int
+print(json_t *object, bool json, struct why *why)
+{
+	const char *key;
+	json_t *v;
+
+	if (json) {
+		if (json_dumpf(object, stdout, JSON_INDENT(2) | JSON_ENSURE_ASCII) == -1 || putchar('\n') == EOF)
+			return why_sys(why, "standard output");
+		return 0;
+	}
+	json_object_foreach(object, key, v)
+		if (!json_is_array(v) && (strlen(key) < 3 || strcmp(key + strlen(key) - 3, "_ms") != 0))
+			value(key, v);
+	printf("%-10s %s\n", "age", brief_age(wall_ms() - json_number(object, "received_ms")).s);
+	return deliveries(json_object_get(object, "deliveries"), why);
+}
+
+int
+ctl_show(int argc, char **argv)
+{
+	struct opts o;
+	struct role role;
+	struct client *c = NULL;
+	struct why why;
+	json_t *answer = NULL;
+	int rc = opts_parse(argc, argv, &use, &o);
+
+	if (rc != -1)
+		return rc;
+	if (role_load(&role, &o, CONF_NO_ROLE, &why) == 0 && (c = client_new(&role, NULL, &why)) != NULL &&
+	    (answer = client_ask(c, json_pack("{s:s, s:s}", "do", "show", "id", o.args[0]), &why)) != NULL &&
+	    print(json_object_get(answer, "object"), o.json, &why) == 0)
+		rc = CTL_OK;
+	else
+		rc = opts_failed(&use, &why);
+	json_decref(answer);
+	client_free(&c);
+	role_fini(&role);
+	return rc;
+}

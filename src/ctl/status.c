@@ -1,0 +1,215 @@
+#include "ctl/ctl.h"
+
+#include <stdarg.h>
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "ctl/client.h"
+#include "ctl/opts.h"
+#include "ctl/role.h"
+#include "ctl/text.h"
+
+/* status: one page on how a role is. */
+#define PAGE_MAX	(1u << 20)
+
+static const struct opts_use use = {
+	"status", OPT_CONF | OPT_ROLE | OPT_JSON, 0, 0,
+	"usage: posthouse status [-c FILE | --edge | --home] [--json]\n"
+	"\n"
+	"Shows what a running edge or home holds, its peers, its processes and what it has\n"
+	"counted since it started.  What someone must look at comes first.\n"
+	"\n"
+	"  -c, --config FILE   the role's configuration\n"
+	"      --edge, --home  the role's file in /etc/posthouse\n"
+	"      --json          the same as one JSON object\n"
+};
+
+static void
+line(struct buf *out, const char *what, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+
+static void
+line(struct buf *out, const char *what, const char *fmt, ...)
+{
+	char text[512];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	buf_addf(out, "%-10s %s\n", what, text);
+}
+
+static void
+alarms(const json_t *s, bool colour, struct buf *out)
+{
+	const json_t *list = json_object_get(s, "alarms"), *a;
+	struct shown text;
+	size_t i;
+
+	json_array_foreach(list, i, a) {
+		const char *words = json_string_value(a);
+
+		buf_addf(out, "%sALARM%s      %s\n", colour ? TEXT_ALARM : "", colour ? TEXT_PLAIN : "",
+		    shown(span_str(words != NULL ? words : ""), &text));
+	}
+}
+
+static void
+summary(const json_t *s, struct buf *out)
+{
+	const json_t *held = json_object_get(s, "held"), *disk = json_object_get(s, "disk"), *n;
+	int64_t now = wall_ms(), oldest = json_number(held, "oldest_ms");
+	struct shown host, version;
+	const char *state;
+
+	line(out, json_text(s, "role")[0] == 'e' ? "edge" : "home", "%s, posthouse %s, up %s",
+	    shown(span_str(json_text(s, "hostname")), &host), shown(span_str(json_text(s, "version")), &version),
+	    brief_age(now - json_number(s, "started_ms")).s);
+	if (json_number(held, "objects") == 0)
+		line(out, "held", "nothing");
+	else
+		line(out, "held", "%lld objects, %s, the oldest for %s", (long long)json_number(held, "objects"),
+		    brief_size((uint64_t)json_number(held, "octets")).s, brief_age(now - oldest).s);
+	json_object_foreach((json_t *)json_object_get(s, "states"), state, n)
+		if (json_integer_value(n) > 0) {
+			struct shown name;
+
+			line(out, "", "%lld %s", (long long)json_integer_value(n), shown(span_str(state), &name));
+		}
+	line(out, "disk", "%s free, of the quota of %s %lld%% used", brief_size((uint64_t)json_number(disk, "free")).s,
+	    brief_size((uint64_t)json_number(disk, "quota")).s, (long long)json_number(disk, "percent"));
+	if (json_number(s, "aside") > 0)
+		line(out, "aside", "%lld foreign, forged or damaged files in aside/", (long long)json_number(s, "aside"));
+}
+
+static void
+peers(const json_t *s, bool colour, struct buf *out)
+{
+	static const char *const headings[] = { "PEER", ">TUNNELS", ">SINCE", ">ROUND TRIP", ">HELD", "ADDRESS", "TROUBLE" };
+	struct table *t = table_new(headings, 7);
+	const json_t *p;
+	size_t i;
+
+	if (t == NULL)
+		return;
+	json_array_foreach(json_object_get(s, "peers"), i, p) {
+		char text[32];
+		int64_t since = json_number(p, "since_ms");
+
+		table_str(t, json_text(p, "name"));
+		snprintf(text, sizeof(text), "%lld", (long long)json_number(p, "connections"));
+		table_str(t, text);
+		table_str(t, since > 0 ? brief_age(wall_ms() - since).s : "-");
+		snprintf(text, sizeof(text), "%.1f ms", (double)json_number(p, "rtt_us") / 1000);
+		table_str(t, json_number(p, "rtt_us") > 0 ? text : "-");
+		snprintf(text, sizeof(text), "%lld", (long long)json_number(p, "held"));
+		table_str(t, json_object_get(p, "held") != NULL ? text : "-");
+		table_str(t, json_text(p, "address"));
+		table_str(t, json_text(p, "error"));
+	}
+	if (i > 0) {
+		buf_add_str(out, "\n");
+		table_print(t, colour, out);
+	} else
+		line(out, "peers", "none yet: see posthouse pair --help");
+	table_free(&t);
+}
+
+static void
+processes(const json_t *s, bool colour, struct buf *out)
+{
+	static const char *const headings[] = { "PROCESS", ">PID", ">RESTARTS", "SANDBOX" };
+	struct table *t = table_new(headings, 4);
+	const json_t *p;
+	size_t i;
+
+	if (t == NULL)
+		return;
+	json_array_foreach(json_object_get(s, "processes"), i, p) {
+		char text[32];
+
+		table_str(t, json_text(p, "name"));
+		snprintf(text, sizeof(text), "%lld", (long long)json_number(p, "pid"));
+		table_str(t, text);
+		snprintf(text, sizeof(text), "%lld", (long long)json_number(p, "restarts"));
+		table_str(t, text);
+		table_str(t, json_text(p, "sandbox"));
+	}
+	buf_add_str(out, "\n");
+	table_print(t, colour, out);
+	table_free(&t);
+}
+
+static void
+counters(const json_t *s, bool colour, struct buf *out)
+{
+	static const char *const headings[] = { "SINCE START", ">COUNT" };
+	struct table *t = table_new(headings, 2);
+	const char *name;
+	const json_t *n;
+
+	if (t == NULL)
+		return;
+	json_object_foreach((json_t *)json_object_get(s, "counters"), name, n) {
+		char text[32];
+
+		if (json_integer_value(n) == 0)
+			continue;
+		table_str(t, name);
+		snprintf(text, sizeof(text), "%lld", (long long)json_integer_value(n));
+		table_str(t, text);
+	}
+	buf_add_str(out, "\n");
+	table_print(t, colour, out);
+	table_free(&t);
+}
+
+static int
+print(json_t *s, bool json, struct why *why)
+{
+	bool colour = text_colour(stdout);
+	struct buf out;
+	int rc = 0;
+
+	if (json) {
+		json_object_del(s, "ok");
+		if (json_dumpf(s, stdout, JSON_INDENT(2) | JSON_ENSURE_ASCII) == -1 || putchar('\n') == EOF)
+			return why_sys(why, "standard output");
+		return 0;
+	}
+	buf_init(&out, PAGE_MAX);
+	alarms(s, colour, &out);
+	summary(s, &out);
+	peers(s, colour, &out);
+	processes(s, colour, &out);
+	counters(s, colour, &out);
+	if (out.failed)
+		rc = why_set(why, "the answer is too long to show; --json shows it");
+	else if (fwrite(out.p, 1, out.n, stdout) != out.n)
+		rc = why_sys(why, "standard output");
+	buf_fini(&out);
+	return rc;
+}
+
+int
+ctl_status(int argc, char **argv)
+{
+	struct opts o;
+	struct role role;
+	struct client *c = NULL;
+	struct why why;
+	json_t *s = NULL;
+	int rc = opts_parse(argc, argv, &use, &o);
+
+	if (rc != -1)
+		return rc;
+	if (role_load(&role, &o, CONF_NO_ROLE, &why) == 0 && (c = client_new(&role, NULL, &why)) != NULL &&
+	    (s = client_ask(c, json_pack("{s:s}", "do", "status"), &why)) != NULL && print(s, o.json, &why) == 0)
+		rc = CTL_OK;
+	else
+		rc = opts_failed(&use, &why);
+	json_decref(s);
+	client_free(&c);
+	role_fini(&role);
+	return rc;
+}

@@ -1,0 +1,173 @@
+#include "ctl/ctl.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "ctl/client.h"
+#include "ctl/opts.h"
+#include "ctl/role.h"
+#include "ctl/text.h"
+#include "proto/address.h"
+
+/* unpair and pairings: who is paired, and the end of it. */
+static const struct opts_use unpair_use = {
+	"unpair", OPT_CONF | OPT_ROLE, 1, 1,
+	"usage: posthouse unpair [-c FILE | --edge | --home] NAME\n"
+	"\n"
+	"Forgets a paired home (at the edge) or edge (at home), and a pairing line of that name\n"
+	"that is still open.  Mail that the edge holds for the home stays, sealed to its key, and\n"
+	"waits until that home is paired again.  Works while the role is stopped, too.\n"
+	"\n"
+	"  -c, --config FILE   the role's configuration\n"
+	"      --edge, --home  the role's file in /etc/posthouse\n"
+};
+
+static const struct opts_use pairings_use = {
+	"pairings", OPT_CONF | OPT_ROLE | OPT_JSON, 0, 0,
+	"usage: posthouse pairings [-c FILE | --edge | --home] [--json]\n"
+	"\n"
+	"Lists who is paired, with the domains of the grant, and pairing lines that are open.\n"
+	"\n"
+	"  -c, --config FILE   the role's configuration\n"
+	"      --edge, --home  the role's file in /etc/posthouse\n"
+	"      --json          one object, with pins and recipients\n"
+};
+
+/* Without a writer the file is the pairing: it reads the directory when it starts. */
+static int
+remove_file(const struct role *r, const char *name, struct why *why)
+{
+	char path[CONF_PATH_MAX + ADDRESS_DOMAIN_MAX + 16], domain[ADDRESS_DOMAIN_MAX + 1];
+
+	if (r->role == CONF_EDGE ? !pairing_name_ok(span_str(name)) : !address_domain(span_str(name), domain))
+		return why_set(why, "%s is not a name that could be paired", name);
+	snprintf(path, sizeof(path), "%s/%s/%s", r->common->state, r->role == CONF_EDGE ? "homes" : "edges",
+	    r->role == CONF_EDGE ? name : domain);
+	if (unlink(path) == 0)
+		return 0;
+	return errno == ENOENT ? why_set(why, "nobody called %s is paired here", name) : why_sys(why, "%s", path);
+}
+
+static int
+unpair(const struct role *r, const char *name, struct why *why)
+{
+	bool running;
+	struct client *c = client_new(r, &running, why);
+	json_t *answer;
+	int rc;
+
+	if (c == NULL)
+		return running ? -1 : remove_file(r, name, why);
+	answer = client_ask(c, json_pack("{s:s, s:s}", "do", "unpair", "name", name), why);
+	rc = answer != NULL ? 0 : -1;
+	if (json_is_true(json_object_get(answer, "configured")))
+		fprintf(stderr, "%s still names it: take home \"%s\" out of it, or it goes on with what stands there.\n",
+		    r->file, name);
+	json_decref(answer);
+	client_free(&c);
+	return rc;
+}
+
+int
+ctl_unpair(int argc, char **argv)
+{
+	struct opts o;
+	struct role role;
+	struct why why;
+	int rc = opts_parse(argc, argv, &unpair_use, &o);
+
+	if (rc != -1)
+		return rc;
+	if (role_load(&role, &o, CONF_NO_ROLE, &why) == 0 && unpair(&role, o.args[0], &why) == 0)
+		rc = CTL_OK;
+	else
+		rc = opts_failed(&unpair_use, &why);
+	role_fini(&role);
+	return rc;
+}
+
+static void
+join(const json_t *list, struct buf *out)
+{
+	const json_t *s;
+	size_t i;
+
+	buf_clear(out);
+	json_array_foreach(list, i, s) {
+		if (i > 0)
+			buf_add_str(out, " ");
+		if (json_is_string(s))
+			buf_add_str(out, json_string_value(s));
+	}
+}
+
+static int
+print(json_t *answer, bool json, struct why *why)
+{
+	static const char *const headings[] = { "NAME", "ADDRESS", "DOMAINS" };
+	struct table *t;
+	struct buf out, domains;
+	const json_t *p;
+	size_t i;
+	int rc = 0;
+
+	if (json) {
+		json_object_del(answer, "ok");
+		if (json_dumpf(answer, stdout, JSON_INDENT(2) | JSON_ENSURE_ASCII) == -1 || putchar('\n') == EOF)
+			return why_sys(why, "standard output");
+		return 0;
+	}
+	if ((t = table_new(headings, 3)) == NULL)
+		return why_sys(why, "memory");
+	buf_init(&out, 4u << 20);
+	buf_init(&domains, PEER_DOMAINS_MAX * 256);
+	json_array_foreach(json_object_get(answer, "peers"), i, p) {
+		join(json_object_get(p, "domains"), &domains);
+		table_str(t, json_text(p, "name"));
+		table_str(t, json_text(p, "address"));
+		table_cell(t, buf_span(&domains));
+	}
+	if (i == 0)
+		buf_add_str(&out, "Nobody is paired.\n");
+	else
+		table_print(t, text_colour(stdout), &out);
+	json_array_foreach(json_object_get(answer, "lines"), i, p) {
+		struct shown name, until;
+
+		buf_addf(&out, "A pairing line for %s is open until %s, with %lld tries.\n",
+		    shown(span_str(json_text(p, "name")), &name), shown(span_str(json_text(p, "expires")), &until),
+		    (long long)json_number(p, "tries"));
+	}
+	if (out.failed || fwrite(out.p, 1, out.n, stdout) != out.n)
+		rc = why_sys(why, "standard output");
+	table_free(&t);
+	buf_fini(&domains);
+	buf_fini(&out);
+	return rc;
+}
+
+int
+ctl_pairings(int argc, char **argv)
+{
+	struct opts o;
+	struct role role;
+	struct client *c = NULL;
+	struct why why;
+	json_t *answer = NULL;
+	int rc = opts_parse(argc, argv, &pairings_use, &o);
+
+	if (rc != -1)
+		return rc;
+	if (role_load(&role, &o, CONF_NO_ROLE, &why) == 0 && (c = client_new(&role, NULL, &why)) != NULL &&
+	    (answer = client_ask(c, json_pack("{s:s}", "do", "pairings"), &why)) != NULL &&
+	    print(answer, o.json, &why) == 0)
+		rc = CTL_OK;
+	else
+		rc = opts_failed(&pairings_use, &why);
+	json_decref(answer);
+	client_free(&c);
+	role_fini(&role);
+	return rc;
+}
