@@ -47,10 +47,9 @@ open_parent(const char *path, char name[NAME_MAX + 1], struct why *why)
 	const char *slash = strrchr(path, '/');
 	int fd;
 
-	if (strlen(path) >= sizeof(copy) || strlen(slash != NULL ? slash + 1 : path) > NAME_MAX)
+	if (!span_copy(span_str(slash != NULL ? slash + 1 : path), name, NAME_MAX + 1) ||
+	    !span_copy(span_str(path), copy, sizeof(copy)))
 		return why_set(why, "%s: too long a name", path);
-	snprintf(name, NAME_MAX + 1, "%s", slash != NULL ? slash + 1 : path);
-	snprintf(copy, sizeof(copy), "%s", path);
 	if ((fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC)) == -1)
 		why_sys(why, "the directory of %s", path);
 	return fd;

@@ -1,0 +1,257 @@
+/*
+ * The control socket with a writer that is not there: what is asked is answered
+ * by the function below, so that only the socket's own rules are tried.
+ */
+#include "store/control.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "store/control_answer.h"
+
+#define BIG (5u << 20)
+
+/* Answers with the question itself; "big" adds octets from a file, "short" more than the file has. */
+void
+control_answer(struct writer *w, struct span question, struct control_answer *out)
+{
+	*out = (struct control_answer){ .fd = -1 };
+	out->line = json_pack("{s:b, s:s%}", "ok", 1, "asked", question.p, question.n);
+	if (span_eq(question, SPAN_LIT("big")) || span_eq(question, SPAN_LIT("short"))) {
+		FILE *f = tmpfile();
+
+		assert_non_null(f);
+		for (unsigned i = 0; i < BIG; i++)
+			putc((int)(i * 7 % 251), f);
+		fflush(f);
+		out->fd = dup(fileno(f));
+		fclose(f);
+		lseek(out->fd, 0, SEEK_SET);
+		out->noctets = question.p[0] == 'b' ? BIG : BIG + 1;
+	} else if (span_eq(question, SPAN_LIT("data"))) {
+		buf_init(&out->octets, 100);
+		buf_add_str(&out->octets, "0123456789");
+		out->noctets = 10;
+	}
+}
+
+static uv_loop_t loop;
+static struct control *control;
+static struct sockaddr_un sun = { .sun_family = AF_UNIX };
+
+static int
+start(void **state)
+{
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	snprintf(sun.sun_path, sizeof(sun.sun_path), "/tmp/control_test.%ld", (long)getpid());
+	unlink(sun.sun_path);
+	if (fd == -1 || uv_loop_init(&loop) != 0 || bind(fd, (struct sockaddr *)&sun, sizeof(sun)) == -1 ||
+	    listen(fd, 64) == -1)
+		return -1;
+	control = control_new(&loop, NULL, fd);
+	return control != NULL ? 0 : -1;
+}
+
+static int
+stop(void **state)
+{
+	control_free(&control);
+	uv_run(&loop, UV_RUN_DEFAULT);
+	unlink(sun.sun_path);
+	return uv_loop_close(&loop);	/* EBUSY where a handle was forgotten */
+}
+
+static int
+operator_connect(void)
+{
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	assert_int_not_equal(fd, -1);
+	assert_int_equal(connect(fd, (struct sockaddr *)&sun, sizeof(sun)), 0);
+	return fd;
+}
+
+static void
+turn(void)
+{
+	for (int i = 0; i < 4; i++)
+		uv_run(&loop, UV_RUN_NOWAIT);
+}
+
+/* What has come, until nothing comes; -1: the connection ended. */
+static ssize_t
+hear(int fd, char *out, size_t max)
+{
+	size_t got = 0;
+
+	for (int idle = 0; idle < 5;) {
+		ssize_t n;
+
+		turn();
+		n = recv(fd, out + got, max - got, 0);
+		if (n == 0 || (n == -1 && errno == ECONNRESET))
+			return got > 0 ? (ssize_t)got : -1;
+		if (n > 0) {
+			got += (size_t)n;
+			idle = 0;
+		} else
+			idle++;
+	}
+	return (ssize_t)got;
+}
+
+static void
+expect(int fd, const char *want)
+{
+	char got[65536];
+	ssize_t n = hear(fd, got, sizeof(got));
+
+	assert_int_equal(n, strlen(want));
+	assert_memory_equal(got, want, strlen(want));
+}
+
+#define A(q) "{\"ok\":true,\"asked\":\"" q "\"}\n"
+
+static void
+questions_in_every_cut(void **state)
+{
+	static const char two[] = "first\nsecond\ndata\nlast\n";
+
+	for (size_t cut = 1; cut < strlen(two); cut++) {
+		int fd = operator_connect();
+
+		assert_int_equal(send(fd, two, cut, 0), cut);
+		turn();
+		assert_int_equal(send(fd, two + cut, strlen(two) - cut, 0), strlen(two) - cut);
+		expect(fd, A("first") A("second") A("data") "0123456789" A("last"));
+		close(fd);
+		turn();
+	}
+}
+
+static void
+too_long_a_question_ends_it(void **state)
+{
+	char text[CONTROL_QUESTION_MAX + 10];
+	int fd = operator_connect();
+
+	memset(text, 'x', sizeof(text));
+	text[CONTROL_QUESTION_MAX - 1] = '\n';
+	send(fd, text, CONTROL_QUESTION_MAX, 0);		/* just fits */
+	assert_true(hear(fd, text, sizeof(text)) > 0);
+	close(fd);
+	fd = operator_connect();
+	memset(text, 'x', sizeof(text));
+	send(fd, text, sizeof(text), 0);
+	assert_int_equal(hear(fd, text, sizeof(text)), -1);
+	close(fd);
+	turn();
+}
+
+/* A reader that stops costs a piece of memory, and the rest comes when it goes on. */
+static void
+big_content_waits_for_its_reader(void **state)
+{
+	static char got[BIG + 4096];
+	int fd = operator_connect(), other = operator_connect();
+	size_t head = strlen(A("big")), tail = strlen(A("next"));
+	ssize_t n;
+
+	send(fd, "big\nnext\n", 9, 0);
+	for (int i = 0; i < 50; i++)
+		turn();
+	send(other, "hello\n", 6, 0);				/* nobody waits for it */
+	expect(other, A("hello"));
+	n = hear(fd, got, sizeof(got));
+	assert_int_equal(n, head + BIG + tail);
+	assert_memory_equal(got, A("big"), head);
+	for (unsigned i = 0; i < BIG; i++)
+		if ((unsigned char)got[head + i] != i * 7 % 251)
+			fail_msg("octet %u is wrong", i);
+	assert_memory_equal(got + head + BIG, A("next"), tail);
+	close(fd);
+	close(other);
+	turn();
+}
+
+static void
+content_shorter_than_promised_ends_it(void **state)
+{
+	static char got[BIG + 4096];
+	int fd = operator_connect();
+
+	send(fd, "short\nnext\n", 11, 0);
+	assert_int_equal(hear(fd, got, sizeof(got)), strlen(A("short")) + BIG);
+	assert_int_equal(hear(fd, got, sizeof(got)), -1);
+	close(fd);
+	turn();
+}
+
+static void
+clients_are_bounded(void **state)
+{
+	int fds[CONTROL_CLIENTS_MAX + 1];
+	char got[256];
+
+	for (int i = 0; i <= CONTROL_CLIENTS_MAX; i++) {
+		fds[i] = operator_connect();
+		turn();
+	}
+	assert_int_equal(hear(fds[CONTROL_CLIENTS_MAX], got, sizeof(got)), -1);
+	send(fds[0], "a\n", 2, 0);
+	expect(fds[0], A("a"));
+	close(fds[0]);
+	turn();
+	fds[0] = operator_connect();			/* its place is free again */
+	send(fds[0], "b\n", 2, 0);
+	expect(fds[0], A("b"));
+	for (int i = 0; i <= CONTROL_CLIENTS_MAX; i++)
+		close(fds[i]);
+	turn();
+}
+
+/* One that hangs up while it is being answered, and one that is there when the socket ends. */
+static void
+hanging_up_is_harmless(void **state)
+{
+	int fd = operator_connect();
+
+	send(fd, "big\n", 4, 0);
+	turn();
+	close(fd);
+	turn();
+	fd = operator_connect();
+	send(fd, "big\n", 4, 0);
+	turn();
+	assert_int_equal(stop(NULL), 0);
+	assert_int_equal(start(NULL), 0);
+	close(fd);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(questions_in_every_cut),
+		cmocka_unit_test(too_long_a_question_ends_it),
+		cmocka_unit_test(big_content_waits_for_its_reader),
+		cmocka_unit_test(content_shorter_than_promised_ends_it),
+		cmocka_unit_test(clients_are_bounded),
+		cmocka_unit_test(hanging_up_is_harmless),
+	};
+
+	return cmocka_run_group_tests(tests, start, stop);
+}
