@@ -14,9 +14,13 @@
  * Names, by libunbound in a process of its own (priv/procs): this side asks over
  * a channel.  /etc/hosts is honoured, DNS servers come from the configuration or
  * /etc/resolv.conf.  Every question is answered exactly once, with failure when
- * the time is up, the resolver died or none is attached.
+ * the time is up, the resolver died or none is attached.  What needs no asking
+ * (a literal, a failure to ask) is answered before the call returns.
  */
-#define RESOLVE_ADDRS_MAX 8
+#define RESOLVE_ADDRS_MAX	8
+#define RESOLVE_ASKS_MAX	4096	/* of this process, under way; beyond it a question fails at once */
+#define RESOLVE_BUCKETS		512
+#define RESOLVE_UNDERWAY	1024	/* the same at the server, over all that ask it */
 
 struct resolver;
 struct chan;
@@ -26,19 +30,29 @@ void	resolver_attach(struct resolver *, struct chan *);	/* takes it; NULL detach
 void	resolver_free(struct resolver **);
 
 typedef void resolve_addrs_fn(void *arg, const struct netaddr *, size_t n, const struct why *);
-/* Addresses of a host, port set in each; a literal is answered without asking. Both families, as the resolver orders them. */
+/* Addresses of a host, port set in each, IPv6 first as RFC 6724 would; a literal is answered without asking. */
 void	resolve_host(struct resolver *, const char *host, uint16_t port, resolve_addrs_fn *, void *arg);
 
-/* The forward-confirmed name of an address: PTR, then A/AAAA that contains it. "" if there is none. */
+/*
+ * The forward-confirmed name of an address: PTR, then A/AAAA that contains it;
+ * a valid host name of at most 253 octets, without a last dot.  "" if there is
+ * none.  NULL: done was called already.
+ */
 typedef void resolve_name_fn(void *arg, const char *name);
 struct resolve_ask;
 struct resolve_ask *resolve_name(struct resolver *, const struct netaddr *, resolve_name_fn *, void *arg);
-void	resolve_cancel(struct resolve_ask **);			/* its owner goes: never called */
+/* Its owner goes: done is never called.  Only while it has not been. */
+void	resolve_cancel(struct resolve_ask **);
 
-/* The other side: answers over chan until it closes. */
+/*
+ * The other side (resolve_server.c): answers over chan until it closes.  Made
+ * before the sandbox, as it reads /etc/hosts and /etc/resolv.conf; the first
+ * question starts libunbound's one thread.
+ */
 struct resolve_server;
+/* servers: addresses, with a port if it is not 53; none: /etc/resolv.conf. */
 struct resolve_server *resolve_server_new(uv_loop_t *, const char *const *servers, size_t n, int64_t timeout_ms, struct why *);
-void	resolve_server_client(struct resolve_server *, struct chan *);
+void	resolve_server_client(struct resolve_server *, struct chan *);	/* takes it */
 void	resolve_server_free(struct resolve_server **);
 
 #endif

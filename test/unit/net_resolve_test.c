@@ -1,0 +1,464 @@
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/codec.h"
+#include "net/chan.h"
+#include "net/resolve.h"
+#include "net/resolve_proto.h"
+
+/*
+ * The whole road: questions over a channel, libunbound, and a DNS server of our own
+ * on loopback that knows this zone and is silent on everything that begins with
+ * "silent".
+ */
+static const struct {
+	const char	*name;
+	int		 type;
+	const char	*value;		/* an address, or a name */
+} zone[] = {
+	{ "mail.posthouse-test.org", 1, "5.6.7.8" },
+	{ "mail.posthouse-test.org", 28, "2a00:1::25" },
+	{ "v4only.posthouse-test.org", 1, "5.6.7.9" },
+	{ "8.7.6.5.in-addr.arpa", 12, "mail.posthouse-test.org" },
+	{ "9.7.6.5.in-addr.arpa", 12, "mail.posthouse-test.org" },		/* lies */
+	{ "10.7.6.5.in-addr.arpa", 12, "no_host name.posthouse-test.org" },	/* not a host name */
+	{ "11.7.6.5.in-addr.arpa", 12, "gone.posthouse-test.org" },
+	{ "13.7.6.5.in-addr.arpa", 12, "other.posthouse-test.org" },		/* the second of two is the true one */
+	{ "13.7.6.5.in-addr.arpa", 12, "two.posthouse-test.org" },
+	{ "two.posthouse-test.org", 1, "5.6.7.13" },
+	{ "other.posthouse-test.org", 1, "5.6.7.99" },
+	{ "5.2.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.1.0.0.0.0.0.a.2.ip6.arpa", 12, "mail.posthouse-test.org" },
+};
+
+static struct {
+	uv_loop_t	 loop;
+	uv_poll_t	 dns;
+	uv_timer_t	 timer;
+	int		 dns_fd;
+	unsigned	 asked;
+	struct resolve_server *server;
+	struct resolver	*resolver;
+	int		 ends[2];
+	bool		 timed_out;
+} T;
+
+static size_t
+put_name(unsigned char *out, const char *name)
+{
+	size_t n = 0;
+
+	while (*name != '\0') {
+		size_t label = strcspn(name, ".");
+
+		out[n++] = (unsigned char)label;
+		memcpy(out + n, name, label);
+		n += label;
+		name += label + (name[label] == '.');
+	}
+	out[n++] = 0;
+	return n;
+}
+
+static size_t
+put_record(unsigned char *out, size_t i)
+{
+	unsigned char *p = out;
+	size_t n;
+
+	put_u16(p, 0xc00c);			/* the question's name */
+	put_u16(p + 2, (uint16_t)zone[i].type);
+	put_u16(p + 4, 1);
+	put_u32(p + 6, 60);
+	if (zone[i].type == 12)
+		n = put_name(p + 12, zone[i].value);
+	else {
+		assert_int_equal(inet_pton(zone[i].type == 1 ? AF_INET : AF_INET6, zone[i].value, p + 12), 1);
+		n = zone[i].type == 1 ? 4 : 16;
+	}
+	put_u16(p + 10, (uint16_t)n);
+	return 12 + n;
+}
+
+static void
+on_dns(uv_poll_t *poll, int status, int events)
+{
+	unsigned char q[1500], a[1500];
+	char name[256];
+	struct sockaddr_storage from;
+	socklen_t from_n = sizeof(from);
+	ssize_t n = recvfrom(T.dns_fd, q, sizeof(q), 0, (struct sockaddr *)&from, &from_n);
+	size_t at = 12, o = 0, end, i, count = 0;
+	bool known = false;
+	int type;
+
+	if (n < 17)
+		return;
+	T.asked++;
+	while (q[at] != 0) {
+		if (o > 0)
+			name[o++] = '.';
+		memcpy(name + o, q + at + 1, q[at]);
+		o += q[at];
+		at += 1u + q[at];
+	}
+	name[o] = '\0';
+	type = get_u16(q + at + 1);
+	end = at + 5;
+	if (strncasecmp(name, "silent", 6) == 0)
+		return;
+	memcpy(a, q, end);
+	for (i = 0; i < sizeof(zone) / sizeof(zone[0]); i++)
+		if (strcasecmp(name, zone[i].name) == 0) {
+			known = true;
+			if (zone[i].type == type) {
+				end += put_record(a + end, i);
+				count++;
+			}
+		}
+	put_u16(a + 2, known ? 0x8580 : 0x8583);	/* an answer, recursion is there; NXDOMAIN */
+	put_u16(a + 4, 1);
+	put_u16(a + 6, (uint16_t)count);
+	put_u32(a + 8, 0);
+	sendto(T.dns_fd, a, end, 0, (struct sockaddr *)&from, from_n);
+}
+
+static void
+on_time_out(uv_timer_t *t)
+{
+	T.timed_out = true;
+}
+
+#define RUN_UNTIL(cond) do {						\
+	T.timed_out = false;						\
+	uv_timer_start(&T.timer, on_time_out, 20000, 0);		\
+	while (!(cond) && !T.timed_out)					\
+		uv_run(&T.loop, UV_RUN_ONCE);				\
+	uv_timer_stop(&T.timer);					\
+	assert_true(cond);						\
+} while (0)
+
+static struct chan *
+chan_of(int fd)
+{
+	struct why why;
+	struct chan *c = chan_new(&T.loop, fd, &why);
+
+	assert_non_null(c);
+	return c;
+}
+
+static void
+attach(void)
+{
+	int sv[2];
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sv), 0);
+	resolve_server_client(T.server, chan_of(sv[0]));
+	resolver_attach(T.resolver, chan_of(sv[1]));
+}
+
+static int
+setup(void **state)
+{
+	struct sockaddr_in sin = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	socklen_t n = sizeof(sin);
+	char text[64];
+	const char *servers[] = { text };
+	struct why why;
+
+	memset(&T, 0, sizeof(T));
+	uv_loop_init(&T.loop);
+	uv_timer_init(&T.loop, &T.timer);
+	T.dns_fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(bind(T.dns_fd, (struct sockaddr *)&sin, n), 0);
+	assert_int_equal(getsockname(T.dns_fd, (struct sockaddr *)&sin, &n), 0);
+	uv_poll_init(&T.loop, &T.dns, T.dns_fd);
+	uv_poll_start(&T.dns, UV_READABLE, on_dns);
+	snprintf(text, sizeof(text), "127.0.0.1:%u", ntohs(sin.sin_port));
+	T.server = resolve_server_new(&T.loop, servers, 1, 1000, &why);
+	assert_non_null(T.server);
+	T.resolver = resolver_new();
+	assert_non_null(T.resolver);
+	attach();
+	return 0;
+}
+
+static int
+teardown(void **state)
+{
+	resolver_free(&T.resolver);
+	resolve_server_free(&T.server);
+	uv_close((uv_handle_t *)&T.dns, NULL);
+	uv_close((uv_handle_t *)&T.timer, NULL);
+	uv_run(&T.loop, UV_RUN_DEFAULT);
+	assert_int_equal(uv_loop_close(&T.loop), 0);
+	close(T.dns_fd);
+	return 0;
+}
+
+/* --- answers --------------------------------------------------------------------- */
+
+struct got {
+	unsigned	 times;
+	size_t		 n;
+	char		 first[64], second[64], name[256], why[512];
+};
+
+static void
+got_addrs(void *arg, const struct netaddr *a, size_t n, const struct why *why)
+{
+	struct got *g = arg;
+
+	g->times++;
+	g->n = n;
+	assert_true((n == 0) == (why != NULL));
+	if (n > 0)
+		snprintf(g->first, sizeof(g->first), "%s", netaddr_hostport(&a[0]).s);
+	if (n > 1)
+		snprintf(g->second, sizeof(g->second), "%s", netaddr_hostport(&a[1]).s);
+	if (why != NULL)
+		snprintf(g->why, sizeof(g->why), "%s", why->text);
+}
+
+static void
+got_name(void *arg, const char *name)
+{
+	struct got *g = arg;
+
+	g->times++;
+	snprintf(g->name, sizeof(g->name), "%s", name);
+}
+
+static struct netaddr
+ip(const char *text)
+{
+	struct netaddr a;
+
+	assert_true(netaddr_parse_ip(span_str(text), &a));
+	return a;
+}
+
+static void
+hosts(void **state)
+{
+	static const struct {
+		const char *host, *first, *second, *why;
+	} cases[] = {
+		{ "mail.posthouse-test.org", "[2a00:1::25]:7443", "5.6.7.8:7443", "" },
+		{ "MAIL.posthouse-test.org.", "[2a00:1::25]:7443", "5.6.7.8:7443", "" },
+		{ "v4only.posthouse-test.org", "5.6.7.9:7443", "", "" },
+		{ "gone.posthouse-test.org", "", "", "no such host" },
+		{ "silent.posthouse-test.org", "", "", "no answer in time" },
+		{ "192.0.2.1", "192.0.2.1:7443", "", "" },
+		{ "2001:db8::1", "[2001:db8::1]:7443", "", "" },
+		{ "bad_name.example", "", "", "neither a host name" },
+		{ "-x.example", "", "", "neither a host name" },
+		{ "", "", "", "neither a host name" },
+	};
+	size_t i;
+
+	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct got g = { 0 };
+
+		resolve_host(T.resolver, cases[i].host, 7443, got_addrs, &g);
+		RUN_UNTIL(g.times == 1);
+		assert_string_equal(g.first, cases[i].first);
+		assert_string_equal(g.second, cases[i].second);
+		assert_non_null(strstr(g.why, cases[i].why));
+	}
+}
+
+static void
+client_names(void **state)
+{
+	static const struct {
+		const char *ip, *name;
+	} cases[] = {
+		{ "5.6.7.8", "mail.posthouse-test.org" },
+		{ "2a00:1::25", "mail.posthouse-test.org" },
+		{ "5.6.7.9", "" },		/* the name does not lead back */
+		{ "5.6.7.10", "" },		/* no host name */
+		{ "5.6.7.11", "" },		/* a name that is not there */
+		{ "5.6.7.12", "" },		/* no PTR */
+		{ "5.6.7.13", "two.posthouse-test.org" },
+	};
+	size_t i;
+
+	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct netaddr a = ip(cases[i].ip);
+		struct got g = { 0 };
+
+		assert_non_null(resolve_name(T.resolver, &a, got_name, &g));
+		RUN_UNTIL(g.times == 1);
+		assert_string_equal(g.name, cases[i].name);
+	}
+}
+
+static void
+a_cancelled_question_is_not_answered(void **state)
+{
+	struct netaddr a = ip("5.6.7.8");
+	struct got gone = { 0 }, g = { 0 };
+	struct resolve_ask *ask = resolve_name(T.resolver, &a, got_name, &gone);
+
+	resolve_cancel(&ask);
+	assert_null(ask);
+	resolve_cancel(&ask);
+	assert_non_null(resolve_name(T.resolver, &a, got_name, &g));
+	RUN_UNTIL(g.times == 1);
+	assert_int_equal(gone.times, 0);
+}
+
+static void
+the_resolver_dies_and_another_comes(void **state)
+{
+	struct got waiting = { 0 }, host = { 0 }, none = { 0 }, g = { 0 };
+	struct netaddr a = ip("5.6.7.8");
+	static const char *const servers[] = { "127.0.0.1:9" };
+	struct why why;
+
+	resolve_host(T.resolver, "silent.posthouse-test.org", 1, got_addrs, &host);
+	resolve_server_free(&T.server);
+	assert_non_null(resolve_name(T.resolver, &a, got_name, &waiting));
+	RUN_UNTIL(waiting.times == 1 && host.times == 1);
+	assert_non_null(strstr(host.why, "gone"));
+	assert_null(resolve_name(T.resolver, &a, got_name, &none));
+	assert_int_equal(none.times, 1);
+	resolve_host(T.resolver, "mail.posthouse-test.org", 1, got_addrs, &none);
+	assert_int_equal(none.times, 2);
+	assert_non_null(strstr(none.why, "not running"));
+
+	T.server = resolve_server_new(&T.loop, servers, 1, 100, &why);
+	assert_non_null(T.server);
+	attach();
+	resolve_host(T.resolver, "localhost", 25, got_addrs, &g);	/* /etc/hosts, and every resolver */
+	RUN_UNTIL(g.times == 1);
+	assert_true(g.n >= 1);
+}
+
+static unsigned
+answers(const struct got *g, size_t n)
+{
+	unsigned sum = 0;
+
+	while (n > 0)
+		sum += g[--n].times;
+	return sum;
+}
+
+static void
+questions_are_bounded(void **state)
+{
+	enum { N = RESOLVE_ASKS_MAX + 500 };
+	static struct got g[N];
+	struct netaddr a = ip("5.6.7.12");
+	unsigned i, at_once = 0;
+
+	memset(g, 0, sizeof(g));
+	for (i = 0; i < N; i++)
+		at_once += resolve_name(T.resolver, &a, got_name, &g[i]) == NULL;
+	assert_int_equal(at_once, 500);
+	RUN_UNTIL(answers(g, N) == N);
+	for (i = 0; i < N; i++)
+		assert_int_equal(g[i].times, 1);
+	/* And it works again after that. */
+	a = ip("5.6.7.8");
+	memset(g, 0, sizeof(g[0]));
+	assert_non_null(resolve_name(T.resolver, &a, got_name, &g[0]));
+	RUN_UNTIL(g[0].times == 1);
+	assert_string_equal(g[0].name, "mail.posthouse-test.org");
+}
+
+static void
+host_names(void **state)
+{
+	char label[300];
+	static const struct {
+		const char *name;
+		bool ok;
+	} cases[] = {
+		{ "a.b", true }, { "localhost", true }, { "x-1.example", true }, { "1a.example", true },
+		{ "", false }, { ".", false }, { "a..b", false }, { ".a", false }, { "a.", false },
+		{ "-a.b", false }, { "a-.b", false }, { "a.b-", false }, { "a_b.c", false }, { "a b", false },
+		{ "1.2.3.4", false }, { "a\n.b", false }, { "\xc3\xa9.b", false },
+	};
+	size_t i;
+
+	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+		if (rm_hostname_ok(span_str(cases[i].name)) != cases[i].ok)
+			fail_msg("\"%s\"", cases[i].name);
+	memset(label, 'a', sizeof(label));
+	assert_true(rm_hostname_ok(span_of(label, 63)));
+	assert_false(rm_hostname_ok(span_of(label, 64)));
+	for (i = 50; i < sizeof(label); i += 50)
+		label[i] = '.';
+	assert_true(rm_hostname_ok(span_of(label, 253)));
+	assert_false(rm_hostname_ok(span_of(label, 254)));
+}
+
+/* A resolver that a stranger has taken over says anything. */
+static void
+its_answers_are_checked(void **state)
+{
+	static const struct {
+		unsigned type;
+		struct span body;
+	} bad[] = {
+		{ RM_HOSTNAME, { "evil\r\nname", 10 } },
+		{ RM_HOSTNAME, { "a\0b", 3 } },
+		{ RM_ADDRS, { "\x05" "0123456789abcdef", 17 } },
+		{ RM_ADDRS, { "\x04" "0123456789abcdef", 17 } },
+		{ RM_ADDRS, { "\x04" "0123456789abcde", 16 } },
+		{ 99, { "", 0 } },
+	};
+	struct netaddr a = ip("5.6.7.8");
+	int sv[2];
+	size_t i;
+
+	for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		struct resolver *r = resolver_new();
+		struct got name = { 0 }, host = { 0 };
+		struct chan *evil;
+
+		assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sv), 0);
+		resolver_attach(r, chan_of(sv[0]));
+		evil = chan_of(sv[1]);
+		assert_non_null(resolve_name(r, &a, got_name, &name));		/* tag 1 */
+		resolve_host(r, "a.example", 25, got_addrs, &host);		/* tag 2 */
+		assert_true(chan_send(evil, (uint16_t)bad[i].type, 77, &bad[i].body, 1, -1));
+		assert_true(chan_send(evil, (uint16_t)bad[i].type, 1, &bad[i].body, 1, -1));
+		assert_true(chan_send(evil, (uint16_t)bad[i].type, 2, &bad[i].body, 1, -1));
+		RUN_UNTIL(name.times == 1 && host.times == 1);
+		assert_string_equal(name.name, "");
+		assert_int_equal(host.n, 0);
+		resolver_free(&r);
+		chan_free(&evil);
+	}
+}
+
+int
+main(void)
+{
+#define NET(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(host_names),
+		NET(hosts),
+		NET(client_names),
+		NET(a_cancelled_question_is_not_answered),
+		NET(the_resolver_dies_and_another_comes),
+		NET(questions_are_bounded),
+		NET(its_answers_are_checked),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
