@@ -1,12 +1,17 @@
 """Each process of each role is killed while mail flows: it comes back, and nothing is lost or doubled."""
 
+import os
+import pwd
+import shutil
+import signal
+import subprocess
 import threading
 import time
 
 import pytest
 
 from kit.smtp import send_mail
-from kit.stand import header, message, until
+from kit.stand import header, message, posthouse, until
 
 PROCESSES = [("edge", p) for p in ("writer", "reception", "resolver")] + \
             [("home", p) for p in ("writer", "tunnel", "courier", "helper", "resolver")]
@@ -69,8 +74,6 @@ def back(stand, role, process, old):
 
 def test_parent_gone_means_children_gone(stand):
     """A parent that is killed alone leaves nobody behind."""
-    import os
-    import signal
     pid = stand.pid("edge")
     kids = [p["pid"] for p in stand.status("edge")["processes"] if p["pid"] not in (0, pid)]
     assert len(kids) >= 3
@@ -93,3 +96,69 @@ def test_status_shows_the_sandbox(stand):
             assert p["pid"] > 0 and p["name"]
             if p["name"] != "parent":
                 assert p["sandbox"], f"{role} {p['name']} says nothing of its sandbox"
+
+
+def proc_status(pid):
+    with open(f"/proc/{pid}/status", encoding="ascii") as f:
+        return dict(line.split(":\t", 1) for line in f.read().splitlines() if ":\t" in line)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_root_is_given_up(make_stand, mark):
+    """Started by root, working as the configured user: no child keeps root, a capability, or the way back."""
+    nobody = pwd.getpwnam("nobody").pw_uid
+    stand = make_stand(opt=["edge.user=nobody", "home.user=nobody"])
+    assert send_mail(stand.smtp, message(subject=mark), tls=True).code == 250
+    stand.wait_marked("alice", mark)
+    for role in ("edge", "home"):
+        for p in stand.status(role)["processes"]:
+            if p["name"] == "parent":
+                continue
+            s = proc_status(p["pid"])
+            assert set(s["Uid"].split()) == {str(nobody)}, (role, p["name"], s["Uid"])
+            assert int(s["CapEff"], 16) == 0 and int(s["CapPrm"], 16) == 0
+            assert s["NoNewPrivs"] == "1"
+            assert s["Groups"].split() in ([], [s["Gid"].split()[0]])
+    for process in ("writer", "reception"):
+        stand.kill("edge", process)
+    until("mail is taken again", 20, lambda: accepted(stand, mark + "2"))
+    stand.wait_marked("alice", mark + "2")
+
+
+def accepted(stand, subject):
+    try:
+        return send_mail(stand.smtp, message(subject=subject)).code == 250
+    except Exception:
+        return False
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user first")
+def test_home_needs_no_root(make_stand, mark, tmp_path):
+    """Home started by an ordinary user, in directories of its own."""
+    stand = make_stand()
+    stand.stop("home")
+    for base, dirs, files in os.walk(stand.env["HOME_STATE"]):
+        for name in [base, *(os.path.join(base, n) for n in dirs + files)]:
+            shutil.chown(name, "nobody")
+    for base, dirs, files in os.walk(stand.env["MAILDIR"]):
+        for name in [base, *(os.path.join(base, n) for n in dirs + files)]:
+            shutil.chown(name, "nobody")
+    binary = os.path.join(stand.dir, "posthouse")       # the tree may lie where nobody else comes
+    shutil.copy(posthouse(), binary)
+    os.chmod(binary, 0o755)
+    with open(stand.conf("home"), encoding="utf-8") as f:
+        text = f.read()
+    run = os.path.join(stand.dir, "run")
+    os.mkdir(run)
+    shutil.chown(run, "nobody")
+    with open(stand.conf("home"), "w", encoding="utf-8") as f:
+        f.write(text.replace(f"{stand.dir}/home.sock", f"{run}/home.sock"))
+    assert send_mail(stand.smtp, message(subject=mark)).code == 250
+    child = subprocess.Popen([binary, "home", "-c", stand.conf("home")], stdin=subprocess.DEVNULL,
+                             stderr=open(f"{stand.dir}/home.log", "ab"), user="nobody", group="nogroup",
+                             extra_groups=[])
+    try:
+        stand.wait_marked("alice", mark, seconds=20)
+    finally:
+        child.terminate()
+        assert child.wait(20) == 0

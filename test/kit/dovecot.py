@@ -1,5 +1,6 @@
 """A real Dovecot over a stand's Maildirs, and an IMAP client that moves and deletes while mail comes in."""
 
+import grp
 import imaplib
 import os
 import pwd
@@ -36,7 +37,11 @@ userdb {{
   driver = static
   args = uid={uid} gid={gid} home={dir}/home/%n
 }}
+service anvil {{
+  chroot =
+}}
 service imap-login {{
+  chroot =
   inet_listener imap {{
     address = 127.0.0.1
     port = {port}
@@ -57,8 +62,12 @@ class Dovecot:
         os.chmod(self.dir, 0o755)
         os.makedirs(f"{self.dir}/home")
         self.port = free_port()
-        me = pwd.getpwuid(os.getuid())
-        names = {"login": "dovenull", "internal": "dovecot", "group": "dovecot"}
+        # Dovecot serves nobody's mail as root: the mail belongs to whom home runs as.
+        me = pwd.getpwuid(os.stat(maildir).st_uid)
+        root = os.getuid() == 0
+        names = {"login": "dovenull" if root else me.pw_name, "internal": "dovecot" if root else me.pw_name,
+                 "group": "dovecot" if root else grp.getgrgid(me.pw_gid).gr_name}
+        os.chown(f"{self.dir}/home", me.pw_uid, me.pw_gid)
         with open(f"{self.dir}/dovecot.conf", "w", encoding="ascii") as f:
             f.write(CONF.format(dir=self.dir, maildir=maildir, port=self.port, uid=me.pw_uid, gid=me.pw_gid, **names))
         self.child = subprocess.Popen(["/usr/sbin/dovecot", "-F", "-c", f"{self.dir}/dovecot.conf"],

@@ -1,0 +1,108 @@
+"""Foreign, forged and damaged things on disk: set aside, named, and the rest goes on."""
+
+import os
+
+from kit.smtp import send_mail
+from kit.stand import message, until
+
+LARGE = message(subject="large", body=("x" * 76 + "\r\n") * 8000)
+
+
+def large_files(stand, role="EDGE_SPOOL"):
+    base = os.path.join(stand.env[role], "large")
+    return [os.path.join(base, n) for n in sorted(os.listdir(base))]
+
+
+def test_foreign_files_are_set_aside(make_stand, mark):
+    stand = make_stand()
+    for role, key in (("edge", "EDGE_SPOOL"), ("home", "HOME_STATE")):
+        stand.stop(role)
+        with open(os.path.join(stand.env[key], "large", "notes.txt"), "w", encoding="ascii") as f:
+            f.write("somebody's\n")
+    stand.start("edge")
+    stand.start("home")
+    for role, key in (("edge", "EDGE_SPOOL"), ("home", "HOME_STATE")):
+        assert large_files(stand, key) == []
+        kept = [os.path.join(b, n) for b, _, names in os.walk(os.path.join(stand.env[key], "aside")) for n in names]
+        assert any(open(k, "rb").read() == b"somebody's\n" for k in kept), "kept, octet for octet"
+        assert "notes.txt" in stand.log(role) and stand.status(role)["aside"] >= 1
+    assert send_mail(stand.smtp, message(subject=mark)).code == 250
+    stand.wait_marked("alice", mark)
+
+
+def test_a_damaged_object_does_not_hold_the_rest(make_stand, mark):
+    """One octet of a held file is turned: home must not deliver it, and what is behind it comes."""
+    stand = make_stand()
+    stand.stop("home")
+    assert send_mail(stand.smtp, LARGE).code == 250
+    assert send_mail(stand.smtp, message(subject=mark)).code == 250
+    name, = large_files(stand)
+    with open(name, "r+b") as f:
+        f.seek(300000)
+        octet = f.read(1)
+        f.seek(300000)
+        f.write(bytes([octet[0] ^ 1]))
+    stand.start("home")
+    stand.wait_marked("alice", mark)
+    until("someone is told", 20, lambda: stand.status("home")["aside"] + stand.status("edge")["aside"] >= 1
+          or stand.status("edge")["counters"]["handover_failed"] > 0)
+    assert not [m for m in stand.mails("alice") if b"Subject: large" in m]
+
+
+def test_a_missing_file_does_not_hold_the_rest(make_stand, mark):
+    stand = make_stand()
+    stand.stop("home")
+    assert send_mail(stand.smtp, LARGE).code == 250
+    assert send_mail(stand.smtp, message(subject=mark)).code == 250
+    name, = large_files(stand)
+    os.unlink(name)
+    stand.start("home")
+    stand.wait_marked("alice", mark)
+    lost = next((o["id"] for o in stand.queue("edge")), None)
+    assert lost is None or lost in stand.log("edge"), "it is gone; that is said, not silent"
+
+
+def test_a_database_that_is_none(make_stand, mark):
+    """Set aside whole, said at error level; the edge is there again for new mail."""
+    stand = make_stand()
+    stand.stop("edge")
+    for name in os.listdir(stand.env["EDGE_SPOOL"]):
+        if name.startswith("spool.db"):
+            os.unlink(os.path.join(stand.env["EDGE_SPOOL"], name))
+    with open(os.path.join(stand.env["EDGE_SPOOL"], "spool.db"), "wb") as f:
+        f.write(b"this is no database\n" * 1000)
+    stand.start("edge")
+    assert stand.status("edge")["aside"] >= 1 and "spool.db" in stand.log("edge")
+    assert send_mail(stand.smtp, message(subject=mark)).code == 250
+    stand.wait_marked("alice", mark, seconds=60)
+
+
+def test_an_old_ledger_is_refused(make_stand, mark):
+    """Home's state is put back from a copy: the edge sees the smaller mark, hands nothing over and says so."""
+    stand = make_stand()
+    stand.stop("home")
+    copy = stand.env["HOME_STATE"] + ".copy"
+    os.makedirs(copy)
+    for name in os.listdir(stand.env["HOME_STATE"]):
+        if name.startswith("spool.db"):
+            with open(os.path.join(stand.env["HOME_STATE"], name), "rb") as f, \
+                    open(os.path.join(copy, name), "wb") as out:
+                out.write(f.read())
+    stand.start("home")
+    for i in range(5):
+        assert send_mail(stand.smtp, message(subject=f"{mark}-{i}-")).code == 250
+    stand.wait_marked("alice", mark, 5)
+    stand.edge_empty()
+    stand.stop("home")
+    for name in os.listdir(stand.env["HOME_STATE"]):
+        if name.startswith("spool.db"):
+            os.unlink(os.path.join(stand.env["HOME_STATE"], name))
+    for name in os.listdir(copy):
+        os.rename(os.path.join(copy, name), os.path.join(stand.env["HOME_STATE"], name))
+    assert send_mail(stand.smtp, message(subject=f"{mark}-after-")).code == 250
+    try:
+        stand.start("home")
+    except RuntimeError:
+        pass            # the tunnel may be refused altogether
+    until("the edge says so", 20, lambda: stand.status("edge")["counters"]["stale_ledger"] > 0)
+    assert len(stand.queue("edge")) == 1 and stand.status("edge")["alarms"]
