@@ -1,6 +1,5 @@
 #include "home/dialer.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -149,21 +148,20 @@ line_failed(struct line *l, const char *what)
 	uv_timer_start(&l->timer, on_pause_over, pause, 0);
 }
 
+/* The advice stands before the details: the scoreboard's text is short. */
 static void
-handshake_words(struct line *l, const struct why *why, char *out, size_t max)
+handshake_words(struct dialer *d, const struct why *said, struct why *words)
 {
-	struct dialer *d = l->dialer;
 	const char *where = d->edge->peer.address;
-	const char *said = why != NULL && why->text[0] != '\0' ? why->text : "closed";
 	char pin[PIN_TEXT_MAX];
 
 	if (d->wrong_pin) {
 		pin_print(&d->shown, pin);
-		snprintf(out, max, "the edge at %s shows another key than the paired one: %s; if its key was "
-		    "renewed, pair again; if not, somebody stands between", where, pin);
+		why_set(words, "the edge at %s shows another key than the paired one: if it was renewed, pair "
+		    "again; if not, somebody stands between; it shows %s", where, pin);
 	} else
-		snprintf(out, max, "the edge at %s ended the handshake: %s; if it does not know this home any "
-		    "more, pair again", where, said);
+		why_set(words, "the edge at %s ended the handshake; does it still know this home? else pair "
+		    "again: %s", where, said != NULL && said->text[0] != '\0' ? said->text : "closed");
 }
 
 static void
@@ -172,7 +170,7 @@ on_h2_closed(void *arg, const struct why *why)
 	struct line *l = arg;
 	struct dialer *d = l->dialer;
 	bool was_up = l->state == LINE_UP;
-	char words[512];
+	struct why words;
 
 	l->h2 = NULL;
 	uv_timer_stop(&l->timer);
@@ -187,11 +185,11 @@ on_h2_closed(void *arg, const struct why *why)
 	}
 	if (was_up) {
 		l->failures = 0;
-		snprintf(words, sizeof(words), "the tunnel to %s ended: %s", d->edge->peer.address,
+		why_set(&words, "the tunnel to %s ended: %s", d->edge->peer.address,
 		    why != NULL && why->text[0] != '\0' ? why->text : "closed by the edge");
 	} else
-		handshake_words(l, why, words, sizeof(words));
-	line_failed(l, words);
+		handshake_words(d, why, &words);
+	line_failed(l, words.text);
 }
 
 static void
@@ -239,7 +237,6 @@ on_dialled(void *arg, int fd, const struct why *why)
 	struct line *l = arg;
 	struct dialer *d = l->dialer;
 	struct why w = { "" };
-	char words[600];
 
 	if (fd == -1 && l->at + 1 < l->naddr && !l->retired) {
 		l->at++;
@@ -249,9 +246,9 @@ on_dialled(void *arg, int fd, const struct why *why)
 	if (fd == -1 || l->retired) {
 		if (fd != -1)
 			close(fd);
-		snprintf(words, sizeof(words), "%s does not answer: %s; is the edge running, and does its "
-		    "firewall let that port in?", netaddr_hostport(&l->addr[l->at]).s, why != NULL ? why->text : "");
-		line_failed(l, words);
+		why_set(&w, "%s does not answer: %s; is the edge running, and does its firewall let that port "
+		    "in?", netaddr_hostport(&l->addr[l->at]).s, why != NULL ? why->text : "");
+		line_failed(l, w.text);
 		return;
 	}
 	d->wrong_pin = false;
@@ -279,12 +276,12 @@ static void
 on_resolved(void *arg, const struct netaddr *addrs, size_t n, const struct why *why)
 {
 	struct line *l = arg;
-	char words[600];
+	struct why words;
 
 	if (n == 0 || l->retired) {
-		snprintf(words, sizeof(words), "the address of %s is not to be found: %s; check the name and this "
-		    "machine's DNS", l->dialer->dialled, why != NULL ? why->text : "no answer");
-		line_failed(l, words);
+		why_set(&words, "the address of %s is not to be found: %s; check the name and this machine's DNS",
+		    l->dialer->dialled, why != NULL ? why->text : "no answer");
+		line_failed(l, words.text);
 		return;
 	}
 	l->naddr = n < RESOLVE_ADDRS_MAX ? n : RESOLVE_ADDRS_MAX;

@@ -1,0 +1,267 @@
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/codec.h"
+#include "base/log.h"
+#include "base/secret.h"
+#include "home/courier.h"
+#include "home/home.h"
+#include "priv/proc.h"
+#include "proto/crypto.h"
+
+/*
+ * The courier process of a home: the only one that sees mail in the clear.
+ *
+ * It holds the age identities and the folder of mailboxes.  It talks to the
+ * writer (claims and notes), the helper (the list of mailboxes) and the tunnel
+ * (what the backend honours).  It has no network.  An attacker inside it, who
+ * came by a sealed object that our parsers misread, reads all mail that passes
+ * and writes into mailboxes.
+ *
+ * It blocks on the disk, in fsync and syncfs: it has nothing else to serve, and
+ * a loop that went on would only open more mail that waits for the same disk.
+ */
+struct courier_proc {
+	struct proc	*proc;
+	struct courier	 courier;
+	struct chan	*to_writer;	/* came before start */
+	struct chan	*to_tunnel;
+	struct chan	*to_helper;
+	struct buf	 key_file;	/* until start */
+	bool		 started;
+	uv_timer_t	 drained;
+};
+
+static struct courier_proc *
+courier_of(struct proc *p)
+{
+	struct courier_proc *c = p->arg;
+
+	if (c == NULL) {
+		if ((c = calloc(1, sizeof(*c))) == NULL)
+			abort();	/* at start: memory is out */
+		c->proc = p;
+		buf_init(&c->key_file, CONF_FILE_MAX);
+		p->arg = c;
+	}
+	return c;
+}
+
+/* --- what the tunnel passes on in policy --------------------------------------------------- */
+
+static void
+tell_backend(struct courier_proc *cp)
+{
+	unsigned char msg[HM_BACKEND_HEAD + AGE_RECIPIENTS_MAX * 32] = { HM_BACKEND_SMTPUTF8 | HM_BACKEND_DSN };
+	const struct courier *c = &cp->courier;
+	const struct conf_home *conf = cp->proc->home;
+	struct age_recipient recovery;
+	struct span part;
+	size_t n = 0;
+
+	if (cp->to_tunnel == NULL || c->nids == 0)
+		return;
+	put_u64(msg + 1, 0);
+	for (; n < c->nids && n < AGE_RECIPIENTS_MAX; n++)
+		memcpy(msg + HM_BACKEND_HEAD + n * 32, c->ids[n].pub, 32);
+	if (n < AGE_RECIPIENTS_MAX && conf->recovery[0] != '\0' &&
+	    age_recipient_parse(span_str(conf->recovery), &recovery))
+		memcpy(msg + HM_BACKEND_HEAD + n++ * 32, recovery.pub, 32);
+	part = span_of(msg, HM_BACKEND_HEAD + n * 32);
+	chan_send(cp->to_tunnel, HM_BACKEND, 0, &part, 1, -1);
+}
+
+static void
+on_tunnel(void *arg, struct chan_msg *m)
+{
+	log_error(NULL, "tunnel.message type=%u: it has nothing to tell the courier; dropped", m->type);
+}
+
+static void
+on_tunnel_closed(void *arg, const struct why *why)
+{
+	struct courier_proc *cp = arg;
+
+	chan_free(&cp->to_tunnel);
+}
+
+/* --- keys --------------------------------------------------------------------------------- */
+
+/* The identities in force stay where the new file is not one. */
+static void
+take_keys(struct courier_proc *cp, struct span file)
+{
+	struct courier *c = &cp->courier;
+	struct age_identity ids[COURIER_IDENTITIES_MAX];
+	struct why why = { "" };
+	int n = age_identities_read(file, ids, COURIER_IDENTITIES_MAX, &why);
+
+	if (n <= 0) {
+		log_error(NULL, "age.key kept=%zu: %s", c->nids, n == 0 ? "the key file holds no identity" : why.text);
+		courier_alarm(c);
+		return;
+	}
+	for (size_t i = 0; i < c->nids; i++)
+		age_identity_fini(&c->ids[i]);
+	memcpy(c->ids, ids, (size_t)n * sizeof(ids[0]));
+	explicit_bzero(ids, sizeof(ids));
+	c->nids = (size_t)n;
+	log_info(NULL, "age.keys identities=%d", n);
+	courier_alarm(c);
+	tell_backend(cp);
+	courier_work(c);
+}
+
+static void
+on_secret(struct proc *p, const char *name, struct span value)
+{
+	struct courier_proc *cp = courier_of(p);
+
+	if (strcmp(name, "age") != 0)
+		return;
+	if (cp->started) {
+		take_keys(cp, value);
+		return;
+	}
+	buf_wipe(&cp->key_file);
+	buf_init(&cp->key_file, CONF_FILE_MAX);
+	buf_add_span(&cp->key_file, value);
+}
+
+/* --- what the parent tells ---------------------------------------------------------------- */
+
+static void
+on_dir(struct proc *p, const char *name, int fd)
+{
+	close(fd);		/* store/maildir.h opens the folder by its path, which the sandbox leaves open */
+}
+
+static void
+on_roster(void *arg)
+{
+	struct courier *c = arg;
+
+	courier_alarm(c);
+	courier_work(c);
+}
+
+static void
+tunnel_attach(struct courier_proc *cp)
+{
+	chan_start(cp->to_tunnel, on_tunnel, on_tunnel_closed, cp);
+	tell_backend(cp);
+}
+
+static void
+on_peer_chan(struct proc *p, enum proc_kind kind, struct chan *chan)
+{
+	struct courier_proc *cp = courier_of(p);
+
+	switch (kind) {
+	case PROC_WRITER:
+		if (cp->started)
+			spool_attach(cp->courier.spool, chan);
+		else
+			cp->to_writer = chan;
+		break;
+	case PROC_HELPER:
+		if (cp->started)
+			roster_attach(cp->courier.roster, chan);
+		else
+			cp->to_helper = chan;
+		break;
+	case PROC_TUNNEL:
+		if (cp->to_tunnel != NULL)
+			chan_free(&cp->to_tunnel);
+		cp->to_tunnel = chan;
+		if (cp->started)
+			tunnel_attach(cp);
+		break;
+	default:
+		chan_free(&chan);
+		break;
+	}
+}
+
+static int
+start(struct proc *p, struct why *why)
+{
+	struct courier_proc *cp = courier_of(p);
+	struct courier *c = &cp->courier;
+
+	if (!crypto_init())
+		return why_set(why, "this libcrypto lacks X25519 or ChaCha20-Poly1305");
+	courier_init(c, p->loop, p->home, p->board, p->board->proc[p->kind].alarm);
+	if ((c->maildir = maildir_new(&sys_real, p->home->maildir, why)) == NULL)
+		return -1;
+	c->spool = spool_new(&courier_events, c, -1, 0, 0);
+	c->roster = roster_new(p->loop, on_roster, c);
+	if (c->spool == NULL || c->roster == NULL)
+		return why_set(why, "memory is out");
+	uv_timer_init(p->loop, &cp->drained);
+	cp->drained.data = cp;
+	return 0;
+}
+
+static void
+run(struct proc *p)
+{
+	struct courier_proc *cp = courier_of(p);
+	struct courier *c = &cp->courier;
+
+	cp->started = true;
+	edges_configure(&c->edges, p->home);
+	roster_configure(c->roster, p->home);
+	take_keys(cp, buf_span(&cp->key_file));
+	buf_wipe(&cp->key_file);
+	if (cp->to_helper != NULL)
+		roster_attach(c->roster, cp->to_helper);
+	if (cp->to_tunnel != NULL)
+		tunnel_attach(cp);
+	if (cp->to_writer != NULL)
+		spool_attach(c->spool, cp->to_writer);
+	cp->to_helper = cp->to_writer = NULL;
+}
+
+static void
+reload(struct proc *p)
+{
+	struct courier_proc *cp = courier_of(p);
+
+	cp->courier.conf = p->home;
+	edges_configure(&cp->courier.edges, p->home);
+	roster_configure(cp->courier.roster, p->home);
+	tell_backend(cp);
+	courier_alarm(&cp->courier);
+	courier_work(&cp->courier);
+}
+
+static void
+on_drain_check(uv_timer_t *timer)
+{
+	struct courier_proc *cp = timer->data;
+
+	if (!courier_busy(&cp->courier)) {
+		uv_timer_stop(timer);
+		uv_stop(cp->proc->loop);
+	}
+}
+
+static void
+drain(struct proc *p)
+{
+	struct courier_proc *cp = courier_of(p);
+
+	if (!cp->started) {
+		uv_stop(p->loop);
+		return;
+	}
+	cp->courier.draining = true;
+	uv_timer_start(&cp->drained, on_drain_check, 0, 20);
+}
+
+const struct proc_ops proc_courier = {
+	.name = "courier", .start = start, .run = run, .secret = on_secret, .dir = on_dir, .peer = on_peer_chan,
+	.reload = reload, .drain = drain,
+};
