@@ -156,3 +156,46 @@ class Recorder(Wire):
             command = await reader.readline()
             if command.endswith(b"\n"):
                 up.write(command)
+
+
+class Slow(Wire):
+    """A long line: each octet comes `delay` seconds later, as many at once as are sent."""
+
+    def __init__(self, to, delay, port=0):
+        self.delay = delay
+        super().__init__(to, port)
+
+    async def pump(self, src, dst, way):
+        queue = asyncio.Queue(4096)
+
+        async def late():
+            while (item := await queue.get()) is not None:
+                at, data = item
+                await asyncio.sleep(max(0, at - self.loop.time()))
+                dst.write(data)
+                await dst.drain()
+        out = asyncio.ensure_future(late())
+        try:
+            while data := await src.read(65536):
+                await queue.put((self.loop.time() + self.delay, data))
+            await queue.put(None)
+            await out
+        finally:
+            out.cancel()
+
+
+class Silent(Wire):
+    """A line that can go dead without a word: connections stay open and carry nothing any more."""
+
+    def __init__(self, to, port=0):
+        self.dead = set()
+        super().__init__(to, port)
+
+    def go_dead(self):
+        self.dead |= set(self.open)
+
+    async def pump(self, src, dst, way):
+        while data := await src.read(65536):
+            if dst not in self.dead:
+                dst.write(data)
+                await dst.drain()
