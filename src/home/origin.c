@@ -252,16 +252,36 @@ on_waiter_late(uv_timer_t *timer)
 	waiter_answer(timer->data);
 }
 
+/*
+ * What the edge seals to now, as it says itself: kept with its pairing, for
+ * `rotate --finish` drops an old key only when every edge knows the new one.
+ */
 static void
 note_keys(struct origin *o, struct span seen)
 {
-	char now[sizeof(o->keys_seen)];
+	const struct home_edge *e = tunnel_edge(o->tunnel, o->edge);
+	struct peer now;
 
-	span_copy(seen, now, sizeof(now));
-	if (strcmp(now, o->keys_seen) == 0)
+	if (e == NULL || e->paired.name[0] == '\0' || seen.n == 0)
 		return;
-	memcpy(o->keys_seen, now, sizeof(now));
-	log_info(NULL, "edge.keys edge=%s uses=%s", o->edge, log_safe(seen).s);
+	now = e->paired;
+	now.nrecipients = 0;
+	memset(now.recipients, 0, sizeof(now.recipients));
+	while (seen.n > 0) {
+		const char *end = memchr(seen.p, ' ', seen.n);
+		struct span word = span_of(seen.p, end != NULL ? (size_t)(end - seen.p) : seen.n);
+
+		seen = span_from(seen, end != NULL ? word.n + 1 : word.n);
+		if (now.nrecipients < AGE_RECIPIENTS_MAX &&
+		    age_recipient_parse(word, &now.recipients[now.nrecipients]))
+			now.nrecipients++;
+	}
+	if (now.nrecipients != e->paired.nrecipients ||
+	    memcmp(now.recipients, e->paired.recipients, sizeof(now.recipients)) != 0) {
+		log_info(NULL, "edge.keys edge=%s recipients=%zu", o->edge, now.nrecipients);
+		spool_peer_update(o->tunnel->spool, &now, NULL, NULL);
+	}
+	peer_fini(&now);
 }
 
 static void

@@ -27,7 +27,6 @@ struct origin {
 	unsigned	 nputs;
 	struct waiter	*waiters;
 	unsigned	 nwaiters;
-	char		 keys_seen[1024];	/* as the edge last said them */
 };
 
 struct origin *origin_new(struct tunnel_proc *, const char *edge, struct h2 *);	/* NULL: memory is out */
