@@ -45,7 +45,7 @@ def table(headings, rows):
     width = [max(len(r[i]) for r in [headings, *rows]) for i in range(len(headings))]
 
     def line(cells):
-        return "| " + " | ".join(c.ljust(w) if i == 0 else c.rjust(w) for i, (c, w) in enumerate(zip(cells, width))) + " |"
+        return "| " + " | ".join(c.rjust(w) if i else c.ljust(w) for i, (c, w) in enumerate(zip(cells, width))) + " |"
     rule = "|" + "|".join("-" * (w + 2) if i == 0 else "-" * (w + 1) + ":" for i, w in enumerate(width)) + "|"
     return "\n".join([line(headings), rule, *map(line, rows)])
 
@@ -82,7 +82,8 @@ def record(name, title, text):
         with open(RESULTS, encoding="utf-8") as f:
             old = f.read()
     except FileNotFoundError:
-        old = "# Results\n\nWritten by the commands in bench/, each with --record. Medians, [least-most] of the rounds.\n"
+        old = ("# Results\n\n"
+               "Written by the commands in bench/, each with --record. Medians, [least-most] of the rounds.\n")
     if begin in old:
         new = re.sub(re.escape(begin) + ".*?" + re.escape(end) + "\n", lambda _: section, old, flags=re.S)
     else:
@@ -250,8 +251,8 @@ def connects(where):
 
 def smtp_source(where, messages, sessions, size, kept_connections=True, rcpt="user@bench.test"):
     """Seconds that smtp-source took."""
-    words = ["smtp-source", "-C", "20", "-s", str(sessions), "-m", str(messages), "-l", str(size), "-f", "s@sender.test",
-             "-t", rcpt, "-M", "client.test", where]
+    words = ["smtp-source", "-C", "20", "-s", str(sessions), "-m", str(messages), "-l", str(size),
+             "-f", "s@sender.test", "-t", rcpt, "-M", "client.test", where]
     if kept_connections:
         words.insert(1, "-d")
     began = time.monotonic()

@@ -126,7 +126,7 @@ def test_exim_chunks_are_held(make_stand, mark, tmp_path):
 
 
 def test_nothing_readable_lies_at_the_edge(make_stand, mark):
-    """Neither words of the message nor of its envelope are in any file of the edge's state, while and after it comes in."""
+    """No words of the message or its envelope are in any file of the edge's state, while it comes in and after."""
     stand = make_stand(opt=["edge.hold.threshold=4K"])
     stand.stop("home")
     words = [mark.encode(), b"alice", b"secretsender", b"secrethelo"]

@@ -136,8 +136,8 @@ def test_strangers_at_the_tunnel_learn_nothing(stand):
         s.settimeout(15)
         got = s.recv(1000)
         assert not got.startswith(b"HTTP"), got
-    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj",
-                    "/CN=x", "-keyout", stand.dir + "/s.key", "-out", stand.dir + "/s.crt"], check=True,
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+                    "-subj", "/CN=x", "-keyout", stand.dir + "/s.key", "-out", stand.dir + "/s.crt"], check=True,
                    capture_output=True)
     for cert in (False, True):
         for alpn in ("posthouse/1", "posthouse-pair/1", "h2"):

@@ -57,7 +57,8 @@ class Wire:
                     w.transport.abort()
 
     async def carry(self, reader, writer, far, up):
-        ends = [asyncio.ensure_future(self.pump(reader, up, "up")), asyncio.ensure_future(self.pump(far, writer, "down"))]
+        ends = [asyncio.ensure_future(self.pump(reader, up, "up")),
+                asyncio.ensure_future(self.pump(far, writer, "down"))]
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         for e in ends:
             e.cancel()
