@@ -6,7 +6,6 @@
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "ctl/role.h"
@@ -56,36 +55,6 @@ open_parent(const char *path, char name[NAME_MAX + 1], struct why *why)
 }
 
 static int
-owner_of(int dir, int fd, const char *path, struct why *why)
-{
-	struct stat st;
-
-	if (fstat(dir, &st) == -1)
-		return why_sys(why, "the directory of %s", path);
-	if (geteuid() == 0 && fchown(fd, st.st_uid, st.st_gid) == -1)
-		return why_sys(why, "%s: giving it to the owner of its directory", path);
-	return 0;
-}
-
-int
-give_to_owner(const char *path, struct why *why)
-{
-	char name[NAME_MAX + 1];
-	int dir = open_parent(path, name, why), fd, rc;
-
-	if (dir == -1)
-		return -1;
-	if ((fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC)) == -1)
-		rc = why_sys(why, "%s", path);
-	else
-		rc = owner_of(dir, fd, path, why);
-	if (fd != -1)
-		close(fd);
-	close(dir);
-	return rc;
-}
-
-static int
 write_all(int fd, struct span s)
 {
 	while (s.n > 0) {
@@ -115,14 +84,11 @@ replace_secret(const char *path, struct span text, struct why *why)
 		close(dir);
 		return -1;
 	}
-	if (owner_of(dir, fd, path, why) == 0) {
-		if (write_all(fd, text) == -1 || renameat(dir, made, dir, name) == -1 || fsync(dir) == -1)
-			why_sys(why, "%s", path);
-		else
-			rc = 0;
-	}
-	if (rc == -1)
+	if (write_all(fd, text) == -1 || renameat(dir, made, dir, name) == -1 || fsync(dir) == -1) {
+		why_sys(why, "%s", path);
 		unlinkat(dir, made, 0);
+	} else
+		rc = 0;
 	close(fd);
 	close(dir);
 	return rc;

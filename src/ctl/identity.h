@@ -19,11 +19,9 @@ int	identities_load(struct identities *, const char *path, struct why *);	/* at 
 void	identities_fini(struct identities *);		/* wipes */
 
 /*
- * Puts text in path's place: a new file beside it, synced, with the mode 0600 and
- * the owner of the directory, renamed over it.  The old or the new is there, never half.
+ * Puts text in path's place: a new file beside it, 0600 and synced, renamed over
+ * it.  The old or the new is there, never half.  See state_enter for whose it is.
  */
 int	replace_secret(const char *path, struct span text, struct why *);
-/* A secret file that was made by root belongs to whom its directory belongs to. */
-int	give_to_owner(const char *path, struct why *);
 
 #endif

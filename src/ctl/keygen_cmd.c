@@ -1,12 +1,14 @@
 #include "ctl/ctl.h"
 
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "ctl/identity.h"
 #include "ctl/keygen.h"
 #include "ctl/opts.h"
 #include "ctl/role.h"
+#include "ctl/state.h"
 #include "net/tls.h"
 
 /* keygen: what a role needs before it can start, made where it is missing. */
@@ -34,7 +36,7 @@ tunnel(const struct role *r, struct why *why)
 	int rc;
 
 	if (made) {
-		if (keygen_tunnel(path, &pin, why) == -1 || give_to_owner(path, why) == -1)
+		if (keygen_tunnel(path, &pin, why) == -1)
 			return -1;
 	} else {
 		if (read_file(path, CONF_FILE_MAX, &pem, why) == -1)
@@ -56,7 +58,7 @@ age(const struct role *r, struct why *why)
 	bool made = access(path, F_OK) != 0;
 	struct identities ids;
 
-	if (made && (keygen_age(path, why) == -1 || give_to_owner(path, why) == -1))
+	if (made && keygen_age(path, why) == -1)
 		return -1;
 	if (identities_load(&ids, path, why) == -1)
 		return -1;
@@ -73,6 +75,20 @@ age(const struct role *r, struct why *why)
 	return 0;
 }
 
+/* As whom the key will be read: the account in its state directory, root elsewhere. */
+static int
+make(int (*key)(const struct role *, struct why *), const struct role *r, const char *path, struct why *why)
+{
+	struct account account;
+	int rc;
+
+	if (state_enter(&account, r, path, why) == -1)
+		return -1;
+	rc = key(r, why);
+	account_leave(&account);
+	return rc;
+}
+
 int
 ctl_keygen(int argc, char **argv)
 {
@@ -83,8 +99,9 @@ ctl_keygen(int argc, char **argv)
 
 	if (rc != -1)
 		return rc;
-	if (role_load(&role, &o, CONF_NO_ROLE, &why) == 0 && tunnel(&role, &why) == 0 &&
-	    (role.role == CONF_EDGE || age(&role, &why) == 0))
+	if (role_load(&role, &o, CONF_NO_ROLE, &why) == 0 && state_make(&role, &why) == 0 &&
+	    make(tunnel, &role, role.common->tunnel_key, &why) == 0 &&
+	    (role.role == CONF_EDGE || make(age, &role, role.home->age_key, &why) == 0))
 		rc = CTL_OK;
 	else
 		rc = opts_failed(&use, &why);

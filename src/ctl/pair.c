@@ -12,6 +12,7 @@
 #include "ctl/opts.h"
 #include "ctl/pair_home.h"
 #include "ctl/role.h"
+#include "ctl/state.h"
 #include "ctl/text.h"
 #include "net/tls.h"
 
@@ -98,24 +99,29 @@ read_line(struct pairing_line *line, struct why *why)
 	return rc;
 }
 
-/* STATE/edges/NAME. The directory may not be there before home has run once. */
+/* STATE/edges/NAME.  The directory may not be there before home has run once. */
 static int
 remember(const struct role *r, const struct peer *p, struct why *why)
 {
 	char path[CONF_PATH_MAX + sizeof(p->name) + 16];
+	struct account account;
 	struct buf text;
 	int rc;
 
 	snprintf(path, sizeof(path), "%s/edges", r->common->state);
-	if (mkdir(path, 0700) == 0) {
-		if (give_to_owner(path, why) == -1)
-			return -1;
-	} else if (errno != EEXIST)
-		return why_sys(why, "%s", path);
-	snprintf(path, sizeof(path), "%s/edges/%s", r->common->state, p->name);
+	if (state_enter(&account, r, path, why) == -1)
+		return -1;
 	buf_init(&text, 256 * 1024);
-	rc = peer_print(p, &text) ? replace_secret(path, buf_span(&text), why) : why_set(why, "memory is out");
+	if (mkdir(path, 0700) == -1 && errno != EEXIST)
+		rc = why_sys(why, "%s", path);
+	else if (!peer_print(p, &text))
+		rc = why_set(why, "memory is out");
+	else {
+		snprintf(path, sizeof(path), "%s/edges/%s", r->common->state, p->name);
+		rc = replace_secret(path, buf_span(&text), why);
+	}
 	buf_wipe(&text);
+	account_leave(&account);
 	return rc;
 }
 

@@ -12,6 +12,7 @@
 #include "ctl/opts.h"
 #include "ctl/role.h"
 #include "ctl/rotate_check.h"
+#include "ctl/state.h"
 
 /*
  * rotate: new keys beside the old, then the old ones away.  The files are the
@@ -53,8 +54,9 @@ identity_text(const struct age_identity *id, struct buf *out)
 }
 
 static int
-age_begin(const char *path, struct why *why)
+age_begin(const struct role *r, bool force, struct why *why)
 {
+	const char *path = r->home->age_key;
 	struct identities ids;
 	struct age_identity next = { 0 };
 	unsigned char key[32];
@@ -115,7 +117,7 @@ next_path(const struct role *r, char out[CONF_PATH_MAX + 32])
 }
 
 static int
-tunnel_begin(const struct role *r, struct why *why)
+tunnel_begin(const struct role *r, bool force, struct why *why)
 {
 	char path[CONF_PATH_MAX + 32], text[PIN_TEXT_MAX];
 	struct pin pin;
@@ -124,7 +126,7 @@ tunnel_begin(const struct role *r, struct why *why)
 	if (access(path, F_OK) == 0)
 		return why_set(why, "%s is there already: a rotation is under way; end it with posthouse rotate --tunnel "
 		    "--finish", path);
-	if (keygen_tunnel(path, &pin, why) == -1 || give_to_owner(path, why) == -1)
+	if (keygen_tunnel(path, &pin, why) == -1)
 		return -1;
 	pin_print(&pin, text);
 	printf("The next tunnel key is in %s, pin %s.\n", path, text);
@@ -155,13 +157,31 @@ tunnel_finish(const struct role *r, bool force, struct why *why)
 }
 
 static int
+as_owner(int (*act)(const struct role *, bool force, struct why *), const struct role *r, const char *path, bool force,
+    struct why *why)
+{
+	struct account account;
+	int rc;
+
+	if (state_enter(&account, r, path, why) == -1)
+		return -1;
+	rc = act(r, force, why);
+	account_leave(&account);
+	return rc;
+}
+
+static int
 rotate(const struct role *r, const struct opts *o, struct why *why)
 {
 	bool both = !o->age && !o->tunnel;
+	char next[CONF_PATH_MAX + 32];
 
-	if ((both || o->age) && (o->finish ? age_finish(r, o->force, why) : age_begin(r->home->age_key, why)) == -1)
+	next_path(r, next);
+	if ((both || o->age) &&
+	    as_owner(o->finish ? age_finish : age_begin, r, r->home->age_key, o->force, why) == -1)
 		return -1;
-	if ((both || o->tunnel) && (o->finish ? tunnel_finish(r, o->force, why) : tunnel_begin(r, why)) == -1)
+	if ((both || o->tunnel) && as_owner(o->finish ? tunnel_finish : tunnel_begin, r,
+	    o->finish ? r->common->tunnel_key : next, o->force, why) == -1)
 		return -1;
 	puts("Now: systemctl reload posthouse-home");
 	if (!o->finish)

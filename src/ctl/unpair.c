@@ -8,6 +8,7 @@
 #include "ctl/client.h"
 #include "ctl/opts.h"
 #include "ctl/role.h"
+#include "ctl/state.h"
 #include "ctl/text.h"
 #include "proto/address.h"
 
@@ -40,14 +41,19 @@ static int
 remove_file(const struct role *r, const char *name, struct why *why)
 {
 	char path[CONF_PATH_MAX + ADDRESS_DOMAIN_MAX + 16], domain[ADDRESS_DOMAIN_MAX + 1];
+	struct account account;
+	int rc = 0;
 
 	if (r->role == CONF_EDGE ? !pairing_name_ok(span_str(name)) : !address_domain(span_str(name), domain))
 		return why_set(why, "%s is not a name that could be paired", name);
 	snprintf(path, sizeof(path), "%s/%s/%s", r->common->state, r->role == CONF_EDGE ? "homes" : "edges",
 	    r->role == CONF_EDGE ? name : domain);
-	if (unlink(path) == 0)
-		return 0;
-	return errno == ENOENT ? why_set(why, "nobody called %s is paired here", name) : why_sys(why, "%s", path);
+	if (state_enter(&account, r, path, why) == -1)
+		return -1;
+	if (unlink(path) == -1)
+		rc = errno == ENOENT ? why_set(why, "nobody called %s is paired here", name) : why_sys(why, "%s", path);
+	account_leave(&account);
+	return rc;
 }
 
 static int
