@@ -157,6 +157,7 @@ on_message(void *arg, struct chan_msg *m)
 		log_error(NULL, "proc.distrust name=%s pid=%d message=%u: ended", proc_kind_name(k->kind),
 		    (int)k->pid, (unsigned)m->type);
 		kill_kid(k);
+		chan_free(&k->chan);	/* and no further word of it is heard */
 	}
 }
 

@@ -19,7 +19,7 @@
  * Started by anybody else it works the same, without changing user.
  */
 #define FORCE_MS	30000
-#define WATCH_MS	2000	/* between looks at the secret files; a change is taken at the second */
+#define WATCH_MS	1000	/* between looks at the secret files; a change is taken at the second */
 
 static void
 on_signal(uv_signal_t *s, int signum)
@@ -84,8 +84,8 @@ check_files(const struct parent *p)
 	struct rlimit r;
 
 	if (p->edge != NULL && getrlimit(RLIMIT_NOFILE, &r) == 0 && r.rlim_max < p->edge->connections + 200)
-		log_warn(NULL, "limits.connections=%u but only %llu descriptors are allowed: raise "
-		    "LimitNOFILE, or lower it", p->edge->connections, (unsigned long long)r.rlim_max);
+		log_warn(NULL, "limits.descriptors allowed=%llu connections=%u: raise LimitNOFILE, or "
+		    "lower limits.connections", (unsigned long long)r.rlim_max, p->edge->connections);
 }
 
 static void

@@ -1,0 +1,450 @@
+#include "conf/conf.h"
+#include "conf/table.h"
+
+#include <inttypes.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+/* The page beside this file, wherever the build directory is. */
+static const char *
+man_page(void)
+{
+	static char path[512];
+	const char *slash = strrchr(__FILE__, '/');
+
+	snprintf(path, sizeof(path), "%.*s/../../man/posthouse.conf.5", (int)(slash - __FILE__), __FILE__);
+	return path;
+}
+
+#define EDGE	"hostname = \"mx1.example.org\"\nservice \"smtp\" { listen = {\"[::]:25\"} }\n"
+#define HOME	"deliver { maildir = \"/var/mail/p\" }\nmailboxes { users = {\"alice\", \"bob\"} }\n"
+#define PIN	"sha256:00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
+#define AGE	"age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p"
+
+/* What is refused, and the words it is refused with, whole. */
+static const struct refusal {
+	const char *name;
+	enum conf_role role;
+	const char *text, *why;
+} refusals[] = {
+	{ "an empty file names what is missing", CONF_EDGE, "",
+	    "t.conf: hostname: missing; write the public name of this machine, like "
+	    "hostname = \"mx1.example.org\"" },
+	{ "a slip in a key is recognised", CONF_EDGE, EDGE "bare_fl = \"refuse\"\n",
+	    "t.conf:3: no key \"bare_fl\" at top level; did you mean \"bare_lf\"?" },
+	{ "a slip in a section's name", CONF_EDGE, EDGE "\n\nlimit { size = 1M }\n",
+	    "t.conf:5: no key \"limit\" at top level; did you mean \"limits\"?" },
+	{ "a slip in a section's key", CONF_EDGE, EDGE "limits {\n\tsizes = 1M\n}\n",
+	    "t.conf:4: no key \"sizes\" in limits; did you mean \"size\"?" },
+	{ "a key in the wrong place is sent to its own", CONF_EDGE, EDGE "quota = 1G\n",
+	    "t.conf:3: no key \"quota\" at top level; it belongs in home { ... }" },
+	{ "a top-level key in a section", CONF_EDGE, EDGE "hold { hostname = \"a.b\" }\n",
+	    "t.conf:3: no key \"hostname\" in hold; it belongs at top level, outside any { ... }" },
+	{ "an unknown key", CONF_HOME, HOME "frobnicate = 3\n",
+	    "t.conf:3: no key \"frobnicate\" at top level; posthouse.conf(5) lists them all" },
+	{ "a key given twice", CONF_EDGE, EDGE "log = info\nlog = debug\n",
+	    "t.conf:4: log: it was given before; keep one of the two" },
+	{ "a list given twice", CONF_HOME, HOME "mailboxes { users = {\"carol\"} }\n",
+	    "t.conf:3: mailboxes.users: it was given before; keep one of the two" },
+	{ "a key given twice in two blocks of one section", CONF_EDGE,
+	    EDGE "hold { quota = 1G }\nhold { quota = 2G }\n",
+	    "t.conf:4: hold.quota: it was given before; keep one of the two" },
+	{ "a size without sense", CONF_EDGE, EDGE "hold { quota = \"20 apples\" }\n",
+	    "t.conf:3: hold.quota: \"20 apples\" is no size; write a number with K, M, G or T, like 20G" },
+	{ "a size in another unit", CONF_EDGE, EDGE "hold { quota = 20GB }\n",
+	    "t.conf:3: hold.quota: \"20GB\" is no size; write a number with K, M, G or T, like 20G" },
+	{ "a negative size", CONF_EDGE, EDGE "hold { quota = -1 }\n",
+	    "t.conf:3: hold.quota: \"-1\" is no size; write a number with K, M, G or T, like 20G" },
+	{ "a size that overflows", CONF_EDGE, EDGE "hold { quota = 99999999999999999999T }\n",
+	    "t.conf:3: hold.quota: \"99999999999999999999T\" is no size; write a number with K, M, G or "
+	    "T, like 20G" },
+	{ "a size whose product overflows", CONF_EDGE, EDGE "hold { quota = 18014398509481984K }\n",
+	    "t.conf:3: hold.quota: \"18014398509481984K\" is out of range; write 64K to 1024T" },
+	{ "a time without a unit", CONF_EDGE, EDGE "verdict = 20\n",
+	    "t.conf:3: verdict: \"20\" is no time; write a number with ms, s, m, h or d, like 30s" },
+	{ "a time above its range", CONF_EDGE, EDGE "verdict = 6m\n",
+	    "t.conf:3: verdict: \"6m\" is out of range; write 0 to 5m" },
+	{ "a number below its range", CONF_EDGE, EDGE "limits { recipients = 99 }\n",
+	    "t.conf:3: limits.recipients: \"99\" is out of range; write 100 to 10000" },
+	{ "zero is zero, not unlimited", CONF_EDGE, EDGE "limits { connections = 0 }\n",
+	    "t.conf:3: limits.connections: \"0\" is out of range; write 1 to 1000000" },
+	{ "a word that is none", CONF_EDGE, EDGE "bare_lf = \"accept\"\n",
+	    "t.conf:3: bare_lf: \"accept\" is not known; write \"refuse\" or \"normalize\"" },
+	{ "passing is not there yet", CONF_EDGE,
+	    "hostname = a.b\nservice \"smtp\" {\n listen = {\"[::]:25\"}\n mode = \"auto\"\n}\n",
+	    "t.conf:4: service.mode: \"auto\" is not known; write \"hold\"; passing connections home "
+	    "(\"pass\", \"auto\") is not in this version" },
+	{ "a name where an address belongs", CONF_EDGE,
+	    "hostname = a.b\nservice s { listen = {\"mx1:25\"} }\n",
+	    "t.conf:2: service.listen: \"mx1:25\" is no address and port; write \"[::]:25\" for every "
+	    "address, or one like \"192.0.2.1:25\"" },
+	{ "an address without port", CONF_EDGE, "hostname = a.b\nservice s { listen = {\"192.0.2.1\"} }\n",
+	    "t.conf:2: service.listen: \"192.0.2.1\" is no address and port; write \"[::]:25\" for every "
+	    "address, or one like \"192.0.2.1:25\"" },
+	{ "no service", CONF_EDGE, "hostname = a.b\n",
+	    "t.conf: no service; write service \"smtp\" { listen = {\"[::]:25\"} }" },
+	{ "a service that listens nowhere", CONF_EDGE, "hostname = a.b\n\nservice s { }\n",
+	    "t.conf:3: service \"s\" has no listen; write listen = {\"[::]:25\"}" },
+	{ "a service with a name of our own", CONF_EDGE, EDGE "service tunnel { listen = {\"[::]:26\"} }\n",
+	    "t.conf:3: a service cannot be called \"tunnel\"" },
+	{ "two services with one name", CONF_EDGE, EDGE "service smtp { listen = {\"[::]:26\"} }\n",
+	    "t.conf:3: found duplicate title 'smtp'" },
+	{ "two services in one place", CONF_EDGE, EDGE "service b {\n listen = {\"[::]:25\"} }\n",
+	    "t.conf:4: service.listen: [::]:25 is taken by service \"smtp\" already" },
+	{ "a service in the tunnel's place", CONF_EDGE, EDGE "service b { listen = {\"[::]:7443\"} }\n",
+	    "t.conf:3: service.listen: [::]:7443 is where the tunnel listens" },
+	{ "a domain has one home", CONF_EDGE,
+	    EDGE "home a { domains = {\"x.test\"} }\nhome b {\n domains = {\"y.test\", \"X.Test\"}\n}\n",
+	    "t.conf:5: home.domains: x.test belongs to home \"a\" already; a domain has one home" },
+	{ "a domain named twice", CONF_EDGE, EDGE "home a { domains = {\"x.test\", \"X.TEST.\"} }\n",
+	    "t.conf:3: home.domains: \"X.TEST.\" is there twice" },
+	{ "a home's name becomes a file's", CONF_EDGE, EDGE "home \"../a\" { }\n",
+	    "t.conf:3: home: \"../a\" is no name of a home; use a to z, 0 to 9 and -, at most 63" },
+	{ "a pin cut short", CONF_EDGE, EDGE "home a { key = \"sha256:0011\" }\n",
+	    "t.conf:3: home.key: \"sha256:0011\" is no pin; write \"sha256:\" and 64 hex digits, as "
+	    "`posthouse keygen` prints it" },
+	{ "a secret key is not repeated in the message", CONF_EDGE,
+	    EDGE "home a { recipient = {\"AGE-SECRET-KEY-1QQQ\"} }\n",
+	    "t.conf:3: home.recipient: a secret key is no age recipient; write the public key, "
+	    "\"age1...\", as `posthouse keygen` prints it" },
+	{ "a certificate without its key", CONF_EDGE, EDGE "tls {\n cert = \"/c.pem\"\n}\n",
+	    "t.conf:4: tls.cert: a certificate and its key go together; tls.key is missing" },
+	{ "a relative path", CONF_EDGE, EDGE "state = \"spool\"\n",
+	    "t.conf:3: state: \"spool\" is no absolute path; start it with \"/\"" },
+	{ "a message larger than the spool", CONF_EDGE, EDGE "limits { size = 1G }\nhold { quota = 512M }\n",
+	    "t.conf:3: limits.size: larger than hold.quota: such a message would be refused for ever" },
+	{ "a budget that holds no object", CONF_EDGE, EDGE "hold {\n memory = 256K\n threshold = 512K\n}\n",
+	    "t.conf:4: hold.memory: smaller than hold.threshold: not one object would fit" },
+	{ "a path too long for a socket", CONF_EDGE, EDGE "control = \"/run/"
+	    "0123456789012345678901234567890123456789012345678901234567890123456789"
+	    "0123456789012345678901234567890123456789\"\n",
+	    "t.conf:3: control: too long for a socket; at most 107 characters" },
+	{ "a resolver by name", CONF_EDGE, EDGE "dns { servers = {\"dns.test\"} }\n",
+	    "t.conf:3: dns.servers: \"dns.test\" is no address of a resolver; write \"192.0.2.53\" or "
+	    "\"192.0.2.53@5353\"" },
+	{ "neither yes nor no", CONF_EDGE, EDGE "dns { client_names = maybe }\n",
+	    "t.conf:3: dns.client_names: \"maybe\" is neither true nor false" },
+	{ "an address list that is none", CONF_EDGE, EDGE "hold = 3\n",
+	    "t.conf:3: missing opening brace for section 'hold'" },
+	{ "the environment is not looked into", CONF_HOME, HOME "\nstate = \"${HOME}/p\"\n",
+	    "t.conf:4: ${...} is not filled in here; write the value itself, or a command that needs it in "
+	    "single quotes" },
+	{ "a section left open", CONF_HOME, HOME "hold {\n quota = 1G\n",
+	    "t.conf:3: this \"{\" is never closed; add a \"}\"" },
+	{ "a brace too many", CONF_HOME, HOME "hold {\n quota = 1G\n} }\n",
+	    "t.conf:5: unexpected closing brace" },
+	{ "a string left open", CONF_HOME, HOME "state = \"/a\n\n",
+	    "t.conf:5: premature end of file" },
+	{ "no Maildir", CONF_HOME, "mailboxes { users = {\"a\"} }\n",
+	    "t.conf: deliver.maildir: missing; write where the mailboxes are, like deliver { maildir = "
+	    "\"/var/mail/posthouse\" }" },
+	{ "no mailbox", CONF_HOME, "deliver { maildir = \"/m\" }\n",
+	    "t.conf: mailboxes.users: no mailbox at all, every message would be refused; write mailboxes "
+	    "{ users = {\"alice\"} }, or catch_all, or command" },
+	{ "somebody reads postmaster's mail", CONF_HOME,
+	    "deliver { maildir = \"/m\" }\nmailboxes { command = \"ls /home\" }\n",
+	    "t.conf: mailboxes.roles: missing; the mailboxes come from a command, so write who reads mail "
+	    "to postmaster@, like roles = \"admin\"" },
+	{ "a user that climbs", CONF_HOME, "deliver { maildir = \"/m\" }\nmailboxes { users = {\"a\", \"../b\"} }\n",
+	    "t.conf:2: mailboxes.users: \"../b\" is no mailbox name; write the part before the @, without "
+	    "\"/\" and not starting with \".\"" },
+	{ "a user twice", CONF_HOME, "deliver { maildir = \"/m\" }\nmailboxes { users = {\"a\", \"a\"} }\n",
+	    "t.conf:2: mailboxes.users: \"a\" is there twice" },
+	{ "an edge half configured", CONF_HOME, HOME "edge mx1.test { address = \"mx1.test:7443\" }\n",
+	    "t.conf:3: edge.address: address and key go together; give both, or neither and pair" },
+	{ "an edge without port", CONF_HOME, HOME "edge m { key = \"" PIN "\" address = \"m\" }\n",
+	    "t.conf:3: edge.address: \"m\" is no host and port; write \"mx1.example.org:7443\" or "
+	    "\"[2001:db8::1]:7443\"" },
+	{ "the other role's key", CONF_HOME, HOME "verdict = 1s\n",
+	    "t.conf:3: no key \"verdict\" at top level; posthouse.conf(5) lists them all" },
+};
+
+static void *
+parse(enum conf_role role, const char *text, struct why *why)
+{
+	if (role == CONF_EDGE)
+		return conf_edge_parse("t.conf", span_str(text), why);
+	return conf_home_parse("t.conf", span_str(text), why);
+}
+
+static void
+refuses_with_words(void **state)
+{
+	for (size_t i = 0; i < sizeof(refusals) / sizeof(refusals[0]); i++) {
+		struct why why = { "" };
+		void *c = parse(refusals[i].role, refusals[i].text, &why);
+
+		if (c != NULL || strcmp(why.text, refusals[i].why) != 0)
+			fail_msg("%s:\n got  %s\n want %s", refusals[i].name,
+			    c != NULL ? "(accepted)" : why.text, refusals[i].why);
+	}
+}
+
+static void
+edge_defaults(void **state)
+{
+	struct why why = { "" };
+	struct conf_edge *c = parse(CONF_EDGE, EDGE "home alice { }\n", &why);
+
+	assert_string_equal(why.text, "");
+	assert_non_null(c);
+	assert_string_equal(c->common.state, "/var/lib/posthouse/edge");
+	assert_string_equal(c->common.control, "/run/posthouse/edge.sock");
+	assert_string_equal(c->common.tunnel_key, "/var/lib/posthouse/edge/tunnel.pem");
+	assert_string_equal(c->common.user, "posthouse");
+	assert_string_equal(c->tunnel_address, "mx1.example.org:7443");
+	assert_string_equal(c->postmaster, "alice");
+	assert_int_equal(c->ntunnel_listen, 1);
+	assert_string_equal(netaddr_hostport(&c->tunnel_listen[0]).s, "[::]:7443");
+	assert_int_equal(c->homes[0].quota, UINT64_C(20) << 30);
+	assert_false(c->homes[0].has_pin);
+	assert_int_equal(c->services[0].nhomes, 0);
+	assert_int_equal(c->verdict_ms, 0);
+	assert_int_equal(c->timeouts.command_ms, 300000);
+	assert_int_equal(c->hold.threshold, 256 << 10);
+	assert_int_equal(c->limits.recipients, 500);
+	assert_int_equal(c->bare_lf, SMTP_BARE_REFUSE);
+	assert_true(c->client_names);
+	assert_int_equal(c->common.log_level, 1);
+	free(c);
+}
+
+static void
+edge_values(void **state)
+{
+	static const char text[] =
+	    "# a comment with ${nothing}\n"
+	    "hostname = \"MX1.Example.org.\"\n"
+	    "state = /srv/edge\n"
+	    "log = debug\n"
+	    "user = \"\"\n"
+	    "verdict = 1500ms\n"
+	    "postmaster = bob\n"
+	    "tls { cert = '/c.pem' key = '/k.pem' }\n"
+	    "tunnel { listen = \"127.0.0.1:9\" address = \"tunnel.example.org:99\" key = /t.pem }\n"
+	    "home alice { key = \"" PIN "\" recipient = {\"" AGE "\"} domains = {\"A.test\", b.test} }\n"
+	    "home bob { quota = 3M }\n"
+	    "service smtp { listen = {\"[::]:25\", \"192.0.2.1:26\"} home = alice }\n"
+	    "service both { listen = \"[::1]:27\" home = {alice, bob} mode = hold }\n"
+	    "limits { size = 1M errors = 3 }\n"
+	    "hold { reserve = 0 share = 100 }\n"
+	    "dns { servers = {192.0.2.53, \"::1@5353\"} client_names = no timeout = 100ms }\n";
+	struct why why = { "" };
+	struct conf_edge *c = parse(CONF_EDGE, text, &why);
+
+	assert_string_equal(why.text, "");
+	assert_non_null(c);
+	assert_string_equal(c->common.hostname, "mx1.example.org");
+	assert_string_equal(c->common.control, "/run/posthouse/edge.sock");
+	assert_string_equal(c->common.tunnel_key, "/t.pem");
+	assert_string_equal(c->common.user, "");
+	assert_int_equal(c->common.log_level, 0);
+	assert_int_equal(c->verdict_ms, 1500);
+	assert_string_equal(c->postmaster, "bob");
+	assert_int_equal(c->ntunnel_listen, 1);
+	assert_string_equal(netaddr_hostport(&c->tunnel_listen[0]).s, "127.0.0.1:9");
+	assert_string_equal(c->tunnel_address, "tunnel.example.org:99");
+	assert_int_equal(c->nhomes, 2);
+	assert_true(c->homes[0].has_pin);
+	assert_int_equal(c->homes[0].pin.b[1], 0x11);
+	assert_int_equal(c->homes[0].nrecipients, 1);
+	assert_int_equal(c->homes[0].ndomains, 2);
+	assert_string_equal(c->homes[0].domains[0], "a.test");
+	assert_string_equal(c->homes[0].domains[1], "b.test");
+	assert_int_equal(c->homes[1].quota, 3 << 20);
+	assert_int_equal(c->services[0].nlisten, 2);
+	assert_int_equal(c->services[0].nhomes, 1);
+	assert_int_equal(c->services[1].nlisten, 1);
+	assert_int_equal(c->services[1].nhomes, 2);
+	assert_string_equal(c->services[1].homes[1], "bob");
+	assert_int_equal(c->limits.size, 1 << 20);
+	assert_int_equal(c->limits.errors, 3);
+	assert_int_equal(c->hold.reserve, 0);
+	assert_int_equal(c->hold.share, 100);
+	assert_int_equal(c->common.nnameservers, 2);
+	assert_string_equal(c->common.nameservers[1], "::1@5353");
+	assert_false(c->client_names);
+	free(c);
+}
+
+static void
+home_values(void **state)
+{
+	static const char text[] =
+	    "edge mx1.test { address = \"192.0.2.1:7443\" key = \"" PIN "\" }\n"
+	    "age { recovery = \"" AGE "\" }\n"
+	    "deliver { maildir = /m retry_max = 1s }\n"
+	    "mailboxes { command = \"doveadm user '*'\" path = '${x}{' roles = admin catch_all = inbox }\n";
+	struct why why = { "" };
+	struct conf_home *c = parse(CONF_HOME, text, &why);
+
+	assert_string_equal(why.text, "");
+	assert_non_null(c);
+	assert_string_equal(c->age_key, "/var/lib/posthouse/home/age.key");
+	assert_string_equal(c->recovery, AGE);
+	assert_string_equal(c->users_command, "doveadm user '*'");
+	assert_string_equal(c->roles, "admin");
+	assert_string_equal(c->helper_path, "${x}{");
+	assert_string_equal(c->catch_all, "inbox");
+	assert_int_equal(c->nedges, 1);
+	assert_true(c->edges[0].has_pin);
+	assert_int_equal(c->retry_max_ms, 1000);
+	free(c);
+	c = parse(CONF_HOME, HOME, &why);
+	assert_non_null(c);
+	assert_string_equal(c->roles, "alice");		/* the first of users */
+	free(c);
+	c = parse(CONF_HOME, HOME "mailboxes { catch_all = bob }\n", &why);
+	assert_non_null(c);
+	assert_string_equal(c->roles, "bob");		/* catch_all comes before */
+	free(c);
+}
+
+/* What changes, and what the operator is told; "" means that the reload goes on. */
+static void
+reload_names_what_needs_a_restart(void **state)
+{
+	static const struct {
+		enum conf_role role;
+		const char *from, *to, *names;
+	} cases[] = {
+		{ CONF_EDGE, EDGE, EDGE "log = debug\nhold { quota = 1G }\nhome a { domains = {a.b} }\n", "" },
+		{ CONF_EDGE, EDGE, EDGE "state = \"/var/lib/posthouse/edge\"\n", "" },
+		{ CONF_EDGE, EDGE "state = \"/a\"\n", EDGE "state = \"/b\"\nhold { memory = 1M }\n",
+		    "state, control, hold.memory" },
+		{ CONF_EDGE, EDGE, "hostname = \"mx1.example.org\"\nservice \"smtp\" { listen = "
+		    "{\"[::]:26\"} }\n", "service.listen" },
+		{ CONF_EDGE, EDGE, EDGE "service b { listen = {\"[::]:26\"} }\n", "service" },
+		{ CONF_EDGE, EDGE, EDGE "tunnel { listen = {\"[::]:1\"} }\n", "tunnel.listen" },
+		{ CONF_HOME, HOME, HOME "edge m { address = \"m:1\" key = \"" PIN "\" }\n", "" },
+		{ CONF_HOME, HOME, HOME "user = \"\"\ndns { servers = {::1} }\n", "user, dns.servers" },
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct why why = { "" };
+		void *a = parse(cases[i].role, cases[i].from, &why), *b = parse(cases[i].role, cases[i].to, &why);
+		int n;
+
+		assert_string_equal(why.text, "");
+		n = cases[i].role == CONF_EDGE ? conf_edge_reloadable(a, b, &why) :
+		    conf_home_reloadable(a, b, &why);
+		if (i == 2) {	/* control is a default of its own, not of state */
+			assert_string_equal(why.text, "state, hold.memory");
+			assert_int_equal(n, 2);
+		} else {
+			assert_string_equal(why.text, cases[i].names);
+			assert_int_equal(n > 0, cases[i].names[0] != '\0');
+		}
+		free(a);
+		free(b);
+	}
+}
+
+static void
+a_file_tells_its_role(void **state)
+{
+	static const struct {
+		const char *text;
+		enum conf_role role;
+	} cases[] = {
+		{ EDGE, CONF_EDGE },
+		{ HOME, CONF_HOME },
+		{ "# service\n/* service */ // service\nhostname = \"service\"\ndeliver", CONF_HOME },
+		{ "hold { service = 1 }\nstate = \"a\\\"service\"\nedge m {}", CONF_HOME },
+		{ "hold { quota = 1G }", CONF_NO_ROLE },
+		{ "\"service", CONF_NO_ROLE },
+		{ "/*/ service", CONF_NO_ROLE },
+		{ "", CONF_NO_ROLE },
+	};
+	struct why why;
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+		assert_int_equal(conf_role("f", span_str(cases[i].text), &why), cases[i].role);
+}
+
+/*
+ * posthouse.conf(5) has each key, as `.It Ic section.key`, and below it the
+ * default that the table has.
+ */
+static void
+the_man_page_has_every_key(void **state)
+{
+	const struct conf_table *tables[] = { &conf_edge_table, &conf_home_table };
+	char *page = calloc(1, 1 << 18), want[200];
+	FILE *f = fopen(man_page(), "r");
+	size_t missing = 0;
+
+	assert_non_null(page);
+	assert_non_null(f);
+	assert_true(fread(page, 1, (1 << 18) - 1, f) > 0);
+	fclose(f);
+	for (size_t r = 0; r < 2; r++)
+		for (size_t i = 0; i < tables[r]->nkeys; i++) {
+			const struct conf_key *k = &tables[r]->keys[i];
+			bool found = false, told = k->def == NULL;
+
+			snprintf(want, sizeof(want), ".It Ic %s%s%s ", k->section,
+			    k->section[0] != '\0' ? "." : "", k->name);
+			for (const char *at = page; (at = strstr(at, want)) != NULL; at++) {
+				const char *next = strstr(at + 1, ".It "), *def = k->def == NULL ? NULL :
+				    strstr(at, k->def);
+
+				found = true;
+				told = told || (def != NULL && (next == NULL || def < next));
+			}
+			if (!found || !told) {
+				print_error("%s: %s %s\n", man_page(), want + 7, found ? k->def : "is missing");
+				missing++;
+			}
+		}
+	assert_int_equal(missing, 0);
+	free(page);
+}
+
+static void
+every_key_is_described(void **state)
+{
+	struct buf b;
+
+	for (int json = 0; json < 2; json++)
+		for (enum conf_role r = CONF_EDGE; r <= CONF_HOME; r++) {
+			const struct conf_table *t = r == CONF_EDGE ? &conf_edge_table : &conf_home_table;
+			size_t lines = 0;
+
+			buf_init(&b, 1 << 20);
+			assert_true(conf_describe(r, json == 1, &b));
+			for (size_t i = 0; i < b.n; i++)
+				lines += json ? b.p[i] == '{' : b.p[i] == '\n';
+			assert_int_equal(lines, json ? t->nkeys : 3 * t->nkeys);
+			buf_fini(&b);
+		}
+	for (size_t i = 0; i < conf_edge_table.nkeys; i++) {
+		const struct conf_key *k = &conf_edge_table.keys[i];
+
+		assert_true(k->doc[strlen(k->doc) - 1] == '.');
+		assert_true(k->def != NULL || k->shown != NULL);
+	}
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(refuses_with_words),
+		cmocka_unit_test(edge_defaults),
+		cmocka_unit_test(edge_values),
+		cmocka_unit_test(home_values),
+		cmocka_unit_test(reload_names_what_needs_a_restart),
+		cmocka_unit_test(a_file_tells_its_role),
+		cmocka_unit_test(the_man_page_has_every_key),
+		cmocka_unit_test(every_key_is_described),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
