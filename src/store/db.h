@@ -45,6 +45,7 @@ struct db_limits {
 struct db *db_open(const struct sys *, const char *state, enum conf_role, const char *vfs, struct why *);
 void	db_close(struct db **);			/* rolls back what is open; checkpoints */
 void	db_set_limits(struct db *, const struct db_limits *);
+bool	db_was_full(const struct db *);		/* the last failure was for want of room */
 const char *db_alarm(const struct db *);	/* what someone must look at; "" none */
 
 /* --- transactions -------------------------------------------------------- */
@@ -140,7 +141,6 @@ int	db_mark_forget(struct db *, const char *home, struct why *);	/* it is paired
 /* Home.  due: 0 now.  Oldest first; skip says which rows are in somebody's hands. */
 struct db_claim {
 	int64_t		row;
-	uint64_t	size;
 	bool		large;
 };
 typedef bool db_skip_fn(void *arg, int64_t row);
@@ -161,6 +161,8 @@ int	db_note(struct db *, const struct ledger_entry *, size_t n, int64_t now_ms, 
 /* As things are. 1 there, 0 gone (delivered, or taken away by the operator). */
 int	db_outcome(struct db *, int64_t row, struct db_noted *, struct why *);
 int	db_verdict_over(struct db *, int64_t row, struct db_noted *, struct why *);
+/* Its courier is gone: what was sending is uncertain. */
+int	db_claim_lost(struct db *, int64_t row, struct why *);
 int	db_confirm_refused(struct db *, const char *signer, struct uuid id, struct why *);
 
 /* --- housekeeping --------------------------------------------------------- */

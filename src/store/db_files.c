@@ -1,0 +1,301 @@
+/*
+ * Files beside the database: large/ holds an object above the threshold each,
+ * named by 32 random hex digits; aside/ what we will not throw away and cannot use.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "store/db_in.h"
+
+#define SYNCFS_FROM	16		/* files of one commit above which the file system is synced once */
+#define ASIDE_MAX	2000		/* names: a peer that forges cannot fill the disk with proof of it */
+#define ORPHAN_MS	(2 * 3600 * 1000)	/* longer than any session: nobody can still be writing it */
+
+bool
+db_name_ok(const char *name)
+{
+	return strlen(name) == DB_FILE_LEN && strspn(name, "0123456789abcdef") == DB_FILE_LEN;
+}
+
+bool
+db_names_add(struct db_names *l, const char *name)
+{
+	if (l->n == l->cap) {
+		size_t cap = l->cap == 0 ? 16 : 2 * l->cap;
+		void *p = realloc(l->name, cap * sizeof(l->name[0]));
+
+		if (p == NULL)
+			return false;
+		l->name = p;
+		l->cap = cap;
+	}
+	memcpy(l->name[l->n++], name, DB_FILE_LEN + 1);
+	return true;
+}
+
+void
+db_names_clear(struct db_names *l)
+{
+	free(l->name);
+	*l = (struct db_names){ 0 };
+}
+
+int
+db_file_check(struct db *db, const char *name, uint64_t size, struct why *why)
+{
+	struct stat st;
+
+	if (!db_name_ok(name))
+		return why_set(why, "%s/large: a name that is none of ours", db->path);
+	if (db->sys->fstatat(db->large, name, &st, AT_SYMLINK_NOFOLLOW) == -1)
+		return why_sys(why, "%s/large/%s", db->path, name);
+	if (!S_ISREG(st.st_mode) || st.st_nlink != 1)
+		return why_set(why, "%s/large/%s: no file of ours", db->path, name);
+	if ((uint64_t)st.st_size != size)
+		return why_set(why, "%s/large/%s: has %" PRIu64 " octets instead of %" PRIu64, db->path,
+		    name, (uint64_t)st.st_size, size);
+	return 0;
+}
+
+/* Notes in db->full whether it was for want of room, as db_fail does. */
+static int
+file_fail(struct db *db, const char *dir, const char *name, struct why *why)
+{
+	int error = errno;
+
+	db->full = error == ENOSPC || error == EDQUOT;
+	errno = error;
+	return why_sys(why, "%s/%s/%s: cannot be made durable", db->path, dir, name);
+}
+
+static int
+sync_file(struct db *db, const char *name, struct why *why)
+{
+	int fd = db->sys->openat(db->large, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC, 0), rc = 0;
+
+	if (fd == -1)
+		return file_fail(db, "large", name, why);
+	if (db->sys->fsync(fd) == -1)
+		rc = file_fail(db, "large", name, why);
+	db->sys->close(fd);
+	return rc;
+}
+
+int
+db_files_sync(struct db *db, struct why *why)
+{
+	size_t i;
+
+	if (db->fresh.n == 0)
+		return 0;
+	if (db->fresh.n > SYNCFS_FROM) {
+		if (db->sys->syncfs(db->large) == -1)
+			return file_fail(db, "large", "", why);
+		return 0;
+	}
+	for (i = 0; i < db->fresh.n; i++)
+		if (sync_file(db, db->fresh.name[i], why) == -1)
+			return -1;
+	if (db->sys->fsync(db->large) == -1)
+		return file_fail(db, "large", "", why);
+	return 0;
+}
+
+/* Their rows are gone: one that stays behind costs room until the sweep, and nothing else. */
+void
+db_files_remove(struct db *db)
+{
+	size_t i;
+
+	for (i = 0; i < db->gone.n; i++)
+		(void)db->sys->unlinkat(db->large, db->gone.name[i], 0);
+	db_names_clear(&db->gone);
+}
+
+int
+db_aside_count(struct db *db)
+{
+	int fd = db->sys->openat(db->aside, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0), n = 0;
+	DIR *d = fd == -1 ? NULL : fdopendir(fd);
+	struct dirent *e;
+
+	if (d == NULL) {
+		if (fd != -1)
+			db->sys->close(fd);
+		return -1;
+	}
+	while ((e = readdir(d)) != NULL) {
+		size_t len = strlen(e->d_name);
+
+		if (e->d_name[0] == '.' || (len > 4 && strcmp(e->d_name + len - 4, ".txt") == 0) ||
+		    strstr(e->d_name, "-wal") != NULL || strstr(e->d_name, "-shm") != NULL)
+			continue;
+		n++;
+	}
+	closedir(d);
+	return n;
+}
+
+/* A whole small file in aside/, synced.  One that is there already is written over. */
+int
+db_write_aside(struct db *db, const char *as, struct span data, const char *reason, struct why *why)
+{
+	const struct span part[2] = { data, span_str(reason) };
+	char name[160];
+	int i;
+
+	if (db_aside_count(db) >= ASIDE_MAX)
+		return why_set(why, "%s/aside: holds %d files already: look at them and move them away",
+		    db->path, ASIDE_MAX);
+	for (i = 0; i < 2; i++) {
+		struct span left = part[i];
+		int fd;
+
+		if (i == 0 && data.p == NULL)
+			continue;
+		snprintf(name, sizeof(name), "%s%s", as, i == 0 ? "" : ".txt");
+		fd = db->sys->openat(db->aside, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+		if (fd == -1)
+			return file_fail(db, "aside", name, why);
+		while (left.n > 0) {
+			ssize_t n = db->sys->write(fd, left.p, left.n);
+
+			if (n == -1 && errno == EINTR)
+				continue;
+			if (n <= 0)
+				break;
+			left = span_from(left, (size_t)n);
+		}
+		if (left.n > 0 || db->sys->fsync(fd) == -1) {
+			int rc = file_fail(db, "aside", name, why);
+
+			db->sys->close(fd);
+			return rc;
+		}
+		db->sys->close(fd);
+	}
+	if (db->sys->fsync(db->aside) == -1)
+		return file_fail(db, "aside", "", why);
+	return 0;
+}
+
+int
+db_file_aside(struct db *db, const char *name, const char *as, const char *reason, struct why *why)
+{
+	if (sync_file(db, name, why) == -1 ||
+	    db_write_aside(db, as, span_of(NULL, 0), reason, why) == -1)
+		return -1;
+	if (db->sys->renameat(db->large, name, db->aside, as) == -1)
+		return file_fail(db, "aside", as, why);
+	if (db->sys->fsync(db->aside) == -1 || db->sys->fsync(db->large) == -1)
+		return file_fail(db, "aside", as, why);
+	return 0;
+}
+
+/* 1 a row names it, 0 none does, -1 cannot tell. */
+static int
+has_row(struct db *db, const char *name)
+{
+	sqlite3_stmt *st = db_st(db, ST_FILE, NULL);
+	int rc;
+
+	if (st == NULL)
+		return -1;
+	db_bind_str(st, 1, name);
+	rc = db_step(db, st, NULL);
+	sqlite3_reset(st);
+	return rc;
+}
+
+/* For aside/'s names and the log: a foreign file's own name, made harmless. */
+static void
+plain_name(const char *name, char *out, size_t max)
+{
+	size_t i;
+
+	for (i = 0; name[i] != '\0' && i + 1 < max; i++) {
+		char c = name[i];
+
+		out[i] = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+		    (i > 0 && (c == '.' || c == '-')) ? c : '_';
+	}
+	out[i] = '\0';
+}
+
+static void
+sweep_one(struct db *db, const char *name, int64_t now)
+{
+	struct stat st;
+	struct why why = { 0 };
+	char as[120], plain[80];
+
+	if (db_name_ok(name)) {
+		if (has_row(db, name) != 0 ||
+		    db->sys->fstatat(db->large, name, &st, AT_SYMLINK_NOFOLLOW) == -1)
+			return;
+		/* A put under way in a process that outlived the last writer has no row yet. */
+		if (llabs(now - (int64_t)st.st_mtime * 1000) < ORPHAN_MS)
+			return;
+		if (db->sys->unlinkat(db->large, name, 0) == 0)
+			log_info(NULL, "store.orphan file=%s size=%" PRIu64, name, (uint64_t)st.st_size);
+		return;
+	}
+	plain_name(name, plain, sizeof(plain));
+	snprintf(as, sizeof(as), "large-%s.%" PRId64, plain, now);
+	if (db_write_aside(db, as, span_of(NULL, 0), "a file in large/ that is not ours\n", &why) == -1)
+		log_error(NULL, "store.foreign file=%s why=\"%s\"", plain, why.text);
+	else if (db->sys->renameat(db->large, name, db->aside, as) == -1)
+		log_error(NULL, "store.foreign file=%s why=\"cannot be moved to aside/: %s\"", plain,
+		    strerror(errno));
+	else {
+		log_error(NULL, "store.foreign file=%s aside=%s why=\"large/ is ours alone\"", plain, as);
+		snprintf(db->alarm, sizeof(db->alarm), "a foreign file was found in large/: see aside/");
+	}
+}
+
+void
+db_sweep(struct db *db, bool report)
+{
+	int fd = db->sys->openat(db->large, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+	DIR *d = fd == -1 ? NULL : fdopendir(fd);
+	int64_t now = wall_ms();
+	struct dirent *e;
+
+	if (d == NULL) {
+		if (fd != -1)
+			db->sys->close(fd);
+		if (report)
+			log_warn(NULL, "store.sweep why=\"large/ cannot be listed\"");
+		return;
+	}
+	while ((e = readdir(d)) != NULL)
+		if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0)
+			sweep_one(db, e->d_name, now);
+	closedir(d);
+}
+
+int
+db_aside_database(struct db *db, struct why *why)
+{
+	static const char *const part[] = { "-wal", "-shm", "" };	/* the database last: a crash between starts over */
+	char from[32], to[80];
+	int64_t now = wall_ms();
+	size_t i;
+
+	for (i = 0; i < sizeof(part) / sizeof(part[0]); i++) {
+		snprintf(from, sizeof(from), "spool.db%s", part[i]);
+		snprintf(to, sizeof(to), "spool.db.%" PRId64 "%s", now, part[i]);
+		if (db->sys->renameat(db->dir, from, db->aside, to) == -1 && errno != ENOENT)
+			return why_sys(why, "%s/%s: damaged, and cannot be moved to aside/", db->path, from);
+	}
+	if (db->sys->fsync(db->aside) == -1 || db->sys->fsync(db->dir) == -1)
+		return why_sys(why, "%s/aside: cannot be synced", db->path);
+	return 0;
+}

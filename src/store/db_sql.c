@@ -1,0 +1,111 @@
+#include "store/db_in.h"
+
+/*
+ * The tables (doc/STORE says what each is for) and every statement.
+ *
+ * Triggers keep held and share: whichever way an object comes or goes, the
+ * arithmetic of the quotas goes with it, in the same transaction.
+ */
+const char db_schema[] =
+    "CREATE TABLE ledger(one INTEGER PRIMARY KEY CHECK(one = 1), role INTEGER NOT NULL,"
+    " epoch INTEGER NOT NULL, counter INTEGER NOT NULL, next_row INTEGER NOT NULL);"
+    "CREATE TABLE signer(num INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);"
+    "CREATE TABLE object(row INTEGER PRIMARY KEY, signer INTEGER NOT NULL, id BLOB NOT NULL,"
+    " home TEXT NOT NULL, origin INTEGER NOT NULL, received INTEGER NOT NULL, net BLOB NOT NULL,"
+    " verdict INTEGER NOT NULL, size INTEGER NOT NULL, mac BLOB NOT NULL,"
+    " tries INTEGER NOT NULL DEFAULT 0, reason TEXT NOT NULL DEFAULT '',"
+    " state INTEGER NOT NULL DEFAULT 0, due INTEGER, parked INTEGER,"
+    " large INTEGER NOT NULL, file TEXT);"
+    "CREATE UNIQUE INDEX object_key ON object(id, signer);"
+    "CREATE INDEX object_home ON object(home, row);"
+    "CREATE UNIQUE INDEX object_file ON object(file) WHERE file IS NOT NULL;"
+    "CREATE INDEX object_due ON object(large, due) WHERE due IS NOT NULL;"
+    "CREATE INDEX object_parked ON object(parked) WHERE parked IS NOT NULL;"
+    "CREATE INDEX object_verdict ON object(received) WHERE verdict = 1;"
+    "CREATE TABLE content(row INTEGER PRIMARY KEY, data BLOB NOT NULL);"
+    "CREATE TABLE entry(row INTEGER NOT NULL, part INTEGER NOT NULL, state INTEGER NOT NULL,"
+    " park INTEGER NOT NULL, recipient TEXT NOT NULL, mailbox TEXT NOT NULL, name TEXT NOT NULL,"
+    " next INTEGER NOT NULL, code INTEGER NOT NULL, enhanced INTEGER NOT NULL, text TEXT NOT NULL,"
+    " PRIMARY KEY(row, part)) WITHOUT ROWID;"
+    "CREATE INDEX entry_sending ON entry(row) WHERE state = 1;"
+    "CREATE TABLE done(id BLOB NOT NULL, signer INTEGER NOT NULL, day INTEGER NOT NULL,"
+    " PRIMARY KEY(id, signer)) WITHOUT ROWID;"
+    "CREATE INDEX done_day ON done(day);"
+    "CREATE TABLE mark(home TEXT NOT NULL, epoch INTEGER NOT NULL, counter INTEGER NOT NULL,"
+    " seq INTEGER NOT NULL, PRIMARY KEY(home, epoch)) WITHOUT ROWID;"
+    "CREATE TABLE held(home TEXT PRIMARY KEY, objects INTEGER NOT NULL, bytes INTEGER NOT NULL)"
+    " WITHOUT ROWID;"
+    "CREATE TABLE share(home TEXT NOT NULL, net BLOB NOT NULL, objects INTEGER NOT NULL,"
+    " bytes INTEGER NOT NULL, PRIMARY KEY(home, net)) WITHOUT ROWID;"
+    "CREATE TRIGGER object_came AFTER INSERT ON object BEGIN"
+    " INSERT INTO held VALUES(new.home, 1, new.size)"
+    "  ON CONFLICT(home) DO UPDATE SET objects = objects + 1, bytes = bytes + new.size;"
+    " INSERT INTO share SELECT new.home, new.net, 1, new.size WHERE length(new.net) > 0"
+    "  ON CONFLICT(home, net) DO UPDATE SET objects = objects + 1, bytes = bytes + new.size;"
+    "END;"
+    "CREATE TRIGGER object_went AFTER DELETE ON object BEGIN"
+    " UPDATE held SET objects = objects - 1, bytes = bytes - old.size WHERE home = old.home;"
+    " UPDATE share SET objects = objects - 1, bytes = bytes - old.size"
+    "  WHERE home = old.home AND net = old.net;"
+    " DELETE FROM share WHERE home = old.home AND net = old.net AND objects <= 0;"
+    "END;"
+    "PRAGMA user_version = 1;";
+
+#define ROW_COLUMNS \
+	"SELECT o.row, s.name, o.id, o.home, o.origin, o.received, o.net, o.verdict, o.size, o.mac," \
+	" o.tries, o.reason, o.state, o.due, o.file FROM object o JOIN signer s ON s.num = o.signer "
+
+const char *const db_sql[ST_COUNT] = {
+	[ST_BEGIN] = "BEGIN IMMEDIATE",
+	[ST_COMMIT] = "COMMIT",
+	[ST_LEDGER] = "SELECT role, epoch, counter, next_row FROM ledger",
+	[ST_COUNT_COMMIT] = "UPDATE ledger SET counter = counter + 1, next_row = ?1",
+	[ST_SIGNER] = "SELECT num FROM signer WHERE name = ?1",
+	[ST_SIGNER_NEW] = "INSERT INTO signer(name) VALUES(?1)",
+	[ST_KEY] = "SELECT row, verdict, state FROM object WHERE id = ?1 AND signer = ?2",
+	[ST_DONE_KEY] = "SELECT 1 FROM done WHERE id = ?1 AND signer = ?2",
+	[ST_HELD] = "SELECT bytes FROM held WHERE home = ?1",
+	[ST_SHARE] = "SELECT bytes FROM share WHERE home = ?1 AND net = ?2",
+	[ST_PUT] = "INSERT INTO object(row, signer, id, home, origin, received, net, verdict, size,"
+	    " mac, due, large, file) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+	[ST_PUT_CONTENT] = "INSERT INTO content VALUES(?1, ?2)",
+	[ST_CONTENT] = "SELECT data FROM content WHERE row = ?1",
+	[ST_DELETE] = "DELETE FROM object WHERE row = ?1",
+	[ST_DELETE_CONTENT] = "DELETE FROM content WHERE row = ?1",
+	[ST_DELETE_ENTRIES] = "DELETE FROM entry WHERE row = ?1",
+	[ST_FAILED] = "UPDATE object SET tries = tries + 1, reason = ?2 WHERE row = ?1",
+	[ST_REMEMBER] = "INSERT OR IGNORE INTO done SELECT id, signer, ?2 FROM object WHERE row = ?1",
+	[ST_ROW] = ROW_COLUMNS "WHERE o.row = ?1",
+	[ST_BY_ID] = ROW_COLUMNS "WHERE o.id = ?1 ORDER BY o.row LIMIT 1",
+	[ST_ROWS] = ROW_COLUMNS "WHERE o.row > ?1 ORDER BY o.row",
+	[ST_ROWS_HOME] = ROW_COLUMNS "WHERE o.home = ?2 AND o.row > ?1 ORDER BY o.row",
+	[ST_FILE] = "SELECT 1 FROM object WHERE file = ?1",
+	[ST_LARGE_ROWS] = ROW_COLUMNS "WHERE o.file IS NOT NULL AND o.state <> 5 AND o.row > ?1 ORDER BY o.row",
+	[ST_MARKS] = "SELECT epoch, counter, seq FROM mark WHERE home = ?1 ORDER BY seq DESC",
+	[ST_MARK_SET] = "INSERT OR REPLACE INTO mark VALUES(?1, ?2, ?3, ?4)",
+	[ST_MARK_FORGET] = "DELETE FROM mark WHERE home = ?1 AND seq <= ?2",
+	[ST_DUE_NOW] = "SELECT row FROM object WHERE large = ?1 AND due = 0 ORDER BY row",
+	[ST_DUE_LATER] = "SELECT row FROM object WHERE large = ?1 AND due > 0 AND due <= ?2 ORDER BY due",
+	[ST_NEXT_DUE] = "SELECT min(d) FROM (SELECT min(due) AS d FROM object WHERE large = 0 AND due > ?1"
+	    " UNION ALL SELECT min(due) FROM object WHERE large = 1 AND due > ?1)",
+	[ST_LOST] = "UPDATE entry SET state = 6, next = 0 WHERE row = ?1 AND state = 1",
+	[ST_ENTRIES] = "SELECT part, state, park, recipient, mailbox, name, next, code, enhanced, text"
+	    " FROM entry WHERE row = ?1 ORDER BY part",
+	[ST_NOTE] = "INSERT OR REPLACE INTO entry VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+	[ST_SETTLE] = "UPDATE object SET state = ?2, due = ?3, parked = ?4 WHERE row = ?1",
+	[ST_VERDICT_OFF] = "UPDATE object SET verdict = 0 WHERE row = ?1",
+	/* 5.7.x and 5.1.1 are policy */
+	[ST_PARK_REFUSED] = "UPDATE entry SET state = 5, park = CASE WHEN (enhanced >> 8) = 1287"
+	    " OR enhanced = 327937 THEN 1 ELSE 2 END WHERE row = ?1 AND state = 7",
+	[ST_FIRST_DAY] = "SELECT min(day) FROM done",
+	[ST_EXPIRED] = "SELECT row FROM object WHERE parked < ?1 ORDER BY parked LIMIT 100",
+	[ST_OLD_VERDICTS] = "SELECT row FROM object WHERE verdict = 1 AND received < ?1 LIMIT 100",
+	[ST_FORGET_KEYS] = "DELETE FROM done WHERE id IN (SELECT id FROM done WHERE day < ?1 LIMIT 500)"
+	    " AND day < ?1",
+	[ST_TOTALS] = "SELECT home, objects, bytes FROM held WHERE objects > 0 ORDER BY home",
+	[ST_OLDEST] = "SELECT received FROM object WHERE home = ?1 ORDER BY row LIMIT 1",
+	[ST_STATES] = "SELECT state, count(*), sum(size) FROM object GROUP BY state",
+	[ST_DONE_COUNT] = "SELECT count(*) FROM done",
+	[ST_SUM] = "SELECT coalesce(sum(bytes), 0) FROM held",
+	[ST_FREELIST] = "SELECT freelist_count * page_size FROM pragma_freelist_count, pragma_page_size",
+};
