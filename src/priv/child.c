@@ -257,7 +257,7 @@ on_parent_gone(void *arg, const struct why *why)
 int
 proc_child_main(enum proc_kind kind, const struct proc_ops *ops)
 {
-	uv_loop_t loop;
+	static uv_loop_t loop;		/* what still hangs on it at the end is not lost */
 	struct why why = { "" };
 
 	child.ops = ops;

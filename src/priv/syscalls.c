@@ -1,6 +1,7 @@
 #include "priv/syscalls.h"
 
 #include <errno.h>
+#include <linux/netlink.h>
 #include <sched.h>
 #include <seccomp.h>
 #include <stdio.h>
@@ -92,6 +93,41 @@ static const struct {
 	{ "listen accept accept4", "a command is a client of this machine at most" },
 };
 
+/* Calls of which only some arguments are fine. error 0: allowed. */
+#define IS(arg, v)	{ (arg), SCMP_CMP_EQ, (v), 0 }
+#define IS_NOT(arg, v)	{ (arg), SCMP_CMP_NE, (v), 0 }
+#define HAS(arg, bit)	{ (arg), SCMP_CMP_MASKED_EQ, (bit), (bit) }
+#define LACKS(arg, bit)	{ (arg), SCMP_CMP_MASKED_EQ, (bit), 0 }
+#define DIALLERS	(BIT(PROC_TUNNEL) | BIT(PROC_RESOLVER))
+
+static const struct narrow {
+	unsigned	 kinds;
+	const char	*call;
+	struct scmp_arg_cmp when[2];
+	unsigned	 n;
+	int		 error;
+	const char	*reason;
+} narrow[] = {
+	{ LOOPS, "mmap", { LACKS(2, PROT_EXEC) }, 1, 0, "memory" },
+	{ LOOPS, "mmap", { HAS(2, PROT_EXEC) }, 1, EACCES, "nothing is executable that was not at the start" },
+	{ LOOPS, "mprotect", { LACKS(2, PROT_EXEC) }, 1, 0, "memory" },
+	{ LOOPS, "mprotect", { HAS(2, PROT_EXEC) }, 1, EACCES, "the same" },
+	{ LOOPS, "clone", { HAS(0, CLONE_THREAD) }, 1, 0, "threads" },
+	{ LOOPS, "clone", { LACKS(0, CLONE_THREAD) }, 1, EPERM, "never processes" },
+	{ LOOPS, "ioctl", { IS(1, FIONBIO) }, 1, 0, "libuv" },
+	{ LOOPS, "ioctl", { IS(1, FIONREAD) }, 1, 0, "libuv" },
+	{ LOOPS, "ioctl", { IS(1, FIOCLEX) }, 1, 0, "libuv" },
+	{ LOOPS, "ioctl", { IS(1, TCGETS) }, 1, 0, "isatty()" },
+	{ LOOPS, "prctl", { IS(0, PR_SET_NAME) }, 1, 0, "libuv names its threads" },
+	{ LOOPS, "prctl", { IS_NOT(0, PR_SET_NAME) }, 1, EPERM, "and nothing else" },
+	{ DIALLERS, "socket", { IS(0, AF_INET) }, 1, 0, "edges; name servers" },
+	{ DIALLERS, "socket", { IS(0, AF_INET6) }, 1, 0, "the same" },
+	{ DIALLERS, "socket", { IS(0, AF_NETLINK), IS(2, NETLINK_ROUTE) }, 2, 0, "route changes: redial at once" },
+	{ DIALLERS, "socket", { IS(0, AF_UNIX) }, 1, EACCES, "syslog(3) and the like of libraries" },
+	{ LOOPS & ~DIALLERS, "socket", { { 0 } }, 0, EACCES, "sockets come from the parent" },
+	{ LOOPS & ~DIALLERS, "connect", { { 0 } }, 0, EACCES, "the same" },
+};
+
 #ifdef POSTHOUSE_SANITIZED
 /* A sanitizer asks for much more than we do: say it, and let it be. */
 #define REFUSE(e)	SCMP_ACT_LOG
@@ -111,7 +147,16 @@ number(const char *name, size_t n)
 	return seccomp_syscall_resolve_name(text);
 }
 
-/* except: names that are left out, or "". */
+/* One call, under up to two conditions; an action that is the default's needs no rule. */
+static int
+add(scmp_filter_ctx ctx, uint32_t action, int nr, const struct scmp_arg_cmp *when, unsigned n)
+{
+	if (nr < 0 || action == KILL)
+		return 0;
+	return seccomp_rule_add_array(ctx, action, nr, n, when);
+}
+
+/* A line's calls, but for those that skip knows better. */
 static int
 each(scmp_filter_ctx ctx, uint32_t action, const char *calls, bool (*skip)(int nr, unsigned kinds),
     unsigned kinds)
@@ -122,7 +167,7 @@ each(scmp_filter_ctx ctx, uint32_t action, const char *calls, bool (*skip)(int n
 		n = strcspn(calls, " ");
 		if ((nr = number(calls, n)) < 0 || (skip != NULL && skip(nr, kinds)))
 			continue;
-		if ((rc = seccomp_rule_add(ctx, action, nr, 0)) != 0 && rc != -EEXIST)
+		if ((rc = add(ctx, action, nr, NULL, 0)) != 0 && rc != -EEXIST)
 			return rc;
 	}
 	return 0;
@@ -146,50 +191,21 @@ is_allowed(int nr, unsigned kinds)
 	return false;
 }
 
-/* Calls of which only some arguments are fine. */
 static int
 narrowed(scmp_filter_ctx ctx, enum proc_kind kind)
 {
-	static const unsigned long requests[] = { FIONBIO, FIONREAD, FIOCLEX, TCGETS, TIOCGWINSZ };
-	const int maps[] = { SCMP_SYS(mmap), SCMP_SYS(mprotect) };
 	int rc = 0;
 
-	/* Nothing is executable that was not when we started. */
-	for (size_t i = 0; i < 2; i++) {
-		rc |= seccomp_rule_add(ctx, SCMP_ACT_ALLOW, maps[i], 1,
-		    SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
-		rc |= seccomp_rule_add(ctx, REFUSE(EACCES), maps[i], 1,
-		    SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, PROT_EXEC));
+	for (size_t i = 0; i < sizeof(narrow) / sizeof(narrow[0]); i++) {
+		const struct narrow *w = &narrow[i];
+		uint32_t action = w->error == 0 ? SCMP_ACT_ALLOW : REFUSE((uint16_t)w->error);
+
+		if ((w->kinds & BIT(kind)) != 0)
+			rc |= add(ctx, action, number(w->call, strlen(w->call)), w->when, w->n);
 	}
-	/* Threads, never processes. */
-	rc |= seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(clone), 1,
-	    SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD, CLONE_THREAD));
-	rc |= seccomp_rule_add(ctx, REFUSE(EPERM), SCMP_SYS(clone), 1,
-	    SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD, 0));
-	for (size_t i = 0; i < sizeof(requests) / sizeof(requests[0]); i++)
-		rc |= seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1,
-		    SCMP_A1(SCMP_CMP_EQ, requests[i]));
-	/* abort() */
-	rc |= seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1,
-	    SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid()));
-	rc |= seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(prctl), 1,
-	    SCMP_A0(SCMP_CMP_EQ, PR_SET_NAME));
-	rc |= seccomp_rule_add(ctx, REFUSE(EPERM), SCMP_SYS(prctl), 1,
-	    SCMP_A0(SCMP_CMP_NE, PR_SET_NAME));
-	if (kind == PROC_TUNNEL || kind == PROC_RESOLVER) {
-		rc |= seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(socket), 1,
-		    SCMP_A0(SCMP_CMP_EQ, AF_INET));
-		rc |= seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(socket), 1,
-		    SCMP_A0(SCMP_CMP_EQ, AF_INET6));
-		/* Link and route changes: the tunnel redials at once.  libc's check for addresses: the resolver. */
-		rc |= seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(socket), 2,
-		    SCMP_A0(SCMP_CMP_EQ, AF_NETLINK), SCMP_A2(SCMP_CMP_EQ, 0));
-		rc |= seccomp_rule_add(ctx, REFUSE(EACCES), SCMP_SYS(socket), 1,
-		    SCMP_A0(SCMP_CMP_EQ, AF_UNIX));
-	} else {
-		rc |= seccomp_rule_add(ctx, REFUSE(EACCES), SCMP_SYS(socket), 0);
-		rc |= seccomp_rule_add(ctx, REFUSE(EACCES), SCMP_SYS(connect), 0);
-	}
+	/* abort(), which signals itself. */
+	rc |= add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(tgkill),
+	    &(struct scmp_arg_cmp)IS(0, (scmp_datum_t)getpid()), 1);
 	return rc;
 }
 
@@ -214,8 +230,8 @@ fill(scmp_filter_ctx ctx, enum proc_kind kind)
 static int
 fill_helper(scmp_filter_ctx ctx)
 {
-	int rc = seccomp_rule_add(ctx, REFUSE(EAFNOSUPPORT), SCMP_SYS(socket), 1,
-	    SCMP_A0(SCMP_CMP_NE, AF_UNIX));
+	static const struct scmp_arg_cmp other = IS_NOT(0, AF_UNIX);
+	int rc = add(ctx, REFUSE(EAFNOSUPPORT), SCMP_SYS(socket), &other, 1);
 
 	for (size_t i = 0; i < sizeof(helper_denied) / sizeof(helper_denied[0]); i++)
 		rc |= each(ctx, REFUSE(EPERM), helper_denied[i].calls, NULL, 0);
