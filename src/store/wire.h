@@ -1,0 +1,111 @@
+#ifndef STORE_WIRE_H
+#define STORE_WIRE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/span.h"
+#include "store/spool.h"
+
+/*
+ * What a process and its writer say to each other over a channel (net/chan.h):
+ * the frame's type is an enum wire_type, its tag names the question.  Integers
+ * are big-endian, texts are a u16 length and so many octets without NUL.
+ *
+ * To the writer, and to its clients as well, a message is input: a decoder takes
+ * all of the body or fails, and every text, count and enumerator is in range
+ * afterwards.  Whoever sent one that fails is dropped.
+ */
+enum wire_type {
+	/* client -> writer */
+	WM_PUT = 1,		/* meta, mac[32], text file; u64 size with a file, else the sealed octets */
+	WM_ASIDE,		/* text reason, then as WM_PUT */
+	WM_LIST,		/* text home, i64 after, u32 max */
+	WM_GET,			/* i64 row */
+	WM_DELETE,		/* i64 row */
+	WM_RELEASE,		/* i64 row; not answered */
+	WM_FAILED,		/* i64 row, text reason; not answered */
+	WM_MARK,		/* text home, u64 epoch, u64 counter */
+	WM_CLAIM,		/* u32 max */
+	WM_NOTE_PART,		/* entries that belong to the WM_NOTE that follows; not answered */
+	WM_NOTE,		/* entries of one object */
+	WM_WATCH,		/* i64 row */
+	WM_VERDICT_OVER,	/* i64 row */
+	WM_CONFIRM,		/* text signer, id[16] */
+	WM_PAIR_CHECK,		/* text name, token[16] */
+	WM_PAIR_FINISH,		/* token[16], peer as JSON */
+	WM_PEER_UPDATE,		/* peer as JSON */
+
+	/* writer -> client, with the question's tag */
+	WA_KEPT = 64,		/* u8 enum kept, i64 row, text why */
+	WA_DONE,		/* u8 ok, text why */
+	WA_LIST,		/* u8 ok, u32 n, objects */
+	WA_CONTENT,		/* u8 ok, text why, then the octets; or a descriptor */
+	WA_JOB_PART,		/* entries that belong to the WA_JOB that follows */
+	WA_JOB,			/* object, u8 ok, entries with a u16 count in front, then the octets; or a descriptor */
+	WA_JOBS_END,
+	WA_OUTCOME,		/* u8 enum outcome, reply */
+	WA_PAIRED,		/* text error, peer as JSON if there is none */
+
+	/* writer -> client, unasked; tag 0 */
+	WE_HELLO = 128,		/* u64 reserve: first of all */
+	WE_WORK,
+	WE_PEER,		/* peer as JSON */
+	WE_PEER_GONE,		/* text name */
+	WE_PEERS_KNOWN,
+	WE_LEDGER,		/* u64 epoch, u64 counter */
+	WE_PAIRING,		/* u8 */
+};
+
+#define WIRE_INLINE_MAX	(768u << 10)	/* sealed octets in a message; larger ones are files whatever the threshold says */
+#define WIRE_ENTRIES_MAX 4096		/* parts of one object; RFC 5321 asks for 100 recipients, we take 1,000 by default */
+#define WIRE_PART	(256u << 10)	/* octets of entries in one message */
+#define WIRE_HEAD_MAX	4096		/* everything of a message but content, entries, lists and peers */
+#define WIRE_PEER_MAX	(64u << 10)
+#define WIRE_LIST_MAX	1000		/* objects in one WA_LIST */
+#define WIRE_FILE_LEN	32
+#define WIRE_REASON_MAX	256
+
+struct wire_out {
+	unsigned char	b[WIRE_HEAD_MAX];
+	size_t		n;
+	bool		full;		/* a bug of ours: checked by wire_span */
+};
+
+void	wire_u8(struct wire_out *, unsigned);
+void	wire_u16(struct wire_out *, unsigned);
+void	wire_u32(struct wire_out *, uint32_t);
+void	wire_u64(struct wire_out *, uint64_t);
+void	wire_octets(struct wire_out *, const void *, size_t);
+void	wire_text(struct wire_out *, const char *);
+void	wire_meta(struct wire_out *, const struct spool_meta *);
+void	wire_object(struct wire_out *, const struct spool_object *);
+void	wire_entry(struct wire_out *, const struct ledger_entry *);
+void	wire_reply(struct wire_out *, const struct smtp_reply *);
+struct span wire_span(const struct wire_out *);
+
+struct wire_in {
+	const unsigned char *p;
+	size_t		 n;		/* left */
+	bool		 bad;		/* stays; what was read since is zero */
+};
+
+struct wire_in	wire_in(struct span);
+unsigned	wire_get_u8(struct wire_in *);
+unsigned	wire_get_u16(struct wire_in *);
+uint32_t	wire_get_u32(struct wire_in *);
+uint64_t	wire_get_u64(struct wire_in *);
+int64_t		wire_get_row(struct wire_in *);		/* 0 or above */
+void		wire_get_octets(struct wire_in *, void *, size_t);
+void		wire_get_text(struct wire_in *, char *out, size_t max);	/* no NUL, no control octets but \n and tab, fits */
+void		wire_get_meta(struct wire_in *, struct spool_meta *);
+void		wire_get_object(struct wire_in *, struct spool_object *);
+void		wire_get_entry(struct wire_in *, struct ledger_entry *);
+void		wire_get_reply(struct wire_in *, struct smtp_reply *);
+unsigned	wire_get_enum(struct wire_in *, unsigned most);
+struct span	wire_rest(struct wire_in *);		/* all that is left */
+bool		wire_done(const struct wire_in *);	/* nothing bad, nothing left */
+
+#endif
