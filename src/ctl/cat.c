@@ -37,25 +37,20 @@ to_stdout(void *arg, struct span s, struct why *why)
 int
 ctl_cat(int argc, char **argv)
 {
+	struct asking a = { .client = NULL };
 	struct opts o;
-	struct role role;
-	struct client *c = NULL;
 	struct why why;
-	json_t *answer = NULL;
 	int rc = opts_parse(argc, argv, &use, &o);
 
 	if (rc != -1)
 		return rc;
 	if (isatty(STDOUT_FILENO))
-		return opts_misused(&use, "a sealed object is not for a terminal: send it to a file or to `age -d`", NULL);
-	if (role_load(&role, &o, CONF_NO_ROLE, &why) == 0 && (c = client_new(&role, NULL, &why)) != NULL &&
-	    (answer = client_ask(c, json_pack("{s:s, s:s}", "do", "cat", "id", o.args[0]), &why)) != NULL &&
-	    client_octets(c, (uint64_t)json_number(answer, "octets"), to_stdout, NULL, &why) == 0)
-		rc = CTL_OK;
-	else
-		rc = opts_failed(&use, &why);
-	json_decref(answer);
-	client_free(&c);
-	role_fini(&role);
+		return opts_misused(&use, "a sealed object is not for a terminal: send it to a "
+		    "file or to `age -d`", NULL);
+	rc = asking_begin(&a, &o, json_pack("{s:s, s:s}", "do", "cat", "id", o.args[0]),
+	    &why) == 0 &&
+	    client_octets(a.client, (uint64_t)json_number(a.answer, "octets"), to_stdout, NULL,
+	    &why) == 0 ? CTL_OK : opts_failed(&use, &why);
+	asking_fini(&a);
 	return rc;
 }

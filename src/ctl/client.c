@@ -59,12 +59,13 @@ client_new(const struct role *r, bool *running, struct why *why)
 	if ((c->fd = connect_to(path)) != -1)
 		return c;
 	if (errno == ENOENT || errno == ECONNREFUSED) {
-		why_set(why, "%s is not running (no answer at %s): start it with systemctl start posthouse-%s",
-		    who, path, who);
+		why_set(why, "%s is not running (no answer at %s): start it with systemctl start "
+		    "posthouse-%s", who, path, who);
 		if (running != NULL)
 			*running = false;
 	} else if (errno == EACCES)
-		why_set(why, "%s: permission denied; run this as root or as a member of the group of %s", path, who);
+		why_set(why, "%s: permission denied; run this as root or as a member of the group "
+		    "of %s", path, who);
 	else
 		why_sys(why, "%s", path);
 	free(c);
@@ -113,12 +114,13 @@ receive(struct client *c, struct why *why)
 		n = recv(c->fd, to, 32768, 0);
 	} while (n == -1 && errno == EINTR);
 	if (n == -1 && (errno == EAGAIN || errno == EWOULDBLOCK))
-		return why_set(why, "%s did not answer within %d s; see its log", c->who, ANSWER_WAIT_S);
+		return why_set(why, "%s did not answer within %d s; see its log", c->who,
+		    ANSWER_WAIT_S);
 	if (n == -1)
 		return why_sys(why, "%s", c->who);
 	if (n == 0)
-		return why_set(why, "%s closed the connection without an answer; see its log (and whether you are in "
-		    "its group)", c->who);
+		return why_set(why, "%s closed the connection without an answer; see its log, and "
+		    "whether you are in its group", c->who);
 	buf_used(&c->in, (size_t)n);
 	return 0;
 }
@@ -127,7 +129,8 @@ static json_t *
 judge(struct client *c, json_t *answer, struct why *why)
 {
 	if (!json_is_object(answer))
-		why_set(why, "%s answered something that is not an answer; are both of one version?", c->who);
+		why_set(why, "%s answered something that is not an answer; are both of one "
+		    "version?", c->who);
 	else if (json_is_true(json_object_get(answer, "ok")))
 		return answer;
 	else
@@ -177,6 +180,27 @@ client_octets(struct client *c, uint64_t left, client_sink_fn *sink, void *arg, 
 		left -= n;
 	}
 	return 0;
+}
+
+int
+asking_begin(struct asking *a, const struct opts *o, json_t *question, struct why *why)
+{
+	if (role_load(&a->role, o, CONF_NO_ROLE, why) == 0 &&
+	    (a->client = client_new(&a->role, NULL, why)) != NULL) {
+		a->answer = client_ask(a->client, question, why);
+		return a->answer != NULL ? 0 : -1;
+	}
+	json_decref(question);
+	return -1;
+}
+
+void
+asking_fini(struct asking *a)
+{
+	json_decref(a->answer);
+	client_free(&a->client);
+	role_fini(&a->role);
+	a->answer = NULL;
 }
 
 const char *

@@ -16,7 +16,10 @@
  */
 struct client;
 
-/* NULL with why, which says how to start a role that is not running; *running tells that case apart (may be NULL). */
+/*
+ * NULL with why, which says how to start a role that is not running; *running
+ * tells that case apart, and may be NULL.
+ */
 struct client *client_new(const struct role *, bool *running, struct why *);
 void	client_free(struct client **);
 
@@ -31,6 +34,16 @@ json_t	*client_ask(struct client *, json_t *question, struct why *);
  */
 typedef int client_sink_fn(void *arg, struct span, struct why *);
 int	client_octets(struct client *, uint64_t n, client_sink_fn *, void *arg, struct why *);
+
+/* What a command needs that asks one thing of a role; zero it first. */
+struct asking {
+	struct role	 role;
+	struct client	*client;
+	json_t		*answer;
+};
+/* Reads the configuration, connects, asks (takes the question).  asking_fini either way. */
+int	asking_begin(struct asking *, const struct opts *, json_t *question, struct why *);
+void	asking_fini(struct asking *);
 
 /* Members that may be missing or of another type. */
 const char *json_text(const json_t *, const char *key);		/* "" */

@@ -51,13 +51,15 @@ ctl_config(int argc, char **argv)
 		if ((rc = role_load(&role, &o, CONF_NO_ROLE, &why)) == 0) {
 			struct shown file;
 
-			printf("%s: a good configuration of %s\n", shown(span_str(o.check), &file), role_name(role.role));
+			printf("%s: a good configuration of %s\n", shown(span_str(o.check), &file),
+			    role_name(role.role));
 		}
 		role_fini(&role);
 		return rc == 0 ? CTL_OK : opts_failed(&use, &why);
 	}
 	if (o.nargs == 1 && o.check == NULL)
-		which = strcmp(o.args[0], "edge") == 0 ? CONF_EDGE : strcmp(o.args[0], "home") == 0 ? CONF_HOME : CONF_NO_ROLE;
+		which = strcmp(o.args[0], "edge") == 0 ? CONF_EDGE :
+		    strcmp(o.args[0], "home") == 0 ? CONF_HOME : CONF_NO_ROLE;
 	if (which == CONF_NO_ROLE)
 		return opts_misused(&use, "edge, home, or --check FILE", NULL);
 	return describe(which, o.json, &why) == 0 ? CTL_OK : opts_failed(&use, &why);

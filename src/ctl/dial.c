@@ -23,7 +23,7 @@ struct dial {
 	struct h2	*h2;
 	struct netaddr	 addrs[RESOLVE_ADDRS_MAX];
 	size_t		 naddrs, next;
-	bool		 wrong_pin, told;
+	bool		 wrong_pin, turned_away, told;
 	struct why	 last;			/* why the address before this one did not answer */
 };
 
@@ -68,12 +68,14 @@ on_closed(void *arg, const struct why *why)
 
 	d->h2 = NULL;
 	if (d->wrong_pin)
-		why_set(&words, "%s shows another key than it should; nothing was sent to it. Does the name lead to the "
-		    "right machine, and was its tunnel.pem made anew? Then make a new pairing line there",
-		    d->to.address);
-	else
+		why_set(&words, "%s shows another key than it should; nothing was sent to it. Does "
+		    "the name lead to the right machine, and was its tunnel.pem made anew? Then "
+		    "make a new pairing line there", d->to.address);
+	else {
+		d->turned_away = true;
 		why_set(&words, "%s ended the connection before it began (%s)", d->to.address,
 		    why != NULL ? why->text : "closed");
+	}
 	tell(d, NULL, &words);
 }
 
@@ -100,10 +102,11 @@ dial_next(struct dial *d)
 	struct why words;
 
 	while (d->next < d->naddrs)
-		if (conn_dial(d->loop, &d->addrs[d->next++], CONNECT_MS, on_connected, d, &d->last) == 0)
+		if (conn_dial(d->loop, &d->addrs[d->next++], CONNECT_MS, on_connected, d,
+			&d->last) == 0)
 			return;
-	why_set(&words, "no connection to %s: %.250s. Is edge running there, its tunnel port open in the firewall, "
-	    "and the address right?", d->to.address, d->last.text);
+	why_set(&words, "no connection to %s: %.250s. Is edge running there, its tunnel port open "
+	    "in the firewall, and the address right?", d->to.address, d->last.text);
 	tell(d, NULL, &words);
 }
 
@@ -114,7 +117,8 @@ on_addrs(void *arg, const struct netaddr *addrs, size_t n, const struct why *why
 	struct why words;
 
 	if (n == 0) {
-		why_set(&words, "the name in %s was not found: %.250s", d->to.address, why != NULL ? why->text : "no address");
+		why_set(&words, "the name in %s was not found: %.250s", d->to.address,
+		    why != NULL ? why->text : "no address");
 		tell(d, NULL, &words);
 		return;
 	}
@@ -134,7 +138,8 @@ start_resolver(struct dial *d, struct why *why)
 
 	for (size_t i = 0; i < c->nnameservers; i++)
 		servers[i] = c->nameservers[i];
-	if ((d->server = resolve_server_new(d->loop, servers, c->nnameservers, c->dns_timeout_ms, why)) == NULL)
+	d->server = resolve_server_new(d->loop, servers, c->nnameservers, c->dns_timeout_ms, why);
+	if (d->server == NULL)
 		return -1;
 	if ((d->resolver = resolver_new()) == NULL)
 		return why_set(why, "memory is out");
@@ -168,7 +173,9 @@ start(struct dial *d, struct why *why)
 		dial_next(d);
 		return 0;
 	}
-	if (colon == NULL || !span_copy(span_of(d->to.address, (size_t)(colon - d->to.address)), host, sizeof(host)) ||
+	if (colon == NULL ||
+	    !span_copy(span_of(d->to.address, (size_t)(colon - d->to.address)), host,
+		sizeof(host)) ||
 	    !span_u64(span_str(colon + 1), 65535, &port) || port == 0)
 		return why_set(why, "%s is not host:port", d->to.address);
 	if (start_resolver(d, why) == -1)
@@ -198,6 +205,12 @@ dial_new(uv_loop_t *loop, const struct dial_to *to, dial_fn *done, void *arg, st
 	return d;
 }
 
+bool
+dial_turned_away(const struct dial *d)
+{
+	return d != NULL && d->turned_away;
+}
+
 void
 dial_free(struct dial **dp)
 {
@@ -208,7 +221,7 @@ dial_free(struct dial **dp)
 		return;
 	d->told = true;
 	if (d->h2 != NULL)
-		h2_abort(d->h2, "no longer wanted");	/* calls on_closed, which tells nobody any more */
+		h2_abort(d->h2, "no longer wanted");	/* on_closed tells nobody any more */
 	resolver_free(&d->resolver);
 	resolve_server_free(&d->server);
 	SSL_CTX_free(d->ctx);

@@ -31,6 +31,8 @@ struct dial_to {
 /* Called once: h2 is up (the edge has accepted our certificate too), or NULL with why. */
 typedef void dial_fn(void *arg, struct h2 *, const struct why *);
 
+/* Whether the edge, its key being right, hung up before HTTP/2: it does not know our key, say. */
+bool	dial_turned_away(const struct dial *);
 /* Everything in `to` is borrowed until the end. NULL with why if it cannot begin. */
 struct dial *dial_new(uv_loop_t *, const struct dial_to *, dial_fn *, void *arg, struct why *);
 /* Frees it with what it needs of the loop; run the loop once more afterwards. Not the h2. */

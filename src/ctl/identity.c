@@ -79,7 +79,8 @@ replace_secret(const char *path, struct span text, struct why *why)
 		return -1;
 	snprintf(made, sizeof(made), ".%s.new", name);
 	unlinkat(dir, made, 0);			/* what a run that was cut off left */
-	if ((fd = openat(dir, made, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600)) == -1) {
+	fd = openat(dir, made, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (fd == -1) {
 		why_sys(why, "%s", path);
 		close(dir);
 		return -1;

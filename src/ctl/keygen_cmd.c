@@ -77,7 +77,8 @@ age(const struct role *r, struct why *why)
 
 /* As whom the key will be read: the account in its state directory, root elsewhere. */
 static int
-make(int (*key)(const struct role *, struct why *), const struct role *r, const char *path, struct why *why)
+make(int (*key)(const struct role *, struct why *), const struct role *r, const char *path,
+    struct why *why)
 {
 	struct account account;
 	int rc;

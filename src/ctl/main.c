@@ -21,7 +21,7 @@ static const struct command {
 	int		(*run)(int, char **);
 	const char	*help;			/* NULL: not for people */
 } commands[] = {
-	{ "edge", run_edge, "run an edge: take mail from the internet, seal and hold it, hand it over" },
+	{ "edge", run_edge, "run an edge: take mail, seal and hold it, hand it over" },
 	{ "home", run_home, "run a home: dial edges, take sealed mail in, deliver it" },
 	{ "keygen", ctl_keygen, "make the keys of a role where they are missing" },
 	{ "pair", ctl_pair, "tie an edge and a home by one pasted line" },
@@ -60,7 +60,8 @@ static const struct opts_use home_use = {
 };
 
 static int
-run_role(int argc, char **argv, const struct opts_use *use, enum conf_role role, const char *standard)
+run_role(int argc, char **argv, const struct opts_use *use, enum conf_role role,
+    const char *standard)
 {
 	struct opts o;
 	int rc = opts_parse(argc, argv, use, &o);
@@ -125,7 +126,8 @@ main(int argc, char **argv)
 		usage(stderr);
 		return CTL_USAGE;
 	}
-	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0) {
+	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
+	    strcmp(argv[1], "help") == 0) {
 		usage(stdout);
 		return CTL_OK;
 	}

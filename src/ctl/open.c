@@ -10,7 +10,7 @@
 #include "ctl/text.h"
 #include "proto/batch_smtp.h"
 
-/* open: fetches a sealed object and opens it here, with home's key: the daemon sees no plaintext for it. */
+/* open: fetches a sealed object and opens it here: the daemon sees no plaintext for it. */
 static const struct opts_use use = {
 	"open", OPT_CONF | OPT_ROLE | OPT_OBJECT, 1, 1,
 	"usage: posthouse open [-c FILE] [--object] ID\n"
@@ -65,8 +65,8 @@ read_batch(struct opening *p, struct why *why)
 		if (ev.type == BATCH_EV_BODY && emit(p, ev.arg, why) == -1)
 			return -1;
 		if (ev.type == BATCH_EV_BAD)
-			return why_set(why, "it opened, and is no held object: %s; --object shows it as it is",
-			    batch_reader_why(p->reader));
+			return why_set(why, "it opened, and is no held object: %s; --object shows "
+			    "it as it is", batch_reader_why(p->reader));
 	}
 	return 0;
 }
@@ -87,7 +87,8 @@ judge(enum age_result r, struct why *why)
 	case AGE_OK:
 		return 0;
 	case AGE_NO_MATCH:
-		return why_set(why, "none of home's age keys opens it: was it sealed for another home, or a key dropped?");
+		return why_set(why, "none of home's age keys opens it: was it sealed for another "
+		    "home, or a key dropped?");
 	case AGE_NO_ROOM:
 		return why_set(why, "memory is out");
 	case AGE_MALFORMED:
@@ -104,7 +105,8 @@ sealed(void *arg, struct span s, struct why *why)
 	while (s.n > 0) {
 		size_t n = s.n < AGE_CHUNK ? s.n : AGE_CHUNK;
 
-		if (judge(age_open_add(p->age, s.p, n, &p->plain, why), why) == -1 || use_plain(p, why) == -1)
+		if (judge(age_open_add(p->age, s.p, n, &p->plain, why), why) == -1 ||
+		    use_plain(p, why) == -1)
 			return -1;
 		s = span_from(s, n);
 	}
@@ -127,20 +129,24 @@ finish(struct opening *p, struct why *why)
 }
 
 static int
-open_one(struct client *c, const char *id, const struct identities *keys, bool whole, struct why *why)
+open_one(struct client *c, const char *id, const struct identities *keys, bool whole,
+    struct why *why)
 {
-	struct opening p = { .age = age_open_new(keys->id, keys->n), .terminal = isatty(STDOUT_FILENO) };
+	struct opening p = { .terminal = isatty(STDOUT_FILENO) };
 	json_t *answer = NULL;
 	int rc = -1;
 
+	p.age = age_open_new(keys->id, keys->n);
 	buf_init(&p.plain, 4 * AGE_CHUNK);
 	buf_init(&p.out, 16 * AGE_CHUNK);
 	if (!whole)
 		p.reader = batch_reader_new();
 	if (p.age == NULL || (!whole && p.reader == NULL))
 		why_set(why, "memory is out");
-	else if ((answer = client_ask(c, json_pack("{s:s, s:s}", "do", "cat", "id", id), why)) != NULL &&
-	    client_octets(c, (uint64_t)json_number(answer, "octets"), sealed, &p, why) == 0)
+	else
+		answer = client_ask(c, json_pack("{s:s, s:s}", "do", "cat", "id", id), why);
+	if (answer != NULL && client_octets(c, (uint64_t)json_number(answer, "octets"), sealed, &p,
+	    why) == 0)
 		rc = finish(&p, why);
 	json_decref(answer);
 	buf_wipe(&p.plain);
@@ -162,8 +168,10 @@ ctl_open(int argc, char **argv)
 
 	if (rc != -1)
 		return rc;
-	if (role_load(&role, &o, CONF_HOME, &why) == 0 && identities_load(&keys, role.home->age_key, &why) == 0 &&
-	    (c = client_new(&role, NULL, &why)) != NULL && open_one(c, o.args[0], &keys, o.object, &why) == 0)
+	if (role_load(&role, &o, CONF_HOME, &why) == 0 &&
+	    identities_load(&keys, role.home->age_key, &why) == 0 &&
+	    (c = client_new(&role, NULL, &why)) != NULL &&
+	    open_one(c, o.args[0], &keys, o.object, &why) == 0)
 		rc = CTL_OK;
 	else
 		rc = opts_failed(&use, &why);

@@ -42,8 +42,8 @@ opts_misused(const struct opts_use *use, const char *what, const char *arg)
 {
 	struct shown text;
 
-	fprintf(stderr, "posthouse %s: %s%s%s\nTry `posthouse %s --help`.\n", use->name, what, arg != NULL ? " " : "",
-	    arg != NULL ? shown(span_str(arg), &text) : "", use->name);
+	fprintf(stderr, "posthouse %s: %s%s%s\nTry `posthouse %s --help`.\n", use->name, what,
+	    arg != NULL ? " " : "", arg != NULL ? shown(span_str(arg), &text) : "", use->name);
 	return CTL_USAGE;
 }
 

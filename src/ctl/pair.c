@@ -61,18 +61,26 @@ at_edge(const struct role *r, const struct opts *o, struct why *why)
 		json_decref(domains);
 		return -1;
 	}
-	answer = client_ask(c, json_pack("{s:s, s:s, s:o}", "do", "pair", "name", o->args[0], "domains", domains), why);
+	answer = client_ask(c,
+	    json_pack("{s:s, s:s, s:o}", "do", "pair", "name", o->args[0], "domains", domains),
+	    why);
 	if (answer != NULL) {
-		if (!span_copy(span_str(json_text(answer, "address")), line.address, sizeof(line.address)) ||
+		if (!span_copy(span_str(json_text(answer, "address")), line.address,
+			sizeof(line.address)) ||
 		    !span_copy(span_str(json_text(answer, "name")), line.name, sizeof(line.name)) ||
-		    !hex_decode(span_str(json_text(answer, "token")), line.token, sizeof(line.token)))
-			why_set(why, "edge's answer makes no pairing line; are both of one version?");
+		    !hex_decode(span_str(json_text(answer, "token")), line.token,
+			sizeof(line.token)))
+			why_set(why, "edge's answer makes no line; are both of one version?");
 		else {
 			pairing_line_print(&line, text, sizeof(text));
-			fprintf(stderr, "Give this line to home's `posthouse pair` within %lld minutes; it works once.\n%s",
-			    (long long)json_number(answer, "minutes"), json_is_true(json_object_get(answer, "again")) ?
-			    "A home of this name is paired already: its keys stay until the new one is.\n" : "");
-			rc = puts(text) == EOF || fflush(stdout) == EOF ? why_sys(why, "standard output") : 0;
+			fprintf(stderr, "Give this line to home's `posthouse pair` within %lld "
+			    "minutes; it works once.\n", (long long)json_number(answer, "minutes"));
+			if (json_is_true(json_object_get(answer, "again")))
+				fputs("A home of this name is paired already: its keys stay until "
+				    "the new one is.\n", stderr);
+			rc = 0;
+			if (puts(text) == EOF || fflush(stdout) == EOF)
+				rc = why_sys(why, "standard output");
 			explicit_bzero(text, sizeof(text));
 		}
 	}
@@ -90,9 +98,11 @@ read_line(struct pairing_line *line, struct why *why)
 	int rc;
 
 	if (isatty(STDIN_FILENO))
-		fprintf(stderr, "Paste the line that `posthouse pair NAME DOMAIN` printed at the edge:\n");
+		fputs("Paste the line that `posthouse pair NAME DOMAIN` printed at the edge:\n",
+		    stderr);
 	if (fgets(text, sizeof(text), stdin) == NULL)
-		return why_set(why, "no pairing line came on standard input; make one at the edge: posthouse pair NAME DOMAIN");
+		return why_set(why, "no pairing line came on standard input; make one at the edge: "
+		    "posthouse pair NAME DOMAIN");
 	n = strlen(text);
 	rc = pairing_line_parse(span_of(text, n), line, why) ? 0 : -1;
 	explicit_bzero(text, sizeof(text));
@@ -159,7 +169,8 @@ at_home(const struct role *r, struct why *why)
 		identities_fini(&keys);
 		return -1;
 	}
-	if (read_line(&line, why) == 0 && pair_home(r->home, &line, buf_span(&pem), &keys, &peer, why) == 0) {
+	if (read_line(&line, why) == 0 &&
+	    pair_home(r->home, &line, buf_span(&pem), &keys, &peer, why) == 0) {
 		if ((rc = remember(r, &peer, why)) == 0) {
 			printf("Paired with %s as %s for", peer.name, peer.home);
 			for (size_t i = 0; i < peer.ndomains; i++)
@@ -194,10 +205,12 @@ ctl_pair(int argc, char **argv)
 	else if (role.role == CONF_EDGE && o.nargs == 0)
 		rc = opts_misused(&use, "at an edge, name the home and its domains", NULL);
 	else if (role.role == CONF_HOME && o.nargs > 0)
-		rc = opts_misused(&use, "at home the line comes on standard input, not as", o.args[0]);
+		rc = opts_misused(&use, "at home the line comes on standard input, not as",
+		    o.args[0]);
+	else if ((role.role == CONF_EDGE ? at_edge(&role, &o, &why) : at_home(&role, &why)) == -1)
+		rc = opts_failed(&use, &why);
 	else
-		rc = (role.role == CONF_EDGE ? at_edge(&role, &o, &why) : at_home(&role, &why)) == 0 ? CTL_OK :
-		    opts_failed(&use, &why);
+		rc = CTL_OK;
 	role_fini(&role);
 	return rc;
 }

@@ -19,7 +19,6 @@
 struct pairing {
 	uv_loop_t	 loop;
 	uv_timer_t	 timer;
-	const struct conf_home *conf;
 	const struct pairing_line *line;
 	const struct identities *keys;
 	struct dial	*dial;
@@ -105,7 +104,8 @@ say_hello(struct pairing *p)
 		json_array_append_new(recipients, json_string(text));
 	}
 	hex_encode(p->line->token, sizeof(p->line->token), token);
-	say(p, json_pack("{s:s, s:s, s:o}", "name", p->line->name, "token", token, "recipients", recipients), false);
+	say(p, json_pack("{s:s, s:s, s:o}", "name", p->line->name, "token", token, "recipients",
+	    recipients), false);
 	explicit_bzero(token, sizeof(token));
 }
 
@@ -126,8 +126,10 @@ prove(struct pairing *p, const char *test)
 		why_set(p->why, "memory is out");
 	else if (!base64_decode(span_str(test), true, sealed, sizeof(sealed), &n))
 		why_set(p->why, "the edge's test object is damaged");
-	else if (age_open_add(age, sealed, n, &plain, &why) != AGE_OK || age_open_end(age, &plain, &why) != AGE_OK)
-		why_set(p->why, "the edge's test object does not open with home's age key %s", why.text);
+	else if (age_open_add(age, sealed, n, &plain, &why) != AGE_OK ||
+	    age_open_end(age, &plain, &why) != AGE_OK)
+		why_set(p->why, "the edge's test object does not open with home's age key %s",
+		    why.text);
 	else if (plain.n != PROOF_LEN)
 		why_set(p->why, "the edge's test object is not one");
 	else {
@@ -150,12 +152,14 @@ take_grant(struct pairing *p, const json_t *line)
 	size_t i;
 
 	if (!address_domain(span_str(edge), p->peer->name))
-		return why_set(p->why, "the edge calls itself %s, which is no host name", log_safe(span_str(edge)).s);
+		return why_set(p->why, "the edge calls itself %s, which is no host name",
+		    log_safe(span_str(edge)).s);
 	json_array_foreach(list, i, d) {
 		const char *text = json_string_value(d);
 
-		if (i == PEER_DOMAINS_MAX || text == NULL || !address_domain(span_str(text), p->peer->domains[i]))
-			return why_set(p->why, "the edge's answer names something that is no domain");
+		if (i == PEER_DOMAINS_MAX || text == NULL ||
+		    !address_domain(span_str(text), p->peer->domains[i]))
+			return why_set(p->why, "the edge grants something that is no domain");
 	}
 	p->peer->ndomains = i;
 	return i > 0 ? 0 : why_set(p->why, "the edge grants no domain");
@@ -167,8 +171,9 @@ on_line(struct pairing *p, const json_t *line)
 	const char *error = json_text(line, "error"), *test = json_text(line, "test");
 
 	if (error[0] != '\0')
-		return why_set(p->why, "the edge refuses: %s. A line works once, for %d minutes, with %d tries; make a new "
-		    "one there: posthouse pair %s", error, PAIRING_MINUTES, PAIRING_TRIES, p->line->name);
+		return why_set(p->why, "the edge refuses: %s. A line works once, for %d minutes, "
+		    "with %d tries; make a new one there: posthouse pair %s", error,
+		    PAIRING_MINUTES, PAIRING_TRIES, p->line->name);
 	if (test[0] != '\0' && !p->said_all)
 		return prove(p, test);
 	if (json_is_true(json_object_get(line, "paired")) && p->said_all) {
@@ -177,7 +182,8 @@ on_line(struct pairing *p, const json_t *line)
 		finish(p, 0);
 		return 0;
 	}
-	return why_set(p->why, "the edge said something that does not belong to pairing; are both of one version?");
+	return why_set(p->why, "the edge said something that does not belong to pairing; are both "
+	    "of one version?");
 }
 
 static void
@@ -236,18 +242,22 @@ on_closed(void *arg, const struct why *why)
 }
 
 static const struct h2_ops h2_pairing = { .closed = on_closed };
-static const struct h2_stream_ops stream_pairing = { .head = on_head, .data = on_data, .closed = on_stream_closed };
+static const struct h2_stream_ops stream_pairing = {
+	.head = on_head, .data = on_data, .closed = on_stream_closed,
+};
 
 static void
 on_dialled(void *arg, struct h2 *h2, const struct why *why)
 {
 	struct pairing *p = arg;
-	struct h2_head head = { .method = SPAN_LIT("PUT"), .path = SPAN_LIT("/pair"), .authority = SPAN_LIT("edge") };
+	struct h2_head head = { .method = SPAN_LIT("PUT"), .path = SPAN_LIT("/pair"),
+		.authority = SPAN_LIT("edge") };
 	unsigned char exporter[32];
 
 	if (h2 == NULL) {
-		fail(p, "%.350s%s", why->text, strstr(why->text, "before it began") == NULL ? "" :
-		    ": no pairing line is open there, perhaps (it lasts 15 minutes and works once): make a new one");
+		fail(p, "%.350s%s", why->text, !dial_turned_away(p->dial) ? "" :
+		    ": no pairing line is open there, perhaps (it lasts 15 minutes and works "
+		    "once): make a new one");
 		return;
 	}
 	p->h2 = h2;
@@ -273,26 +283,28 @@ on_time(uv_timer_t *t)
 }
 
 static int
-peer_begin(struct peer *out, const struct conf_home *c, const struct pairing_line *line, const struct identities *keys,
-    struct why *why)
+peer_begin(struct peer *out, const struct conf_home *c, const struct pairing_line *line,
+    const struct identities *keys, struct why *why)
 {
 	*out = (struct peer){ .npins = 1, .nrecipients = 1 };
 	memcpy(out->home, line->name, sizeof(out->home));
 	memcpy(out->address, line->address, sizeof(out->address));
 	out->pins[0] = line->edge;
 	memcpy(out->recipients[0].pub, keys->id[0].pub, sizeof(out->recipients[0].pub));
-	if (c->recovery[0] != '\0' && !age_recipient_parse(span_str(c->recovery), &out->recipients[out->nrecipients++]))
-		return why_set(why, "the recovery recipient of the configuration is not an age1... recipient");
+	if (c->recovery[0] != '\0' &&
+	    !age_recipient_parse(span_str(c->recovery), &out->recipients[out->nrecipients++]))
+		return why_set(why, "the recovery recipient of the configuration is not an age1... "
+		    "recipient");
 	return 0;
 }
 
 int
-pair_home(const struct conf_home *c, const struct pairing_line *line, struct span pem, const struct identities *keys,
-    struct peer *out, struct why *why)
+pair_home(const struct conf_home *c, const struct pairing_line *line, struct span pem,
+    const struct identities *keys, struct peer *out, struct why *why)
 {
-	struct pairing p = { .conf = c, .line = line, .keys = keys, .peer = out, .why = why, .rc = -1 };
-	struct dial_to to = { .home = c, .address = line->address, .pem = pem, .alpn = "posthouse-pair/1",
-		.pins = &line->edge, .npins = 1, .client = true };
+	struct pairing p = { .line = line, .keys = keys, .peer = out, .why = why, .rc = -1 };
+	struct dial_to to = { .home = c, .address = line->address, .pem = pem,
+		.alpn = "posthouse-pair/1", .pins = &line->edge, .npins = 1, .client = true };
 
 	if (peer_begin(out, c, line, keys, why) == -1)
 		return -1;

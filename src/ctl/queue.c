@@ -10,7 +10,8 @@
 /* queue: what is held, oldest first.  Pages keep the writer's turns and our memory short. */
 static const struct opts_use use = {
 	"queue", OPT_CONF | OPT_ROLE | OPT_JSON | OPT_FILTER, 0, 0,
-	"usage: posthouse queue [-c FILE | --edge | --home] [--state STATE] [--of HOME] [-n COUNT] [--json]\n"
+	"usage: posthouse queue [-c FILE | --edge | --home] [--json]\n"
+	"                       [--state STATE] [--of HOME] [-n COUNT]\n"
 	"\n"
 	"Lists what is held, oldest first.\n"
 	"\n"
@@ -49,8 +50,8 @@ static int64_t
 page(struct client *c, const struct opts *o, int64_t after, struct listing *l, struct why *why)
 {
 	unsigned long long left = o->count > 0 ? o->count - l->n : CONTROL_QUEUE_PAGE;
-	json_t *question = json_pack("{s:s, s:I, s:I}", "do", "queue", "after", (json_int_t)after, "max",
-	    (json_int_t)(left < CONTROL_QUEUE_PAGE ? left : CONTROL_QUEUE_PAGE));
+	json_t *question = json_pack("{s:s, s:I, s:I}", "do", "queue", "after", (json_int_t)after,
+	    "max", (json_int_t)(left < CONTROL_QUEUE_PAGE ? left : CONTROL_QUEUE_PAGE));
 	json_t *answer, *object;
 	int64_t more;
 	size_t i;
@@ -97,7 +98,9 @@ print_table(const struct listing *l, bool edge, struct why *why)
 static int
 list(struct client *c, const struct opts *o, bool edge, struct why *why)
 {
-	static const char *const headings[] = { "ID", ">AGE", ">SIZE", "STATE", "HOME", ">TRIES", "REASON" };
+	static const char *const headings[] = {
+		"ID", ">AGE", ">SIZE", "STATE", "HOME", ">TRIES", "REASON",
+	};
 	struct listing l = { .table = NULL };
 	int64_t at = 0, next;
 	int rc = 0;
@@ -131,7 +134,8 @@ ctl_queue(int argc, char **argv)
 
 	if (rc != -1)
 		return rc;
-	if (role_load(&role, &o, CONF_NO_ROLE, &why) == 0 && (c = client_new(&role, NULL, &why)) != NULL &&
+	if (role_load(&role, &o, CONF_NO_ROLE, &why) == 0 &&
+	    (c = client_new(&role, NULL, &why)) != NULL &&
 	    list(c, &o, role.role == CONF_EDGE, &why) == 0)
 		rc = CTL_OK;
 	else

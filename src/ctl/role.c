@@ -46,7 +46,8 @@ read_file(const char *path, size_t max, struct buf *out, struct why *why)
 	if (fd == -1) {
 		why_sys(why, "%s", path);
 		if (errno == EACCES)
-			why_set(why, "%s: permission denied; run this as root, or as the user that it belongs to", path);
+			why_set(why, "%s: permission denied; run this as root, or as the user that "
+			    "it belongs to", path);
 		return -1;
 	}
 	rc = read_all(fd, path, out, why);
@@ -72,7 +73,7 @@ choose(enum conf_role want, const char **file, struct why *why)
 		return why_set(why, "there are both %s and %s; say --edge, --home or -c FILE",
 		    standard[CONF_EDGE], standard[CONF_HOME]);
 	if (!edge && !home)
-		return why_set(why, "there is neither %s nor %s; name the configuration with -c FILE",
+		return why_set(why, "there is neither %s nor %s; name a configuration with -c FILE",
 		    standard[CONF_EDGE], standard[CONF_HOME]);
 	*file = standard[edge ? CONF_EDGE : CONF_HOME];
 	return 0;
@@ -114,8 +115,8 @@ role_load(struct role *r, const struct opts *o, enum conf_role want, struct why 
 	if (r->role == CONF_NO_ROLE)
 		rc = -1;
 	else if (said != CONF_NO_ROLE && r->role != said)
-		rc = why_set(why, "%s is the configuration of %s, and this is for %s", file, role_name(r->role),
-		    role_name(said));
+		rc = why_set(why, "%s is the configuration of %s, and this is for %s", file,
+		    role_name(r->role), role_name(said));
 	else
 		rc = parse(r, buf_span(&text), why);
 	buf_fini(&text);

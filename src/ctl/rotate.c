@@ -27,8 +27,8 @@ static const struct opts_use use = {
 	"At home: makes the next age key and the next tunnel key beside those in use (one of them\n"
 	"with --age or --tunnel).  After a reload, home tells its edges; they take the new keys\n"
 	"over while the old ones stay good.  --finish drops the old ones: it refuses while home\n"
-	"has mail that only the old age key opens, an edge is not known to seal to the new one, or\n"
-	"an edge does not accept the new tunnel key.\n"
+	"has mail that only the old age key opens, an edge is not known to seal to the new one,\n"
+	"or an edge does not accept the new tunnel key.\n"
 	"\n"
 	"  -c, --config FILE   home's configuration\n"
 	"      --finish        drop what was in use before\n"
@@ -47,8 +47,8 @@ identity_text(const struct age_identity *id, struct buf *out)
 	age_recipient_print(&recipient, public);
 	age_identity_print(id, secret);
 	wall_iso(wall_ms(), now, sizeof(now));
-	ok = buf_addf(out, "# created: %.19sZ\n# public key: %s\n", now, public) && buf_add_str(out, secret) &&
-	    buf_add_str(out, "\n");
+	ok = buf_addf(out, "# created: %.19sZ\n# public key: %s\n", now, public) &&
+	    buf_add_str(out, secret) && buf_add_str(out, "\n");
 	explicit_bzero(secret, sizeof(secret));
 	return ok;
 }
@@ -69,13 +69,14 @@ age_begin(const struct role *r, bool force, struct why *why)
 	n = ids.n;
 	identities_fini(&ids);
 	if (n > 1)
-		return why_set(why, "%s has %zu keys already: a rotation is under way; end it with posthouse rotate --age "
-		    "--finish", path, n);
+		return why_set(why, "%s has %zu keys already: a rotation is under way; end it with "
+		    "posthouse rotate --age --finish", path, n);
 	if (read_file(path, IDENTITY_FILE_MAX, &old, why) == -1)
 		return -1;
 	random_bytes(key, sizeof(key));
 	buf_init(&text, IDENTITY_FILE_MAX + 1024);
-	if (!age_identity_from_bytes(key, &next) || !identity_text(&next, &text) || !buf_add_span(&text, buf_span(&old)))
+	if (!age_identity_from_bytes(key, &next) || !identity_text(&next, &text) ||
+	    !buf_add_span(&text, buf_span(&old)))
 		why_set(why, "memory is out");
 	else if ((rc = replace_secret(path, buf_span(&text), why)) == 0)
 		printf("A new age key is in %s, before the old one.\n", path);
@@ -124,8 +125,8 @@ tunnel_begin(const struct role *r, bool force, struct why *why)
 
 	next_path(r, path);
 	if (access(path, F_OK) == 0)
-		return why_set(why, "%s is there already: a rotation is under way; end it with posthouse rotate --tunnel "
-		    "--finish", path);
+		return why_set(why, "%s is there already: a rotation is under way; end it with "
+		    "posthouse rotate --tunnel --finish", path);
 	if (keygen_tunnel(path, &pin, why) == -1)
 		return -1;
 	pin_print(&pin, text);
@@ -157,8 +158,8 @@ tunnel_finish(const struct role *r, bool force, struct why *why)
 }
 
 static int
-as_owner(int (*act)(const struct role *, bool force, struct why *), const struct role *r, const char *path, bool force,
-    struct why *why)
+as_owner(int (*act)(const struct role *, bool force, struct why *), const struct role *r,
+    const char *path, bool force, struct why *why)
 {
 	struct account account;
 	int rc;
@@ -185,7 +186,8 @@ rotate(const struct role *r, const struct opts *o, struct why *why)
 		return -1;
 	puts("Now: systemctl reload posthouse-home");
 	if (!o->finish)
-		puts("Later, when the edges have handed over what they hold: posthouse rotate --finish");
+		puts("Later, when edges have handed over what they hold: posthouse rotate "
+		    "--finish");
 	return 0;
 }
 

@@ -39,7 +39,8 @@ needs_old(struct client *c, int64_t row, const struct age_identity *new_, struct
 
 	buf_init(&h.plain, 2 * AGE_CHUNK);
 	snprintf(id, sizeof(id), "%lld", (long long)row);
-	answer = client_ask(c, json_pack("{s:s, s:s, s:i}", "do", "cat", "id", id, "head", AGE_HEADER_MAX), why);
+	answer = client_ask(c,
+	    json_pack("{s:s, s:s, s:i}", "do", "cat", "id", id, "head", AGE_HEADER_MAX), why);
 	if (h.age == NULL)
 		why_set(why, "memory is out");
 	else if (answer != NULL &&
@@ -59,8 +60,8 @@ count_old(struct client *c, const struct age_identity *new_, unsigned long long 
 
 	*n = 0;
 	while (more) {
-		json_t *page = client_ask(c, json_pack("{s:s, s:I, s:i}", "do", "queue", "after", (json_int_t)at, "max",
-		    CONTROL_QUEUE_PAGE), why), *o;
+		json_t *page = client_ask(c, json_pack("{s:s, s:I}", "do", "queue", "after",
+		    (json_int_t)at), why), *o;
 		int64_t next = json_number(page, "more");
 		size_t i;
 
@@ -70,7 +71,7 @@ count_old(struct client *c, const struct age_identity *new_, unsigned long long 
 			struct why gone;
 			int old = needs_old(c, json_number(o, "row"), new_, &gone);
 
-			/* Delivered since the page was made is fine; a connection that broke shows at the next page. */
+			/* -1: delivered since. A lost connection shows at the next page. */
 			if (old == 1)
 				++*n;
 		}
@@ -97,10 +98,12 @@ edges_seal_to(struct client *c, const struct age_identity *new_, struct why *why
 		bool found = false;
 
 		json_array_foreach(json_object_get(p, "recipients"), k, r)
-			found = found || (json_is_string(r) && strcmp(json_string_value(r), text) == 0);
+			if (json_is_string(r) && strcmp(json_string_value(r), text) == 0)
+				found = true;
 		if (!found && rc == 0)
-			rc = why_set(why, "the edge %s is not known to seal to the new key: is it connected, and was home "
-			    "reloaded? --force drops the old key all the same",
+			rc = why_set(why, "the edge %s is not known to seal to the new key: is it "
+			    "connected, and was home reloaded? --force drops the old key all the "
+			    "same",
 			    log_safe(span_str(json_text(p, "name"))).s);
 	}
 	json_decref(answer);
@@ -117,8 +120,8 @@ rotate_check_age(const struct role *r, const struct identities *ids, struct why 
 	if (c == NULL)
 		return -1;
 	if ((rc = count_old(c, &ids->id[0], &n, why)) == 0 && n > 0)
-		rc = why_set(why, "%llu objects here open with the old key only: let them be delivered first (posthouse "
-		    "queue), or give them up with --force", n);
+		rc = why_set(why, "%llu objects here open with the old key only: let them be "
+		    "delivered first (posthouse queue), or give them up with --force", n);
 	if (rc == 0)
 		rc = edges_seal_to(c, &ids->id[0], why);
 	client_free(&c);
@@ -157,7 +160,7 @@ on_h2_closed(void *arg, const struct why *why)
 static void
 on_request(void *arg, struct h2_stream *stream, const struct h2_head *head, bool has_body)
 {
-	h2_reset(stream);		/* the edge may hand mail over at once: it keeps it, and comes again */
+	h2_reset(stream);	/* it may hand mail over at once: it keeps it, and comes again */
 }
 
 static const struct h2_ops probe_ops = { .request = on_request, .closed = on_h2_closed };
@@ -189,12 +192,12 @@ on_time(uv_timer_t *t)
 
 /* The edge speaks HTTP/2 only to a key that it knows. */
 static int
-probe(const struct conf_home *c, const char *address, const struct pin *pins, size_t npins, struct span pem,
-    struct why *why)
+probe(const struct conf_home *c, const char *address, const struct pin *pins, size_t npins,
+    struct span pem, struct why *why)
 {
 	struct probe p = { .rc = -1, .why = why };
-	struct dial_to to = { .home = c, .address = address, .pem = pem, .alpn = "posthouse/1", .pins = pins,
-		.npins = npins };
+	struct dial_to to = { .home = c, .address = address, .pem = pem, .alpn = "posthouse/1",
+		.pins = pins, .npins = npins };
 	struct dial *dial;
 
 	if (uv_loop_init(&p.loop) != 0)
@@ -234,12 +237,14 @@ rotate_check_tunnel(const struct role *r, struct span pem, struct why *why)
 		size_t n = 0, k;
 
 		json_array_foreach(list, k, text)
-			if (n < 2 && json_is_string(text) && pin_parse(span_str(json_string_value(text)), &pins[n]))
+			if (n < 2 && json_is_string(text) &&
+			    pin_parse(span_str(json_string_value(text)), &pins[n]))
 				n++;
 		if (rc == 0 && probe(r->home, json_text(p, "address"), pins, n, pem, &reason) == -1)
-			rc = why_set(why, "the edge %s does not accept the new tunnel key yet: %.300s. Was home reloaded since, "
-			    "and is it connected? --force takes the new key all the same",
-			    log_safe(span_str(json_text(p, "name"))).s, reason.text);
+			rc = why_set(why, "the edge %s does not accept the new tunnel key yet: "
+			    "%.300s. Was home reloaded since, and is it connected? --force takes "
+			    "the new key all the same", log_safe(span_str(json_text(p, "name"))).s,
+			    reason.text);
 	}
 	json_decref(answer);
 	client_free(&c);

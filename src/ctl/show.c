@@ -26,7 +26,8 @@ value(const char *key, const json_t *v)
 
 	shown(span_str(key), &name);
 	if (json_is_string(v) && json_string_length(v) > 0)
-		printf("%-10s %s\n", name.s, shown(span_of(json_string_value(v), json_string_length(v)), &text));
+		printf("%-10s %s\n", name.s,
+		    shown(span_of(json_string_value(v), json_string_length(v)), &text));
 	else if (json_is_integer(v))
 		printf("%-10s %lld\n", name.s, (long long)json_integer_value(v));
 	else if (json_is_boolean(v))
@@ -36,7 +37,9 @@ value(const char *key, const json_t *v)
 static int
 deliveries(const json_t *list, struct why *why)
 {
-	static const char *const headings[] = { "PART", "RECIPIENT", "MAILBOX", "STATE", "NEXT TRY", "REASON" };
+	static const char *const headings[] = {
+		"PART", "RECIPIENT", "MAILBOX", "STATE", "NEXT TRY", "REASON",
+	};
 	struct table *t;
 	const json_t *e;
 	struct buf out;
@@ -69,6 +72,15 @@ deliveries(const json_t *list, struct why *why)
 	return rc;
 }
 
+/* Moments are there twice: for people, and in milliseconds for programs. */
+static bool
+ends_ms(const char *key)
+{
+	size_t n = strlen(key);
+
+	return n >= 3 && strcmp(key + n - 3, "_ms") == 0;
+}
+
 static int
 print(json_t *object, bool json, struct why *why)
 {
@@ -76,12 +88,13 @@ print(json_t *object, bool json, struct why *why)
 	json_t *v;
 
 	if (json) {
-		if (json_dumpf(object, stdout, JSON_INDENT(2) | JSON_ENSURE_ASCII) == -1 || putchar('\n') == EOF)
+		if (json_dumpf(object, stdout, JSON_INDENT(2) | JSON_ENSURE_ASCII) == -1 ||
+		    putchar('\n') == EOF)
 			return why_sys(why, "standard output");
 		return 0;
 	}
 	json_object_foreach(object, key, v)
-		if (!json_is_array(v) && (strlen(key) < 3 || strcmp(key + strlen(key) - 3, "_ms") != 0))
+		if (!json_is_array(v) && !ends_ms(key))
 			value(key, v);
 	printf("%-10s %s\n", "age", brief_age(wall_ms() - json_number(object, "received_ms")).s);
 	return deliveries(json_object_get(object, "deliveries"), why);
@@ -90,23 +103,17 @@ print(json_t *object, bool json, struct why *why)
 int
 ctl_show(int argc, char **argv)
 {
+	struct asking a = { .client = NULL };
 	struct opts o;
-	struct role role;
-	struct client *c = NULL;
 	struct why why;
-	json_t *answer = NULL;
 	int rc = opts_parse(argc, argv, &use, &o);
 
 	if (rc != -1)
 		return rc;
-	if (role_load(&role, &o, CONF_NO_ROLE, &why) == 0 && (c = client_new(&role, NULL, &why)) != NULL &&
-	    (answer = client_ask(c, json_pack("{s:s, s:s}", "do", "show", "id", o.args[0]), &why)) != NULL &&
-	    print(json_object_get(answer, "object"), o.json, &why) == 0)
-		rc = CTL_OK;
-	else
-		rc = opts_failed(&use, &why);
-	json_decref(answer);
-	client_free(&c);
-	role_fini(&role);
+	rc = asking_begin(&a, &o, json_pack("{s:s, s:s}", "do", "show", "id", o.args[0]),
+	    &why) == 0 &&
+	    print(json_object_get(a.answer, "object"), o.json, &why) == 0 ? CTL_OK :
+	    opts_failed(&use, &why);
+	asking_fini(&a);
 	return rc;
 }

@@ -49,8 +49,8 @@ alarms(const json_t *s, bool colour, struct buf *out)
 	json_array_foreach(list, i, a) {
 		const char *words = json_string_value(a);
 
-		buf_addf(out, "%sALARM%s      %s\n", colour ? TEXT_ALARM : "", colour ? TEXT_PLAIN : "",
-		    shown(span_str(words != NULL ? words : ""), &text));
+		buf_addf(out, "%sALARM%s      %s\n", colour ? TEXT_ALARM : "",
+		    colour ? TEXT_PLAIN : "", shown(span_str(words != NULL ? words : ""), &text));
 	}
 }
 
@@ -63,29 +63,37 @@ summary(const json_t *s, struct buf *out)
 	const char *state;
 
 	line(out, json_text(s, "role")[0] == 'e' ? "edge" : "home", "%s, posthouse %s, up %s",
-	    shown(span_str(json_text(s, "hostname")), &host), shown(span_str(json_text(s, "version")), &version),
+	    shown(span_str(json_text(s, "hostname")), &host),
+	    shown(span_str(json_text(s, "version")), &version),
 	    brief_age(now - json_number(s, "started_ms")).s);
 	if (json_number(held, "objects") == 0)
 		line(out, "held", "nothing");
 	else
-		line(out, "held", "%lld objects, %s, the oldest for %s", (long long)json_number(held, "objects"),
+		line(out, "held", "%lld objects, %s, the oldest for %s",
+		    (long long)json_number(held, "objects"),
 		    brief_size((uint64_t)json_number(held, "octets")).s, brief_age(now - oldest).s);
 	json_object_foreach((json_t *)json_object_get(s, "states"), state, n)
 		if (json_integer_value(n) > 0) {
 			struct shown name;
 
-			line(out, "", "%lld %s", (long long)json_integer_value(n), shown(span_str(state), &name));
+			line(out, "", "%lld %s", (long long)json_integer_value(n),
+			    shown(span_str(state), &name));
 		}
-	line(out, "disk", "%s free, of the quota of %s %lld%% used", brief_size((uint64_t)json_number(disk, "free")).s,
-	    brief_size((uint64_t)json_number(disk, "quota")).s, (long long)json_number(disk, "percent"));
+	line(out, "disk", "%s free, of the quota of %s %lld%% used",
+	    brief_size((uint64_t)json_number(disk, "free")).s,
+	    brief_size((uint64_t)json_number(disk, "quota")).s,
+	    (long long)json_number(disk, "percent"));
 	if (json_number(s, "aside") > 0)
-		line(out, "aside", "%lld foreign, forged or damaged files in aside/", (long long)json_number(s, "aside"));
+		line(out, "aside", "%lld foreign, forged or damaged files in aside/",
+		    (long long)json_number(s, "aside"));
 }
 
 static void
 peers(const json_t *s, bool colour, struct buf *out)
 {
-	static const char *const headings[] = { "PEER", ">TUNNELS", ">SINCE", ">ROUND TRIP", ">HELD", "ADDRESS", "TROUBLE" };
+	static const char *const headings[] = {
+		"PEER", ">TUNNELS", ">SINCE", ">ROUND TRIP", ">HELD", "ADDRESS", "TROUBLE",
+	};
 	struct table *t = table_new(headings, 7);
 	const json_t *p;
 	size_t i;
@@ -173,7 +181,8 @@ print(json_t *s, bool json, struct why *why)
 
 	if (json) {
 		json_object_del(s, "ok");
-		if (json_dumpf(s, stdout, JSON_INDENT(2) | JSON_ENSURE_ASCII) == -1 || putchar('\n') == EOF)
+		if (json_dumpf(s, stdout, JSON_INDENT(2) | JSON_ENSURE_ASCII) == -1 ||
+		    putchar('\n') == EOF)
 			return why_sys(why, "standard output");
 		return 0;
 	}
@@ -194,22 +203,15 @@ print(json_t *s, bool json, struct why *why)
 int
 ctl_status(int argc, char **argv)
 {
+	struct asking a = { .client = NULL };
 	struct opts o;
-	struct role role;
-	struct client *c = NULL;
 	struct why why;
-	json_t *s = NULL;
 	int rc = opts_parse(argc, argv, &use, &o);
 
 	if (rc != -1)
 		return rc;
-	if (role_load(&role, &o, CONF_NO_ROLE, &why) == 0 && (c = client_new(&role, NULL, &why)) != NULL &&
-	    (s = client_ask(c, json_pack("{s:s}", "do", "status"), &why)) != NULL && print(s, o.json, &why) == 0)
-		rc = CTL_OK;
-	else
-		rc = opts_failed(&use, &why);
-	json_decref(s);
-	client_free(&c);
-	role_fini(&role);
+	rc = asking_begin(&a, &o, json_pack("{s:s}", "do", "status"), &why) == 0 &&
+	    print(a.answer, o.json, &why) == 0 ? CTL_OK : opts_failed(&use, &why);
+	asking_fini(&a);
 	return rc;
 }

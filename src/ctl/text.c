@@ -32,7 +32,11 @@ shown(struct span s, struct shown *out)
 static size_t
 utf8_length(unsigned char c)
 {
-	return c >= 0xc2 && c <= 0xdf ? 2 : c >= 0xe0 && c <= 0xef ? 3 : c >= 0xf0 && c <= 0xf4 ? 4 : 0;
+	if (c >= 0xc2 && c <= 0xdf)
+		return 2;
+	if (c >= 0xe0 && c <= 0xef)
+		return 3;
+	return c >= 0xf0 && c <= 0xf4 ? 4 : 0;
 }
 
 /* Whether the held octets, not all there yet, may still become a printable character. */
@@ -46,7 +50,7 @@ utf8_possible(const unsigned char *p, size_t n)
 		return true;
 	switch (p[0]) {
 	case 0xc2:
-		return p[1] >= 0xa0;		/* below are the C1 controls: 0x9b is as good as ESC [ */
+		return p[1] >= 0xa0;	/* below are the C1 controls: 0x9b is as good as ESC [ */
 	case 0xe0:
 		return p[1] >= 0xa0;
 	case 0xed:

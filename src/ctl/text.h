@@ -40,7 +40,7 @@ void	term_filter_end(struct term_filter *, struct buf *out);
 struct brief {
 	char	s[32];
 };
-struct brief	brief_age(int64_t ms);		/* "12 s", "3 min", "5 h", "2 days"; "0 s" for a clock that jumped back */
+struct brief	brief_age(int64_t ms);		/* "12 s", "3 min", "5 h", "2 days" */
 struct brief	brief_size(uint64_t);		/* "980 B", "18 KB", "2.4 MB": powers of 1024 */
 
 /*
@@ -52,7 +52,8 @@ struct table;
 struct table *table_new(const char *const *headings, size_t n);		/* NULL: memory is out */
 void	table_cell(struct table *, struct span);
 void	table_str(struct table *, const char *);
-bool	table_print(const struct table *, bool colour, struct buf *out);	/* headings in bold with colour */
+/* With colour, headings in bold.  False: it did not fit. */
+bool	table_print(const struct table *, bool colour, struct buf *out);
 void	table_free(struct table **);
 
 /* Whether to colour: a terminal, and NO_COLOR is not set. */

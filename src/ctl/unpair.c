@@ -44,14 +44,19 @@ remove_file(const struct role *r, const char *name, struct why *why)
 	struct account account;
 	int rc = 0;
 
-	if (r->role == CONF_EDGE ? !pairing_name_ok(span_str(name)) : !address_domain(span_str(name), domain))
+	if (r->role == CONF_EDGE && pairing_name_ok(span_str(name)))
+		snprintf(path, sizeof(path), "%s/homes/%s", r->common->state, name);
+	else if (r->role == CONF_HOME && address_domain(span_str(name), domain))
+		snprintf(path, sizeof(path), "%s/edges/%s", r->common->state, domain);
+	else
 		return why_set(why, "%s is not a name that could be paired", name);
-	snprintf(path, sizeof(path), "%s/%s/%s", r->common->state, r->role == CONF_EDGE ? "homes" : "edges",
-	    r->role == CONF_EDGE ? name : domain);
 	if (state_enter(&account, r, path, why) == -1)
 		return -1;
-	if (unlink(path) == -1)
-		rc = errno == ENOENT ? why_set(why, "nobody called %s is paired here", name) : why_sys(why, "%s", path);
+	if (unlink(path) == -1) {
+		rc = why_sys(why, "%s", path);
+		if (errno == ENOENT)
+			why_set(why, "nobody called %s is paired here", name);
+	}
 	account_leave(&account);
 	return rc;
 }
@@ -69,8 +74,8 @@ unpair(const struct role *r, const char *name, struct why *why)
 	answer = client_ask(c, json_pack("{s:s, s:s}", "do", "unpair", "name", name), why);
 	rc = answer != NULL ? 0 : -1;
 	if (json_is_true(json_object_get(answer, "configured")))
-		fprintf(stderr, "%s still names it: take home \"%s\" out of it, or it goes on with what stands there.\n",
-		    r->file, name);
+		fprintf(stderr, "%s still names it: take home \"%s\" out of it, or it goes on with "
+		    "what stands there.\n", r->file, name);
 	json_decref(answer);
 	client_free(&c);
 	return rc;
@@ -121,7 +126,8 @@ print(json_t *answer, bool json, struct why *why)
 
 	if (json) {
 		json_object_del(answer, "ok");
-		if (json_dumpf(answer, stdout, JSON_INDENT(2) | JSON_ENSURE_ASCII) == -1 || putchar('\n') == EOF)
+		if (json_dumpf(answer, stdout, JSON_INDENT(2) | JSON_ENSURE_ASCII) == -1 ||
+		    putchar('\n') == EOF)
 			return why_sys(why, "standard output");
 		return 0;
 	}
@@ -143,7 +149,8 @@ print(json_t *answer, bool json, struct why *why)
 		struct shown name, until;
 
 		buf_addf(&out, "A pairing line for %s is open until %s, with %lld tries.\n",
-		    shown(span_str(json_text(p, "name")), &name), shown(span_str(json_text(p, "expires")), &until),
+		    shown(span_str(json_text(p, "name")), &name),
+		    shown(span_str(json_text(p, "expires")), &until),
 		    (long long)json_number(p, "tries"));
 	}
 	if (out.failed || fwrite(out.p, 1, out.n, stdout) != out.n)
@@ -157,23 +164,15 @@ print(json_t *answer, bool json, struct why *why)
 int
 ctl_pairings(int argc, char **argv)
 {
+	struct asking a = { .client = NULL };
 	struct opts o;
-	struct role role;
-	struct client *c = NULL;
 	struct why why;
-	json_t *answer = NULL;
 	int rc = opts_parse(argc, argv, &pairings_use, &o);
 
 	if (rc != -1)
 		return rc;
-	if (role_load(&role, &o, CONF_NO_ROLE, &why) == 0 && (c = client_new(&role, NULL, &why)) != NULL &&
-	    (answer = client_ask(c, json_pack("{s:s}", "do", "pairings"), &why)) != NULL &&
-	    print(answer, o.json, &why) == 0)
-		rc = CTL_OK;
-	else
-		rc = opts_failed(&pairings_use, &why);
-	json_decref(answer);
-	client_free(&c);
-	role_fini(&role);
+	rc = asking_begin(&a, &o, json_pack("{s:s}", "do", "pairings"), &why) == 0 &&
+	    print(a.answer, o.json, &why) == 0 ? CTL_OK : opts_failed(&pairings_use, &why);
+	asking_fini(&a);
 	return rc;
 }

@@ -106,7 +106,8 @@ operator_new(struct control *c, int fd)
 	while (slot < CONTROL_CLIENTS_MAX && c->operators[slot] != NULL)
 		slot++;
 	if (slot == CONTROL_CLIENTS_MAX || !allowed(fd) || (o = calloc(1, sizeof(*o))) == NULL) {
-		log_warn(NULL, "control.refused reason=%s", slot == CONTROL_CLIENTS_MAX ? "busy" : "who");
+		log_warn(NULL, "control.refused reason=%s",
+		    slot == CONTROL_CLIENTS_MAX ? "busy" : "who");
 		close(fd);
 		return;
 	}
@@ -137,7 +138,7 @@ on_accept(uv_poll_t *poll, int status, int events)
 	if (fd != -1)
 		operator_new(c, fd);
 	else if (errno == EMFILE || errno == ENFILE)
-		uv_poll_stop(poll);		/* it would be called again at once; the sweep starts it */
+		uv_poll_stop(poll);	/* it would be called again at once; the sweep starts it */
 }
 
 static void
@@ -147,7 +148,8 @@ on_sweep(uv_timer_t *t)
 	struct instant now = instant_now();
 
 	for (size_t i = 0; i < CONTROL_CLIENTS_MAX; i++)
-		if (c->operators[i] != NULL && instant_ms_since(c->operators[i]->heard, now) > CONTROL_IDLE_MS)
+		if (c->operators[i] != NULL &&
+		    instant_ms_since(c->operators[i]->heard, now) > CONTROL_IDLE_MS)
 			operator_close(c->operators[i]);
 	uv_poll_start(&c->poll, UV_READABLE, on_accept);
 }
@@ -271,12 +273,14 @@ operator_events(uv_poll_t *poll, int status, int events)
 			close(o->file);
 			o->file = -1;
 		}
-		if (rc == -1 || !answer_next(o)) {	/* several questions may have come at once */
+		/* Several questions may have come at once. */
+		if (rc == -1 || !answer_next(o)) {
 			operator_close(o);
 			return;
 		}
 	}
-	uv_poll_start(poll, o->sent < o->out.n || o->left > 0 ? UV_WRITABLE : UV_READABLE, operator_events);
+	uv_poll_start(poll, o->sent < o->out.n || o->left > 0 ? UV_WRITABLE : UV_READABLE,
+	    operator_events);
 }
 
 struct control *
@@ -284,7 +288,8 @@ control_new(uv_loop_t *loop, struct writer *w, int listen_fd)
 {
 	struct control *c = calloc(1, sizeof(*c));
 
-	if (c == NULL || uv_poll_init(loop, &c->poll, listen_fd) != 0) {	/* which makes it non-blocking */
+	/* uv_poll_init makes it non-blocking. */
+	if (c == NULL || uv_poll_init(loop, &c->poll, listen_fd) != 0) {
 		free(c);
 		close(listen_fd);
 		return NULL;

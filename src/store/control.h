@@ -29,7 +29,7 @@
  * the next question is read when the answer before has left.
  */
 #define CONTROL_QUESTION_MAX	4096
-#define CONTROL_ANSWER_MAX	(4u << 20)	/* an object with its 1,000 recipients; without the raw octets */
+#define CONTROL_ANSWER_MAX	(4u << 20)	/* an object with its 1,000 recipients */
 #define CONTROL_CLIENTS_MAX	16
 #define CONTROL_IDLE_MS		60000
 #define CONTROL_QUEUE_PAGE	500
@@ -39,6 +39,7 @@ struct writer;
 
 /* Takes listen_fd, bound and listening.  NULL: memory or descriptors are out. */
 struct control *control_new(uv_loop_t *, struct writer *, int listen_fd);
-void	control_free(struct control **);	/* closes all clients; safe from within a loop callback */
+/* Closes all clients; safe from within a callback.  The loop must turn once more. */
+void	control_free(struct control **);
 
 #endif

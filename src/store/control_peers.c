@@ -21,10 +21,10 @@ configured(const struct conf_edge *c, const char *name)
 	return NULL;
 }
 
-/* The domains of the grant, in their one spelling; those of the configuration where none were named. */
+/* The domains of the grant, in their one spelling; the configuration's where none were named. */
 static int
-domains(const struct conf_edge *c, const char *name, const json_t *list, char out[PEER_DOMAINS_MAX][256], size_t *n,
-    struct why *why)
+domains(const struct conf_edge *c, const char *name, const json_t *list,
+    char out[PEER_DOMAINS_MAX][256], size_t *n, struct why *why)
 {
 	const struct conf_edge_home *h = configured(c, name);
 	const json_t *d;
@@ -33,7 +33,8 @@ domains(const struct conf_edge *c, const char *name, const json_t *list, char ou
 	*n = 0;
 	if (json_array_size(list) == 0) {
 		if (h == NULL || h->ndomains == 0)
-			return why_set(why, "name the domains whose mail goes to %s: posthouse pair %s example.org", name, name);
+			return why_set(why, "name the domains whose mail goes to %s: posthouse "
+			    "pair %s example.org", name, name);
 		memcpy(out, h->domains, h->ndomains * sizeof(h->domains[0]));
 		*n = h->ndomains;
 		return 0;
@@ -44,7 +45,8 @@ domains(const struct conf_edge *c, const char *name, const json_t *list, char ou
 		if (i == PEER_DOMAINS_MAX)
 			return why_set(why, "more than %d domains for one home", PEER_DOMAINS_MAX);
 		if (text == NULL || !address_domain(span_str(text), out[i]))
-			return why_set(why, "%s is not a domain name", log_safe(span_str(text != NULL ? text : "?")).s);
+			return why_set(why, "%s is not a domain name",
+			    log_safe(span_str(text != NULL ? text : "?")).s);
 	}
 	*n = i;
 	return 0;
@@ -61,14 +63,18 @@ answer_pair(struct writer *w, const json_t *q)
 	int64_t now = wall_ms();
 	struct why why;
 	json_t *o;
-	size_t n;
+	size_t n = 0;
 	int rc;
 
 	if (c->role != CONF_EDGE)
-		rc = why_set(&why, "an edge makes pairing lines; home reads them: posthouse pair <LINE");
+		rc = why_set(&why, "an edge makes pairing lines; home reads them: posthouse pair "
+		    "<LINE");
 	else if (name == NULL || !pairing_name_ok(span_str(name)))
-		rc = why_set(&why, "a home's name is made of a-z, 0-9 and -, 63 characters at most");
-	else if ((rc = domains(c->edge, name, json_object_get(q, "domains"), names, &n, &why)) == 0) {
+		rc = why_set(&why, "a home's name is made of a-z, 0-9 and -, 63 characters at "
+		    "most");
+	else
+		rc = domains(c->edge, name, json_object_get(q, "domains"), names, &n, &why);
+	if (rc == 0) {
 		for (size_t i = 0; i < n; i++)
 			list[i] = names[i];
 		rc = peers_pairing_new(writer_peers(w), name, list, n, now, token, &why);
@@ -76,9 +82,11 @@ answer_pair(struct writer *w, const json_t *q)
 	if (rc == -1)
 		return answer_failed(&why);
 	hex_encode(token, sizeof(token), hex);
-	o = json_pack("{s:b, s:s, s:s, s:s, s:o, s:I, s:b}", "ok", 1, "name", name, "token", hex, "address",
-	    c->edge->tunnel_address, "expires", answer_moment(now + PAIRING_MINUTES * 60000), "minutes",
-	    (json_int_t)PAIRING_MINUTES, "again", peers_find(writer_peers(w), name) != NULL);
+	o = json_pack("{s:b, s:s, s:s, s:s, s:o, s:I, s:b}", "ok", 1, "name", name, "token", hex,
+	    "address", c->edge->tunnel_address,
+	    "expires", answer_moment(now + PAIRING_MINUTES * 60000),
+	    "minutes", (json_int_t)PAIRING_MINUTES,
+	    "again", peers_find(writer_peers(w), name) != NULL);
 	explicit_bzero(hex, sizeof(hex));
 	explicit_bzero(token, sizeof(token));
 	return o;
@@ -100,7 +108,8 @@ answer_unpair(struct writer *w, const json_t *q)
 	else {
 		known = peers_find(writer_peers(w), name) != NULL;
 		if (c->role == CONF_EDGE) {
-			size_t n = peers_pairings(writer_peers(w), wall_ms(), pending, PEERS_PENDING_MAX);
+			size_t n = peers_pairings(writer_peers(w), wall_ms(), pending,
+			    PEERS_PENDING_MAX);
 
 			for (size_t i = 0; i < n; i++)
 				known = known || strcmp(pending[i].name, name) == 0;
@@ -108,19 +117,21 @@ answer_unpair(struct writer *w, const json_t *q)
 				rc = peers_pairing_end(writer_peers(w), name, &why);
 		}
 		if (!known)
-			rc = why_set(&why, "nobody called %s is paired here; see posthouse pairings",
-			    log_safe(span_str(name)).s);
+			rc = why_set(&why, "nobody called %s is paired here; see posthouse "
+			    "pairings", log_safe(span_str(name)).s);
 	}
 	if (rc == 0)
 		rc = peers_remove(writer_peers(w), name, &why);
-	if (rc == 0 && c->role == CONF_EDGE && (rc = db_mark_forget(writer_db(w), name, &why)) == -1)
+	if (rc == 0 && c->role == CONF_EDGE &&
+	    (rc = db_mark_forget(writer_db(w), name, &why)) == -1)
 		db_rollback(writer_db(w));
 	if (rc == 0)
 		rc = writer_commit(w, &why);
 	if (rc == -1)
 		return answer_failed(&why);
 	o = answer_ok();
-	json_object_set_new(o, "configured", json_boolean(c->role == CONF_EDGE && configured(c->edge, name) != NULL));
+	json_object_set_new(o, "configured",
+	    json_boolean(c->role == CONF_EDGE && configured(c->edge, name) != NULL));
 	return o;
 }
 
@@ -140,9 +151,11 @@ peer_json(const struct peer *p)
 	}
 	for (size_t i = 0; i < p->ndomains; i++)
 		json_array_append_new(granted, answer_text(p->domains[i], sizeof(p->domains[i])));
-	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "name", answer_text(p->name, sizeof(p->name)), "home",
-	    answer_text(p->home, sizeof(p->home)), "address", answer_text(p->address, sizeof(p->address)), "pins", pins,
-	    "recipients", recipients, "domains", granted);
+	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}",
+	    "name", answer_text(p->name, sizeof(p->name)),
+	    "home", answer_text(p->home, sizeof(p->home)),
+	    "address", answer_text(p->address, sizeof(p->address)),
+	    "pins", pins, "recipients", recipients, "domains", granted);
 }
 
 json_t *
@@ -158,8 +171,9 @@ answer_pairings(struct writer *w, const json_t *q)
 	if (writer_conf(w)->role == CONF_EDGE)
 		n = peers_pairings(peers, wall_ms(), pending, PEERS_PENDING_MAX);
 	for (size_t i = 0; i < n; i++)
-		json_array_append_new(open, json_pack("{s:o, s:o, s:I}", "name",
-		    answer_text(pending[i].name, sizeof(pending[i].name)), "expires", answer_moment(pending[i].expires_ms),
+		json_array_append_new(open, json_pack("{s:o, s:o, s:I}",
+		    "name", answer_text(pending[i].name, sizeof(pending[i].name)),
+		    "expires", answer_moment(pending[i].expires_ms),
 		    "tries", (json_int_t)pending[i].tries));
 	json_object_set_new(o, "peers", list);
 	json_object_set_new(o, "lines", open);

@@ -10,23 +10,37 @@
 
 /* queue, show and cat: what is held, one object, its sealed octets. */
 #define QUEUE_REASON_MAX 240	/* octets in a list; show has it whole */
-#define SCAN_MAX	20000	/* rows looked at for one page: a rare state must not hold the writer up */
+#define SCAN_MAX	20000	/* rows looked at for a page: a rare state holds nobody up */
 
 static const char *const state_names[] = {
-	[LEDGER_QUEUED] = "queued", [LEDGER_SENDING] = "sending", [LEDGER_STAGED] = "staged",
-	[LEDGER_DELIVERED] = "delivered", [LEDGER_DEFERRED] = "deferred", [LEDGER_PARKED] = "parked",
-	[LEDGER_UNCERTAIN] = "uncertain", [LEDGER_REFUSED] = "refused",
+	[LEDGER_QUEUED] = "queued",
+	[LEDGER_SENDING] = "sending",
+	[LEDGER_STAGED] = "staged",
+	[LEDGER_DELIVERED] = "delivered",
+	[LEDGER_DEFERRED] = "deferred",
+	[LEDGER_PARKED] = "parked",
+	[LEDGER_UNCERTAIN] = "uncertain",
+	[LEDGER_REFUSED] = "refused",
 };
 
 static const char *const park_names[] = {
-	[PARK_NONE] = "", [PARK_POLICY] = "policy", [PARK_REFUSED] = "refused",
-	[PARK_FOREIGN_RECIPIENT] = "foreign recipient", [PARK_MALFORMED] = "malformed",
-	[PARK_UNSEALABLE] = "no key opens it", [PARK_FORGED] = "forged", [PARK_OPERATOR] = "by the operator",
+	[PARK_NONE] = "",
+	[PARK_POLICY] = "policy",
+	[PARK_REFUSED] = "refused",
+	[PARK_FOREIGN_RECIPIENT] = "foreign recipient",
+	[PARK_MALFORMED] = "malformed",
+	[PARK_UNSEALABLE] = "no key opens it",
+	[PARK_FORGED] = "forged",
+	[PARK_OPERATOR] = "by the operator",
 };
 
 static const char *const origin_names[] = {
-	[ORIGIN_NONE] = "", [ORIGIN_RECEPTION] = "reception", [ORIGIN_TUNNEL] = "tunnel", [ORIGIN_BUCKET] = "bucket",
-	[ORIGIN_PUSH] = "push", [ORIGIN_SUBMISSION] = "submission",
+	[ORIGIN_NONE] = "",
+	[ORIGIN_RECEPTION] = "reception",
+	[ORIGIN_TUNNEL] = "tunnel",
+	[ORIGIN_BUCKET] = "bucket",
+	[ORIGIN_PUSH] = "push",
+	[ORIGIN_SUBMISSION] = "submission",
 };
 
 /* A row of the database that holds a number we do not know is a newer program's, or damaged. */
@@ -47,11 +61,17 @@ row_json(enum conf_role role, const struct db_row *r)
 	const struct spool_meta *m = &r->object.meta;
 	struct netaddr zero = { .port = 0 };
 	json_t *o = json_pack("{s:s, s:I, s:I, s:o, s:o, s:s, s:o, s:I, s:s, s:I, s:o}",
-	    "id", uuid_text(m->id).s, "row", (json_int_t)r->object.row, "size", (json_int_t)r->object.size,
-	    "home", answer_text(m->home, sizeof(m->home)), "signer", answer_text(m->signer, sizeof(m->signer)),
-	    "origin", NAME_OF(origin_names, m->origin), "received", answer_moment(m->received_ms),
-	    "received_ms", (json_int_t)m->received_ms, "state", row_state(role, r), "tries",
-	    (json_int_t)r->object.tries, "reason", answer_text(r->reason, sizeof(r->reason)));
+	    "id", uuid_text(m->id).s,
+	    "row", (json_int_t)r->object.row,
+	    "size", (json_int_t)r->object.size,
+	    "home", answer_text(m->home, sizeof(m->home)),
+	    "signer", answer_text(m->signer, sizeof(m->signer)),
+	    "origin", NAME_OF(origin_names, m->origin),
+	    "received", answer_moment(m->received_ms),
+	    "received_ms", (json_int_t)m->received_ms,
+	    "state", row_state(role, r),
+	    "tries", (json_int_t)r->object.tries,
+	    "reason", answer_text(r->reason, sizeof(r->reason)));
 
 	json_object_set_new(o, "file", json_boolean(r->large));
 	if (role == CONF_EDGE && memcmp(m->client_net.ip, zero.ip, sizeof(zero.ip)) != 0)
@@ -144,8 +164,8 @@ answer_queue(struct writer *w, const json_t *q)
 	size_t i;
 
 	if (p.state != NULL && !state_known(p.role, p.state)) {
-		why_set(&why, p.role == CONF_EDGE ? "no such state here: held or verdict" : "no such state here: queued, "
-		    "sending, staged, deferred, parked, uncertain or refused");
+		why_set(&why, "no such state here: %s", p.role == CONF_EDGE ? "held or verdict" :
+		    "queued, sending, staged, deferred, parked, uncertain or refused");
 		return answer_failed(&why);
 	}
 	p.rows = json_array();
@@ -154,12 +174,14 @@ answer_queue(struct writer *w, const json_t *q)
 		return answer_failed(&why);
 	}
 	if (p.role == CONF_HOME)
-		json_array_foreach(p.rows, i, row)
-			if (db_entries(writer_db(w), json_integer_value(json_object_get(row, "row")), first_reason, row,
-			    &why) == -1) {
+		json_array_foreach(p.rows, i, row) {
+			int64_t at = json_integer_value(json_object_get(row, "row"));
+
+			if (db_entries(writer_db(w), at, first_reason, row, &why) == -1) {
 				json_decref(p.rows);
 				return answer_failed(&why);
 			}
+		}
 	o = answer_ok();
 	json_object_set_new(o, "objects", p.rows);
 	if (p.more)
@@ -183,7 +205,8 @@ find(struct writer *w, const json_t *q, struct db_row *r, struct why *why)
 	else if (span_u64(span_str(text), INT64_MAX, &row))
 		rc = db_row_get(writer_db(w), (int64_t)row, r, why);
 	else
-		return why_set(why, "that is no id: it looks like 0198f3a1-7c2d-7e4b-9a51-3f0c2b8d6e17, as queue shows it");
+		return why_set(why, "that is no id: it looks like "
+		    "0198f3a1-7c2d-7e4b-9a51-3f0c2b8d6e17, as queue shows it");
 	if (rc == 0)
 		return why_set(why, "no such object here%s", writer_conf(w)->role == CONF_EDGE ?
 		    ": it may have been handed over" : ": it may have been delivered");
@@ -193,10 +216,13 @@ find(struct writer *w, const json_t *q, struct db_row *r, struct why *why)
 static bool
 add_entry(void *arg, const struct ledger_entry *e)
 {
-	json_t *o = json_pack("{s:I, s:s, s:o, s:o, s:o, s:o}", "part", (json_int_t)e->part, "state",
-	    NAME_OF(state_names, e->state), "recipient", answer_text(e->recipient, sizeof(e->recipient)), "mailbox",
-	    answer_text(e->mailbox, sizeof(e->mailbox)), "name", answer_text(e->name, sizeof(e->name)), "reason",
-	    entry_reason(e, SIZE_MAX));
+	json_t *o = json_pack("{s:I, s:s, s:o, s:o, s:o, s:o}",
+	    "part", (json_int_t)e->part,
+	    "state", NAME_OF(state_names, e->state),
+	    "recipient", answer_text(e->recipient, sizeof(e->recipient)),
+	    "mailbox", answer_text(e->mailbox, sizeof(e->mailbox)),
+	    "name", answer_text(e->name, sizeof(e->name)),
+	    "reason", entry_reason(e, SIZE_MAX));
 
 	if (e->park != PARK_NONE)
 		json_object_set_new(o, "parked", json_string(NAME_OF(park_names, e->park)));
@@ -267,6 +293,6 @@ answer_cat(struct writer *w, const json_t *q, struct control_answer *out)
 		out->line = answer_failed(&why);
 		return;
 	}
-	out->line = json_pack("{s:b, s:s, s:I, s:I}", "ok", 1, "id", uuid_text(r.object.meta.id).s, "size",
-	    (json_int_t)r.object.size, "octets", (json_int_t)out->noctets);
+	out->line = json_pack("{s:b, s:s, s:I, s:I}", "ok", 1, "id", uuid_text(r.object.meta.id).s,
+	    "size", (json_int_t)r.object.size, "octets", (json_int_t)out->noctets);
 }

@@ -49,8 +49,11 @@ answer_board(json_t *o, json_t *alarms, struct scoreboard *b)
 			continue;
 		}
 		alarm_add(alarms, who, board_text(p->alarm, sizeof(p->alarm)));
-		one = json_pack("{s:o, s:i, s:I, s:o}", "name", name, "pid", atomic_load(&p->pid), "restarts",
-		    (json_int_t)atomic_load(&p->restarts), "sandbox", board_text(p->sandbox, sizeof(p->sandbox)));
+		one = json_pack("{s:o, s:i, s:I, s:o}",
+		    "name", name,
+		    "pid", atomic_load(&p->pid),
+		    "restarts", (json_int_t)atomic_load(&p->restarts),
+		    "sandbox", board_text(p->sandbox, sizeof(p->sandbox)));
 		json_array_append_new(procs, one);
 	}
 	for (size_t i = 0; i < BOARD_PEERS; i++) {
@@ -68,7 +71,8 @@ answer_board(json_t *o, json_t *alarms, struct scoreboard *b)
 		    "error", board_text(p->error, sizeof(p->error))));
 	}
 	for (int i = 0; i < BC_COUNT; i++)
-		json_object_set_new(counters, board_counter_names[i], json_integer(board_get(b, (enum board_counter)i)));
+		json_object_set_new(counters, board_counter_names[i],
+		    json_integer(board_get(b, (enum board_counter)i)));
 	json_object_set_new(o, "started", answer_moment(atomic_load(&b->started_ms)));
 	json_object_set_new(o, "started_ms", json_integer(atomic_load(&b->started_ms)));
 	json_object_set_new(o, "processes", procs);
@@ -90,18 +94,21 @@ peer_entry(json_t *list, const char *name)
 	json_array_foreach(list, i, p)
 		if (strncmp(json_string_value(json_object_get(p, "name")), name, BOARD_NAME) == 0)
 			return p;
-	json_array_append_new(list, json_pack("{s:o, s:i, s:n, s:i, s:i, s:s, s:s}", "name",
-	    answer_text(name, 256), "connections", 0, "since", "since_ms", 0, "rtt_us", 0, "address", "",
-	    "error", "not seen yet"));
+	json_array_append_new(list, json_pack("{s:o, s:i, s:n, s:i, s:i, s:s, s:s}",
+	    "name", answer_text(name, 256), "connections", 0, "since", "since_ms", 0, "rtt_us", 0,
+	    "address", "", "error", "not seen yet"));
 	return json_array_get(list, json_array_size(list) - 1);
 }
 
 static int
 totals(struct writer *w, json_t *o, struct why *why)
 {
-	static struct db_totals t[PEERS_MAX + CONF_HOMES_MAX];	/* one writer a process, one question at a time */
+	static struct db_totals t[PEERS_MAX + CONF_HOMES_MAX];	/* one question at a time */
 	const struct writer_conf *c = writer_conf(w);
 	int n = db_totals(writer_db(w), t, sizeof(t) / sizeof(t[0]), why);
+	const char *late = c->role == CONF_EDGE ?
+	    "mail is held longer than max_hold: is home connected? It is kept, and waits" :
+	    "mail waits longer than max_hold: see posthouse queue";
 	json_t *peers = json_object_get(o, "peers");
 	uint64_t objects = 0, octets = 0, quota = c->hold->quota;
 	int64_t oldest = 0;
@@ -120,15 +127,18 @@ totals(struct writer *w, json_t *o, struct why *why)
 			json_object_set_new(p, "held_octets", json_integer((json_int_t)t[i].bytes));
 		}
 	}
-	json_object_set_new(o, "held", json_pack("{s:I, s:I, s:o, s:I}", "objects", (json_int_t)objects, "octets",
-	    (json_int_t)octets, "oldest", answer_moment(oldest), "oldest_ms", (json_int_t)oldest));
-	json_object_set_new(o, "disk", json_pack("{s:I, s:I, s:I, s:I}", "free",
-	    (json_int_t)db_disk_free(writer_db(w)), "quota", (json_int_t)quota, "reserve",
-	    (json_int_t)c->hold->reserve, "percent", (json_int_t)(quota > 0 ? (double)octets / (double)quota * 100 : 100)));
+	json_object_set_new(o, "held", json_pack("{s:I, s:I, s:o, s:I}",
+	    "objects", (json_int_t)objects,
+	    "octets", (json_int_t)octets,
+	    "oldest", answer_moment(oldest),
+	    "oldest_ms", (json_int_t)oldest));
+	json_object_set_new(o, "disk", json_pack("{s:I, s:I, s:I, s:I}",
+	    "free", (json_int_t)db_disk_free(writer_db(w)),
+	    "quota", (json_int_t)quota,
+	    "reserve", (json_int_t)c->hold->reserve,
+	    "percent", (json_int_t)(quota > 0 ? (double)octets / (double)quota * 100 : 100)));
 	if (oldest != 0 && wall_ms() - oldest > c->hold->max_hold_ms)
-		json_array_append_new(json_object_get(o, "alarms"), json_string(c->role == CONF_EDGE ?
-		    "mail is held longer than max_hold: is home connected? It is kept, and waits" :
-		    "mail waits longer than max_hold: see posthouse queue"));
+		json_array_append_new(json_object_get(o, "alarms"), json_string(late));
 	return 0;
 }
 
@@ -136,9 +146,14 @@ static int
 states(struct writer *w, json_t *o, struct why *why)
 {
 	static const char *const names[] = {
-		[LEDGER_QUEUED] = "queued", [LEDGER_SENDING] = "sending", [LEDGER_STAGED] = "staged",
-		[LEDGER_DELIVERED] = "delivered", [LEDGER_DEFERRED] = "deferred", [LEDGER_PARKED] = "parked",
-		[LEDGER_UNCERTAIN] = "uncertain", [LEDGER_REFUSED] = "refused",
+		[LEDGER_QUEUED] = "queued",
+		[LEDGER_SENDING] = "sending",
+		[LEDGER_STAGED] = "staged",
+		[LEDGER_DELIVERED] = "delivered",
+		[LEDGER_DEFERRED] = "deferred",
+		[LEDGER_PARKED] = "parked",
+		[LEDGER_UNCERTAIN] = "uncertain",
+		[LEDGER_REFUSED] = "refused",
 	};
 	struct ledger_mark mark = db_ledger_mark(writer_db(w));
 	struct db_states s;
@@ -154,8 +169,8 @@ states(struct writer *w, json_t *o, struct why *why)
 			json_object_set_new(list, names[i], json_integer((json_int_t)s.objects[i]));
 	json_object_set_new(o, "states", list);
 	json_object_set_new(o, "remembered", json_integer((json_int_t)s.delivered));
-	json_object_set_new(o, "ledger", json_pack("{s:I, s:I}", "epoch", (json_int_t)mark.epoch, "counter",
-	    (json_int_t)mark.counter));
+	json_object_set_new(o, "ledger", json_pack("{s:I, s:I}", "epoch", (json_int_t)mark.epoch,
+	    "counter", (json_int_t)mark.counter));
 	return 0;
 }
 
@@ -170,7 +185,8 @@ answer_status(struct writer *w, const json_t *question)
 	struct why why;
 
 	json_object_set_new(o, "role", json_string(c->role == CONF_EDGE ? "edge" : "home"));
-	json_object_set_new(o, "hostname", answer_text(c->common->hostname, sizeof(c->common->hostname)));
+	json_object_set_new(o, "hostname",
+	    answer_text(c->common->hostname, sizeof(c->common->hostname)));
 	json_object_set_new(o, "version", json_string(POSTHOUSE_VERSION));
 	json_object_set_new(o, "now", answer_moment(wall_ms()));
 	json_object_set_new(o, "alarms", alarms);

@@ -106,12 +106,13 @@ file_name(const struct maildir *m, struct uuid id, unsigned part, char name[MAIL
 	if (id.b[6] >> 4 == 7)
 		for (size_t i = 0; i < 6; i++)
 			ms = ms << 8 | id.b[i];
-	snprintf(name, MAILDIR_NAME_MAX, "%llu.%sP%u.%s", ms / 1000, uuid_text(id).s, part, m->host);
+	snprintf(name, MAILDIR_NAME_MAX, "%llu.%sP%u.%s", ms / 1000, uuid_text(id).s, part,
+	    m->host);
 }
 
 struct maildir_file *
-maildir_begin(struct maildir *m, const char *user, struct uuid id, unsigned part, char name[MAILDIR_NAME_MAX],
-    struct why *why)
+maildir_begin(struct maildir *m, const char *user, struct uuid id, unsigned part,
+    char name[MAILDIR_NAME_MAX], struct why *why)
 {
 	struct maildir_file *f;
 	struct maildir_dir *d;
@@ -276,7 +277,8 @@ maildir_abort(struct maildir_file **fp)
 		return;
 	if (f->fd != -1)
 		f->m->sys->close(f->fd);
-	maildir_unstage(f->m, f->user, f->name, &why);	/* a leftover that stays is replaced by the next try */
+	/* A leftover that stays is replaced by the next try. */
+	maildir_unstage(f->m, f->user, f->name, &why);
 	explicit_bzero(f->buf, sizeof(f->buf));
 	free(f);
 }
@@ -308,7 +310,8 @@ maildir_sync_new(struct maildir *m, struct why *why)
 static bool
 name_ok(const char *user, const char *name, struct why *why)
 {
-	if (name[0] != '\0' && name[0] != '.' && strchr(name, '/') == NULL && strlen(name) < MAILDIR_NAME_MAX)
+	if (name[0] != '\0' && name[0] != '.' && strchr(name, '/') == NULL &&
+	    strlen(name) < MAILDIR_NAME_MAX)
 		return true;
 	why_set(why, "maildir %s: not the name of a message", user);
 	return false;

@@ -37,12 +37,13 @@
 #define MAILDIR_NAME_MAX	128
 #define MAILDIR_USER_MAX	63
 #define MAILDIR_SYNCFS_FROM	16
-#define MAILDIR_DIRS_MAX	64	/* mailboxes whose tmp and new stay open: two descriptors each */
+#define MAILDIR_DIRS_MAX	64	/* mailboxes that stay open, two descriptors each */
 
 struct maildir;				/* the folder of users, opened */
 struct maildir_file;			/* one tmp/NAME being written */
 
-struct maildir *maildir_new(const struct sys *, const char *path, struct why *);	/* path must exist */
+/* path must exist. */
+struct maildir *maildir_new(const struct sys *, const char *path, struct why *);
 void	maildir_free(struct maildir **);
 
 bool	maildir_user_ok(struct span user);	/* a name that is one safe path component */
@@ -53,9 +54,10 @@ bool	maildir_user_ok(struct span user);	/* a name that is one safe path componen
  * objects must therefore never come with one id: where several edges name
  * objects, the caller mixes the signer in.
  */
-struct maildir_file *maildir_begin(struct maildir *, const char *user, struct uuid id, unsigned part,
-		    char name[MAILDIR_NAME_MAX], struct why *);
-int	maildir_write(struct maildir_file *, const void *, size_t, struct why *);	/* CRLF -> LF across any cut */
+struct maildir_file *maildir_begin(struct maildir *, const char *user, struct uuid id,
+    unsigned part, char name[MAILDIR_NAME_MAX], struct why *);
+/* CRLF becomes LF across any cut. */
+int	maildir_write(struct maildir_file *, const void *, size_t, struct why *);
 /* The file is whole.  -1: tmp/NAME was removed again; freed either way. */
 int	maildir_end(struct maildir_file **, struct why *);
 void	maildir_abort(struct maildir_file **);			/* removes tmp/NAME */
@@ -68,9 +70,9 @@ void	maildir_abort(struct maildir_file **);			/* removes tmp/NAME */
 int	maildir_sync_tmp(struct maildir *, struct why *);
 /* 0 also when tmp/NAME is gone already: it was published before.  Never makes a directory. */
 int	maildir_publish(struct maildir *, const char *user, const char *name, struct why *);
-/* For everything published since the last success. -1: not known to be durable; may be asked again. */
+/* For everything published since the last success. -1: not known to be durable; ask again. */
 int	maildir_sync_new(struct maildir *, struct why *);
-/* 1 tmp/NAME is there, 0 gone, -1 cannot tell (a mailbox that is not there at all tells nothing). */
+/* 1 tmp/NAME is there, 0 gone, -1 cannot tell: a mailbox that is not there tells nothing. */
 int	maildir_staged(struct maildir *, const char *user, const char *name, struct why *);
 /* Removes tmp/NAME of a delivery that will not be made. */
 int	maildir_unstage(struct maildir *, const char *user, const char *name, struct why *);

@@ -111,7 +111,8 @@ dir_open(struct maildir_dirs *s, struct maildir_dir *d, const char *user, bool m
 	if ((home = open_dir(s, s->root, user, make)) == -1)
 		return -1;
 	if ((!make || (cur = open_dir(s, home, "cur", true)) != -1) &&
-	    (d->tmp = open_dir(s, home, "tmp", make)) != -1 && (d->new_ = open_dir(s, home, "new", make)) != -1 &&
+	    (d->tmp = open_dir(s, home, "tmp", make)) != -1 &&
+	    (d->new_ = open_dir(s, home, "new", make)) != -1 &&
 	    s->sys->fstatat(d->tmp, "", &st, AT_EMPTY_PATH) == 0) {
 		d->own_fs = st.st_dev != s->dev;
 		memcpy(d->user, user, strlen(user) + 1);
@@ -169,8 +170,8 @@ maildir_dirs_get(struct maildir_dirs *s, const char *user, bool make, struct why
 		if (d->user[0] != '\0')
 			maildir_dirs_forget(s, d);
 		if (dir_open(s, d, user, make) == -1) {
-			why_sys(why, errno == ELOOP || errno == ENOTDIR ?
-			    "maildir %s: USER, tmp, new and cur must be directories, not links" : "maildir %s", user);
+			why_sys(why, "maildir %s%s", user, errno == ELOOP || errno == ENOTDIR ?
+			    ": it, tmp, new and cur must be directories, not links" : "");
 			return NULL;
 		}
 	}

@@ -26,8 +26,9 @@ struct maildir_dirs;
 
 struct maildir_dirs *maildir_dirs_new(const struct sys *, const char *path, struct why *);
 void	maildir_dirs_free(struct maildir_dirs **);
-/* Good until the next call of this.  make: missing directories are made; else they are a failure. */
-struct maildir_dir *maildir_dirs_get(struct maildir_dirs *, const char *user, bool make, struct why *);
+/* Good until the next call of this.  make: directories that are missing are made. */
+struct maildir_dir *maildir_dirs_get(struct maildir_dirs *, const char *user, bool make,
+    struct why *);
 void	maildir_dirs_forget(struct maildir_dirs *, struct maildir_dir *);
 
 void	maildir_dirs_need_syncfs(struct maildir_dirs *);	/* the next sync of tmp */

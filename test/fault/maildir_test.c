@@ -157,8 +157,15 @@ sim_fstatat(int dir, const char *path, struct stat *st, int flags)
 }
 
 static const struct sys sys_sim = {
-	.openat = sim_openat, .close = sim_close, .write = sim_write, .read = read, .fsync = sim_fsync,
-	.syncfs = sim_syncfs, .renameat = sim_renameat, .unlinkat = sim_unlinkat, .mkdirat = sim_mkdirat,
+	.openat = sim_openat,
+	.close = sim_close,
+	.write = sim_write,
+	.read = read,
+	.fsync = sim_fsync,
+	.syncfs = sim_syncfs,
+	.renameat = sim_renameat,
+	.unlinkat = sim_unlinkat,
+	.mkdirat = sim_mkdirat,
 	.fstatat = sim_fstatat,
 };
 
@@ -310,7 +317,8 @@ check_rows(const struct ledger *l, int n)
 	for (int i = 0; i < n; i++) {
 		if (!l->row[i].staged)
 			continue;
-		int in_tmp = whole(i, "tmp", l->row[i].name), in_new = whole(i, "new", l->row[i].name);
+		int in_tmp = whole(i, "tmp", l->row[i].name),
+		    in_new = whole(i, "new", l->row[i].name);
 		int in_cur = whole(i, "cur", l->row[i].name);
 
 		assert_int_equal(in_tmp + in_new + in_cur, 1);
@@ -319,7 +327,8 @@ check_rows(const struct ledger *l, int n)
 		readable += in_new + in_cur;
 	}
 	/* What is not staged is nowhere that a reader looks. */
-	snprintf(cmd, sizeof(cmd), "cd %s && test $(find . -type f -not -path '*/tmp/*' | wc -l) -eq %d", top, readable);
+	snprintf(cmd, sizeof(cmd),
+	    "cd %s && test $(find . -type f -not -path '*/tmp/*' | wc -l) -eq %d", top, readable);
 	assert_int_equal(system(cmd), 0);
 }
 
@@ -380,7 +389,8 @@ reader(void)
 static void
 death_before_every_call(void **state)
 {
-	struct ledger *l = mmap(NULL, sizeof(*l), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	struct ledger *l =
+	    mmap(NULL, sizeof(*l), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	int n = 4;
 
 	assert_true(l != MAP_FAILED);
@@ -422,7 +432,7 @@ nothing_is_dirty_when_it_counts(void **state)
 	for (int n = 1; n <= DELIVERIES; n++) {
 		fresh();
 		assert_non_null(m = maildir_new(&sys_sim, top, &why));
-		for (int round = 0; round < 2; round++) {	/* the second finds its directories */
+		for (int round = 0; round < 2; round++) {	/* the second finds its mailboxes */
 			for (int i = 0; i < n; i++)
 				assert_true(write_one(m, round * n + i, name));
 			assert_true(sim.ndirty > 0);
@@ -431,7 +441,8 @@ nothing_is_dirty_when_it_counts(void **state)
 			for (int i = 0; i < n; i++) {
 				assert_true(write_one(m, round * n + i, name));	/* its name only */
 				assert_int_equal(maildir_sync_tmp(m, &why), 0);
-				assert_int_equal(maildir_publish(m, user_of(round * n + i), name, &why), 0);
+				assert_int_equal(maildir_publish(m, user_of(round * n + i), name,
+				    &why), 0);
 			}
 			assert_true(sim.ndirty > 0);
 			assert_int_equal(maildir_sync_new(m, &why), 0);
@@ -456,7 +467,7 @@ large_batches_share_one_sync(void **state)
 	for (int i = 0; i < 256; i++)
 		assert_int_equal(maildir_publish(m, user_of(i), name[i], &why), 0);
 	assert_int_equal(maildir_sync_new(m, &why), 0);
-	assert_int_equal(sim.syncfss, 1);		/* of tmp; three directories of new are synced by themselves */
+	assert_int_equal(sim.syncfss, 1);	/* of tmp; new goes by itself, in three mailboxes */
 	assert_int_equal(sim.fsyncs, 6);
 	maildir_free(&m);
 }
@@ -540,7 +551,8 @@ crlf_becomes_lf_in_every_cut(void **state)
 
 		for (size_t first = 0; first <= n; first++)
 			for (size_t piece = 1; piece <= n || piece == 1; piece++)
-				delivers(texts[i].says, n, first, piece, texts[i].stored, strlen(texts[i].stored));
+				delivers(texts[i].says, n, first, piece, texts[i].stored,
+				    strlen(texts[i].stored));
 	}
 	/* Round the end of the buffer within. */
 	for (size_t lead = 8180; lead < 8200; lead++) {
@@ -589,14 +601,18 @@ static void
 a_mailbox_cannot_lead_elsewhere(void **state)
 {
 	static const char *const links[] = { "alice", "alice/tmp", "alice/new", "alice/cur" };
-	static const char *const bad[] = { "", ".", "..", ".x", "a/b", "-x", "a b", "a\n", "\xc3\xa4" };
+	static const char *const bad[] = {
+		"", ".", "..", ".x", "a/b", "-x", "a b", "a\n", "\xc3\xa4",
+	};
 	struct why why;
 	struct maildir *m;
 	char cmd[256], name[MAILDIR_NAME_MAX];
 
 	for (size_t i = 0; i < 4; i++) {
 		fresh();
-		snprintf(cmd, sizeof(cmd), "cd %s && mkdir else && { [ %zu = 0 ] || mkdir alice; } && ln -s \"$PWD/else\" %s",
+		snprintf(cmd, sizeof(cmd),
+		    "cd %s && mkdir else && { [ %zu = 0 ] || mkdir alice; } && "
+		    "ln -s \"$PWD/else\" %s",
 		    top, i, links[i]);
 		assert_int_equal(system(cmd), 0);
 		assert_non_null(m = maildir_new(&sys_sim, top, &why));

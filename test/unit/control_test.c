@@ -23,7 +23,7 @@
 
 #define BIG (5u << 20)
 
-/* Answers with the question itself; "big" adds octets from a file, "short" more than the file has. */
+/* Answers with the question; "big" adds octets from a file, "short" more than the file has. */
 void
 control_answer(struct writer *w, struct span question, struct control_answer *out)
 {
@@ -58,8 +58,8 @@ start(void **state)
 
 	snprintf(sun.sun_path, sizeof(sun.sun_path), "/tmp/control_test.%ld", (long)getpid());
 	unlink(sun.sun_path);
-	if (fd == -1 || uv_loop_init(&loop) != 0 || bind(fd, (struct sockaddr *)&sun, sizeof(sun)) == -1 ||
-	    listen(fd, 64) == -1)
+	if (fd == -1 || uv_loop_init(&loop) != 0 ||
+	    bind(fd, (struct sockaddr *)&sun, sizeof(sun)) == -1 || listen(fd, 64) == -1)
 		return -1;
 	control = control_new(&loop, NULL, fd);
 	return control != NULL ? 0 : -1;

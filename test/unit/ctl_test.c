@@ -66,9 +66,12 @@ static void
 wrong_options_are_refused(void **state)
 {
 	static const char *const wrong[] = {
-		"", "a b c", "a -x", "a --jsonx", "a -c", "a --state=parked", "a --edge", "a --json=1", "a --config",
+		"", "a b c", "a -x", "a --jsonx", "a -c", "a --state=parked", "a --edge",
+		"a --json=1", "a --config",
 	};
-	static const char *const wrong_all[] = { "-n 0", "-n x", "-n -1", "--edge --home", "a b c d" };
+	static const char *const wrong_all[] = {
+		"-n 0", "-n x", "-n -1", "--edge --home", "a b c d",
+	};
 	char words[256];
 	struct opts o;
 
@@ -138,7 +141,8 @@ a_message_on_a_terminal_is_harmless_in_every_cut(void **state)
 			for (size_t at = 0; at < strlen(t[i].in); at += piece) {
 				size_t left = strlen(t[i].in) - at;
 
-				term_filter_add(&f, span_of(t[i].in + at, left < piece ? left : piece), &out);
+				term_filter_add(&f,
+				    span_of(t[i].in + at, left < piece ? left : piece), &out);
 			}
 			term_filter_end(&f, &out);
 			assert_int_equal(out.n, strlen(t[i].out));
@@ -154,7 +158,8 @@ sizes_and_ages_in_words(void **state)
 		uint64_t n;
 		const char *text;
 	} sizes[] = {
-		{ 0, "0 B" }, { 1023, "1023 B" }, { 1024, "1.0 KB" }, { 10189, "10 KB" }, { 10188, "9.9 KB" },
+		{ 0, "0 B" }, { 1023, "1023 B" }, { 1024, "1.0 KB" }, { 10189, "10 KB" },
+		{ 10188, "9.9 KB" },
 		{ 1023 * 1024, "1023 KB" }, { 1024 * 1024 - 1, "1.0 MB" }, { 5ull << 30, "5.0 GB" },
 		{ UINT64_MAX, "16384 PB" },
 	};
@@ -162,8 +167,9 @@ sizes_and_ages_in_words(void **state)
 		int64_t ms;
 		const char *text;
 	} ages[] = {
-		{ -5000, "0 s" }, { 999, "0 s" }, { 119999, "119 s" }, { 120000, "2 min" }, { 7199999, "119 min" },
-		{ 7200000, "2 h" }, { 172799999, "47 h" }, { 172800000, "2 days" }, { 86400000ll * 400, "400 days" },
+		{ -5000, "0 s" }, { 999, "0 s" }, { 119999, "119 s" }, { 120000, "2 min" },
+		{ 7199999, "119 min" }, { 7200000, "2 h" }, { 172799999, "47 h" },
+		{ 172800000, "2 days" }, { 86400000ll * 400, "400 days" },
 	};
 
 	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++)
