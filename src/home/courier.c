@@ -147,6 +147,7 @@ static void
 trouble(struct courier *c, const char *words)
 {
 	span_copy(span_str(words), c->trouble, sizeof(c->trouble));
+	c->troubled = instant_now();
 	courier_alarm(c);
 }
 
@@ -335,17 +336,30 @@ batch_publish(struct batch *b)
 
 /* --- settled ------------------------------------------------------------------------------ */
 
+/*
+ * Other mailboxes going well say nothing about a broken one.  The alarm ends when
+ * something goes well that had failed before, or when nothing has failed for as
+ * long as the longest pause.
+ */
+static bool
+is_mended(const struct courier *c, bool well, bool retried)
+{
+	return well && c->nheld == 0 && c->trouble[0] != '\0' &&
+	    (retried || instant_ms_since(c->troubled, instant_now()) > c->conf->retry_max_ms);
+}
+
 static void
 batch_settle(struct batch *b)
 {
 	struct courier *c = b->c;
-	bool well = b->n > 0;
+	bool well = b->n > 0, retried = false;
 
 	for (size_t i = 0; i < b->n; i++) {
 		log_settled(c, &b->parcels[i]);
 		well = well && !parcel_has(&b->parcels[i], LEDGER_DEFERRED);
+		retried = retried || b->parcels[i].object.tries > 0;
 	}
-	if (well && c->nheld == 0 && c->trouble[0] != '\0')
+	if (is_mended(c, well, retried))
 		trouble(c, "");
 	batch_end(b);
 	courier_work(c);

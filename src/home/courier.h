@@ -4,6 +4,7 @@
 #include <stdbool.h>
 #include <uv.h>
 
+#include "base/clock.h"
 #include "base/scoreboard.h"
 #include "conf/conf.h"
 #include "home/edges.h"
@@ -56,7 +57,8 @@ struct courier {
 	bool		 work;		/* there may be more than was claimed */
 	bool		 claiming;
 	bool		 draining;
-	char		 trouble[BOARD_TEXT];	/* of disk or memory, until a batch goes well */
+	char		 trouble[BOARD_TEXT];	/* of disk or memory, "" none */
+	struct instant	 troubled;	/* when it was last seen */
 };
 
 extern const struct spool_events courier_events;	/* arg: the courier */

@@ -366,11 +366,12 @@ hear(struct reading *r, struct span plain)
 {
 	struct batch_ev ev;
 
-	for (;;) {
+	while (plain.n > 0) {
 		plain = span_from(plain, batch_reader_step(r->batch, plain.p, plain.n, &ev));
 		switch (ev.type) {
 		case BATCH_EV_NONE:
-			return true;
+		case BATCH_EV_END:
+			break;
 		case BATCH_EV_ENVELOPE:
 			if (!on_envelope(r))
 				return false;
@@ -378,12 +379,11 @@ hear(struct reading *r, struct span plain)
 		case BATCH_EV_BODY:
 			files_write(r, ev.arg);
 			break;
-		case BATCH_EV_END:
-			break;
 		case BATCH_EV_BAD:
 			return stop(r, HEARD_MALFORMED, batch_reader_why(r->batch));
 		}
 	}
+	return true;
 }
 
 static bool
