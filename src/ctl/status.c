@@ -79,10 +79,10 @@ summary(const json_t *s, struct buf *out)
 			line(out, "", "%lld %s", (long long)json_integer_value(n),
 			    shown(span_str(state), &name));
 		}
-	line(out, "disk", "%s free, of the quota of %s %lld%% used",
+	line(out, "disk", "%s free; %lld%% of the quota of %s used",
 	    brief_size((uint64_t)json_number(disk, "free")).s,
-	    brief_size((uint64_t)json_number(disk, "quota")).s,
-	    (long long)json_number(disk, "percent"));
+	    (long long)json_number(disk, "percent"),
+	    brief_size((uint64_t)json_number(disk, "quota")).s);
 	if (json_number(s, "aside") > 0)
 		line(out, "aside", "%lld foreign, forged or damaged files in aside/",
 		    (long long)json_number(s, "aside"));

@@ -1,5 +1,6 @@
 #include "store/control_answer.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/buf.h"
@@ -81,22 +82,24 @@ row_json(enum conf_role role, const struct db_row *r)
 	return o;
 }
 
-/* Why a part is not delivered: what was answered, or why it is parked. In at most max octets. */
+/* Why a part is not delivered, on one line: what was answered, or why it is parked. */
 static json_t *
 entry_reason(const struct ledger_entry *e, size_t max)
 {
-	struct buf line;
-	json_t *s;
+	char line[SMTP_REPLY_TEXT_MAX + 64];
+	size_t n;
 
 	if (e->reply.code == 0)
 		return json_string(NAME_OF(park_names, e->park));
-	buf_init(&line, 8192);
-	smtp_reply_print(&e->reply, &line);
-	while (line.n > 0 && (line.p[line.n - 1] == '\n' || line.p[line.n - 1] == '\r'))
-		line.n--;
-	s = line.n > 0 ? answer_text(line.p, line.n < max ? line.n : max) : json_string("");
-	buf_fini(&line);
-	return s;
+	n = (size_t)snprintf(line, sizeof(line), "%u ", e->reply.code);
+	if (e->reply.enhanced[0] != 0)
+		n += (size_t)snprintf(line + n, sizeof(line) - n, "%u.%u.%u ", e->reply.enhanced[0],
+		    e->reply.enhanced[1], e->reply.enhanced[2]);
+	snprintf(line + n, sizeof(line) - n, "%s", e->reply.text);
+	for (char *p = line; *p != '\0'; p++)
+		if (*p == '\n')
+			*p = ' ';
+	return answer_text(line, max < sizeof(line) ? max : sizeof(line));
 }
 
 static bool
