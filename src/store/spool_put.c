@@ -1,0 +1,177 @@
+/* Objects on their way in: in memory while that lasts, else in a file of their own. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/statvfs.h>
+
+#include "base/codec.h"
+#include "base/secret.h"
+#include "store/spool_in.h"
+
+#define LOOK_EVERY	(1u << 20)	/* octets after which the disk's room is looked at again */
+
+struct spool_put {
+	struct spool	*spool;
+	struct spool_meta meta;
+	struct buf	 data;
+	int		 fd;			/* -1: in data */
+	char		 file[WIRE_FILE_LEN + 1];
+	uint64_t	 size, looked_at;
+};
+
+struct spool_put *
+spool_put_new(struct spool *s, const struct spool_meta *meta)
+{
+	struct spool_put *p = calloc(1, sizeof(*p));
+
+	if (p == NULL)
+		return NULL;
+	p->spool = s;
+	p->meta = *meta;
+	p->fd = -1;
+	buf_init(&p->data, WIRE_INLINE_MAX);
+	return p;
+}
+
+static int
+write_file(struct spool_put *p, const void *b, size_t n, struct why *why)
+{
+	const struct sys *sys = p->spool->sys;
+	const char *at = b;
+
+	while (n > 0) {
+		ssize_t k = sys->write(p->fd, at, n);
+
+		if (k == -1 && errno == EINTR)
+			continue;
+		if (k <= 0)
+			return why_sys(why, "spool: a large object cannot be written");
+		at += k;
+		n -= (size_t)k;
+	}
+	return 0;
+}
+
+/* The writer refuses what eats into the reserve; a sender of much is stopped on the way already. */
+static int
+look(struct spool_put *p, struct why *why)
+{
+	struct statvfs v;
+
+	if (p->size < p->looked_at)
+		return 0;
+	p->looked_at = p->size + LOOK_EVERY;
+	if (p->spool->reserve > 0 && fstatvfs(p->spool->dirfd, &v) == 0 &&
+	    (uint64_t)v.f_bavail * v.f_frsize < p->spool->reserve)
+		return why_set(why, "disk: less than the reserve is free");
+	return 0;
+}
+
+static int
+to_file(struct spool_put *p, struct why *why)
+{
+	struct spool *s = p->spool;
+	unsigned char rnd[WIRE_FILE_LEN / 2];
+	int rc;
+
+	if (s->dirfd == -1)
+		return why_set(why, "spool: this process keeps no large objects");
+	random_bytes(rnd, sizeof(rnd));
+	hex_encode(rnd, sizeof(rnd), p->file);
+	p->fd = s->sys->openat(s->dirfd, p->file, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	if (p->fd == -1) {
+		p->file[0] = '\0';
+		return why_sys(why, "spool: a large object's file cannot be made");
+	}
+	rc = write_file(p, p->data.p, p->data.n, why);
+	s->memory -= p->data.n;
+	buf_fini(&p->data);
+	buf_init(&p->data, 0);
+	return rc;
+}
+
+int
+spool_put_add(struct spool_put *p, const void *b, size_t n, struct why *why)
+{
+	struct spool *s = p->spool;
+
+	if (n == 0)
+		return 0;
+	if (p->fd == -1 && (p->data.n + n > s->threshold || s->memory + n > s->budget) &&
+	    to_file(p, why) == -1)
+		return -1;
+	p->size += n;
+	if (p->fd != -1)
+		return look(p, why) == -1 ? -1 : write_file(p, b, n, why);
+	if (!buf_add(&p->data, b, n))
+		return why_set(why, "spool: memory is out");
+	s->memory += n;
+	return 0;
+}
+
+/* The put's octets or its file become the question's.  Frees the put. */
+static struct ask *
+hand_on(struct spool_put **pp, struct wire_out *w, enum wire_type type, const unsigned char *mac, void *arg)
+{
+	struct spool_put *p = *pp;
+	struct spool *s = p->spool;
+	struct ask *a;
+
+	*pp = NULL;
+	wire_meta(w, &p->meta);
+	wire_octets(w, mac, OBJECT_MAC_LEN);
+	wire_text(w, p->file);
+	if (p->fd != -1)
+		wire_u64(w, p->size);
+	a = ask_new(s, type, w, arg);
+	if (p->fd != -1)
+		s->sys->close(p->fd);	/* the writer syncs it, and looks whether all of it is there */
+	a->content = p->data;
+	a->octets = p->data.n;
+	free(p);
+	return a;
+}
+
+void
+spool_put_commit(struct spool_put **pp, const unsigned char mac[OBJECT_MAC_LEN], spool_kept_fn *told, void *arg)
+{
+	struct spool *s = (*pp)->spool;
+	struct wire_out w = { .n = 0 };
+	struct ask *a = hand_on(pp, &w, WM_PUT, mac, arg);
+
+	a->fn.kept = told;
+	ask_go(s, a);
+}
+
+void
+spool_set_aside(struct spool_put **pp, const char *reason, spool_done_fn *told, void *arg)
+{
+	static const unsigned char no_mac[OBJECT_MAC_LEN];
+	struct spool *s = (*pp)->spool;
+	struct wire_out w = { .n = 0 };
+	char text[WIRE_REASON_MAX];
+	struct ask *a;
+
+	(void)span_copy(span_str(reason), text, sizeof(text));
+	wire_text(&w, text);
+	a = hand_on(pp, &w, WM_ASIDE, no_mac, arg);
+	a->fn.done = told;
+	ask_go(s, a);
+}
+
+void
+spool_put_drop(struct spool_put **pp)
+{
+	struct spool_put *p = *pp;
+
+	if (p == NULL)
+		return;
+	*pp = NULL;
+	if (p->fd != -1) {
+		p->spool->sys->close(p->fd);
+		(void)p->spool->sys->unlinkat(p->spool->dirfd, p->file, 0);
+	}
+	p->spool->memory -= p->data.n;
+	buf_fini(&p->data);
+	free(p);
+}
