@@ -56,31 +56,36 @@ top_level(const struct conf_table *t, struct span word)
 enum conf_role
 conf_role(const char *file, struct span text, struct why *why)
 {
-	static const char word[] = "abcdefghijklmnopqrstuvwxyz_";
-	size_t depth = 0;
+	size_t depth = 0, n;
+	bool value = false;		/* behind a "=": a word there is no key */
 
-	for (size_t i = 0; i < text.n;) {
-		struct span w = { text.p + i, 0 };
-		size_t skip = conf_skip(text, i);
+	for (size_t i = 0; i < text.n; i += n) {
+		char c = text.p[i];
 
-		if (skip > 0) {
-			i += skip;
+		if ((n = conf_skip(text, i)) > 0) {
+			value = value && c != '"' && c != '\'';
 			continue;
 		}
-		while (i + w.n < text.n && text.p[i + w.n] != '\0' &&
-		    strchr(word, text.p[i + w.n]) != NULL)
-			w.n++;
-		if (w.n > 0 && depth == 0) {
+		while (i + n < text.n && strchr(" \t\r\n={},()+\"'", text.p[i + n]) == NULL)
+			n++;
+		if (n > 0) {
+			struct span w = { text.p + i, n };
 			bool edge = top_level(&conf_edge_table, w), home = top_level(&conf_home_table, w);
 
-			if (edge != home)
+			if (!value && depth == 0 && edge != home)
 				return edge ? CONF_EDGE : CONF_HOME;
+			value = false;
+			continue;
 		}
-		if (w.n == 0 && text.p[i] == '{')
+		n = 1;
+		if (c == '=')
+			value = true;
+		if (c == '{') {
 			depth++;
-		if (w.n == 0 && text.p[i] == '}' && depth > 0)
+			value = false;
+		}
+		if (c == '}' && depth > 0)
 			depth--;
-		i += w.n > 0 ? w.n : 1;
 	}
 	why_set(why, "%s: neither an edge's nor a home's configuration; an edge has service { ... }, a "
 	    "home has deliver { ... }", file);

@@ -30,11 +30,11 @@ common_of(const struct conf_edge *edge, const struct conf_home *home)
 
 /*
  * Makes a directory that is to be the account's own, with the parents it lacks.
- * One that is there must be the account's already: root taking over somebody's
- * directory is how a wrong path becomes a disaster.
+ * One that is there is left as it is: root taking over somebody's directory is how
+ * a wrong path becomes a disaster.  only_ours: then it must be the account's already.
  */
 static int
-own_dir(const struct account *a, const char *path, struct why *why)
+own_dir(const struct account *a, const char *path, bool only_ours, struct why *why)
 {
 	char part[CONF_PATH_MAX];
 	struct stat st;
@@ -63,10 +63,26 @@ own_dir(const struct account *a, const char *path, struct why *why)
 		return -1;
 	}
 	close(fd);
-	if (!made && st.st_uid != a->uid)
+	if (!made && only_ours && st.st_uid != a->uid)
 		return why_set(why, "directory %s belongs to user %u, and we run as %u; chown it, or mend "
 		    "the user key", path, (unsigned)st.st_uid, (unsigned)a->uid);
 	return 0;
+}
+
+/* The folder of mailboxes may be somebody else's, as long as we may write there. */
+static int
+maildir_ok(const struct account *a, const char *path, struct why *why)
+{
+	int rc;
+
+	if (own_dir(a, path, false, why) == -1)
+		return -1;
+	account_enter(a);
+	rc = faccessat(AT_FDCWD, path, W_OK | X_OK, AT_EACCESS);
+	if (rc == -1)
+		why_sys(why, "deliver.maildir %s: user %u cannot make mailboxes there", path, (unsigned)a->uid);
+	account_leave(a);
+	return rc;
 }
 
 /* Directories inside the state, made as the account. */
@@ -171,25 +187,45 @@ bind_control(struct ground *g, const struct conf_common *c, struct why *why)
 	return 0;
 }
 
-/* Its directory: made when it is missing, and only its last part. */
+/*
+ * Its directory: made when it is missing, and only its last part.  Where the
+ * account may write, root acts as the account; where only root may, as root.
+ */
 static int
-control_dir(const struct account *a, const struct conf_common *c, struct why *why)
+control_dir(struct ground *g, const struct account *a, const struct conf_common *c, struct why *why)
 {
 	char dir[sizeof(c->control)];
+	struct stat st;
 	char *slash;
 
 	memcpy(dir, c->control, sizeof(dir));
 	slash = strrchr(dir, '/');
-	if (slash == dir)
-		return 0;
-	*slash = '\0';
+	slash[slash == dir] = '\0';
 	if (mkdir(dir, 0755) == 0) {
 		if (a->changes && lchown(dir, a->uid, a->gid) == -1)
 			return why_sys(why, "directory %s", dir);
 	} else if (errno != EEXIST) {
 		return why_sys(why, "directory %s of the control socket", dir);
 	}
+	if (stat(dir, &st) == -1)
+		return why_sys(why, "directory %s", dir);
+	g->control_by_root = a->changes && st.st_uid == 0 && (st.st_mode & 0022) == 0;
 	return 0;
+}
+
+static int
+make_control(struct ground *g, const struct account *a, const struct conf_common *c, struct why *why)
+{
+	int rc;
+
+	if (!g->control_by_root)
+		account_enter(a);
+	rc = bind_control(g, c, why);
+	if (!g->control_by_root)
+		account_leave(a);
+	else if (rc == 0 && lchown(c->control, a->uid, a->gid) == -1)
+		rc = why_sys(why, "control socket %s", c->control);
+	return rc;
 }
 
 /* --- public listeners ------------------------------------------------------- */
@@ -282,14 +318,14 @@ ground_make(struct ground *g, const struct account *a, const struct conf_edge *e
 	int rc;
 
 	*g = (struct ground){ .lock = -1, .control = -1, .board_fd = -1 };
-	if (own_dir(a, c->state, why) == -1 || control_dir(a, c, why) == -1 ||
-	    (home != NULL && own_dir(a, home->maildir, why) == -1))
+	if (own_dir(a, c->state, true, why) == -1 || control_dir(g, a, c, why) == -1 ||
+	    (home != NULL && maildir_ok(a, home->maildir, why) == -1))
 		return -1;
 	account_enter(a);
 	rc = inner_dirs(c, edge != NULL ? edge_dirs : home_dirs, why) == -1 ||
-	    take_lock(g, c, why) == -1 || bind_control(g, c, why) == -1 ? -1 : 0;
+	    take_lock(g, c, why) == -1 ? -1 : 0;
 	account_leave(a);
-	if (rc == -1 || make_board(g, why) == -1)
+	if (rc == -1 || make_control(g, a, c, why) == -1 || make_board(g, why) == -1)
 		return -1;
 	return edge != NULL ? bind_public(g, edge, why) : 0;
 }
@@ -298,9 +334,11 @@ void
 ground_close(struct ground *g, const struct account *a, const struct conf_common *c)
 {
 	if (g->control != -1) {
-		account_enter(a);
+		if (!g->control_by_root)
+			account_enter(a);
 		unlink(c->control);
-		account_leave(a);
+		if (!g->control_by_root)
+			account_leave(a);
 		close(g->control);
 	}
 	for (size_t i = 0; i < g->nlisteners; i++)

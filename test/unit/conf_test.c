@@ -357,6 +357,8 @@ a_file_tells_its_role(void **state)
 		{ HOME, CONF_HOME },
 		{ "# service\n/* service */ // service\nhostname = \"service\"\ndeliver", CONF_HOME },
 		{ "hold { service = 1 }\nstate = \"a\\\"service\"\nedge m {}", CONF_HOME },
+		{ "state = edge\nhostname = /srv/deliver/x service s { }", CONF_EDGE },
+		{ "user = {deliver} edge.service = 1 tls {", CONF_EDGE },
 		{ "hold { quota = 1G }", CONF_NO_ROLE },
 		{ "\"service", CONF_NO_ROLE },
 		{ "/*/ service", CONF_NO_ROLE },
