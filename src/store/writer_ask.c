@@ -306,7 +306,10 @@ job_entry(void *arg, const struct ledger_entry *e)
 
 	wire_entry(&out, e);
 	if (j->entries.n + out.n > WIRE_PART) {
-		chan_send(j->client->chan, WA_JOB_PART, j->tag, &(struct span){ j->entries.p, j->entries.n }, 1, -1);
+		struct wire_out count = { .n = 0 };
+
+		wire_u16(&count, j->n);
+		writer_send_head(j->client, WA_JOB_PART, j->tag, &count, buf_span(&j->entries), -1);
 		buf_clear(&j->entries);
 		j->n = 0;
 	}
