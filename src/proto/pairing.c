@@ -241,8 +241,8 @@ peer_from(const json_t *root, struct peer *p, struct why *why)
 	if (!get_text(root, "address", p->address, sizeof(p->address)) ||
 	    (p->address[0] != '\0' && !hostport_ok(span_str(p->address))))
 		return why_set(why, "\"address\" is not host:port"), false;
-	if (!get_list(root, "pins", 2, &p->npins, get_pin, p) || p->npins == 0)
-		return why_set(why, "\"pins\" are not one or two of sha256:..."), false;
+	if (!get_list(root, "pins", 2, &p->npins, get_pin, p))
+		return why_set(why, "\"pins\" are not at most two of sha256:..."), false;
 	if (!get_list(root, "mac", 2, &p->nmac, get_mac, p))
 		return why_set(why, "\"mac\" is not at most two keys of 64 hex digits"), false;
 	if (!get_list(root, "recipients", AGE_RECIPIENTS_MAX, &p->nrecipients, get_recipient, p))

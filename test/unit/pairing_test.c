@@ -145,8 +145,8 @@ peers(void **state)
 		{ "{\"pins\":[\"" PIN "\"]}", "name" },
 		{ "{\"name\":\"\",\"pins\":[\"" PIN "\"]}", "name" },
 		{ "{\"name\":1,\"pins\":[\"" PIN "\"]}", "name" },
-		{ "{\"name\":\"alice\"}", "pins" },
-		{ "{\"name\":\"alice\",\"pins\":[]}", "pins" },
+		{ "{\"name\":\"alice\"}", NULL },			/* a grant: nobody can come in by it yet */
+		{ "{\"name\":\"alice\",\"pins\":[]}", NULL },
 		{ "{\"name\":\"alice\",\"pins\":\"" PIN "\"}", "pins" },
 		{ "{\"name\":\"alice\",\"pins\":[\"" PIN "\",\"" PIN "\",\"" PIN "\"]}", "pins" },
 		{ "{\"name\":\"alice\",\"pins\":[\"" PIN "\"],\"home\":\"../x\"}", "home" },
