@@ -53,8 +53,11 @@ struct edge {
 	int		 large_fd;
 	uv_timer_t	 sweep;			/* deadlines of all sessions, once a second */
 	bool		 draining;
-	bool		 started;
+	bool		 running;		/* in the sandbox */
+	bool		 known;			/* whose mail is taken here */
+	bool		 writer;		/* there, and answering */
 	bool		 pairing;		/* a pairing line is open */
+	unsigned	 pairs;			/* connections that pair now */
 };
 
 static inline const struct conf_edge *

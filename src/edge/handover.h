@@ -4,6 +4,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/clock.h"
 #include "edge/edge.h"
 #include "net/h2.h"
 #include "proto/smtp_reply.h"
@@ -19,6 +20,8 @@ struct handover;
 struct ask;
 
 struct handover *handover_new(struct edge *, struct home *);	/* NULL: memory is out */
+
+/* Only when no transfer is under way and no list was asked for. */
 void	handover_free(struct handover **);
 
 /* A tunnel is there for requests, until _down.  It must outlive no request on it: h2 tells them closed first. */
@@ -26,9 +29,11 @@ void	handover_up(struct handover *, struct h2 *);
 void	handover_down(struct handover *, struct h2 *);
 unsigned handover_tunnels(const struct handover *);
 
-void	handover_work(struct handover *);		/* rows may be there */
-/* Whether a PUT has been under way: for drain. */
-bool	handover_busy(const struct handover *);
+void	handover_work(struct handover *);		/* new rows may be there */
+void	handover_recheck(struct handover *);		/* and old ones: the writer was started again, say */
+/* Calls off what has not moved for long, so that no place is lost to a home that hangs: once a second. */
+void	handover_sweep(struct handover *, struct instant now);
+bool	handover_busy(const struct handover *);		/* something is under way: for drain */
 
 /* A home's word on a message that is committed and whose sender waits. */
 enum verdict {
@@ -38,9 +43,16 @@ enum verdict {
 };
 typedef void verdict_fn(void *arg, enum verdict, const struct smtp_reply *);
 
-/* NULL when it cannot be asked (no tunnel, too many verdicts): say 250 and spool_release. */
+/*
+ * For an object that was put with meta.verdict, so that it is hidden.  The hiding
+ * ends here whatever becomes of it, but after VERDICT_REFUSED, where
+ * handover_refused must follow.  NULL when it cannot be asked (no tunnel, too many
+ * verdicts, home's disk is full): say 250 and handover_release.
+ */
 struct ask *handover_ask(struct handover *, const struct spool_object *, verdict_fn *, void *arg);
 void	handover_unask(struct ask **);		/* the session went: a refusal reaches nobody, so it counts as held */
+/* Nobody was asked, or nobody is there to be told: the row is handed over like any other. */
+void	handover_release(struct handover *, int64_t row);
 /* The sender was told 5xx: forget the row, then confirm it to home by DELETE. */
 void	handover_refused(struct handover *, int64_t row, struct uuid id);
 

@@ -79,16 +79,30 @@ on_peer_gone(void *arg, const char *name)
 	tunnels_recheck(e);
 }
 
-/* Nobody is spoken to before it is known whose mail is taken here: 550 would be a lie. */
+/*
+ * Nobody is spoken to before it is known whose mail is taken here: 550 would be a
+ * lie.  The writer may say it before the parent says go.
+ */
 static void
 on_peers_known(void *arg)
 {
 	struct edge *e = arg;
 
-	if (!e->started) {
-		e->started = true;
+	if (e->running && !e->known)
 		listeners_start(e);
-	}
+	e->known = true;
+}
+
+/* Another writer may have found other rows: an operator's, or those of a spool that was set aside. */
+static void
+on_attached(void *arg, bool up)
+{
+	struct edge *e = arg;
+
+	e->writer = up;
+	for (size_t i = 0; up && i < e->homes.n; i++)
+		if (e->homes.list[i]->handover != NULL)
+			handover_recheck(e->homes.list[i]->handover);
 }
 
 static void
@@ -101,7 +115,7 @@ on_pairing(void *arg, bool open)
 
 static const struct spool_events spool_events = {
 	.work = on_work, .peer = on_peer, .peer_gone = on_peer_gone, .peers_known = on_peers_known,
-	.pairing = on_pairing,
+	.attached = on_attached, .pairing = on_pairing,
 };
 
 /* --- what the parent passes ---------------------------------------------------------------- */
@@ -185,6 +199,9 @@ on_sweep(uv_timer_t *timer)
 	struct edge *e = timer->data;
 
 	sessions_sweep(e, instant_now());
+	for (size_t i = 0; i < e->homes.n; i++)
+		if (e->homes.list[i]->handover != NULL)
+			handover_sweep(e->homes.list[i]->handover, instant_now());
 	atomic_store(&edge_board(e)->count[BC_MEMORY], (int64_t)spool_memory(e->spool));
 }
 
@@ -215,6 +232,9 @@ run(struct proc *p)
 	struct edge *e = p->arg;
 
 	uv_timer_start(&e->sweep, on_sweep, 1000, 1000);
+	e->running = true;
+	if (e->known)
+		listeners_start(e);
 }
 
 static void

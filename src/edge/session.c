@@ -144,6 +144,14 @@ deadline(struct session *s, int64_t ms)
 	s->phase_until.ns = instant_now().ns + ms * 1000000;
 }
 
+static bool
+in_data(const struct session *s)
+{
+	enum smtp_phase p = smtp_srv_phase(s->srv);
+
+	return p == SMTP_P_DATA || p == SMTP_P_BDAT;
+}
+
 /* --- decisions ---------------------------------------------------------------------------- */
 
 /* The listener's service as it is configured now; one that a reload took away serves every home no more. */
@@ -195,6 +203,7 @@ static void
 go_on(struct session *s)
 {
 	s->waiting = WAIT_NOTHING;
+	deadline(s, in_data(s) ? s->terms->timeouts.data_ms : s->terms->timeouts.command_ms);
 	on_read(s, span_of("", 0));
 	if (!s->closing)
 		conn_resume(s->conn);
@@ -213,12 +222,23 @@ on_name(void *arg, const char *name)
 	}
 }
 
+static struct smtp_reply
+bad_params_reply(void)
+{
+	return smtp_reply(501, 5, 5, 4, "Parameters of %d octets at most, please", ENVELOPE_PARAMS_MAX);
+}
+
 static void
 on_mail(struct session *s, const struct smtp_ev *ev)
 {
-	struct txn *t = calloc(1, sizeof(*t));
+	struct txn *t;
 
 	txn_end(s);
+	if (!envelope_params_ok(ev->arg)) {
+		say(s, bad_params_reply());
+		return;
+	}
+	t = calloc(1, sizeof(*t));
 	if (t != NULL && (t->env = envelope_new()) != NULL && envelope_set_from(t->env, ev->addr, ev->arg)) {
 		s->txn = t;
 		t->began = instant_now();
@@ -242,6 +262,10 @@ on_rcpt(struct session *s, const struct smtp_ev *ev)
 	struct home *h;
 
 	h = recipient_home(&rules, ev->addr, &reply);
+	if (h != NULL && !envelope_params_ok(ev->arg)) {
+		h = NULL;
+		reply = bad_params_reply();
+	}
 	if (h != NULL && !envelope_add_rcpt(s->txn->env, ev->addr, ev->arg)) {
 		h = NULL;
 		reply = smtp_reply(452, 4, 3, 1, "Out of memory; try again later");
@@ -250,7 +274,7 @@ on_rcpt(struct session *s, const struct smtp_ev *ev)
 		s->txn->home = h;
 	else
 		board_add(edge_board(s->edge), BC_RCPT_REFUSED, 1);
-	if (h == NULL && reply.code == 550)
+	if (h == NULL && reply.code == 550 && reply.enhanced[1] == 7)
 		log_info(s->sid, "smtp.relay.denied peer=%s domain=%s", netaddr_ip(&s->client).s,
 		    log_safe(span_str(ev->addr->domain)).s);
 	say(s, reply);
@@ -368,12 +392,14 @@ accepted_reply(const struct pending *p, const char *how)
 	return smtp_reply(250, 2, 0, 0, "Accepted, %s, id %s", how, uuid_text(p->obj.meta.id).s);
 }
 
+/* What is said next may begin another message: this one must be off before. */
 static void
-pending_free(struct pending *p)
+pending_off(struct pending *p)
 {
-	if (p->session != NULL)
+	if (p->session != NULL) {
 		p->session->pending = NULL;
-	free(p);
+		p->session->ask = NULL;
+	}
 }
 
 static void
@@ -382,18 +408,16 @@ on_verdict(void *arg, enum verdict v, const struct smtp_reply *reply)
 	struct pending *p = arg;
 	struct session *s = p->session;
 
-	s->ask = NULL;
+	pending_off(p);
 	if (v == VERDICT_REFUSED) {
 		log_info(s->sid, "smtp.verdict peer=%s id=%s code=%u", netaddr_ip(&s->client).s,
 		    uuid_text(p->obj.meta.id).s, reply->code);
-		handover_refused(p->home->handover, p->obj.row, p->obj.meta.id);
 		answer_end(s, *reply);
+		handover_refused(p->home->handover, p->obj.row, p->obj.meta.id);
 	} else {
-		if (v == VERDICT_LATE)
-			spool_release(s->edge->spool, p->obj.row);
 		answer_end(s, accepted_reply(p, v == VERDICT_TAKEN ? "handed over" : "held"));
 	}
-	pending_free(p);
+	free(p);
 }
 
 static void
@@ -410,13 +434,14 @@ on_durable(struct pending *p)
 		s->waiting = WAIT_VERDICT;
 		return;
 	}
-	if (p->obj.meta.verdict)
-		spool_release(p->edge->spool, p->obj.row);
+	pending_off(p);
 	if (s != NULL)
 		answer_end(s, accepted_reply(p, "held"));
-	if (p->home->handover != NULL)
+	if (p->obj.meta.verdict)
+		handover_release(p->home->handover, p->obj.row);
+	else if (p->home->handover != NULL)
 		handover_work(p->home->handover);
-	pending_free(p);
+	free(p);
 }
 
 static void
@@ -432,11 +457,12 @@ on_kept(void *arg, enum kept kept, int64_t row, const struct why *why)
 	}
 	log_warn(s != NULL ? s->sid : NULL, "smtp.not_kept id=%s home=%s: %s", uuid_text(p->obj.meta.id).s,
 	    p->home->name, why->text);
+	pending_off(p);
 	if (s != NULL && kept == KEPT_FULL)
 		answer_end(s, not_kept_reply(&(struct why){ "out of room" }));
 	else if (s != NULL)
 		answer_end(s, smtp_reply(451, 4, 3, 0, "Not accepted, nothing was kept: storage is failing"));
-	pending_free(p);
+	free(p);
 }
 
 static void
@@ -532,14 +558,6 @@ start_tls(struct session *s)
 	}
 }
 
-static bool
-in_data(const struct session *s)
-{
-	enum smtp_phase p = smtp_srv_phase(s->srv);
-
-	return p == SMTP_P_DATA || p == SMTP_P_BDAT;
-}
-
 /* Steps the machine over what there is, until it wants more or something must be waited for. */
 static size_t
 on_read(void *arg, struct span in)
@@ -547,18 +565,24 @@ on_read(void *arg, struct span in)
 	struct session *s = arg;
 	struct smtp_ev ev;
 	size_t used = 0;
+	bool moved = false;
 
 	while (!s->closing && !s->starttls && s->waiting == WAIT_NOTHING) {
 		used += smtp_srv_step(s->srv, in.p + used, in.n - used, &ev);
 		act(s, &ev);
 		if (ev.type == SMTP_EV_NONE)
 			break;
+		moved = true;
 	}
 	if (s->bare_lf != smtp_srv_bare_lf(s->srv)) {
 		board_add(edge_board(s->edge), BC_BARE_LF, smtp_srv_bare_lf(s->srv) - s->bare_lf);
 		s->bare_lf = smtp_srv_bare_lf(s->srv);
 	}
-	deadline(s, in_data(s) ? s->terms->timeouts.data_ms : s->terms->timeouts.command_ms);
+	/* A command has its time for the whole line: an octet now and then does not renew it. */
+	if (in_data(s))
+		deadline(s, s->terms->timeouts.data_ms);
+	else if (moved)
+		deadline(s, s->terms->timeouts.command_ms);
 	if (s->closing)
 		conn_close(s->conn);
 	else if (s->starttls && conn_queued(s->conn) == 0)
@@ -675,6 +699,13 @@ session_accept(struct edge *e, int fd, const struct conf_service *service)
 	on_read(s, span_of("", 0));		/* the greeting */
 }
 
+/* Between our 220 to STARTTLS and the end of the handshake nothing can be said. */
+static bool
+shaking(const struct session *s)
+{
+	return s->starttls || (conn_ssl(s->conn) != NULL && !s->secured);
+}
+
 static void
 shut(struct session *s, unsigned detail, const char *text)
 {
@@ -693,11 +724,15 @@ sessions_sweep(struct edge *e, struct instant now)
 		next = s->next;
 		if (s->waiting == WAIT_SPOOL || s->waiting == WAIT_VERDICT)
 			continue;		/* it is our turn, not the client's */
-		if (s->phase_until.ns > now.ns && s->end.ns > now.ns)
+		if (s->phase_until.ns > now.ns && (s->closing || s->end.ns > now.ns))
 			continue;
+		if (s->closing) {
+			conn_abort(s->conn);	/* it has had its words, and does not take them */
+			continue;
+		}
 		board_add(edge_board(e), BC_TIMEOUTS, 1);
-		if (s->closing || s->waiting == WAIT_DRAIN || (conn_ssl(s->conn) != NULL && !s->secured)) {
-			conn_abort(s->conn);	/* it has had its words, or reads none */
+		if (s->waiting == WAIT_DRAIN || shaking(s)) {
+			conn_abort(s->conn);	/* it reads nothing, or nothing that we could say */
 			continue;
 		}
 		log_info(s->sid, "smtp.timeout peer=%s%s", netaddr_ip(&s->client).s,
@@ -712,7 +747,7 @@ sessions_drain(struct edge *e)
 {
 	for (struct session *s = e->sessions, *next; s != NULL; s = next) {
 		next = s->next;
-		if (!s->closing && s->waiting == WAIT_NOTHING && smtp_srv_idle(s->srv))
+		if (!s->closing && !shaking(s) && s->waiting == WAIT_NOTHING && smtp_srv_idle(s->srv))
 			shut(s, 0x32, "Service is restarting, try again");
 	}
 }
