@@ -48,27 +48,27 @@ home_make(struct homes *hs, const char *name)
 	return h;
 }
 
-void
-homes_configure(struct homes *hs, const struct conf_edge *conf)
+static bool
+another_has(const struct homes *hs, const struct home *h, const char *domain)
 {
-	for (size_t i = 0; i < conf->nhomes; i++)
-		home_make(hs, conf->homes[i].name);
 	for (size_t i = 0; i < hs->n; i++)
-		join(hs->list[i], configured(conf, hs->list[i]->name));
+		for (size_t k = 0; hs->list[i] != h && k < hs->list[i]->peer.ndomains; k++)
+			if (strcmp(hs->list[i]->peer.domains[k], domain) == 0)
+				return true;
+	return false;
 }
 
 /* A domain has one home.  The first to have it keeps it: a later claim is said and left out. */
 static void
-drop_claimed(const struct homes *hs, struct home *h)
+claim(const struct homes *hs, struct home *h, const struct conf_edge *conf)
 {
 	size_t kept = 0;
 
+	join(h, configured(conf, h->name));
 	for (size_t i = 0; i < h->peer.ndomains; i++) {
-		struct home *other = homes_by_domain(hs, h->peer.domains[i]);
-
-		if (other != NULL && other != h) {
-			log_error(NULL, "home.domain home=%s domain=%s is already home %s's: not given twice",
-			    h->name, h->peer.domains[i], other->name);
+		if (another_has(hs, h, h->peer.domains[i])) {
+			log_error(NULL, "home.domain home=%s domain=%s is another home's already: not given twice",
+			    h->name, h->peer.domains[i]);
 			continue;
 		}
 		if (kept != i)
@@ -76,6 +76,18 @@ drop_claimed(const struct homes *hs, struct home *h)
 		kept++;
 	}
 	h->peer.ndomains = kept;
+}
+
+void
+homes_configure(struct homes *hs, const struct conf_edge *conf)
+{
+	for (size_t i = 0; i < conf->nhomes; i++)
+		home_make(hs, conf->homes[i].name);
+	/* All at once: a domain may have moved from one to another. */
+	for (size_t i = 0; i < hs->n; i++)
+		hs->list[i]->peer.ndomains = 0;
+	for (size_t i = 0; i < hs->n; i++)
+		claim(hs, hs->list[i], conf);
 }
 
 struct home *
@@ -91,8 +103,13 @@ homes_paired(struct homes *hs, const struct conf_edge *conf, const char *name, c
 	peer_fini(&h->paired);
 	if (p != NULL)
 		h->paired = *p;
-	join(h, configured(conf, name));
-	drop_claimed(hs, h);
+	else
+		home_set_policy(h, NULL, span_of(NULL, 0));
+	claim(hs, h, conf);
+	/* What it has given up is for those who asked for it before. */
+	for (size_t i = 0; i < hs->n; i++)
+		if (hs->list[i] != h)
+			claim(hs, hs->list[i], conf);
 	return h;
 }
 

@@ -7,6 +7,7 @@
 #include "proto/batch_smtp.h"
 #include "proto/object_mac.h"
 
+#define STEP_MAX	(4 * AGE_CHUNK)
 /* Sealed octets that one step may produce: a header, the chunk being filled and the longest input. */
 #define SEALED_MAX	(AGE_HEADER_MAX + 8 * (AGE_CHUNK + AGE_TAG))
 /* The head of a transaction with every recipient that there may be, and our Received:. */
@@ -28,7 +29,10 @@ sealed_octets(struct object_out *o, struct span s, struct why *why)
 	return spool_put_add(o->put, s.p, s.n, why);
 }
 
-/* Seals octets of the transcript and passes what comes of it to the spool. */
+/*
+ * Seals octets of the transcript and passes what comes of it to the spool, in steps
+ * so bounded that SEALED_MAX holds: a head with a thousand recipients is long.
+ */
 static int
 transcript(struct object_out *o, struct span s, struct why *why)
 {
@@ -37,10 +41,16 @@ transcript(struct object_out *o, struct span s, struct why *why)
 	int rc = 0;
 
 	buf_init(&sealed, SEALED_MAX);
-	if (!age_seal_add(o->seal, s.p, s.n, &sealed))
-		rc = why_set(why, "seal: memory is out");
-	else if (sealed.n > 0)
-		rc = sealed_octets(o, buf_span(&sealed), why);
+	while (rc == 0 && s.n > 0) {
+		size_t n = s.n < STEP_MAX ? s.n : STEP_MAX;
+
+		buf_clear(&sealed);
+		if (!age_seal_add(o->seal, s.p, n, &sealed))
+			rc = why_set(why, "seal: memory is out");
+		else if (sealed.n > 0)
+			rc = sealed_octets(o, buf_span(&sealed), why);
+		s = span_from(s, n);
+	}
 	buf_fini(&sealed);
 	return rc;
 }
@@ -86,9 +96,14 @@ object_out_new(struct spool *spool, const struct home *h, const struct spool_met
     const struct envelope *env, const struct trace *t, struct why *why)
 {
 	unsigned char rnd[AGE_SEAL_RND(AGE_RECIPIENTS_MAX)];
-	struct object_out *o = calloc(1, sizeof(*o));
+	struct object_out *o;
 
-	if (o == NULL) {
+	/* It may have been unpaired since its recipient was taken: nobody could ever open this. */
+	if (!home_can_hold(h)) {
+		why_set(why, "object: home %s has no keys any more", h->name);
+		return NULL;
+	}
+	if ((o = calloc(1, sizeof(*o))) == NULL) {
 		why_set(why, "object: memory is out");
 		return NULL;
 	}
@@ -111,15 +126,7 @@ object_out_new(struct spool *spool, const struct home *h, const struct spool_met
 int
 object_out_add(struct object_out *o, struct span s, struct why *why)
 {
-	/* Bounded steps, so that SEALED_MAX holds whatever the caller read at once. */
-	while (s.n > 0) {
-		size_t n = s.n < 4 * AGE_CHUNK ? s.n : 4 * AGE_CHUNK;
-
-		if (chunk(o, span_of(s.p, n), why) == -1)
-			return -1;
-		s = span_from(s, n);
-	}
-	return 0;
+	return chunk(o, s, why);
 }
 
 int

@@ -10,6 +10,7 @@
 #include "proto/age.h"
 
 #define PROOF_LEN	32
+#define PAIRS_MAX	32	/* connections: anyone can open one while a line is open */
 
 struct pair {
 	struct edge	*edge;
@@ -34,6 +35,7 @@ free_pair(uv_handle_t *timer)
 {
 	struct pair *p = timer->data;
 
+	p->edge->pairs--;
 	buf_wipe(&p->in);
 	buf_wipe(&p->out);
 	peer_fini(&p->peer);
@@ -57,7 +59,8 @@ pull(void *arg, void *to, size_t max, bool *eof)
 
 	if (n > max)
 		n = max;
-	memcpy(to, p->out.p + p->sent, n);
+	if (n > 0)
+		memcpy(to, p->out.p + p->sent, n);
 	p->sent += n;
 	*eof = p->last && p->sent == p->out.n;
 	return (ssize_t)n;
@@ -165,6 +168,7 @@ on_hello(struct pair *p, const json_t *line)
 	const char *token = json_string_value(json_object_get(line, "token"));
 	const json_t *recipients = json_object_get(line, "recipients");
 	size_t n = json_array_size(recipients);
+	const struct home *other;
 
 	if (name == NULL || token == NULL || !pairing_name_ok(span_str(name)) ||
 	    !hex_decode(span_str(token), p->token, sizeof(p->token)) || n == 0 || n > AGE_RECIPIENTS_MAX) {
@@ -179,6 +183,11 @@ on_hello(struct pair *p, const json_t *line)
 			return;
 		}
 	}
+	/* A tunnel is its home's by its key: two homes cannot have the same. */
+	if ((other = homes_by_pin(&p->edge->homes, &p->pin)) != NULL && strcmp(other->name, name) != 0) {
+		refuse(p, "this machine's tunnel key is paired as another home already: unpair that, or make a new key");
+		return;
+	}
 	p->peer.nrecipients = n;
 	span_copy(span_str(name), p->peer.name, sizeof(p->peer.name));
 	p->asked++;
@@ -190,18 +199,20 @@ on_proof(struct pair *p, const json_t *line)
 {
 	const char *text = json_string_value(json_object_get(line, "proof"));
 	unsigned char proof[PROOF_LEN], exporter[32];
+	bool agreed;
 
 	if (text == NULL || !hex_decode(span_str(text), proof, sizeof(proof)) ||
 	    !secret_eq(proof, p->proof, sizeof(proof))) {
 		refuse(p, "the test object was not opened: home's age key is not the one that it named");
 		return;
 	}
-	if (!tls_exporter(h2_ssl(p->h2), "EXPORTER-posthouse-pair-1", exporter) ||
-	    !pairing_mac_key(exporter, p->token, p->peer.name, &p->peer.mac[0])) {
+	agreed = tls_exporter(h2_ssl(p->h2), "EXPORTER-posthouse-pair-1", exporter) &&
+	    pairing_mac_key(exporter, p->token, p->peer.name, &p->peer.mac[0]);
+	explicit_bzero(exporter, sizeof(exporter));
+	if (!agreed) {
 		refuse(p, "no key could be agreed");
 		return;
 	}
-	explicit_bzero(exporter, sizeof(exporter));
 	p->peer.nmac = 1;
 	p->peer.pins[0] = p->pin;
 	p->peer.npins = 1;
@@ -297,10 +308,11 @@ on_time(uv_timer_t *timer)
 bool
 pair_server(struct edge *e, struct h2 *h2, const struct pin *pin)
 {
-	struct pair *p = calloc(1, sizeof(*p));
+	struct pair *p;
 
-	if (p == NULL)
+	if (e->pairs >= PAIRS_MAX || (p = calloc(1, sizeof(*p))) == NULL)
 		return false;
+	e->pairs++;
 	p->edge = e;
 	p->h2 = h2;
 	p->pin = *pin;

@@ -19,7 +19,8 @@ postmaster_home(const struct recipient_rules *r)
 
 	if (r->txn != NULL)
 		return homes_by_name(r->homes, r->txn->name);
-	if (r->postmaster[0] != '\0' && (h = homes_by_name(r->homes, r->postmaster)) != NULL)
+	if (r->postmaster[0] != '\0' && (h = homes_by_name(r->homes, r->postmaster)) != NULL &&
+	    recipient_serves(r->service, h))
 		return h;
 	for (size_t i = 0; i < r->homes->n; i++)
 		if (recipient_serves(r->service, r->homes->list[i]) && home_can_hold(r->homes->list[i]))

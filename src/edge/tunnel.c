@@ -14,7 +14,9 @@
 
 #define POLICY_WAIT_S	55		/* a long poll; shorter than what middle boxes forget */
 #define POLICY_RETRY_MS	5000
-#define TUNNELS_MAX	256		/* connections in all, handshakes included */
+#define POLICY_REST_MS	1000		/* between two answers: a home that answers at once must not make us spin */
+#define TUNNELS_MAX	256		/* that homes have */
+#define SHAKING_MAX	256		/* connections that are nobody's yet */
 
 static const char *const alpn[] = { "posthouse/1", "posthouse-pair/1", NULL };
 
@@ -28,8 +30,10 @@ struct tunnel {
 	struct buf	 doc;
 	char		 etag[80];
 	unsigned	 status;
+	struct instant	 asked;
 	uv_timer_t	 retry;
 	bool		 up;
+	bool		 dropped;
 };
 
 static void ask_policy(struct tunnel *);
@@ -61,7 +65,7 @@ tunnel_context(struct edge *e, struct why *why)
 /* --- the scoreboard ----------------------------------------------------------------------- */
 
 static void
-show(struct tunnel *t, const char *error)
+show(struct tunnel *t, bool changed, const char *error)
 {
 	struct scoreboard *b = edge_board(t->edge);
 	struct netaddr peer;
@@ -73,7 +77,8 @@ show(struct tunnel *t, const char *error)
 			continue;
 		span_copy(span_str(t->home->name), p->name, sizeof(p->name));
 		p->connections = handover_tunnels(t->home->handover);
-		p->since_ms = wall_ms();
+		if (changed)
+			p->since_ms = wall_ms();
 		p->rtt_us = h2_rtt_us(t->h2);
 		if (h2_peer(t->h2, &peer))
 			span_copy(span_str(netaddr_hostport(&peer).s), p->address, sizeof(p->address));
@@ -92,6 +97,16 @@ take_keys(struct tunnel *t, const struct policy *p)
 
 	if (next.name[0] == '\0' || (p->npins == 0 && p->nrecipients == 0))
 		return;
+	for (size_t i = 0; i < p->npins; i++) {
+		struct home *other = homes_by_pin(&t->edge->homes, &p->pins[i]);
+
+		/* Its tunnels would become this home's. */
+		if (other != NULL && other != t->home) {
+			log_error(NULL, "home.keys home=%s refused: it names the key of home %s", t->home->name, other->name);
+			peer_fini(&next);
+			return;
+		}
+	}
 	if (p->npins > 0) {
 		memcpy(next.pins, p->pins, sizeof(next.pins));
 		next.npins = p->npins;
@@ -163,11 +178,11 @@ on_policy_closed(void *arg, const struct why *why)
 	buf_fini(&t->doc);
 	if (!t->up)
 		return;
-	show(t, "");
-	if (ok)
+	show(t, false, "");
+	if (ok && instant_ms_since(t->asked, instant_now()) >= POLICY_REST_MS)
 		ask_policy(t);
 	else
-		uv_timer_start(&t->retry, on_retry, POLICY_RETRY_MS, 0);
+		uv_timer_start(&t->retry, on_retry, ok ? POLICY_REST_MS : POLICY_RETRY_MS, 0);
 }
 
 static const struct h2_stream_ops policy_ops = {
@@ -215,6 +230,7 @@ ask_policy(struct tunnel *t)
 	}
 	buf_init(&t->doc, POLICY_OCTETS_MAX);
 	t->status = 0;
+	t->asked = instant_now();
 	t->policy = h2_request(t->h2, &head, NULL, NULL, &policy_ops, t);
 	if (t->policy == NULL)
 		uv_timer_start(&t->retry, on_retry, POLICY_RETRY_MS, 0);
@@ -250,7 +266,7 @@ on_closed(void *arg, const struct why *why)
 
 	if (t->up) {
 		handover_down(t->home->handover, t->h2);
-		show(t, why != NULL ? why->text : "closed");
+		show(t, true, why != NULL ? why->text : "closed");
 		log_info(NULL, "tunnel.down home=%s: %s", t->home->name, why != NULL ? why->text : "closed");
 	} else {
 		log_info(NULL, "tunnel.refused: %s", why != NULL ? why->text : "closed");
@@ -268,7 +284,7 @@ on_ready(void *arg)
 	t->up = true;
 	log_info(NULL, "tunnel.up home=%s", t->home->name);
 	handover_up(t->home->handover, t->h2);
-	show(t, "");
+	show(t, true, "");
 	ask_policy(t);
 }
 
@@ -294,17 +310,39 @@ on_secured(void *arg, struct h2 *h2, SSL *ssl)
 	return t->home != NULL && t->home->handover != NULL;
 }
 
+/*
+ * Whether there is room for one more.  Strangers cannot keep the homes out: where
+ * too many connections are nobody's yet the oldest of them goes, and a home needs
+ * its place for a few round trips only.
+ */
+static bool
+make_room(struct edge *e)
+{
+	struct tunnel *oldest = NULL;
+	size_t homes = 0, shaking = 0;
+
+	for (struct tunnel *t = e->tunnels; t != NULL; t = t->next) {
+		homes += t->home != NULL;
+		if (t->home != NULL || t->dropped)
+			continue;
+		shaking++;
+		oldest = t;
+	}
+	if (shaking >= SHAKING_MAX) {
+		oldest->dropped = true;
+		h2_abort(oldest->h2, "too many handshakes at once");
+	}
+	return homes < TUNNELS_MAX;
+}
+
 void
 tunnel_accept(struct edge *e, int fd)
 {
 	struct tunnel *t;
 	struct why why = { "" };
-	size_t n = 0;
 
-	for (t = e->tunnels; t != NULL; t = t->next)
-		n++;
-	if (n >= TUNNELS_MAX || e->tunnel_tls == NULL || (t = calloc(1, sizeof(*t))) == NULL) {
-		log_warn(NULL, "tunnel.many connections=%zu: closed a new one", n);
+	if (!make_room(e) || e->tunnel_tls == NULL || (t = calloc(1, sizeof(*t))) == NULL) {
+		log_warn(NULL, "tunnel.many most=%d: closed a new one", TUNNELS_MAX);
 		close(fd);
 		return;
 	}
