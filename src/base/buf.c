@@ -40,7 +40,7 @@ buf_room(struct buf *b, size_t n)
 		b->failed = true;
 		return NULL;
 	}
-	if (n > b->cap - b->n) {
+	if (b->p == NULL || n > b->cap - b->n) {	/* room for nothing is room as well: never NULL for it */
 		size_t cap = b->cap < 64 ? 64 : b->cap;
 		char *p;
 
