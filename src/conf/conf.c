@@ -25,13 +25,16 @@ conf_common_settle(struct conf_common *c, const struct conf_hold *h, struct conf
 		return conf_fault_set(f, "", "state", 0, "too long; at most %d characters",
 		    CONF_PATH_MAX - 150);
 	if (strlen(c->control) >= sizeof(((struct sockaddr_un *)0)->sun_path))
-		return conf_fault_set(f, "", "control", 0, "too long for a socket; at most %zu characters",
+		return conf_fault_set(f, "", "control", 0,
+		    "too long for a socket; at most %zu characters",
 		    sizeof(((struct sockaddr_un *)0)->sun_path) - 1);
 	if (h->memory < h->threshold)
-		return conf_fault_set(f, "hold", "memory", 0, "smaller than hold.threshold: not one object "
+		return conf_fault_set(f, "hold", "memory", 0,
+		    "smaller than hold.threshold: not one object "
 		    "would fit");
 	if (c->tunnel_key[0] == '\0')
-		return conf_default_path(c->tunnel_key, sizeof(c->tunnel_key), c->state, "tunnel.pem", f);
+		return conf_default_path(c->tunnel_key, sizeof(c->tunnel_key), c->state,
+		    "tunnel.pem", f);
 	return 0;
 }
 
@@ -70,7 +73,8 @@ conf_role(const char *file, struct span text, struct why *why)
 			n++;
 		if (n > 0) {
 			struct span w = { text.p + i, n };
-			bool edge = top_level(&conf_edge_table, w), home = top_level(&conf_home_table, w);
+			bool edge = top_level(&conf_edge_table, w),
+			    home = top_level(&conf_home_table, w);
 
 			if (!value && depth == 0 && edge != home)
 				return edge ? CONF_EDGE : CONF_HOME;
@@ -87,7 +91,8 @@ conf_role(const char *file, struct span text, struct why *why)
 		if (c == '}' && depth > 0)
 			depth--;
 	}
-	why_set(why, "%s: neither an edge's nor a home's configuration; an edge has service { ... }, a "
+	why_set(why,
+	    "%s: neither an edge's nor a home's configuration; an edge has service { ... }, a "
 	    "home has deliver { ... }", file);
 	return CONF_NO_ROLE;
 }
@@ -135,7 +140,8 @@ describe_json(const struct conf_table *t, struct buf *out)
 		full_name(k, name, sizeof(name));
 		json_object_set_new(o, "key", json_string(name));
 		json_object_set_new(o, "type", json_string(conf_type_name(k->type)));
-		json_object_set_new(o, "default", k->def != NULL ? json_string(k->def) : json_null());
+		json_object_set_new(o, "default", k->def != NULL ? json_string(k->def) :
+		    json_null());
 		if (k->shown != NULL)
 			json_object_set_new(o, "default_is", json_string(k->shown));
 		if (conf_type_range(k->type)) {

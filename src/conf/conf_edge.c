@@ -79,7 +79,8 @@ static const struct conf_key keys[] = {
 	    .doc = "hold: this edge speaks SMTP itself, seals, and keeps until home has it." },
 
 	{ "limits", "line", CT_NUMBER, CONF_FIELD(conf_edge, limits.line), .def = "2048",
-	    CONF_RANGE(512, 16384),		/* RFC 5321 4.5.3.1.4, and what DSN and SMTPUTF8 add */
+	    /* RFC 5321 4.5.3.1.4, and what DSN and SMTPUTF8 add */
+	    CONF_RANGE(512, 16384),
 	    .doc = "Octets of a command line." },
 	{ "limits", "recipients", CT_NUMBER, CONF_FIELD(conf_edge, limits.recipients), .def = "500",
 	    CONF_RANGE(100, 10000),		/* RFC 5321 4.5.3.1.8: 100 must be taken */
@@ -143,10 +144,12 @@ services_ok(const struct conf_edge *c, struct conf_fault *f)
 
 		if (s->name[0] == '\0' || strcmp(s->name, "tunnel") == 0 ||
 		    strcmp(s->name, "control") == 0)
-			return conf_fault_set(f, "service", "", i, "a service cannot be called \"%s\"",
+			return conf_fault_set(f, "service", "", i,
+			    "a service cannot be called \"%s\"",
 			    s->name);
 		if (s->nlisten == 0)
-			return conf_fault_set(f, "service", "", i, "service \"%s\" has no listen; write "
+			return conf_fault_set(f, "service", "", i,
+			    "service \"%s\" has no listen; write "
 			    "listen = {\"[::]:25\"}", s->name);
 	}
 	return 0;
@@ -176,11 +179,13 @@ listeners_ok(const struct conf_edge *c, struct conf_fault *f)
 			for (size_t m = 0; m < c->ntunnel_listen; m++)
 				if (same_place(a, &c->tunnel_listen[m]))
 					return conf_fault_set(f, "service", "listen", i,
-					    "%s is where the tunnel listens", netaddr_hostport(a).s);
+					    "%s is where the tunnel listens",
+					    netaddr_hostport(a).s);
 		}
 	}
 	if (c->ntunnel_listen == 0)
-		return conf_fault_set(f, "tunnel", "listen", 0, "empty; without it no home can come for "
+		return conf_fault_set(f, "tunnel", "listen", 0,
+		    "empty; without it no home can come for "
 		    "its mail: write listen = {\"[::]:7443\"}");
 	return 0;
 }
@@ -193,10 +198,13 @@ domains_ok(const struct conf_edge *c, struct conf_fault *f)
 		for (size_t n = 0; n < c->homes[i].ndomains; n++)
 			for (size_t j = 0; j < i; j++)
 				for (size_t m = 0; m < c->homes[j].ndomains; m++)
-					if (strcmp(c->homes[i].domains[n], c->homes[j].domains[m]) == 0)
+					if (strcmp(c->homes[i].domains[n],
+					    c->homes[j].domains[m]) == 0)
 						return conf_fault_set(f, "home", "domains", i,
-						    "%s belongs to home \"%s\" already; a domain has one "
-						    "home", c->homes[i].domains[n], c->homes[j].name);
+						    "%s belongs to home \"%s\" already; a domain "
+						    "has one "
+						    "home", c->homes[i].domains[n],
+						    c->homes[j].name);
 	return 0;
 }
 
@@ -206,7 +214,8 @@ settle(void *conf, struct conf_fault *f)
 	struct conf_edge *c = conf;
 
 	if (c->common.hostname[0] == '\0')
-		return conf_fault_set(f, "", "hostname", 0, "missing; write the public name of this "
+		return conf_fault_set(f, "", "hostname", 0,
+		    "missing; write the public name of this "
 		    "machine, like hostname = \"mx1.example.org\"");
 	if ((c->tls.cert[0] == '\0') != (c->tls.key[0] == '\0'))
 		return conf_fault_set(f, "tls", c->tls.cert[0] != '\0' ? "cert" : "key", 0,
@@ -216,7 +225,8 @@ settle(void *conf, struct conf_fault *f)
 	    conf_common_settle(&c->common, &c->hold, f) == -1)
 		return -1;
 	if (c->limits.size > c->hold.quota)
-		return conf_fault_set(f, "limits", "size", 0, "larger than hold.quota: such a message "
+		return conf_fault_set(f, "limits", "size", 0,
+		    "larger than hold.quota: such a message "
 		    "would be refused for ever");
 	if (c->tunnel_address[0] == '\0')
 		snprintf(c->tunnel_address, sizeof(c->tunnel_address), "%s:%u", c->common.hostname,

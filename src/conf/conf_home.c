@@ -84,16 +84,20 @@ static int
 mailboxes_ok(struct conf_home *c, struct conf_fault *f)
 {
 	if (c->maildir[0] == '\0')
-		return conf_fault_set(f, "deliver", "maildir", 0, "missing; write where the mailboxes "
+		return conf_fault_set(f, "deliver", "maildir", 0,
+		    "missing; write where the mailboxes "
 		    "are, like deliver { maildir = \"/var/mail/posthouse\" }");
 	if (c->nusers == 0 && c->users_command[0] == '\0' && c->catch_all[0] == '\0')
-		return conf_fault_set(f, "mailboxes", "users", 0, "no mailbox at all, every message would "
-		    "be refused; write mailboxes { users = {\"alice\"} }, or catch_all, or command");
+		return conf_fault_set(f, "mailboxes", "users", 0,
+		    "no mailbox at all, every message would "
+		    "be refused; write mailboxes { users = {\"alice\"} }, or catch_all, or "
+		    "command");
 	if (c->roles[0] != '\0')
 		return 0;
 	/* postmaster@ is always accepted (RFC 5321 4.5.1), so it must end somewhere. */
 	if (c->catch_all[0] == '\0' && c->nusers == 0)
-		return conf_fault_set(f, "mailboxes", "roles", 0, "missing; the mailboxes come from a "
+		return conf_fault_set(f, "mailboxes", "roles", 0,
+		    "missing; the mailboxes come from a "
 		    "command, so write who reads mail to postmaster@, like roles = \"admin\"");
 	memcpy(c->roles, c->catch_all[0] != '\0' ? c->catch_all : c->users[0], sizeof(c->roles));
 	return 0;
@@ -112,7 +116,8 @@ settle(void *conf, struct conf_fault *f)
 			return conf_fault_set(f, "edge", c->edges[i].has_pin ? "key" : "address", i,
 			    "address and key go together; give both, or neither and pair");
 	if (c->age_key[0] == '\0')
-		return conf_default_path(c->age_key, sizeof(c->age_key), c->common.state, "age.key", f);
+		return conf_default_path(c->age_key, sizeof(c->age_key), c->common.state, "age.key",
+		    f);
 	return 0;
 }
 

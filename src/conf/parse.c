@@ -30,7 +30,8 @@ struct parse {
 	struct why		*why;
 	bool			 failed;
 	bool			 seen[KEYS_MAX];	/* keys of this section so far */
-	struct place		 places[PLACES_MAX];	/* enough for any real file; beyond it only the file is named */
+	/* enough for any real file; beyond it only the file is named */
+	struct place		 places[PLACES_MAX];
 	size_t			 nplaces;
 };
 
@@ -191,7 +192,8 @@ on_error(cfg_t *cfg, const char *fmt, va_list ap)
 	snprintf(word, sizeof(word), "%.*s", (int)strcspn(said + n, "'"), said + n);
 	near = conf_table_near(parsing->table, section, word);
 	place = elsewhere(parsing->table, word);
-	snprintf(text, sizeof(text), "no key \"%s\" %s%s", word, section[0] != '\0' ? "in " : "at top level",
+	snprintf(text, sizeof(text), "no key \"%s\" %s%s", word, section[0] != '\0' ? "in " :
+	    "at top level",
 	    section);
 	n = strlen(text);
 	if (near != NULL)
@@ -199,7 +201,8 @@ on_error(cfg_t *cfg, const char *fmt, va_list ap)
 	else if (place != NULL && place[0] != '\0')
 		snprintf(text + n, sizeof(text) - n, "; it belongs in %s { ... }", place);
 	else if (place != NULL)
-		snprintf(text + n, sizeof(text) - n, "; it belongs at top level, outside any { ... }");
+		snprintf(text + n, sizeof(text) - n,
+		    "; it belongs at top level, outside any { ... }");
 	else
 		snprintf(text + n, sizeof(text) - n, "; posthouse.conf(5) lists them all");
 	fail_at(cfg->line, section, "", text);
@@ -319,12 +322,14 @@ on_value(cfg_t *cfg, cfg_opt_t *opt, const char *text, void *result)
 	if (base == NULL)
 		return -1;
 	for (i = 0; i < t->nkeys; i++)
-		if (strcmp(t->keys[i].section, section) == 0 && strcmp(t->keys[i].name, opt->name) == 0)
+		if (strcmp(t->keys[i].section, section) == 0 && strcmp(t->keys[i].name,
+		    opt->name) == 0)
 			break;
 	assert(i < t->nkeys);		/* the options were made from the table */
 	if (opt->nvalues <= 1) {	/* a later element of a list has more */
 		if (parsing->seen[i])
-			return fail_at(cfg->line, section, opt->name, "it was given before; keep one of the two");
+			return fail_at(cfg->line, section, opt->name,
+			    "it was given before; keep one of the two");
 		parsing->seen[i] = true;
 		note_place(t->keys[i].section, t->keys[i].name, item_of(section), cfg->line);
 		if (conf_type_list(t->keys[i].type))
@@ -432,11 +437,14 @@ plain_text(const char *file, struct span text, struct why *why)
 			quoted = text.p[i] == '"' || single;
 		for (size_t j = i; j < i + n; j++) {
 			if (text.p[j] == '\0')
-				return why_set(why, "%s:%d: a NUL octet; this is no text file", file, line);
+				return why_set(why, "%s:%d: a NUL octet; this is no text file",
+				    file, line);
 			if (text.p[j] == '$' && (n == 1 || (quoted && !single)) && j + 1 < text.n &&
 			    text.p[j + 1] == '{')
-				return why_set(why, "%s:%d: ${...} is not filled in here; write the value "
-				    "itself, or a command that needs it in single quotes", file, line);
+				return why_set(why,
+				    "%s:%d: ${...} is not filled in here; write the value "
+				    "itself, or a command that needs it in single quotes", file,
+				    line);
 			line += text.p[j] == '\n';
 		}
 		if (n == 1 && text.p[i] == '{' && depth++ == 0)
@@ -459,7 +467,8 @@ rules(struct parse *p)
 	if (p->table->settle(p->conf, &f) == 0)
 		return 0;
 	if (f.key[0] != '\0')
-		snprintf(at, sizeof(at), "%s%s%s: ", f.section, f.section[0] != '\0' ? "." : "", f.key);
+		snprintf(at, sizeof(at), "%s%s%s: ", f.section, f.section[0] != '\0' ? "." : "",
+		    f.key);
 	line = find_place(p, &f);
 	if (line > 0)
 		return why_set(p->why, "%s:%d: %s%s", p->file, line, at, f.text);
@@ -475,7 +484,8 @@ conf_table_parse(const struct conf_table *t, const char *file, struct span text,
 	bool good = false;
 
 	if (text.n > CONF_FILE_MAX) {
-		why_set(why, "%s: larger than %u octets; this is no configuration", file, CONF_FILE_MAX);
+		why_set(why, "%s: larger than %u octets; this is no configuration", file,
+		    CONF_FILE_MAX);
 		return NULL;
 	}
 	if (plain_text(file, text, why) == -1)

@@ -21,13 +21,15 @@ enum conf_type {
 	CT_PATH,		/* absolute */
 	CT_HOSTPORT,		/* name or literal, with a port; kept as written */
 	CT_LISTEN,		/* list of address literals with a port: struct netaddr */
-	CT_SERVERS,		/* list of address literals, optionally @port, as libunbound has it */
+	/* list of address literals, optionally @port, as libunbound has it */
+	CT_SERVERS,
 	CT_ACCOUNT,		/* a user or group of this machine, or "" */
 	CT_HOME,		/* a home's name, as pairing has it */
 	CT_HOMES,		/* list of the same */
 	CT_MAILBOX,		/* a name that is one safe path component, or "" */
 	CT_MAILBOXES,		/* list of the same, "" not allowed */
-	CT_PIN,			/* "sha256:<hex>"; count is the offset of a bool that says it is there */
+	/* "sha256:<hex>"; count is the offset of a bool that says it is there */
+	CT_PIN,
 	CT_RECIPIENTS,		/* list of "age1...": struct age_recipient */
 	CT_RECIPIENT,		/* one, kept as text, or "" */
 	CT_BOOL,
@@ -44,11 +46,13 @@ struct conf_key {
 	const char	*section;	/* "" at top level */
 	const char	*name;
 	enum conf_type	 type;
-	size_t		 at;		/* in the role's struct, or in the item of a titled section */
+	/* in the role's struct, or in the item of a titled section */
+	size_t		 at;
 	size_t		 size;		/* of the field; of one element in a list */
 	size_t		 count;		/* lists: offset of their size_t count */
 	size_t		 room;		/* lists: how many fit */
-	const char	*def;		/* as it would be written, lists by spaces; NULL: none, or as shown says */
+	/* as it would be written, lists by spaces; NULL: none, or as shown says */
+	const char	*def;
 	const char	*shown;		/* a default that is made of other keys, in words */
 	uint64_t	 least, most;	/* numbers, sizes, times (ms) */
 	const char	*const *words;	/* CT_WORD, NULL-terminated */
@@ -86,7 +90,8 @@ struct conf_table {
 extern const struct conf_table conf_edge_table, conf_home_table;
 
 #define CONF_FIELD(s, f)	.at = offsetof(struct s, f), .size = sizeof(((struct s *)0)->f)
-#define CONF_LIST(s, f, n)	.at = offsetof(struct s, f), .size = sizeof(((struct s *)0)->f[0]), \
+#define CONF_LIST(s, f, n)	.at = offsetof(struct s, f), \
+	.size = sizeof(((struct s *)0)->f[0]), \
 	.count = offsetof(struct s, n), \
 	.room = sizeof(((struct s *)0)->f) / sizeof(((struct s *)0)->f[0])
 #define CONF_RANGE(a, b)	.least = (a), .most = (b)
@@ -134,18 +139,22 @@ extern const struct conf_table conf_edge_table, conf_home_table;
 	    .doc = "Free disk below which only deletes write." }, \
 	{ "hold", "memory", CT_SIZE, CONF_FIELD(s, hold.memory), .def = "16M", \
 	    CONF_RANGE(256 * CONF_K, 16 * CONF_G), .fixed = true, \
-	    .doc = "Octets of objects waiting in memory over all sessions; beyond it they go to files." }, \
+	    .doc = "Octets of objects waiting in memory over all sessions; " \
+		"beyond it they go to files." }, \
 	{ "hold", "threshold", CT_SIZE, CONF_FIELD(s, hold.threshold), .def = "256K", \
 	    CONF_RANGE(4 * CONF_K, 768 * CONF_K), .fixed = true, \
 	    .doc = "An object larger than this is a file of its own beside the database." }, \
 	{ "hold", "max_hold", CT_TIME, CONF_FIELD(s, hold.max_hold_ms), .def = "30d", \
 	    CONF_RANGE(CONF_MINUTE, 3650 * CONF_DAY), \
-	    .doc = "Age of a held message that alarms, and how long a delivered id is remembered; " \
-		"nothing is thrown away." }
+	    .doc = "Age of a held message that alarms, and how long a delivered id is " \
+		"remembered; nothing is thrown away." }
 
 extern const char *const conf_log_words[];
 
-/* values.c: one value into its place.  dst is the field, or the next element of a list; zeroed here. */
+/*
+ * values.c: one value into its place.  dst is the field, or the next element of
+ * a list; zeroed here.
+ */
 int	conf_value_store(const struct conf_key *, void *dst, struct span, struct why *);
 const char *conf_type_name(enum conf_type);
 bool	conf_type_list(enum conf_type);
@@ -164,7 +173,8 @@ int	conf_fault_set(struct conf_fault *, const char *section, const char *key, si
 
 /* conf.c: the rules that both roles share. */
 int	conf_common_settle(struct conf_common *, const struct conf_hold *, struct conf_fault *);
-int	conf_default_path(char *out, size_t max, const char *state, const char *name, struct conf_fault *);
+int	conf_default_path(char *out, size_t max, const char *state, const char *name,
+    struct conf_fault *);
 
 /* parse.c: the length of a comment or quoted string that starts at i; 0 if none does. */
 size_t	conf_skip(struct span, size_t i);

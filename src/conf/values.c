@@ -98,7 +98,8 @@ store_listen(const struct conf_key *k, void *dst, struct span s, struct why *why
 	struct netaddr a;
 
 	if (!netaddr_parse(s, &a) || a.port == 0)
-		return why_set(why, "%s is no address and port; write \"[::]:25\" for every address, "
+		return why_set(why,
+		    "%s is no address and port; write \"[::]:25\" for every address, "
 		    "or one like \"192.0.2.1:25\"", conf_quote(s).s);
 	memcpy(dst, &a, sizeof(a));
 	return 0;
@@ -123,7 +124,8 @@ store_server(const struct conf_key *k, void *dst, struct span s, struct why *why
 static int
 store_account(const struct conf_key *k, void *dst, struct span s, struct why *why)
 {
-	static const char ok[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.";
+	static const char ok[] = "abcdefghijklmnopqrstuvwxyz"
+	    "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.";
 
 	for (size_t i = 0; i < s.n; i++)
 		if (s.p[i] == '\0' || strchr(ok, s.p[i]) == NULL || (i == 0 && s.p[i] == '-'))
@@ -156,7 +158,8 @@ store_mailbox(const struct conf_key *k, void *dst, struct span s, struct why *wh
 			good = false;
 	}
 	if (!good)
-		return why_set(why, "%s is no mailbox name; write the part before the @, without \"/\" "
+		return why_set(why,
+		    "%s is no mailbox name; write the part before the @, without \"/\" "
 		    "and not starting with \".\"", conf_quote(s).s);
 	return store_string(k, dst, s, why);
 }
@@ -181,7 +184,8 @@ store_recipient(const struct conf_key *k, void *dst, struct span s, struct why *
 {
 	if (!age_recipient_parse(s, dst))
 		return why_set(why, "%s is no age recipient; write the public key, \"age1...\", as "
-		    "`posthouse keygen` prints it", s.n >= 4 && span_starts_nocase(s, SPAN_LIT("AGE-")) ?
+		    "`posthouse keygen` prints it", s.n >= 4 && span_starts_nocase(s,
+		    SPAN_LIT("AGE-")) ?
 		    "a secret key" : conf_quote(s).s);
 	return 0;
 }
@@ -292,7 +296,8 @@ store_number(const struct conf_key *k, void *dst, struct span s, struct why *why
 	conf_value_print(k->type, k->least, least, sizeof(least));
 	conf_value_print(k->type, k->most, most, sizeof(most));
 	if (v > k->most / u->is || v * u->is > k->most || v * u->is < k->least)
-		return why_set(why, "%s is out of range; write %s to %s", conf_quote(s).s, least, most);
+		return why_set(why, "%s is out of range; write %s to %s", conf_quote(s).s, least,
+		    most);
 	v *= u->is;
 	if (k->size == sizeof(uint32_t)) {
 		uint32_t small = (uint32_t)v;	/* least and most of such a key fit */
@@ -336,7 +341,8 @@ static const struct type {
 int
 conf_value_store(const struct conf_key *k, void *dst, struct span s, struct why *why)
 {
-	memset(dst, 0, k->size);	/* so that equal values have equal bytes: see the reload check */
+	/* so that equal values have equal bytes: see the reload check */
+	memset(dst, 0, k->size);
 	return types[k->type].store(k, dst, s, why);
 }
 

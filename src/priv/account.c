@@ -19,13 +19,15 @@ account_find(struct account *a, const struct conf_common *c, struct why *why)
 		return 0;
 	if ((pw = getpwnam(c->user)) == NULL)
 		return why_set(why, "user \"%s\" does not exist; make it (systemd-sysusers with "
-		    "posthouse.sysusers, or useradd --system %s), or write user = \"\" to stay root",
+		    "posthouse.sysusers, or useradd --system %s), or write user = \"\" to stay "
+		    "root",
 		    c->user, c->user);
 	a->uid = pw->pw_uid;
 	a->gid = pw->pw_gid;
 	if (c->group[0] != '\0') {
 		if ((gr = getgrnam(c->group)) == NULL)
-			return why_set(why, "group \"%s\" does not exist; make it or mend the group key",
+			return why_set(why,
+			    "group \"%s\" does not exist; make it or mend the group key",
 			    c->group);
 		a->gid = gr->gr_gid;
 	}

@@ -17,7 +17,8 @@ struct account {
 	bool	changes;		/* we are root and shall not stay it */
 	uid_t	uid;
 	gid_t	gid;
-	gid_t	groups[ACCOUNT_GROUPS_MAX];	/* the user's further ones, for the helper's commands */
+	/* the user's further ones, for the helper's commands */
+	gid_t	groups[ACCOUNT_GROUPS_MAX];
 	int	ngroups;
 };
 

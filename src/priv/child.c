@@ -94,7 +94,8 @@ take_config(struct chan_msg *m, struct why *why)
 	role = (enum conf_role)text.p[0];
 	text = span_from(text, 1);
 	file = take_name(&text, "CONFIG");
-	if ((role != CONF_EDGE && role != CONF_HOME) || (p->role != CONF_NO_ROLE && p->role != role))
+	if ((role != CONF_EDGE && role != CONF_HOME) ||
+	    (p->role != CONF_NO_ROLE && p->role != role))
 		die_of("CONFIG");
 	if (role == CONF_EDGE) {
 		struct conf_edge *c = conf_edge_parse(file, text, why);
@@ -247,7 +248,10 @@ on_message(void *arg, struct chan_msg *m)
 	}
 }
 
-/* The parent is gone, and nobody would restart us or stop us: what is not yet durable was promised to no one. */
+/*
+ * The parent is gone, and nobody would restart us or stop us: what is not yet
+ * durable was promised to no one.
+ */
 static void
 on_parent_gone(void *arg, const struct why *why)
 {

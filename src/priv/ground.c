@@ -18,7 +18,8 @@
 #include "base/clock.h"
 #include "base/log.h"
 
-#define BACKLOG	4096		/* net.core.somaxconn's default: a burst of senders waits, not fails */
+/* net.core.somaxconn's default: a burst of senders waits, not fails */
+#define BACKLOG	4096
 
 static const struct conf_common *
 common_of(const struct conf_edge *edge, const struct conf_home *home)
@@ -64,7 +65,8 @@ own_dir(const struct account *a, const char *path, bool only_ours, struct why *w
 	}
 	close(fd);
 	if (!made && only_ours && st.st_uid != a->uid)
-		return why_set(why, "directory %s belongs to user %u, and we run as %u; chown it, or mend "
+		return why_set(why,
+		    "directory %s belongs to user %u, and we run as %u; chown it, or mend "
 		    "the user key", path, (unsigned)st.st_uid, (unsigned)a->uid);
 	return 0;
 }
@@ -80,7 +82,8 @@ maildir_ok(const struct account *a, const char *path, struct why *why)
 	account_enter(a);
 	rc = faccessat(AT_FDCWD, path, W_OK | X_OK, AT_EACCESS);
 	if (rc == -1)
-		why_sys(why, "deliver.maildir %s: user %u cannot make mailboxes there", path, (unsigned)a->uid);
+		why_sys(why, "deliver.maildir %s: user %u cannot make mailboxes there", path,
+		    (unsigned)a->uid);
 	account_leave(a);
 	return rc;
 }
@@ -110,7 +113,8 @@ take_lock(struct ground *g, const struct conf_common *c, struct why *why)
 		return why_sys(why, "%s", path);
 	if (flock(g->lock, LOCK_EX | LOCK_NB) == -1) {
 		if (errno == EWOULDBLOCK)
-			return why_set(why, "%s: another posthouse works on this state already; stop it "
+			return why_set(why,
+			    "%s: another posthouse works on this state already; stop it "
 			    "first, or give this one a state of its own", path);
 		return why_sys(why, "%s", path);
 	}
@@ -148,7 +152,8 @@ clear_stale(const char *path, const struct sockaddr_un *sun, struct why *why)
 	if (lstat(path, &st) == -1)
 		return errno == ENOENT ? 0 : why_sys(why, "control socket %s", path);
 	if (!S_ISSOCK(st.st_mode))
-		return why_set(why, "control socket %s: something else is there; move it away, or mend the "
+		return why_set(why,
+		    "control socket %s: something else is there; move it away, or mend the "
 		    "control key", path);
 	if ((fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)) == -1)
 		return why_sys(why, "control socket");
@@ -160,7 +165,8 @@ clear_stale(const char *path, const struct sockaddr_un *sun, struct why *why)
 	}
 	close(fd);
 	if (rc == 0)
-		return why_set(why, "control socket %s: another posthouse answers there; stop it first", path);
+		return why_set(why,
+		    "control socket %s: another posthouse answers there; stop it first", path);
 	if (unlink(path) == -1)
 		return why_sys(why, "control socket %s", path);
 	return 0;
@@ -173,7 +179,8 @@ bind_control(struct ground *g, const struct conf_common *c, struct why *why)
 	mode_t mask;
 	int rc;
 
-	memcpy(sun.sun_path, c->control, strlen(c->control));	/* its length was checked with the file */
+	/* its length was checked with the file */
+	memcpy(sun.sun_path, c->control, strlen(c->control));
 	if (clear_stale(c->control, &sun, why) == -1)
 		return -1;
 	g->control = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -214,7 +221,8 @@ control_dir(struct ground *g, const struct account *a, const struct conf_common 
 }
 
 static int
-make_control(struct ground *g, const struct account *a, const struct conf_common *c, struct why *why)
+make_control(struct ground *g, const struct account *a, const struct conf_common *c,
+    struct why *why)
 {
 	int rc;
 
@@ -283,7 +291,8 @@ static int
 bind_public(struct ground *g, const struct conf_edge *c, struct why *why)
 {
 	for (size_t i = 0; i < c->nservices; i++)
-		if (bind_all(g, c->services[i].name, c->services[i].listen, c->services[i].nlisten, why) == -1)
+		if (bind_all(g, c->services[i].name, c->services[i].listen, c->services[i].nlisten,
+		    why) == -1)
 			return -1;
 	return bind_all(g, "tunnel", c->tunnel_listen, c->ntunnel_listen, why);
 }
@@ -300,7 +309,8 @@ make_board(struct ground *g, struct why *why)
 		return why_sys(why, "scoreboard");
 	/* A process that shrank it would end its readers by SIGBUS. */
 	fcntl(g->board_fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL);
-	p = mmap(NULL, sizeof(struct scoreboard), PROT_READ | PROT_WRITE, MAP_SHARED, g->board_fd, 0);
+	p = mmap(NULL, sizeof(struct scoreboard), PROT_READ | PROT_WRITE, MAP_SHARED, g->board_fd,
+	    0);
 	if (p == MAP_FAILED)
 		return why_sys(why, "scoreboard");
 	g->board = p;

@@ -24,7 +24,8 @@ struct ground_listener {
 struct ground {
 	int		 lock;
 	int		 control;
-	bool		 control_by_root;	/* its directory is root's alone, not the account's */
+	/* its directory is root's alone, not the account's */
+	bool		 control_by_root;
 	struct ground_listener listeners[GROUND_LISTEN_MAX];
 	size_t		 nlisteners;
 	struct scoreboard *board;

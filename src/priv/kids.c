@@ -75,7 +75,8 @@ send_listeners(struct kid *k)
 		return send_copy(k, PM_LISTEN, "control", g->control);
 	if (k->kind == PROC_RECEPTION)
 		for (size_t i = 0; i < g->nlisteners; i++)
-			sent = sent && send_copy(k, PM_LISTEN, g->listeners[i].service, g->listeners[i].fd);
+			sent = sent && send_copy(k, PM_LISTEN, g->listeners[i].service,
+			    g->listeners[i].fd);
 	return sent;
 }
 
@@ -154,7 +155,8 @@ on_message(void *arg, struct chan_msg *m)
 	} else if (m->type == PM_RELOADED && m->fd == -1 && k->reloading) {
 		reload_answered(k, m->body);
 	} else {
-		log_error(NULL, "proc.distrust name=%s pid=%d message=%u: ended", proc_kind_name(k->kind),
+		log_error(NULL, "proc.distrust name=%s pid=%d message=%u: ended",
+		    proc_kind_name(k->kind),
 		    (int)k->pid, (unsigned)m->type);
 		kill_kid(k);
 		chan_free(&k->chan);	/* and no further word of it is heard */
@@ -180,7 +182,8 @@ start_kid(struct kid *k)
 
 	k->since = instant_now();
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sv) == -1) {
-		log_error(NULL, "proc.start name=%s socketpair: %s", proc_kind_name(k->kind), strerror(errno));
+		log_error(NULL, "proc.start name=%s socketpair: %s", proc_kind_name(k->kind),
+		    strerror(errno));
 		return;
 	}
 	if ((k->pid = spawn(p->role, k->kind, &p->account, sv[1], &why)) == -1 ||
@@ -203,7 +206,8 @@ start_kid(struct kid *k)
 		if (p->secrets.file[i].text.n > 0)
 			kid_send_secret(k, &p->secrets.file[i]);
 	sent = send_listeners(k) && send_dirs(k) &&
-	    kid_send(k, PM_BOARD, NULL, 0, fcntl(p->ground.board_fd, F_DUPFD_CLOEXEC, 0)) && send_links(k);
+	    kid_send(k, PM_BOARD, NULL, 0, fcntl(p->ground.board_fd, F_DUPFD_CLOEXEC, 0)) &&
+	    send_links(k);
 	/* One that was not given everything would work without it: it must not begin. */
 	if (!sent || !kid_send(k, PM_GO, NULL, 0, -1)) {
 		log_error(NULL, "proc.start name=%s: it could not be given all that it needs",
@@ -249,10 +253,14 @@ kids_init(struct parent *p)
 void
 kids_start(struct parent *p)
 {
-	for (const enum proc_kind *kind = kinds_of(p->role); *kind != PROC_NONE && !p->draining; kind++) {
+	for (const enum proc_kind *kind = kinds_of(p->role); *kind != PROC_NONE &&
+	    !p->draining; kind++) {
 		struct kid *k = &p->kids[*kind];
 
-		/* At the beginning the others wait until the writer has recovered what a crash left. */
+		/*
+		 * At the beginning the others wait until the writer has recovered what a crash
+		 * left.
+		 */
 		if (*kind != PROC_WRITER && !p->up && p->kids[PROC_WRITER].state != KID_UP)
 			return;
 		if (k->state != KID_NONE || k->pid != 0 || !kind_wanted(*kind, p->edge, p->home))
@@ -273,7 +281,8 @@ describe_end(int status, char *out, size_t max)
 	if (WIFEXITED(status))
 		snprintf(out, max, "status=%d", WEXITSTATUS(status));
 	else if (WTERMSIG(status) == SIGSYS)
-		snprintf(out, max, "signal=SYS: its sandbox ended it; the kernel's log names the call");
+		snprintf(out, max,
+		    "signal=SYS: its sandbox ended it; the kernel's log names the call");
 	else
 		snprintf(out, max, "signal=%s", sigabbrev_np(WTERMSIG(status)));
 }

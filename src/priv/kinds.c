@@ -12,7 +12,10 @@ static const struct kind {
 	[PROC_RECEPTION] = { "reception", true },
 	[PROC_TUNNEL] = { "tunnel", true },
 	[PROC_COURIER] = { "courier", true },
-	/* Its commands inherit the limit, and some programs close every descriptor they might have. */
+	/*
+	 * Its commands inherit the limit, and some programs close every descriptor they
+	 * might have.
+	 */
 	[PROC_HELPER] = { "helper", false },
 	/* libunbound's select(2) ends at 1024. */
 	[PROC_RESOLVER] = { "resolver", false },

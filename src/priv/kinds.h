@@ -8,12 +8,14 @@ struct kind_link {
 	enum proc_kind	a, b;
 };
 
-const enum proc_kind *kinds_of(enum conf_role);			/* ends with PROC_NONE; the writer first */
+/* ends with PROC_NONE; the writer first */
+const enum proc_kind *kinds_of(enum conf_role);
 const struct kind_link *kind_links(enum conf_role);		/* ends with PROC_NONE */
 /* Whether this configuration needs such a process at all. */
 bool	kind_wanted(enum proc_kind, const struct conf_edge *, const struct conf_home *);
 bool	kind_takes_secret(enum proc_kind, const char *name);
 bool	kind_takes_dir(enum proc_kind, const char *name);
-bool	kind_many_files(enum proc_kind);	/* has a descriptor a connection: gets the hard limit */
+/* has a descriptor a connection: gets the hard limit */
+bool	kind_many_files(enum proc_kind);
 
 #endif

@@ -63,7 +63,8 @@ fs_of(unsigned use)
 {
 	return (use & LL_READ ? FS_READ_FILE | FS_READ_DIR : 0) |
 	    (use & LL_EXECUTE ? FS_EXECUTE : 0) |
-	    (use & LL_WRITE ? FS_WRITE_FILE | FS_TRUNCATE | FS_MAKE_REG | FS_MAKE_DIR | FS_REMOVE_FILE |
+	    (use & LL_WRITE ?
+	    FS_WRITE_FILE | FS_TRUNCATE | FS_MAKE_REG | FS_MAKE_DIR | FS_REMOVE_FILE |
 	    FS_REMOVE_DIR : 0) |
 	    (use & LL_RENAME ? FS_REFER : 0);
 }
@@ -79,7 +80,8 @@ allow(int set, const struct landlock_rule *r, uint64_t known, struct why *why)
 		return 0;
 	/* A rule on a file may name only what can be done to a file. */
 	if (fstat(rule.fd, &st) == 0 && !S_ISDIR(st.st_mode))
-		rule.access &= FS_EXECUTE | FS_WRITE_FILE | FS_READ_FILE | FS_TRUNCATE | FS_IOCTL_DEV;
+		rule.access &= FS_EXECUTE | FS_WRITE_FILE | FS_READ_FILE | FS_TRUNCATE |
+		    FS_IOCTL_DEV;
 	rc = (int)syscall(SYS_landlock_add_rule, set, PATH_BENEATH, &rule, 0);
 	if (rc == -1)
 		why_sys(why, "landlock: %s", r->path);

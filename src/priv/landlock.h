@@ -22,7 +22,10 @@ struct landlock_rule {
 	unsigned	 use;
 };
 
-/* tcp: whether the process may connect (never bind).  Returns the ABI, 0 where there is none, -1 with why. */
+/*
+ * tcp: whether the process may connect (never bind).  Returns the ABI, 0 where
+ * there is none, -1 with why.
+ */
 int	landlock_enter(const struct landlock_rule *, size_t n, bool tcp, struct why *);
 
 #endif

@@ -37,6 +37,7 @@ notify_reloading(void)
 {
 	char text[80];
 
-	snprintf(text, sizeof(text), "RELOADING=1\nMONOTONIC_USEC=%" PRId64, instant_now().ns / 1000);
+	snprintf(text, sizeof(text), "RELOADING=1\nMONOTONIC_USEC=%" PRId64,
+	    instant_now().ns / 1000);
 	notify(text);
 }

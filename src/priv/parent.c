@@ -19,7 +19,8 @@
  * Started by anybody else it works the same, without changing user.
  */
 #define FORCE_MS	30000
-#define WATCH_MS	1000	/* between looks at the secret files; a change is taken at the second */
+/* between looks at the secret files; a change is taken at the second */
+#define WATCH_MS	1000
 
 static void
 on_signal(uv_signal_t *s, int signum)
@@ -77,15 +78,21 @@ parent_drain(struct parent *p, int status)
 	kids_drain(p);
 }
 
-/* The limit is what the processes inherit; said early where it is too small for the configuration. */
+/*
+ * The limit is what the processes inherit; said early where it is too small for
+ * the configuration.
+ */
 static void
 check_files(const struct parent *p)
 {
 	struct rlimit r;
 
-	if (p->edge != NULL && getrlimit(RLIMIT_NOFILE, &r) == 0 && r.rlim_max < p->edge->connections + 200)
-		log_warn(NULL, "limits.descriptors allowed=%llu connections=%u: raise LimitNOFILE, or "
-		    "lower limits.connections", (unsigned long long)r.rlim_max, p->edge->connections);
+	if (p->edge != NULL && getrlimit(RLIMIT_NOFILE, &r) == 0 &&
+	    r.rlim_max < p->edge->connections + 200)
+		log_warn(NULL,
+		    "limits.descriptors allowed=%llu connections=%u: raise LimitNOFILE, or "
+		    "lower limits.connections", (unsigned long long)r.rlim_max,
+		    p->edge->connections);
 }
 
 static void
@@ -111,7 +118,8 @@ prepare(struct parent *p, struct why *why)
 	buf_fini(&text);
 	if (rc == -1)
 		return -1;
-	log_init(p->role == CONF_EDGE ? "edge.parent" : "home.parent", (enum log_level)p->common->log_level);
+	log_init(p->role == CONF_EDGE ? "edge.parent" : "home.parent",
+	    (enum log_level)p->common->log_level);
 	if (account_find(&p->account, p->common, why) == -1 ||
 	    secrets_load(&p->secrets, &p->account, p->edge, p->home, why) == -1)
 		return -1;

@@ -46,7 +46,8 @@ struct parent {
 	struct kid	 kids[PROC_KINDS];
 	uv_loop_t	 loop;
 	uv_signal_t	 sigs[4];
-	uv_timer_t	 force, watch, late;	/* end of a drain; secret files; an overdue RELOADED */
+	/* end of a drain; secret files; an overdue RELOADED */
+	uv_timer_t	 force, watch, late;
 	bool		 up;		/* every process has been READY once */
 	bool		 draining;
 	int		 status;
@@ -56,7 +57,8 @@ struct parent {
 void	kids_init(struct parent *);
 void	kids_start(struct parent *);		/* those that are wanted, may be and are not */
 void	kids_reap(struct parent *);		/* after SIGCHLD */
-void	kids_drain(struct parent *);		/* the next step of it: the writer last, then the end */
+/* the next step of it: the writer last, then the end */
+void	kids_drain(struct parent *);
 void	kids_kill(struct parent *);
 bool	kid_send(struct kid *, enum proc_msg, const struct span *parts, size_t n, int fd);
 void	kid_send_config(struct kid *);

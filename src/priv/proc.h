@@ -60,7 +60,8 @@ enum proc_msg {
 	 * that a key fits its certificate; "tls.cert" comes directly before its "tls.key".
 	 */
 	PM_SECRET,
-	PM_LISTEN,		/* body: service name; fd: a bound, listening socket ("tunnel" and "control" too) */
+	/* body: service name; fd: a bound, listening socket ("tunnel" and "control" too) */
+	PM_LISTEN,
 	PM_DIR,			/* body: name ("large", "maildir"); fd: directory */
 	PM_BOARD,		/* fd: the scoreboard's memfd */
 	PM_PEER_CHAN,		/* body: u8 proc_kind of the other end; fd: channel end */
@@ -76,7 +77,8 @@ struct proc {
 	uv_loop_t	*loop;
 	enum proc_kind	 kind;
 	enum conf_role	 role;
-	struct conf_edge *edge;		/* one of these two, by role; a reload changes it in place */
+	/* one of these two, by role; a reload changes it in place */
+	struct conf_edge *edge;
 	struct conf_home *home;
 	const struct conf_common *common;
 	struct scoreboard *board;
@@ -87,15 +89,24 @@ struct proc {
 /* What a kind of process does with it: one table entry each, in its own file. */
 struct proc_ops {
 	const char	*name;		/* "reception" */
-	/* Before the sandbox: everything was received.  Not yet reading hostile bytes.  -1 with why ends the process. */
+	/*
+	 * Before the sandbox: everything was received.  Not yet reading hostile bytes.
+	 * -1 with why ends the process.
+	 */
 	int	(*start)(struct proc *, struct why *);
-	/* In the sandbox, just before READY: start reading.  The first moment at which threads may be made. */
+	/*
+	 * In the sandbox, just before READY: start reading.  The first moment at which
+	 * threads may be made.
+	 */
 	void	(*run)(struct proc *);
-	void	(*secret)(struct proc *, const char *name, struct span);	/* before start and at changes; copy it */
+	/* before start and at changes; copy it */
+	void	(*secret)(struct proc *, const char *name, struct span);
 	void	(*listen)(struct proc *, const char *service, int fd);		/* takes fd */
 	void	(*dir)(struct proc *, const char *name, int fd);		/* takes fd */
-	void	(*peer)(struct proc *, enum proc_kind, struct chan *);		/* takes it; not started (chan_start is yours) */
-	void	(*reload)(struct proc *);		/* edge/home/common hold the new configuration */
+	/* takes it; not started (chan_start is yours) */
+	void	(*peer)(struct proc *, enum proc_kind, struct chan *);
+	/* edge/home/common hold the new configuration */
+	void	(*reload)(struct proc *);
 	void	(*drain)(struct proc *);		/* finish; then uv_stop(loop) */
 };
 
@@ -104,9 +115,11 @@ struct proc_ops {
  * messages come, the first time before start, which GO calls; proc.arg is NULL
  * until one of them sets it.
  */
-extern const struct proc_ops proc_writer, proc_reception, proc_tunnel, proc_courier, proc_helper, proc_resolver;
+extern const struct proc_ops proc_writer, proc_reception, proc_tunnel, proc_courier, proc_helper,
+    proc_resolver;
 
-const char *proc_kind_name(enum proc_kind);		/* "reception": what argv[3] of a child says */
+/* "reception": what argv[3] of a child says */
+const char *proc_kind_name(enum proc_kind);
 enum proc_kind proc_kind_parse(const char *);		/* PROC_NONE: no such thing */
 const char *proc_role_name(enum conf_role);		/* "edge", "home" */
 

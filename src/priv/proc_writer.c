@@ -118,5 +118,6 @@ drain(struct proc *p)
 
 const struct proc_ops proc_writer = {
 	.name = "writer",
-	.start = start, .run = run, .listen = on_listen, .peer = on_peer, .reload = reload, .drain = drain,
+	.start = start, .run = run, .listen = on_listen, .peer = on_peer, .reload = reload,
+	    .drain = drain,
 };

@@ -29,7 +29,8 @@ config_read(const char *file, struct buf *out, struct why *why)
 		why_sys(why, "%s", file);
 	close(fd);
 	if (room == NULL)
-		return why_set(why, "%s: larger than %u octets; this is no configuration", file, CONF_FILE_MAX);
+		return why_set(why, "%s: larger than %u octets; this is no configuration", file,
+		    CONF_FILE_MAX);
 	return got == -1 ? -1 : 0;
 }
 
@@ -86,7 +87,8 @@ send_changed_secrets(struct parent *p, const struct secrets *old)
 		if (was != NULL && span_eq(buf_span(&was->text), buf_span(&f->text)) &&
 		    strncmp(f->name, "tls.", 4) != 0)
 			continue;
-		log_info(NULL, "secret.%s name=%s file=%s", f->text.n > 0 ? "read" : "gone", f->name, f->path);
+		log_info(NULL, "secret.%s name=%s file=%s", f->text.n > 0 ? "read" : "gone",
+		    f->name, f->path);
 		for (enum proc_kind k = 0; k < PROC_KINDS; k++)
 			kid_send_secret(&p->kids[k], f);
 	}
@@ -169,7 +171,8 @@ reload_now(struct parent *p)
 		return;
 	notify_reloading();
 	if (read_all(p, &fresh, &why) == -1) {
-		log_error(NULL, "config.refused %s; the old configuration stays in force", why.text);
+		log_error(NULL, "config.refused %s; the old configuration stays in force",
+		    why.text);
 		notify("READY=1");
 		return;
 	}
@@ -179,7 +182,8 @@ reload_now(struct parent *p)
 	p->home = fresh.home;
 	p->common = p->edge != NULL ? &p->edge->common : &p->home->common;
 	p->secrets = fresh.secrets;
-	log_init(p->role == CONF_EDGE ? "edge.parent" : "home.parent", (enum log_level)p->common->log_level);
+	log_init(p->role == CONF_EDGE ? "edge.parent" : "home.parent",
+	    (enum log_level)p->common->log_level);
 	send_changed_secrets(p, &old);
 	secrets_fini(&old);
 	for (enum proc_kind k = 0; k < PROC_KINDS; k++)

@@ -33,7 +33,8 @@ paths(const struct proc *p, char large[static CONF_PATH_MAX + 8], struct landloc
 
 	snprintf(large, CONF_PATH_MAX + 8, "%s/large", p->common->state);
 	switch (p->kind) {
-	case PROC_WRITER:	/* the database, objects, peers; and what it sets aside goes from one to another */
+	/* the database, objects, peers; and what it sets aside goes from one to another */
+	case PROC_WRITER:
 		r[n++] = (struct landlock_rule){ p->common->state, LL_READ | LL_WRITE | LL_RENAME };
 		break;
 	case PROC_RECEPTION:
@@ -49,7 +50,8 @@ paths(const struct proc *p, char large[static CONF_PATH_MAX + 8], struct landloc
 		break;
 	case PROC_RESOLVER:	/* resolv.conf, hosts; the root's keys */
 		r[n++] = (struct landlock_rule){ "/etc", LL_READ };
-		r[n++] = (struct landlock_rule){ "/run/systemd/resolve", LL_READ };	/* where resolv.conf often leads */
+		/* where resolv.conf often leads */
+		r[n++] = (struct landlock_rule){ "/run/systemd/resolve", LL_READ };
 		r[n++] = (struct landlock_rule){ "/usr/share/dns", LL_READ };
 		break;
 	case PROC_NONE:
@@ -86,7 +88,8 @@ enter(const struct proc *p, char *level, size_t max, struct why *why)
 	else
 		snprintf(level, max, "%s", filter == 1 ? "seccomp" : "none");
 	if (abi == 0)
-		log_warn(NULL, "sandbox.partial this kernel has no usable Landlock: files are guarded by the "
+		log_warn(NULL,
+		    "sandbox.partial this kernel has no usable Landlock: files are guarded by the "
 		    "account's rights alone");
 	if (filter == 0)
 		log_warn(NULL, "sandbox.partial this kernel has no seccomp filters");

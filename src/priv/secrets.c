@@ -13,7 +13,8 @@
 #include "net/tls.h"
 #include "proto/age.h"
 
-#define SECRET_FILE_MAX	(256u << 10)	/* a long certificate chain; a message of a channel holds it */
+/* a long certificate chain; a message of a channel holds it */
+#define SECRET_FILE_MAX	(256u << 10)
 
 static void
 add(struct secrets *s, const char *name, const char *key, const char *path, bool public)
@@ -85,15 +86,19 @@ modes_ok(const struct secret_file *f, const struct stat *st, const struct accoun
 	if (!S_ISREG(st->st_mode))
 		return why_set(why, "%s %s: not a plain file", f->key, f->path);
 	if (st->st_uid != 0 && st->st_uid != geteuid() && st->st_uid != a->uid)
-		return why_set(why, "%s %s: belongs to user %u, who is neither root nor we; chown it",
+		return why_set(why,
+		    "%s %s: belongs to user %u, who is neither root nor we; chown it",
 		    f->key, f->path, (unsigned)st->st_uid);
 	if (strncmp(f->path, state, n) == 0 && f->path[n] == '/' && st->st_nlink != 1)
-		return why_set(why, "%s %s: has a second name (hard link); copy it instead", f->key, f->path);
+		return why_set(why, "%s %s: has a second name (hard link); copy it instead", f->key,
+		    f->path);
 	if (f->public && (st->st_mode & 0022) != 0)
-		return why_set(why, "%s %s: others may write it (mode %04o); chmod 644 it", f->key, f->path,
+		return why_set(why, "%s %s: others may write it (mode %04o); chmod 644 it", f->key,
+		    f->path,
 		    (unsigned)st->st_mode & 07777);
 	if (!f->public && (st->st_mode & 0027) != 0)
-		return why_set(why, "%s %s: others may read or write it (mode %04o); chmod 600 it", f->key,
+		return why_set(why, "%s %s: others may read or write it (mode %04o); chmod 600 it",
+		    f->key,
 		    f->path, (unsigned)st->st_mode & 07777);
 	return 0;
 }
@@ -132,7 +137,8 @@ read_file(struct secret_file *f, const struct account *a, const char *state, str
 		buf_used(&f->text, (size_t)got);
 	close(fd);
 	if (room == NULL)
-		return why_set(why, "%s %s: larger than %u octets", f->key, f->path, SECRET_FILE_MAX);
+		return why_set(why, "%s %s: larger than %u octets", f->key, f->path,
+		    SECRET_FILE_MAX);
 	if (got == -1)
 		return why_sys(why, "%s %s", f->key, f->path);
 	if (f->text.n == 0)
@@ -164,7 +170,8 @@ identities_fit(const struct secret_file *f, struct why *why)
 	if (n == -1)
 		return why_set(why, "%s %s: %.300s", f->key, f->path, inner.text);
 	if (n == 0)
-		return why_set(why, "%s %s: no identity in it; `posthouse keygen` makes one", f->key, f->path);
+		return why_set(why, "%s %s: no identity in it; `posthouse keygen` makes one",
+		    f->key, f->path);
 	return 0;
 }
 
@@ -178,7 +185,8 @@ contents_fit(const struct secrets *s, struct why *why)
 		if (f->text.n == 0)
 			continue;
 		if (strcmp(f->name, "tls.cert") == 0)
-			rc = pair_fits(f, &s->file[i + 1], why);	/* list_files puts its key there */
+			/* list_files puts its key there */
+			rc = pair_fits(f, &s->file[i + 1], why);
 		else if (strcmp(f->name, "age") == 0)
 			rc = identities_fit(f, why);
 		else if (strcmp(f->name, "tls.key") != 0)

@@ -15,7 +15,8 @@
 #define BIT(k)		(1u << (k))
 #define LOOPS		(BIT(PROC_WRITER) | BIT(PROC_RECEPTION) | BIT(PROC_TUNNEL) | \
 			 BIT(PROC_COURIER) | BIT(PROC_RESOLVER))
-#define FILES		(BIT(PROC_WRITER) | BIT(PROC_RECEPTION) | BIT(PROC_TUNNEL) | BIT(PROC_COURIER))
+#define FILES		(BIT(PROC_WRITER) | BIT(PROC_RECEPTION) | BIT(PROC_TUNNEL) | \
+			 BIT(PROC_COURIER))
 #define ACCEPTORS	(BIT(PROC_WRITER) | BIT(PROC_RECEPTION))
 
 /*
@@ -33,27 +34,38 @@ static const struct line {
 	const char	*reason;
 } allowed[] = {
 	{ LOOPS, "read write readv writev close", "everything" },
-	{ LOOPS, "recvmsg sendmsg recvfrom sendto shutdown", "channels and sockets that we already hold" },
-	{ LOOPS, "getsockopt setsockopt getsockname getpeername", "errors, TCP options and peers of the same" },
-	{ LOOPS, "epoll_create1 epoll_ctl epoll_wait epoll_pwait epoll_pwait2 poll ppoll", "libuv's loop" },
+	{ LOOPS, "recvmsg sendmsg recvfrom sendto shutdown",
+	    "channels and sockets that we already hold" },
+	{ LOOPS, "getsockopt setsockopt getsockname getpeername",
+	    "errors, TCP options and peers of the same" },
+	{ LOOPS, "epoll_create1 epoll_ctl epoll_wait epoll_pwait epoll_pwait2 poll ppoll",
+	    "libuv's loop" },
 	{ LOOPS, "eventfd2 pipe2", "libuv wakes its loop from its threads" },
-	{ LOOPS, "futex futex_waitv set_robust_list rseq set_tid_address membarrier sched_yield", "threads" },
-	{ LOOPS, "sched_getaffinity getrlimit prlimit64 sysinfo uname", "glibc asks how large the machine is" },
-	{ LOOPS, "brk munmap mremap madvise", "malloc; mmap and mprotect are below, without PROT_EXEC" },
-	{ LOOPS, "clock_gettime clock_getres clock_nanosleep nanosleep gettimeofday time", "clocks, where there is no vDSO" },
+	{ LOOPS, "futex futex_waitv set_robust_list rseq set_tid_address membarrier sched_yield",
+	    "threads" },
+	{ LOOPS, "sched_getaffinity getrlimit prlimit64 sysinfo uname",
+	    "glibc asks how large the machine is" },
+	{ LOOPS, "brk munmap mremap madvise",
+	    "malloc; mmap and mprotect are below, without PROT_EXEC" },
+	{ LOOPS, "clock_gettime clock_getres clock_nanosleep nanosleep gettimeofday time",
+	    "clocks, where there is no vDSO" },
 	{ LOOPS, "getrandom", "keys, nonces and ids" },
 	{ LOOPS, "getpid getppid gettid getuid geteuid getgid getegid getcwd", "who am I" },
-	{ LOOPS, "rt_sigaction rt_sigprocmask rt_sigreturn sigaltstack restart_syscall", "signals" },
+	{ LOOPS, "rt_sigaction rt_sigprocmask rt_sigreturn sigaltstack restart_syscall",
+	    "signals" },
 	{ LOOPS, "exit exit_group", "the end" },
 	{ LOOPS, "fcntl dup dup2 dup3 lseek fstat stat lstat newfstatat statx", "descriptors" },
 	{ LOOPS, "openat open access faccessat faccessat2 readlink readlinkat",
 	    "files; which ones is Landlock's matter, and without it the account's" },
 
-	{ FILES, "fsync fdatasync ftruncate fallocate pread64 pwrite64 preadv pwritev unlink unlinkat "
+	{ FILES,
+	    "fsync fdatasync ftruncate fallocate pread64 pwrite64 preadv pwritev unlink unlinkat "
 	    "fstatfs statfs", "objects in files of their own" },
-	{ BIT(PROC_WRITER) | BIT(PROC_COURIER), "mkdir mkdirat rename renameat renameat2 getdents64 "
+	{ BIT(PROC_WRITER) | BIT(PROC_COURIER),
+	    "mkdir mkdirat rename renameat renameat2 getdents64 "
 	    "getdents syncfs link linkat", "peers, what is set aside; Maildir" },
-	{ BIT(PROC_WRITER), "fchmod fchmodat fchown rmdir utimensat utimes umask flock", "SQLite and its WAL" },
+	{ BIT(PROC_WRITER), "fchmod fchmodat fchown rmdir utimensat utimes umask flock",
+	    "SQLite and its WAL" },
 
 	{ ACCEPTORS, "accept4 accept", "the control socket; senders and homes" },
 	{ BIT(PROC_TUNNEL) | BIT(PROC_RESOLVER), "connect bind",
@@ -67,15 +79,18 @@ static const struct {
 	int		 error;
 	const char	*reason;
 } harmless[] = {
-	{ "clone3", ENOSYS, "its flags lie in memory, where no filter can look: glibc falls back to clone" },
+	{ "clone3", ENOSYS,
+	    "its flags lie in memory, where no filter can look: glibc falls back to clone" },
 	{ "io_uring_setup io_uring_enter io_uring_register", ENOSYS,
 	    "would pass by this filter; libuv falls back to epoll and threads" },
-	{ "mlock mlock2 munlock mlockall setpriority sched_setscheduler sched_setaffinity sched_setparam "
+	{ "mlock mlock2 munlock mlockall setpriority sched_setscheduler sched_setaffinity "
+	    "sched_setparam "
 	    "sched_getparam sched_getscheduler", EPERM, "a wish" },
 	{ "setrlimit setsid setpgid ptrace", EPERM, "a wish" },
 	{ "chmod fchmodat2 chown lchown fchown fchownat fchmod utimensat utimes umask rmdir", EPERM,
 	    "names on disk are made as they shall be" },
-	{ "inotify_init1 inotify_add_watch", EPERM, "c-ares and libunbound builds that watch resolv.conf" },
+	{ "inotify_init1 inotify_add_watch", EPERM,
+	    "c-ares and libunbound builds that watch resolv.conf" },
 	{ "io_setup", ENOSYS, "asynchronous disk writes" },
 };
 
@@ -84,12 +99,16 @@ static const struct {
 	const char	*calls;
 	const char	*reason;
 } helper_denied[] = {
-	{ "ptrace process_vm_readv process_vm_writev kcmp pidfd_getfd", "other processes of the account" },
+	{ "ptrace process_vm_readv process_vm_writev kcmp pidfd_getfd",
+	    "other processes of the account" },
 	{ "bpf perf_event_open userfaultfd io_uring_setup", "favourite ways into a kernel" },
-	{ "init_module finit_module delete_module kexec_load kexec_file_load reboot swapon swapoff", "the machine" },
-	{ "mount umount2 pivot_root chroot unshare setns move_mount open_tree fsopen fsmount fsconfig", "namespaces" },
+	{ "init_module finit_module delete_module kexec_load kexec_file_load reboot swapon swapoff",
+	    "the machine" },
+	{ "mount umount2 pivot_root chroot unshare setns move_mount open_tree fsopen fsmount "
+	    "fsconfig", "namespaces" },
 	{ "add_key keyctl request_key", "the kernel's keyrings" },
-	{ "settimeofday clock_settime clock_adjtime adjtimex sethostname setdomainname", "the clock and the name" },
+	{ "settimeofday clock_settime clock_adjtime adjtimex sethostname setdomainname",
+	    "the clock and the name" },
 	{ "listen accept accept4", "a command is a client of this machine at most" },
 };
 
@@ -109,7 +128,8 @@ static const struct narrow {
 	const char	*reason;
 } narrow[] = {
 	{ LOOPS, "mmap", { LACKS(2, PROT_EXEC) }, 1, 0, "memory" },
-	{ LOOPS, "mmap", { HAS(2, PROT_EXEC) }, 1, EACCES, "nothing is executable that was not at the start" },
+	{ LOOPS, "mmap", { HAS(2, PROT_EXEC) }, 1, EACCES,
+	    "nothing is executable that was not at the start" },
 	{ LOOPS, "mprotect", { LACKS(2, PROT_EXEC) }, 1, 0, "memory" },
 	{ LOOPS, "mprotect", { HAS(2, PROT_EXEC) }, 1, EACCES, "the same" },
 	{ LOOPS, "clone", { HAS(0, CLONE_THREAD) }, 1, 0, "threads" },
@@ -122,8 +142,10 @@ static const struct narrow {
 	{ LOOPS, "prctl", { IS_NOT(0, PR_SET_NAME) }, 1, EPERM, "and nothing else" },
 	{ DIALLERS, "socket", { IS(0, AF_INET) }, 1, 0, "edges; name servers" },
 	{ DIALLERS, "socket", { IS(0, AF_INET6) }, 1, 0, "the same" },
-	{ DIALLERS, "socket", { IS(0, AF_NETLINK), IS(2, NETLINK_ROUTE) }, 2, 0, "route changes: redial at once" },
-	{ DIALLERS, "socket", { IS(0, AF_UNIX) }, 1, EACCES, "syslog(3) and the like of libraries" },
+	{ DIALLERS, "socket", { IS(0, AF_NETLINK), IS(2, NETLINK_ROUTE) }, 2, 0,
+	    "route changes: redial at once" },
+	{ DIALLERS, "socket", { IS(0, AF_UNIX) }, 1, EACCES,
+	    "syslog(3) and the like of libraries" },
 	{ LOOPS & ~DIALLERS, "socket", { { 0 } }, 0, EACCES, "sockets come from the parent" },
 	{ LOOPS & ~DIALLERS, "connect", { { 0 } }, 0, EACCES, "the same" },
 };
@@ -219,7 +241,8 @@ fill(scmp_filter_ctx ctx, enum proc_kind kind)
 		if ((allowed[i].kinds & kinds) != 0)
 			rc |= each(ctx, SCMP_ACT_ALLOW, allowed[i].calls, NULL, 0);
 	for (size_t i = 0; i < sizeof(harmless) / sizeof(harmless[0]); i++)
-		rc |= each(ctx, REFUSE((uint16_t)harmless[i].error), harmless[i].calls, is_allowed, kinds);
+		rc |= each(ctx, REFUSE((uint16_t)harmless[i].error), harmless[i].calls, is_allowed,
+		    kinds);
 	return rc | narrowed(ctx, kind);
 }
 
@@ -252,7 +275,8 @@ syscalls_enter(enum proc_kind kind, struct why *why)
 	seccomp_attr_set(ctx, SCMP_FLTATR_CTL_TSYNC, 1);
 	if ((rc = helper ? fill_helper(ctx) : fill(ctx, kind)) != 0) {
 		seccomp_release(ctx);
-		return why_set(why, "seccomp: the table of %s does not compile (%d)", proc_kind_name(kind), rc);
+		return why_set(why, "seccomp: the table of %s does not compile (%d)",
+		    proc_kind_name(kind), rc);
 	}
 	rc = seccomp_load(ctx);
 	seccomp_release(ctx);

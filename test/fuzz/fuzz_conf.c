@@ -33,7 +33,8 @@ edge(struct span text)
 	b = conf_edge_parse("f", text, &why);
 	must(b != NULL && memcmp(a, b, sizeof(*a)) == 0 && conf_edge_reloadable(a, b, &why) == 0);
 	must(conf_role("f", text, &why) == CONF_EDGE);
-	must(a->nservices > 0 && a->hold.memory >= a->hold.threshold && a->limits.recipients >= 100);
+	must(a->nservices > 0 && a->hold.memory >= a->hold.threshold &&
+	    a->limits.recipients >= 100);
 	free(a);
 	free(b);
 }

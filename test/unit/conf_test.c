@@ -18,12 +18,14 @@ man_page(void)
 	static char path[512];
 	const char *slash = strrchr(__FILE__, '/');
 
-	snprintf(path, sizeof(path), "%.*s/../../man/posthouse.conf.5", (int)(slash - __FILE__), __FILE__);
+	snprintf(path, sizeof(path), "%.*s/../../man/posthouse.conf.5", (int)(slash - __FILE__),
+	    __FILE__);
 	return path;
 }
 
 #define EDGE	"hostname = \"mx1.example.org\"\nservice \"smtp\" { listen = {\"[::]:25\"} }\n"
-#define HOME	"deliver { maildir = \"/var/mail/p\" }\nmailboxes { users = {\"alice\", \"bob\"} }\n"
+#define HOME	"deliver { maildir = \"/var/mail/p\" }\n" \
+	"mailboxes { users = {\"alice\", \"bob\"} }\n"
 #define PIN	"sha256:00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
 #define AGE	"age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p"
 
@@ -56,18 +58,22 @@ static const struct refusal {
 	    EDGE "hold { quota = 1G }\nhold { quota = 2G }\n",
 	    "t.conf:4: hold.quota: it was given before; keep one of the two" },
 	{ "a size without sense", CONF_EDGE, EDGE "hold { quota = \"20 apples\" }\n",
-	    "t.conf:3: hold.quota: \"20 apples\" is no size; write a number with K, M, G or T, like 20G" },
+	    "t.conf:3: hold.quota: \"20 apples\" is no size; write a number with K, M, G or T, "
+	    "like 20G" },
 	{ "a size in another unit", CONF_EDGE, EDGE "hold { quota = 20GB }\n",
-	    "t.conf:3: hold.quota: \"20GB\" is no size; write a number with K, M, G or T, like 20G" },
+	    "t.conf:3: hold.quota: \"20GB\" is no size; write a number with K, M, G or T, like "
+	    "20G" },
 	{ "a negative size", CONF_EDGE, EDGE "hold { quota = -1 }\n",
 	    "t.conf:3: hold.quota: \"-1\" is no size; write a number with K, M, G or T, like 20G" },
 	{ "a size that overflows", CONF_EDGE, EDGE "hold { quota = 99999999999999999999T }\n",
-	    "t.conf:3: hold.quota: \"99999999999999999999T\" is no size; write a number with K, M, G or "
+	    "t.conf:3: hold.quota: \"99999999999999999999T\" is no size; write a number with K, M, "
+	    "G or "
 	    "T, like 20G" },
 	{ "a size whose product overflows", CONF_EDGE, EDGE "hold { quota = 18014398509481984K }\n",
 	    "t.conf:3: hold.quota: \"18014398509481984K\" is out of range; write 64K to 1024T" },
 	{ "a time without a unit", CONF_EDGE, EDGE "verdict = 20\n",
-	    "t.conf:3: verdict: \"20\" is no time; write a number with ms, s, m, h or d, like 30s" },
+	    "t.conf:3: verdict: \"20\" is no time; write a number with ms, s, m, h or d, like "
+	    "30s" },
 	{ "a time above its range", CONF_EDGE, EDGE "verdict = 6m\n",
 	    "t.conf:3: verdict: \"6m\" is out of range; write 0 to 5m" },
 	{ "a number below its range", CONF_EDGE, EDGE "limits { recipients = 99 }\n",
@@ -78,36 +84,45 @@ static const struct refusal {
 	    "t.conf:3: bare_lf: \"accept\" is not known; write \"refuse\" or \"normalize\"" },
 	{ "passing is not there yet", CONF_EDGE,
 	    "hostname = a.b\nservice \"smtp\" {\n listen = {\"[::]:25\"}\n mode = \"auto\"\n}\n",
-	    "t.conf:4: service.mode: \"auto\" is not known; write \"hold\"; passing connections home "
+	    "t.conf:4: service.mode: \"auto\" is not known; write \"hold\"; passing connections "
+	    "home "
 	    "(\"pass\", \"auto\") is not in this version" },
 	{ "a name where an address belongs", CONF_EDGE,
 	    "hostname = a.b\nservice s { listen = {\"mx1:25\"} }\n",
-	    "t.conf:2: service.listen: \"mx1:25\" is no address and port; write \"[::]:25\" for every "
+	    "t.conf:2: service.listen: \"mx1:25\" is no address and port; write \"[::]:25\" for "
+	    "every "
 	    "address, or one like \"192.0.2.1:25\"" },
-	{ "an address without port", CONF_EDGE, "hostname = a.b\nservice s { listen = {\"192.0.2.1\"} }\n",
-	    "t.conf:2: service.listen: \"192.0.2.1\" is no address and port; write \"[::]:25\" for every "
+	{ "an address without port", CONF_EDGE,
+	    "hostname = a.b\nservice s { listen = {\"192.0.2.1\"} }\n",
+	    "t.conf:2: service.listen: \"192.0.2.1\" is no address and port; write \"[::]:25\" for "
+	    "every "
 	    "address, or one like \"192.0.2.1:25\"" },
 	{ "no service", CONF_EDGE, "hostname = a.b\n",
 	    "t.conf: no service; write service \"smtp\" { listen = {\"[::]:25\"} }" },
 	{ "a service that listens nowhere", CONF_EDGE, "hostname = a.b\n\nservice s { }\n",
 	    "t.conf:3: service \"s\" has no listen; write listen = {\"[::]:25\"}" },
-	{ "a service with a name of our own", CONF_EDGE, EDGE "service tunnel { listen = {\"[::]:26\"} }\n",
+	{ "a service with a name of our own", CONF_EDGE,
+	    EDGE "service tunnel { listen = {\"[::]:26\"} }\n",
 	    "t.conf:3: a service cannot be called \"tunnel\"" },
 	{ "two services with one name", CONF_EDGE, EDGE "service smtp { listen = {\"[::]:26\"} }\n",
 	    "t.conf:3: found duplicate title 'smtp'" },
 	{ "two services in one place", CONF_EDGE, EDGE "service b {\n listen = {\"[::]:25\"} }\n",
 	    "t.conf:4: service.listen: [::]:25 is taken by service \"smtp\" already" },
-	{ "a service in the tunnel's place", CONF_EDGE, EDGE "service b { listen = {\"[::]:7443\"} }\n",
+	{ "a service in the tunnel's place", CONF_EDGE,
+	    EDGE "service b { listen = {\"[::]:7443\"} }\n",
 	    "t.conf:3: service.listen: [::]:7443 is where the tunnel listens" },
 	{ "a domain has one home", CONF_EDGE,
-	    EDGE "home a { domains = {\"x.test\"} }\nhome b {\n domains = {\"y.test\", \"X.Test\"}\n}\n",
+	    EDGE "home a { domains = {\"x.test\"} }\nhome b {\n domains = {\"y.test\", "
+	    "\"X.Test\"}\n}\n",
 	    "t.conf:5: home.domains: x.test belongs to home \"a\" already; a domain has one home" },
-	{ "a domain named twice", CONF_EDGE, EDGE "home a { domains = {\"x.test\", \"X.TEST.\"} }\n",
+	{ "a domain named twice", CONF_EDGE,
+	    EDGE "home a { domains = {\"x.test\", \"X.TEST.\"} }\n",
 	    "t.conf:3: home.domains: \"X.TEST.\" is there twice" },
 	{ "a home's name becomes a file's", CONF_EDGE, EDGE "home \"../a\" { }\n",
 	    "t.conf:3: home: \"../a\" is no name of a home; use a to z, 0 to 9 and -, at most 63" },
 	{ "a pin cut short", CONF_EDGE, EDGE "home a { key = \"sha256:0011\" }\n",
-	    "t.conf:3: home.key: \"sha256:0011\" is no pin; write \"sha256:\" and 64 hex digits, as "
+	    "t.conf:3: home.key: \"sha256:0011\" is no pin; write \"sha256:\" and 64 hex digits, "
+	    "as "
 	    "`posthouse keygen` prints it" },
 	{ "a secret key is not repeated in the message", CONF_EDGE,
 	    EDGE "home a { recipient = {\"AGE-SECRET-KEY-1QQQ\"} }\n",
@@ -117,23 +132,28 @@ static const struct refusal {
 	    "t.conf:4: tls.cert: a certificate and its key go together; tls.key is missing" },
 	{ "a relative path", CONF_EDGE, EDGE "state = \"spool\"\n",
 	    "t.conf:3: state: \"spool\" is no absolute path; start it with \"/\"" },
-	{ "a message larger than the spool", CONF_EDGE, EDGE "limits { size = 1G }\nhold { quota = 512M }\n",
-	    "t.conf:3: limits.size: larger than hold.quota: such a message would be refused for ever" },
-	{ "a budget that holds no object", CONF_EDGE, EDGE "hold {\n memory = 256K\n threshold = 512K\n}\n",
+	{ "a message larger than the spool", CONF_EDGE,
+	    EDGE "limits { size = 1G }\nhold { quota = 512M }\n",
+	    "t.conf:3: limits.size: larger than hold.quota: such a message would be refused for "
+	    "ever" },
+	{ "a budget that holds no object", CONF_EDGE,
+	    EDGE "hold {\n memory = 256K\n threshold = 512K\n}\n",
 	    "t.conf:4: hold.memory: smaller than hold.threshold: not one object would fit" },
 	{ "a path too long for a socket", CONF_EDGE, EDGE "control = \"/run/"
 	    "0123456789012345678901234567890123456789012345678901234567890123456789"
 	    "0123456789012345678901234567890123456789\"\n",
 	    "t.conf:3: control: too long for a socket; at most 107 characters" },
 	{ "a resolver by name", CONF_EDGE, EDGE "dns { servers = {\"dns.test\"} }\n",
-	    "t.conf:3: dns.servers: \"dns.test\" is no address of a resolver; write \"192.0.2.53\" or "
+	    "t.conf:3: dns.servers: \"dns.test\" is no address of a resolver; write \"192.0.2.53\" "
+	    "or "
 	    "\"192.0.2.53@5353\"" },
 	{ "neither yes nor no", CONF_EDGE, EDGE "dns { client_names = maybe }\n",
 	    "t.conf:3: dns.client_names: \"maybe\" is neither true nor false" },
 	{ "an address list that is none", CONF_EDGE, EDGE "hold = 3\n",
 	    "t.conf:3: missing opening brace for section 'hold'" },
 	{ "the environment is not looked into", CONF_HOME, HOME "\nstate = \"${HOME}/p\"\n",
-	    "t.conf:4: ${...} is not filled in here; write the value itself, or a command that needs it in "
+	    "t.conf:4: ${...} is not filled in here; write the value itself, or a command that "
+	    "needs it in "
 	    "single quotes" },
 	{ "a section left open", CONF_HOME, HOME "hold {\n quota = 1G\n",
 	    "t.conf:3: this \"{\" is never closed; add a \"}\"" },
@@ -142,21 +162,28 @@ static const struct refusal {
 	{ "a string left open", CONF_HOME, HOME "state = \"/a\n\n",
 	    "t.conf:5: premature end of file" },
 	{ "no Maildir", CONF_HOME, "mailboxes { users = {\"a\"} }\n",
-	    "t.conf: deliver.maildir: missing; write where the mailboxes are, like deliver { maildir = "
+	    "t.conf: deliver.maildir: missing; write where the mailboxes are, like deliver { "
+	    "maildir = "
 	    "\"/var/mail/posthouse\" }" },
 	{ "no mailbox", CONF_HOME, "deliver { maildir = \"/m\" }\n",
-	    "t.conf: mailboxes.users: no mailbox at all, every message would be refused; write mailboxes "
+	    "t.conf: mailboxes.users: no mailbox at all, every message would be refused; write "
+	    "mailboxes "
 	    "{ users = {\"alice\"} }, or catch_all, or command" },
 	{ "somebody reads postmaster's mail", CONF_HOME,
 	    "deliver { maildir = \"/m\" }\nmailboxes { command = \"ls /home\" }\n",
-	    "t.conf: mailboxes.roles: missing; the mailboxes come from a command, so write who reads mail "
+	    "t.conf: mailboxes.roles: missing; the mailboxes come from a command, so write who "
+	    "reads mail "
 	    "to postmaster@, like roles = \"admin\"" },
-	{ "a user that climbs", CONF_HOME, "deliver { maildir = \"/m\" }\nmailboxes { users = {\"a\", \"../b\"} }\n",
-	    "t.conf:2: mailboxes.users: \"../b\" is no mailbox name; write the part before the @, without "
+	{ "a user that climbs", CONF_HOME,
+	    "deliver { maildir = \"/m\" }\nmailboxes { users = {\"a\", \"../b\"} }\n",
+	    "t.conf:2: mailboxes.users: \"../b\" is no mailbox name; write the part before the @, "
+	    "without "
 	    "\"/\" and not starting with \".\"" },
-	{ "a user twice", CONF_HOME, "deliver { maildir = \"/m\" }\nmailboxes { users = {\"a\", \"a\"} }\n",
+	{ "a user twice", CONF_HOME,
+	    "deliver { maildir = \"/m\" }\nmailboxes { users = {\"a\", \"a\"} }\n",
 	    "t.conf:2: mailboxes.users: \"a\" is there twice" },
-	{ "an edge half configured", CONF_HOME, HOME "edge mx1.test { address = \"mx1.test:7443\" }\n",
+	{ "an edge half configured", CONF_HOME,
+	    HOME "edge mx1.test { address = \"mx1.test:7443\" }\n",
 	    "t.conf:3: edge.address: address and key go together; give both, or neither and pair" },
 	{ "an edge without port", CONF_HOME, HOME "edge m { key = \"" PIN "\" address = \"m\" }\n",
 	    "t.conf:3: edge.address: \"m\" is no host and port; write \"mx1.example.org:7443\" or "
@@ -228,7 +255,8 @@ edge_values(void **state)
 	    "postmaster = bob\n"
 	    "tls { cert = '/c.pem' key = '/k.pem' }\n"
 	    "tunnel { listen = \"127.0.0.1:9\" address = \"tunnel.example.org:99\" key = /t.pem }\n"
-	    "home alice { key = \"" PIN "\" recipient = {\"" AGE "\"} domains = {\"A.test\", b.test} }\n"
+	    "home alice { key = \"" PIN "\" recipient = {\"" AGE "\"} domains = {\"A.test\", "
+	    "b.test} }\n"
 	    "home bob { quota = 3M }\n"
 	    "service smtp { listen = {\"[::]:25\", \"192.0.2.1:26\"} home = alice }\n"
 	    "service both { listen = \"[::1]:27\" home = {alice, bob} mode = hold }\n"
@@ -280,7 +308,8 @@ home_values(void **state)
 	    "edge mx1.test { address = \"192.0.2.1:7443\" key = \"" PIN "\" }\n"
 	    "age { recovery = \"" AGE "\" }\n"
 	    "deliver { maildir = /m retry_max = 1s }\n"
-	    "mailboxes { command = \"doveadm user '*'\" path = '${x}{' roles = admin catch_all = inbox }\n";
+	    "mailboxes { command = \"doveadm user '*'\" path = '${x}{' roles = admin catch_all = "
+	    "inbox }\n";
 	struct why why = { "" };
 	struct conf_home *c = parse(CONF_HOME, text, &why);
 
@@ -314,7 +343,8 @@ reload_names_what_needs_a_restart(void **state)
 		enum conf_role role;
 		const char *from, *to, *names;
 	} cases[] = {
-		{ CONF_EDGE, EDGE, EDGE "log = debug\nhold { quota = 1G }\nhome a { domains = {a.b} }\n", "" },
+		{ CONF_EDGE, EDGE,
+		    EDGE "log = debug\nhold { quota = 1G }\nhome a { domains = {a.b} }\n", "" },
 		{ CONF_EDGE, EDGE, EDGE "state = \"/var/lib/posthouse/edge\"\n", "" },
 		{ CONF_EDGE, EDGE "state = \"/a\"\n", EDGE "state = \"/b\"\nhold { memory = 1M }\n",
 		    "state, control, hold.memory" },
@@ -323,12 +353,14 @@ reload_names_what_needs_a_restart(void **state)
 		{ CONF_EDGE, EDGE, EDGE "service b { listen = {\"[::]:26\"} }\n", "service" },
 		{ CONF_EDGE, EDGE, EDGE "tunnel { listen = {\"[::]:1\"} }\n", "tunnel.listen" },
 		{ CONF_HOME, HOME, HOME "edge m { address = \"m:1\" key = \"" PIN "\" }\n", "" },
-		{ CONF_HOME, HOME, HOME "user = \"\"\ndns { servers = {::1} }\n", "user, dns.servers" },
+		{ CONF_HOME, HOME, HOME "user = \"\"\ndns { servers = {::1} }\n",
+		    "user, dns.servers" },
 	};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		struct why why = { "" };
-		void *a = parse(cases[i].role, cases[i].from, &why), *b = parse(cases[i].role, cases[i].to, &why);
+		void *a = parse(cases[i].role, cases[i].from, &why), *b = parse(cases[i].role,
+		    cases[i].to, &why);
 		int n;
 
 		assert_string_equal(why.text, "");
@@ -355,7 +387,8 @@ a_file_tells_its_role(void **state)
 	} cases[] = {
 		{ EDGE, CONF_EDGE },
 		{ HOME, CONF_HOME },
-		{ "# service\n/* service */ // service\nhostname = \"service\"\ndeliver", CONF_HOME },
+		{ "# service\n/* service */ // service\nhostname = \"service\"\n"
+		    "deliver", CONF_HOME },
 		{ "hold { service = 1 }\nstate = \"a\\\"service\"\nedge m {}", CONF_HOME },
 		{ "state = edge\nhostname = /srv/deliver/x service s { }", CONF_EDGE },
 		{ "user = {deliver} edge.service = 1 tls {", CONF_EDGE },
@@ -394,14 +427,16 @@ the_man_page_has_every_key(void **state)
 			snprintf(want, sizeof(want), ".It Ic %s%s%s ", k->section,
 			    k->section[0] != '\0' ? "." : "", k->name);
 			for (const char *at = page; (at = strstr(at, want)) != NULL; at++) {
-				const char *next = strstr(at + 1, ".It "), *def = k->def == NULL ? NULL :
+				const char *next = strstr(at + 1, ".It "), *def = k->def == NULL ?
+				    NULL :
 				    strstr(at, k->def);
 
 				found = true;
 				told = told || (def != NULL && (next == NULL || def < next));
 			}
 			if (!found || !told) {
-				print_error("%s: %s %s\n", man_page(), want + 7, found ? k->def : "is missing");
+				print_error("%s: %s %s\n", man_page(), want + 7, found ? k->def :
+				    "is missing");
 				missing++;
 			}
 		}
@@ -416,7 +451,8 @@ every_key_is_described(void **state)
 
 	for (int json = 0; json < 2; json++)
 		for (enum conf_role r = CONF_EDGE; r <= CONF_HOME; r++) {
-			const struct conf_table *t = r == CONF_EDGE ? &conf_edge_table : &conf_home_table;
+			const struct conf_table *t = r == CONF_EDGE ? &conf_edge_table :
+			    &conf_home_table;
 			size_t lines = 0;
 
 			buf_init(&b, 1 << 20);

@@ -90,7 +90,8 @@ puppet_dir(struct proc *p, const char *name, int fd)
 static int
 puppet_start(struct proc *p, struct why *why)
 {
-	log_info(NULL, "puppet.start pid=%d uid=%u gid=%u parent=%d", (int)getpid(), (unsigned)getuid(),
+	log_info(NULL, "puppet.start pid=%d uid=%u gid=%u parent=%d", (int)getpid(),
+	    (unsigned)getuid(),
 	    (unsigned)getgid(), (int)getppid());
 	if (p->kind == PROC_RECEPTION && strcmp(p->common->hostname, "fails.test") == 0)
 		return why_set(why, "no such luck");
@@ -117,7 +118,8 @@ try_forbidden(struct proc *p)
 	fd = socket(AF_INET, SOCK_STREAM, 0);
 	log_info(NULL, "puppet.try socket=%s", fd == -1 ? strerrorname_np(errno) : "open");
 	log_info(NULL, "puppet.try exec_page=%s",
-	    mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) ==
+	    mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+	    0) ==
 	    MAP_FAILED ? strerrorname_np(errno) : "mapped");
 	log_info(NULL, "puppet.try fork=%s", fork() == -1 ? strerrorname_np(errno) : "forked");
 	log_info(NULL, "puppet.try mount now");
@@ -223,7 +225,8 @@ make_pair(char **key, char **cert)
 static int
 free_port(void)
 {
-	struct sockaddr_in sin = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	struct sockaddr_in sin = { .sin_family = AF_INET,
+	    .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	socklen_t n = sizeof(sin);
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
@@ -238,11 +241,14 @@ write_conf(struct stage *s, const char *host, const char *more)
 {
 	char text[2048];
 	int n = snprintf(text, sizeof(text),
-	    "hostname = \"%s\"\nstate = \"%s/state\"\ncontrol = \"%s/run/edge.sock\"\nuser = \"%s\"\n"
+	    "hostname = \"%s\"\nstate = \"%s/state\"\ncontrol = \"%s/run/edge.sock\"\nuser = "
+	    "\"%s\"\n"
 	    "log = debug\n"
-	    "service smtp { listen = \"127.0.0.1:%d\" }\ntunnel { listen = \"127.0.0.1:%d\" key = \"%s/tunnel.pem\" }\n"
+	    "service smtp { listen = \"127.0.0.1:%d\" }\ntunnel { listen = \"127.0.0.1:%d\" key = "
+	    "\"%s/tunnel.pem\" }\n"
 	    "tls { cert = \"%s/cert.pem\" key = \"%s/key.pem\" }\n%s",
-	    host, s->dir, s->dir, geteuid() == 0 ? "nobody" : "", s->port, s->port + 1, s->dir, s->dir,
+	    host, s->dir, s->dir, geteuid() == 0 ? "nobody" : "", s->port, s->port + 1, s->dir,
+	    s->dir,
 	    s->dir, more);
 
 	write_file(s->dir, "edge.conf", 0644, text, (size_t)n);
@@ -409,9 +415,11 @@ each_is_given_what_is_its_own(void **state)
 		const struct passwd *pw = getpwnam("nobody");
 
 		assert_int_equal(st.st_uid, pw->pw_uid);
-		snprintf(words, sizeof(words), " uid=%u gid=%u parent=%d", pw->pw_uid, pw->pw_gid, (int)s->pid);
+		snprintf(words, sizeof(words), " uid=%u gid=%u parent=%d", pw->pw_uid, pw->pw_gid,
+		    (int)s->pid);
 	} else {
-		snprintf(words, sizeof(words), " uid=%u gid=%u parent=%d", getuid(), getgid(), (int)s->pid);
+		snprintf(words, sizeof(words), " uid=%u gid=%u parent=%d", getuid(), getgid(),
+		    (int)s->pid);
 	}
 	logged(s, words, true);
 	logged(s, "uid=0", false);
@@ -461,7 +469,8 @@ a_bad_configuration_is_refused_and_the_old_kept(void **state)
 
 	write_conf(s, "mx.test", "hold { quota = 1G }\nholdd { }\n");
 	kill(s->pid, SIGHUP);
-	snprintf(words, sizeof(words), "edge.parent error - config.refused %s:10: no key \"holdd\" at top "
+	snprintf(words, sizeof(words),
+	    "edge.parent error - config.refused %s:10: no key \"holdd\" at top "
 	    "level; did you mean \"hold\"?; the old configuration stays in force", s->conf);
 	expect(s, words);
 	write_conf(s, "mx.test", "hold { quota = 1G memory = 1M }\n");
@@ -578,7 +587,8 @@ the_socket_of_a_dead_parent_is_no_hindrance(void **state)
 	struct stage *s = stage_up("mx.test");
 
 	kill(s->pid, SIGKILL);
-	assert_true(WIFSIGNALED(stage_wait(s)));	/* the log ends when the last child has ended, too */
+	/* the log ends when the last child has ended, too */
+	assert_true(WIFSIGNALED(stage_wait(s)));
 	s->read_to = s->n;
 	close(s->log);
 	stage_start(s);
@@ -644,7 +654,8 @@ a_port_in_use_is_named(void **state)
 	{
 		char command[512];
 
-		snprintf(command, sizeof(command), "cp %s/*.pem %s/ && sed 's,%s,%s,g' %s >%s/edge.conf", s->dir,
+		snprintf(command, sizeof(command), "cp %s/*.pem %s/ && sed 's,%s,%s,g' %s "
+		    ">%s/edge.conf", s->dir,
 		    second.dir, s->dir, second.dir, s->conf, second.dir);
 		assert_int_equal(system(command), 0);
 	}
