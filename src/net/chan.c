@@ -16,11 +16,11 @@
 #define BLOCK		(16u << 10)	/* small messages are gathered in blocks of this */
 #define FLUSH_AT	(64u << 10)	/* so much queued: do not wait for the end of the turn */
 #define IN_LEAST	(64u << 10)
-#define IN_TURNS	8		/* reads in one turn, so that one busy channel does not starve others */
-#define FDS_MAX		4		/* come but not yet claimed by a frame; an honest peer never has two */
+#define IN_TURNS	8		/* reads in one turn: others have theirs */
+#define FDS_MAX		4		/* come, not yet claimed by a frame: more than is due */
 #define IOV		32
 
-/* Octets queued.  A block with a descriptor starts a sendmsg of its own, so that it arrives with its frame. */
+/* Octets queued.  A block with a descriptor starts a sendmsg, so that it arrives with its frame. */
 struct block {
 	struct block	*next;
 	size_t		 off, n, cap;
@@ -169,8 +169,11 @@ flush(struct chan *c)
 		size_t niov = 0, left;
 		ssize_t n;
 
-		for (b = c->out; b != NULL && niov < IOV && (b == c->out || b->fd == -1); b = b->next)
+		for (b = c->out; b != NULL && niov < IOV; b = b->next) {
+			if (b != c->out && b->fd != -1)
+				break;
 			iov[niov++] = (struct iovec){ b->data + b->off, b->n - b->off };
+		}
 		n = send_iov(c, iov, niov, c->out->fd);
 		if (n == -1) {
 			if (errno != EAGAIN && errno != ENOBUFS)
@@ -215,18 +218,20 @@ enqueue(struct chan *c, const struct iovec *iov, size_t niov, size_t from, size_
 	}
 	for (i = 0; i < niov; i++) {
 		size_t skip = from < iov[i].iov_len ? from : iov[i].iov_len;
+		size_t rest = iov[i].iov_len - skip;
 
 		from -= skip;
-		if (iov[i].iov_len > skip)
-			memcpy(b->data + b->n, (char *)iov[i].iov_base + skip, iov[i].iov_len - skip);
-		b->n += iov[i].iov_len - skip;
+		if (rest > 0)
+			memcpy(b->data + b->n, (char *)iov[i].iov_base + skip, rest);
+		b->n += rest;
 	}
 	c->queued += need;
 	return true;
 }
 
 bool
-chan_send(struct chan *c, uint16_t type, uint64_t tag, const struct span *parts, size_t nparts, int fd)
+chan_send(struct chan *c, uint16_t type, uint64_t tag, const struct span *parts, size_t nparts,
+    int fd)
 {
 	unsigned char head[HEAD];
 	struct iovec iov[1 + CHAN_PARTS_MAX];
@@ -297,7 +302,7 @@ ended(struct chan *c, const char *text)
 	c->events = 0;
 	uv_poll_stop(&c->poll);
 	later_cancel(&c->later);
-	c->on_msg = NULL;		/* nothing more is read, whatever the owner does before it frees us */
+	c->on_msg = NULL;	/* nothing more is read before the owner frees us */
 	if (c->on_close != NULL) {
 		chan_close_fn *told = c->on_close;
 
@@ -441,12 +446,14 @@ readable(struct chan *c)
 		if (n == -1 && errno == EAGAIN)
 			break;
 		if (n <= 0) {
-			ended(c, n == -1 && errno == EPROTO ? "descriptors came that no message asked for" :
+			ended(c, n == -1 && errno == EPROTO ?
+			    "descriptors came that no message asked for" :
 			    "the other process is gone");
 			return;
 		}
 		c->in_n += (size_t)n;
-		if (c->in_n < c->in_cap) {	/* the socket is empty, or a descriptor's frame ended the read */
+		/* The socket is empty, or a descriptor's frame ended the read. */
+		if (c->in_n < c->in_cap) {
 			if (!frames(c))
 				return;
 			break;
@@ -465,7 +472,7 @@ on_poll(uv_poll_t *poll, int status, int events)
 	struct chan *c = poll->data;
 
 	if (status < 0) {
-		/* libuv stopped the handle for an error on the socket: reading says which, after what came before it. */
+		/* libuv stopped the handle for an error: reading says which, in its turn. */
 		c->events = 0;
 		if (c->paused || c->on_msg == NULL)
 			return;

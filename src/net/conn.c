@@ -4,60 +4,25 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <openssl/err.h>
-#include <pthread.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "net/later.h"
-#include "net/tls.h"
+#include "net/conn_priv.h"
 
-#define TURNS 4			/* reads in one turn of the loop, so that one busy peer does not starve others */
-
-/* Octets that the owner has not taken yet, in a block of their own: [off, n). */
-struct hold {
-	char		*p;
-	uint32_t	 off, n;
-};
-
-struct conn {
-	uv_poll_t	 poll;
-	struct laters	*laters;
-	struct later	 later;
-	const struct conn_ops *ops;
-	void		*arg;
-	SSL		*ssl;
-	struct span	 feed;		/* what the BIO reads from, during a call */
-	struct hold	 raw;		/* as it came */
-	struct hold	 plain;		/* deciphered; comes before what raw holds */
-	char		*queue;		/* [queue_off, queue_n) waits for the kernel */
-	uint32_t	 queue_off, queue_n, queue_cap;
-	uint32_t	 read_size;
-	struct why	*why;
-	int		 fd;
-	int		 events;	/* what poll waits for */
-	bool		 paused;
-	bool		 resumed;	/* conn_resume was called since the last read callback began */
-	bool		 discard;	/* conn_tls was called since then: what is left of it must go */
-	bool		 shaking;	/* in the handshake */
-	bool		 eof;		/* nothing more will come */
-	bool		 shut;		/* nothing more will be written */
-	bool		 closing;	/* conn_close or conn_abort: no callback but closed */
-	bool		 over;		/* closed is due */
-};
-
-/* Records on their way out gather in SCRATCH_OUT, of one conn at a time. */
-static _Thread_local size_t gathered;
+#define TURNS 4		/* reads in one turn of the loop: one busy peer must not starve others */
 
 static void on_poll(uv_poll_t *, int, int);
 static void on_later(struct later *);
 
-/* Tells libuv only what must change: each change costs two system calls.  A pause shows when an event comes. */
-static void
-watch(struct conn *c)
+/*
+ * Tells libuv only what must change, as each change costs two system calls.  A
+ * pause becomes true when the next event comes.
+ */
+void
+conn_watch(struct conn *c)
 {
 	int events = 0;
 
@@ -87,8 +52,8 @@ over(struct conn *c)
 }
 
 /* The connection ends by what somebody else did. */
-static void
-fail(struct conn *c, const struct why *why)
+void
+conn_fail(struct conn *c, const struct why *why)
 {
 	if (c->over)
 		return;
@@ -97,13 +62,13 @@ fail(struct conn *c, const struct why *why)
 	over(c);
 }
 
-static void
-fail_text(struct conn *c, const char *text)
+void
+conn_fail_text(struct conn *c, const char *text)
 {
 	struct why why;
 
 	why_set(&why, "%s", text);
-	fail(c, &why);
+	conn_fail(c, &why);
 }
 
 static void
@@ -112,7 +77,7 @@ fail_sys(struct conn *c, const char *text)
 	struct why why;
 
 	why_sys(&why, "%s", text);
-	fail(c, &why);
+	conn_fail(c, &why);
 }
 
 struct conn *
@@ -137,7 +102,7 @@ conn_new(uv_loop_t *loop, int fd, const struct conn_ops *ops, void *arg, struct 
 	c->arg = arg;
 	c->fd = fd;
 	c->read_size = CONN_READ;
-	watch(c);
+	conn_watch(c);
 	return c;
 fail:
 	free(c);
@@ -196,8 +161,8 @@ send_some(struct conn *c, const char *p, size_t n)
 }
 
 /* To the kernel, the rest to the queue. */
-static bool
-put_out(struct conn *c, const char *p, size_t n)
+bool
+conn_put(struct conn *c, const char *p, size_t n)
 {
 	ssize_t sent = 0;
 
@@ -208,20 +173,11 @@ put_out(struct conn *c, const char *p, size_t n)
 		return false;
 	}
 	if ((size_t)sent < n && !enqueue(c, p + sent, n - (size_t)sent)) {
-		fail_text(c, "the peer does not read what it is sent");
+		conn_fail_text(c, "the peer does not read what it is sent");
 		return false;
 	}
-	watch(c);
+	conn_watch(c);
 	return true;
-}
-
-static bool
-flush_gathered(struct conn *c)
-{
-	size_t n = gathered;
-
-	gathered = 0;
-	return n == 0 || put_out(c, scratch(SCRATCH_OUT), n);
 }
 
 static void
@@ -260,27 +216,13 @@ conn_write(struct conn *c, const void *data, size_t n)
 {
 	const char *p = data;
 
-	assert(!c->shaking);
 	if (c->over || c->closing || c->shut)
 		return false;
-	if (c->ssl == NULL)
-		return n == 0 || put_out(c, p, n);
-	while (n > 0) {
-		size_t done;
-
-		ERR_clear_error();
-		if (SSL_write_ex(c->ssl, p, n, &done) != 1) {
-			struct why why;
-
-			gathered = 0;
-			tls_why(&why, "TLS");
-			fail(c, &why);
-			return false;
-		}
-		p += done;
-		n -= done;
+	if (c->shaking) {	/* it would go out in the clear, or not at all */
+		conn_fail_text(c, "written to during the TLS handshake");
+		return false;
 	}
-	return flush_gathered(c);
+	return c->ssl != NULL ? conn_tls_write(c, p, n) : n == 0 || conn_put(c, p, n);
 }
 
 size_t
@@ -289,77 +231,23 @@ conn_queued(const struct conn *c)
 	return c->queue_n - c->queue_off;
 }
 
-/* --- the BIO: from memory, to memory ---------------------------------------- */
-
-static int
-bio_read(BIO *b, char *out, size_t max, size_t *n)
-{
-	struct conn *c = BIO_get_data(b);
-
-	BIO_clear_retry_flags(b);
-	*n = c->feed.n < max ? c->feed.n : max;
-	if (*n == 0) {
-		BIO_set_retry_read(b);
-		return 0;
-	}
-	memcpy(out, c->feed.p, *n);
-	c->feed = span_from(c->feed, *n);
-	return 1;
-}
-
-static int
-bio_write(BIO *b, const char *p, size_t n, size_t *done)
-{
-	struct conn *c = BIO_get_data(b);
-	char *out = scratch(SCRATCH_OUT);
-
-	BIO_clear_retry_flags(b);
-	*done = n;
-	if (n > SCRATCH_SIZE + SCRATCH_MORE - gathered && !flush_gathered(c))
-		return 0;
-	if (out == NULL || n > SCRATCH_SIZE)
-		return 0;
-	memcpy(out + gathered, p, n);
-	gathered += n;
-	return 1;
-}
-
-static long
-bio_ctrl(BIO *b, int cmd, long num, void *ptr)
-{
-	return cmd == BIO_CTRL_FLUSH || cmd == BIO_CTRL_PUSH || cmd == BIO_CTRL_POP;
-}
-
-static BIO_METHOD *method;
-static pthread_once_t method_once = PTHREAD_ONCE_INIT;
-
-static void
-make_method(void)
-{
-	if ((method = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "conn")) == NULL)
-		return;
-	BIO_meth_set_read_ex(method, bio_read);
-	BIO_meth_set_write_ex(method, bio_write);
-	BIO_meth_set_ctrl(method, bio_ctrl);
-}
-
 /* --- in ------------------------------------------------------------------- */
 
-static void
-hold_drop(struct hold *h)
+void
+conn_hold_drop(struct hold *h)
 {
 	free(h->p);
 	*h = (struct hold){ 0 };
 }
 
 /* Keeps a copy of what was not used. */
-static void
-hold_copy(struct conn *c, struct hold *h, const char *p, size_t n)
+void
+conn_hold(struct conn *c, struct hold *h, const char *p, size_t n)
 {
 	if (n == 0)
 		return;
 	if ((h->p = malloc(n)) == NULL) {
-		fail_text(c, "out of memory");
+		conn_fail_text(c, "out of memory");
 		return;
 	}
 	memcpy(h->p, p, n);
@@ -379,8 +267,8 @@ hold_return(struct conn *c, struct hold *to, struct hold h, size_t used)
 }
 
 /* To the owner; how much it used. */
-static size_t
-give(struct conn *c, const char *p, size_t n)
+size_t
+conn_give(struct conn *c, const char *p, size_t n)
 {
 	size_t used;
 
@@ -392,107 +280,26 @@ give(struct conn *c, const char *p, size_t n)
 	return c->over || c->closing || c->discard ? n : used;
 }
 
-static void
-peer_eof(struct conn *c, bool clean)
+void
+conn_peer_eof(struct conn *c, bool clean)
 {
 	if (c->eof)
 		return;
 	c->eof = true;
 	if (c->shaking)
-		fail_text(c, "the peer closed the connection during the TLS handshake");
+		conn_fail_text(c, "the peer closed the connection during the TLS handshake");
 	else if (!clean)
-		fail_text(c, "the peer closed the connection without ending TLS");
+		conn_fail_text(c, "the peer closed the connection without ending TLS");
 	else if (c->ops->eof == NULL)
-		fail_text(c, "the peer closed the connection");
+		conn_fail_text(c, "the peer closed the connection");
 	else
 		c->ops->eof(c->arg);
-}
-
-/* What an SSL call that did not succeed means.  True: it only wants more input. */
-static bool
-tls_wants(struct conn *c, int rc)
-{
-	int e = SSL_get_error(c->ssl, rc);
-	struct why why;
-
-	if (e == SSL_ERROR_WANT_READ)
-		return true;
-	if (e == SSL_ERROR_ZERO_RETURN) {
-		peer_eof(c, true);
-		return false;
-	}
-	tls_why(&why, c->shaking ? "TLS handshake" : "TLS");
-	(void)flush_gathered(c);	/* the alert that says why */
-	fail(c, &why);
-	return false;
-}
-
-/* Deciphers as much as is there and there is room for, so that the owner sees large pieces. */
-static bool
-tls_read(struct conn *c)
-{
-	char *plain = scratch(SCRATCH_PLAIN);
-	size_t n = 0, got, used;
-	int rc = 1;
-
-	if (plain == NULL) {
-		fail_text(c, "out of memory");
-		return false;
-	}
-	while (SCRATCH_SIZE - n >= SSL3_RT_MAX_PLAIN_LENGTH) {
-		ERR_clear_error();
-		if ((rc = SSL_read_ex(c->ssl, plain + n, SCRATCH_SIZE - n, &got)) != 1)
-			break;
-		n += got;
-	}
-	if (!flush_gathered(c))		/* an answer to a key update */
-		return false;
-	if (n > 0) {
-		used = give(c, plain, n);
-		if (c->over || c->closing)
-			return false;
-		if (used < n)
-			hold_copy(c, &c->plain, plain + used, n - used);
-		/* Ask SSL again after the owner resumed: it may hold more, or an end, that no event will tell of. */
-		if (c->paused || c->over || c->plain.p != NULL)
-			return false;
-		return true;
-	}
-	(void)tls_wants(c, rc);
-	return false;
-}
-
-/* Feeds octets from the wire; how many of them went in. */
-static size_t
-take_tls(struct conn *c, const char *p, size_t n)
-{
-	c->feed = span_of(p, n);
-	if (c->shaking) {
-		int rc;
-
-		ERR_clear_error();
-		if ((rc = SSL_do_handshake(c->ssl)) != 1) {
-			if (tls_wants(c, rc))
-				(void)flush_gathered(c);
-			goto out;
-		}
-		c->shaking = false;
-		if (!flush_gathered(c))
-			goto out;
-		c->ops->secured(c->arg);
-	}
-	while (!c->over && !c->closing && !c->paused && tls_read(c))
-		;
-out:
-	n -= c->feed.n;
-	c->feed = (struct span){ NULL, 0 };
-	return n;
 }
 
 static size_t
 take(struct conn *c, const char *p, size_t n)
 {
-	return c->ssl != NULL ? take_tls(c, p, n) : give(c, p, n);
+	return c->ssl != NULL ? conn_tls_take(c, p, n) : conn_give(c, p, n);
 }
 
 static void
@@ -512,7 +319,7 @@ readable(struct conn *c)
 			return;
 		}
 		if (in == NULL) {
-			fail_text(c, "out of memory");
+			conn_fail_text(c, "out of memory");
 			return;
 		}
 		do
@@ -524,12 +331,12 @@ readable(struct conn *c)
 			return;
 		}
 		if (n == 0) {
-			peer_eof(c, c->ssl == NULL);
+			conn_peer_eof(c, c->ssl == NULL);
 			return;
 		}
 		used = take(c, in, (size_t)n);
 		if (!c->over && !c->closing)
-			hold_copy(c, &c->raw, in + used, (size_t)n - used);
+			conn_hold(c, &c->raw, in + used, (size_t)n - used);
 		if ((size_t)n < c->read_size)
 			break;
 	}
@@ -547,10 +354,11 @@ pump(struct conn *c)
 	if (c->plain.p != NULL) {
 		h = c->plain;
 		c->plain = (struct hold){ 0 };
-		used = give(c, h.p + h.off, h.n - h.off);
+		used = conn_give(c, h.p + h.off, h.n - h.off);
 		hold_return(c, &c->plain, h, used);
 	}
-	if (!c->over && !c->closing && !c->paused && c->plain.p == NULL && (c->raw.p != NULL || c->ssl != NULL)) {
+	if (!c->over && !c->closing && !c->paused && c->plain.p == NULL &&
+	    (c->raw.p != NULL || c->ssl != NULL)) {
 		h = c->raw;
 		c->raw = (struct hold){ 0 };
 		c->discard = false;
@@ -576,42 +384,7 @@ conn_resume(struct conn *c)
 		return;
 	if (c->plain.p != NULL || c->raw.p != NULL || c->ssl != NULL)
 		later_add(c->laters, &c->later);
-	watch(c);
-}
-
-int
-conn_tls(struct conn *c, SSL_CTX *ctx, bool server, struct why *why)
-{
-	BIO *b;
-
-	assert(c->ssl == NULL);
-	pthread_once(&method_once, make_method);
-	hold_drop(&c->raw);
-	c->discard = true;
-	ERR_clear_error();
-	if (method == NULL || (c->ssl = SSL_new(ctx)) == NULL || (b = BIO_new(method)) == NULL) {
-		SSL_free(c->ssl);
-		c->ssl = NULL;
-		return tls_why(why, "TLS");
-	}
-	BIO_set_data(b, c);
-	BIO_set_init(b, 1);
-	SSL_set_bio(c->ssl, b, b);
-	if (server)
-		SSL_set_accept_state(c->ssl);
-	else
-		SSL_set_connect_state(c->ssl);
-	c->shaking = true;
-	c->paused = false;
-	later_add(c->laters, &c->later);	/* a client speaks first */
-	watch(c);
-	return 0;
-}
-
-SSL *
-conn_ssl(struct conn *c)
-{
-	return c->ssl;
+	conn_watch(c);
 }
 
 /* --- the loop --------------------------------------------------------------- */
@@ -636,7 +409,7 @@ on_poll(uv_poll_t *poll, int status, int events)
 		writable(c);
 	if ((events & UV_READABLE) && !c->over)
 		readable(c);
-	watch(c);
+	conn_watch(c);
 }
 
 static void
@@ -655,17 +428,17 @@ on_later(struct later *l)
 	if (!c->over) {
 		if (!c->closing && !c->paused)
 			pump(c);
-		watch(c);
+		conn_watch(c);
 		return;
 	}
 	c->closing = true;
 	c->ops->closed(c->arg, why);
 	free(why);
 	SSL_free(c->ssl);
-	hold_drop(&c->raw);
-	hold_drop(&c->plain);
+	conn_hold_drop(&c->raw);
+	conn_hold_drop(&c->plain);
 	free_queue(c);
-	/* Octets left unread would turn the close into a reset, which may overtake our last words. */
+	/* Octets left unread make the close a reset, which may overtake our last words. */
 	for (int i = 0; i < 16 && recv(c->fd, rest, sizeof(rest), MSG_DONTWAIT) > 0; i++)
 		;
 	close(c->fd);
@@ -676,17 +449,6 @@ on_later(struct later *l)
 
 /* --- ending ----------------------------------------------------------------- */
 
-static void
-end_tls(struct conn *c)
-{
-	if (c->ssl == NULL || c->shaking || c->shut)
-		return;
-	ERR_clear_error();
-	(void)SSL_shutdown(c->ssl);
-	ERR_clear_error();
-	(void)flush_gathered(c);
-}
-
 void
 conn_close(struct conn *c)
 {
@@ -694,7 +456,7 @@ conn_close(struct conn *c)
 
 	if (c->over || c->closing)
 		return;
-	end_tls(c);
+	conn_tls_end(c);
 	if (c->over)		/* the last words could not be said */
 		return;
 	c->closing = true;
@@ -702,7 +464,7 @@ conn_close(struct conn *c)
 		over(c);
 	else
 		setsockopt(c->fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &ms, sizeof(ms));
-	watch(c);
+	conn_watch(c);
 }
 
 void
@@ -721,7 +483,7 @@ conn_shutdown(struct conn *c)
 {
 	if (c->over || c->closing || c->shut)
 		return;
-	end_tls(c);
+	conn_tls_end(c);
 	c->shut = true;
 	if (c->queue_n == c->queue_off)
 		shutdown(c->fd, SHUT_WR);

@@ -69,13 +69,14 @@ on_timer(uv_timer_t *timer)
 	struct dial *d = timer->data;
 	struct why why;
 
-	why_set(&why, "connect to %s: no answer within %u ms", netaddr_hostport(&d->to).s, d->timeout_ms);
+	why_set(&why, "connect to %s: no answer within %u ms", netaddr_hostport(&d->to).s,
+	    d->timeout_ms);
 	finish(d, &why);
 }
 
 int
-conn_dial(uv_loop_t *loop, const struct netaddr *to, unsigned timeout_ms, conn_dial_fn *done, void *arg,
-    struct why *why)
+conn_dial(uv_loop_t *loop, const struct netaddr *to, unsigned timeout_ms, conn_dial_fn *done,
+    void *arg, struct why *why)
 {
 	struct sockaddr_storage ss;
 	socklen_t n = netaddr_to_sockaddr(to, &ss);
@@ -93,7 +94,9 @@ conn_dial(uv_loop_t *loop, const struct netaddr *to, unsigned timeout_ms, conn_d
 		close(fd);
 		return why_set(why, "connect to %s: out of memory", netaddr_hostport(to).s);
 	}
-	*d = (struct dial){ .done = done, .arg = arg, .to = *to, .timeout_ms = timeout_ms, .fd = fd, .open = 2 };
+	*d = (struct dial){
+		.done = done, .arg = arg, .to = *to, .timeout_ms = timeout_ms, .fd = fd, .open = 2,
+	};
 	d->poll.data = d->timer.data = d;
 	if ((rc = uv_poll_init(loop, &d->poll, fd)) != 0) {
 		free(d);

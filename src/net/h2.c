@@ -8,10 +8,10 @@
 #include "net/h2_priv.h"
 #include "net/tls.h"
 
-#define FRAME_MAX	(9u + 16384u)	/* ours: nghttp2 cuts bodies at 16 KiB where it is not told otherwise */
-#define GATHERS		8		/* full ones in one turn of the loop: reading must not starve */
+#define FRAME_MAX	(9u + 16384u)	/* nghttp2 cuts bodies at 16 KiB unless told otherwise */
+#define GATHERS		8		/* in one turn of the loop: reading must not starve */
 
-/* Visitors' resets reach the serving side as RST_STREAM; nghttp2 would end the tunnel at about 1,000 of them. */
+/* Visitors' resets come as RST_STREAM; of itself nghttp2 ends the tunnel at about 1,000 of them. */
 #define RESETS_BURST	1000000u
 #define RESETS_RATE	100000u		/* a second */
 
@@ -37,8 +37,8 @@ h2_end(struct h2 *h, const char *why)
 }
 
 struct h2 *
-h2_new(uv_loop_t *loop, int fd, SSL_CTX *ctx, bool tls_server, bool h2_client, const struct h2_ops *ops,
-    void *arg, struct why *why)
+h2_new(uv_loop_t *loop, int fd, SSL_CTX *ctx, bool tls_server, bool h2_client,
+    const struct h2_ops *ops, void *arg, struct why *why)
 {
 	struct h2 *h = calloc(1, sizeof(*h));
 
@@ -137,9 +137,11 @@ submit_settings(struct h2 *h)
 		{ NGHTTP2_SETTINGS_ENABLE_PUSH, 0 },		/* only a client may say it */
 	};
 
-	if (nghttp2_submit_settings(h->session, NGHTTP2_FLAG_NONE, settings, h->client ? 4 : 3) != 0)
+	if (nghttp2_submit_settings(h->session, NGHTTP2_FLAG_NONE, settings,
+	    h->client ? 4 : 3) != 0)
 		return -1;
-	return nghttp2_session_set_local_window_size(h->session, NGHTTP2_FLAG_NONE, 0, H2_CONN_WINDOW);
+	return nghttp2_session_set_local_window_size(h->session, NGHTTP2_FLAG_NONE, 0,
+	    H2_CONN_WINDOW);
 }
 
 static int
@@ -181,7 +183,7 @@ on_secured(void *arg)
 		return;
 	}
 	h->heard_ms = uv_now(h->loop);
-	uv_timer_start(&h->timer, on_timer, 0, 0);	/* the first PING, for the round trip's time */
+	uv_timer_start(&h->timer, on_timer, 0, 0);	/* a first PING times the round trip */
 	h2_kick(h);
 }
 
@@ -230,7 +232,7 @@ gather(struct h2 *h, char *out)
 	return (ssize_t)n;
 }
 
-/* Sends what nghttp2 has, while the kernel takes it: what waits in the session can still be reordered and reset. */
+/* Sends while the kernel takes it: what waits in the session can still be reordered and reset. */
 static void
 flush(struct h2 *h)
 {
@@ -255,7 +257,8 @@ flush(struct h2 *h)
 	}
 	if (h->over || conn_queued(h->conn) > 0)
 		return;
-	if (nghttp2_session_want_read(h->session) == 0 && nghttp2_session_want_write(h->session) == 0)
+	if (nghttp2_session_want_read(h->session) == 0 &&
+	    nghttp2_session_want_write(h->session) == 0)
 		h2_end(h, h->leaving ? NULL : "ended by a protocol error");
 	else if (h->leaving && h->nstreams == 0 && nghttp2_session_want_write(h->session) == 0)
 		h2_end(h, NULL);

@@ -43,7 +43,7 @@ on_idle(uv_idle_t *idle)
 	struct laters *ls = idle->data;
 	struct later now = { &now, &now, NULL }, *l;
 
-	/* Only what is on the list now: what these add waits its turn, so that I/O is not starved. */
+	/* Only what is on the list now: what these add waits, so that I/O is not starved. */
 	while ((l = ls->list.next) != &ls->list) {
 		later_cancel(l);
 		ring_append(&now, l);

@@ -7,7 +7,7 @@
 #include "net/chan.h"
 #include "net/resolve_proto.h"
 
-/* The side that asks.  A question waits in a list until its answer, its cancelling, or the channel's end. */
+/* The side that asks.  A question waits until its answer or the channel's end. */
 struct resolve_ask {
 	struct resolve_ask *next, **prev;
 	uint64_t	 tag;
@@ -21,7 +21,7 @@ struct resolver {
 	struct chan	*chan;
 	struct resolve_ask *asks[RESOLVE_BUCKETS];	/* by tag */
 	size_t		 n;
-	uint64_t	 last_tag;	/* never starts again: a late answer of a former channel finds nobody */
+	uint64_t	 last_tag;	/* never used again: late answers find nobody */
 };
 
 struct resolver *
@@ -40,8 +40,8 @@ unlink_ask(struct resolve_ask *a)
 
 /* The only way a question ends but by its cancelling. */
 static void
-answer(struct resolver *r, struct resolve_ask *a, const struct netaddr *addrs, size_t n, const char *name,
-    const char *failed)
+answer(struct resolver *r, struct resolve_ask *a, const struct netaddr *addrs, size_t n,
+    const char *name, const char *failed)
 {
 	struct resolve_ask ask = *a;
 	struct why why = { 0 };
@@ -103,7 +103,8 @@ on_msg(void *arg, struct chan_msg *m)
 	}
 	if (m->type == RM_ADDRS && m->body.n > 0 && m->body.n % RM_ADDR_LEN == 0)
 		for (i = 0; i < m->body.n / RM_ADDR_LEN && n < RESOLVE_ADDRS_MAX; i++)
-			if (rm_get_addr((const unsigned char *)m->body.p + i * RM_ADDR_LEN, &addrs[n]))
+			if (rm_get_addr((const unsigned char *)m->body.p + i * RM_ADDR_LEN,
+			    &addrs[n]))
 				addrs[n++].port = a->port;
 	answer(r, a, addrs, n, "", words(m->body));
 }
@@ -120,7 +121,7 @@ on_close(void *arg, const struct why *why)
 void
 resolver_attach(struct resolver *r, struct chan *chan)
 {
-	/* Told while none is there, so that who asks again at once fails too instead of going round. */
+	/* Told while none is there: who asks again at once fails too, instead of going round. */
 	chan_free(&r->chan);
 	fail_all(r, "the resolver process was replaced");
 	if ((r->chan = chan) != NULL)
@@ -178,7 +179,8 @@ resolve_host(struct resolver *r, const char *host, uint16_t port, resolve_addrs_
 	if (name.n > 1 && name.p[name.n - 1] == '.')
 		name.n--;
 	if (!rm_hostname_ok(name))
-		why_set(&why, "names: \"%s\" is neither a host name nor an address", log_safe(name).s);
+		why_set(&why, "names: \"%s\" is neither a host name nor an address",
+		    log_safe(name).s);
 	else if ((a = ask(r, RM_HOST, name)) == NULL)
 		why_set(&why, "names: %s", r->chan == NULL ? "the resolver process is not running" :
 		    "too many questions wait");
@@ -207,7 +209,10 @@ resolve_name(struct resolver *r, const struct netaddr *of, resolve_name_fn *done
 	return a;
 }
 
-/* Its place among the questions stays taken until the answer: a stranger who connects and goes must not ask without bound. */
+/*
+ * The question's place stays taken until its answer: a stranger who connects and
+ * goes must not ask without bound.
+ */
 static void
 nobody(void *arg, const char *name)
 {

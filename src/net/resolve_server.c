@@ -5,13 +5,17 @@
  * so inside the sandbox.  It does its own network I/O and is spoken to by way of
  * pipes; its results are taken in by ub_process on our loop.
  *
- * What the sandbox must let it do, beyond what a loop with channels needs:
- *	clone3, clone, rseq, set_robust_list, mmap, mprotect, munmap, madvise,
- *	sched_yield, futex		the thread and its stack
- *	pipe, pipe2, fcntl, poll, select, pselect6, epoll_*	talk with it
+ * What the sandbox must let it do, beyond what a loop with channels needs (traced
+ * with libunbound 1.17, libevent 2.1, glibc 2.36):
+ *	clone3 or clone, rseq, set_robust_list, mmap, mprotect, munmap, madvise,
+ *	brk, sched_yield, futex, rt_sigprocmask, rt_sigaction	the thread and its stack
+ *	pipe2, fcntl, read, write, poll, epoll_create1, epoll_ctl, epoll_wait,
+ *	eventfd2	the pipes to it, and its event base
  *	socket (AF_INET, AF_INET6; DGRAM, STREAM), bind, connect, sendto, sendmsg,
- *	recvfrom, recvmsg, getsockopt, setsockopt, getsockname	questions over UDP and TCP
- *	getrandom, clock_gettime, gettimeofday, time, getpid	ids, ports, ages
+ *	recvfrom, recvmsg, getsockopt, setsockopt, getsockname, ioctl,
+ *	close			questions by UDP and TCP
+ *	getrandom, clock_gettime, gettimeofday, getpid, getuid, geteuid, getgid,
+ *	getegid		ids, ports, ages; libevent looks whether it is set-uid
  * It opens no file after resolve_server_new: /etc/hosts, /etc/resolv.conf and
  * OpenSSL's configuration are read there.
  */
@@ -238,7 +242,8 @@ on_result(void *arg, int err, struct ub_result *r)
 	if (err != 0 || r == NULL || (r->rcode != 0 && r->rcode != RCODE_NXDOMAIN))
 		j->failed = true;
 	if (j->type == RM_HOST) {
-		j->naddrs[slot] = addresses(r != NULL ? r : &nothing, j->addrs[slot], RESOLVE_ADDRS_MAX);
+		j->naddrs[slot] = addresses(r != NULL ? r : &nothing, j->addrs[slot],
+		    RESOLVE_ADDRS_MAX);
 		if (!j->q[0].open && !j->q[1].open)
 			host_done(j);
 	} else if (slot == 0) {
@@ -303,7 +308,8 @@ reverse_name(const struct netaddr *a, char out[80])
 	int i;
 
 	if (!a->v6) {
-		snprintf(out, 80, "%u.%u.%u.%u.in-addr.arpa", a->ip[15], a->ip[14], a->ip[13], a->ip[12]);
+		snprintf(out, 80, "%u.%u.%u.%u.in-addr.arpa", a->ip[15], a->ip[14], a->ip[13],
+		    a->ip[12]);
 		return;
 	}
 	for (i = 15; i >= 0; i--) {
@@ -435,7 +441,8 @@ configure(struct resolve_server *s, const char *const *servers, size_t n, struct
 
 	for (i = 0; i < sizeof(options) / sizeof(options[0]); i++)
 		if ((rc = ub_ctx_set_option(s->ub, options[i].name, options[i].value)) != 0)
-			return why_set(why, "names: libunbound: %s %s", options[i].name, ub_strerror(rc));
+			return why_set(why, "names: libunbound: %s %s", options[i].name,
+			    ub_strerror(rc));
 	for (i = 0; i < n; i++) {
 		struct netaddr a;
 		char text[80];
@@ -458,7 +465,8 @@ configure(struct resolve_server *s, const char *const *servers, size_t n, struct
 }
 
 struct resolve_server *
-resolve_server_new(uv_loop_t *loop, const char *const *servers, size_t n, int64_t timeout_ms, struct why *why)
+resolve_server_new(uv_loop_t *loop, const char *const *servers, size_t n, int64_t timeout_ms,
+    struct why *why)
 {
 	struct resolve_server *s = calloc(1, sizeof(*s));
 	int rc;
@@ -470,8 +478,10 @@ resolve_server_new(uv_loop_t *loop, const char *const *servers, size_t n, int64_
 	}
 	s->jobs.next = s->jobs.prev = &s->jobs;
 	s->timeout_ms = timeout_ms;
-	if (configure(s, servers, n, why) == -1 || ((rc = uv_poll_init(loop, &s->poll, ub_fd(s->ub))) != 0 &&
-	    why_set(why, "names: %s", uv_strerror(rc)) == -1)) {
+	if ((rc = configure(s, servers, n, why)) == 0 &&
+	    (rc = uv_poll_init(loop, &s->poll, ub_fd(s->ub))) != 0)
+		why_set(why, "names: %s", uv_strerror(rc));
+	if (rc != 0) {
 		ub_ctx_delete(s->ub);
 		free(s);
 		return NULL;

@@ -28,7 +28,7 @@ struct tunnel {
 int
 tls_why(struct why *why, const char *what)
 {
-	unsigned long e = ERR_peek_error();	/* the first is the cause, later ones only say through whom it came */
+	unsigned long e = ERR_peek_error();	/* the first is the cause, later ones its way up */
 	const char *reason = e == 0 ? NULL : ERR_reason_error_string(e);
 
 	if (e != 0 && reason == NULL && ERR_SYSTEM_ERROR(e))
@@ -72,7 +72,8 @@ use_chain(SSL_CTX *ctx, struct span pem)
 	int n = 0;
 
 	while (b != NULL && (x = PEM_read_bio_X509(b, NULL, no_passphrase, NULL)) != NULL) {
-		int ok = n++ == 0 ? SSL_CTX_use_certificate(ctx, x) : (int)SSL_CTX_add1_chain_cert(ctx, x);
+		int ok = n++ == 0 ? SSL_CTX_use_certificate(ctx, x) :
+		    (int)SSL_CTX_add1_chain_cert(ctx, x);
 
 		X509_free(x);
 		if (ok != 1) {
@@ -109,8 +110,8 @@ use_pair(SSL_CTX *ctx, struct span chain_pem, struct span key_pem, struct why *w
 static void
 lean(SSL_CTX *ctx)
 {
-	SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_TICKET | SSL_OP_NO_COMPRESSION |
-	    SSL_OP_CIPHER_SERVER_PREFERENCE);
+	SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_TICKET |
+	    SSL_OP_NO_COMPRESSION | SSL_OP_CIPHER_SERVER_PREFERENCE);
 	SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
 	SSL_CTX_set_num_tickets(ctx, 0);
 	SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
@@ -150,7 +151,7 @@ static bool
 pin_of(X509 *x, struct pin *pin)
 {
 	unsigned char *der = NULL;
-	EVP_PKEY *key = X509_get0_pubkey(x);	/* NULL where the key is not one that OpenSSL understands */
+	EVP_PKEY *key = X509_get0_pubkey(x);	/* NULL: of a kind OpenSSL does not know */
 	int n = key == NULL ? -1 : i2d_X509_PUBKEY(X509_get_X509_PUBKEY(x), &der);
 	bool ok = n > 0 && EVP_Digest(der, (size_t)n, pin->b, NULL, EVP_sha256(), NULL) == 1;
 
@@ -193,7 +194,8 @@ choose_alpn(SSL *ssl, const unsigned char **out, unsigned char *outlen, const un
 	const struct tunnel *t = arg;
 	unsigned char *chosen;
 
-	if (SSL_select_next_proto(&chosen, outlen, t->alpn, t->alpn_len, in, inlen) != OPENSSL_NPN_NEGOTIATED)
+	if (SSL_select_next_proto(&chosen, outlen, t->alpn, t->alpn_len, in,
+	    inlen) != OPENSSL_NPN_NEGOTIATED)
 		return SSL_TLSEXT_ERR_ALERT_FATAL;
 	*out = chosen;
 	return SSL_TLSEXT_ERR_OK;
@@ -238,7 +240,8 @@ tls_tunnel_new(struct span pem, bool server, const char *const *alpn, tls_pin_fn
 		return NULL;
 	}
 	lean(ctx);
-	if (SSL_CTX_set_min_proto_version(ctx, TLS1_3_VERSION) != 1 || (t = tunnel_take(ctx, alpn)) == NULL) {
+	if (SSL_CTX_set_min_proto_version(ctx, TLS1_3_VERSION) != 1 ||
+	    (t = tunnel_take(ctx, alpn)) == NULL) {
 		tls_why(why, "TLS for the tunnel");
 		goto fail;
 	}

@@ -21,6 +21,9 @@ static struct net_key home_key, edge_key;
 static struct pin home_pin, edge_pin;
 
 struct stream;
+static struct stream *served[16384];	/* as home's requests came */
+static unsigned nserved;
+
 struct end {
 	struct h2	*h2;
 	bool		 ready;
@@ -160,12 +163,12 @@ setup(void **state)
 	memset(&T, 0, sizeof(T));
 	uv_loop_init(&T.loop);
 	uv_timer_init(&T.loop, &T.timer);
-	uv_unref((uv_handle_t *)&T.timer);
 	T.edge_ctx = tls_tunnel_new(net_key_span(&edge_key), true, alpn, expect_pin, &home_pin, &why);
 	T.home_ctx = tls_tunnel_new(net_key_span(&home_key), false, alpn, expect_pin, &edge_pin, &why);
 	assert_non_null(T.edge_ctx);
 	assert_non_null(T.home_ctx);
 	tcp_pair(T.fds);
+	nserved = 0;
 	return 0;
 }
 
@@ -294,9 +297,6 @@ st_put(struct stream *st, struct end *e, const char *path, size_t body)
 }
 
 /* --- serving ------------------------------------------------------------------- */
-
-static struct stream *served[16384];
-static unsigned nserved;
 
 static void
 sv_end(void *arg)

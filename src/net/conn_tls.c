@@ -1,0 +1,222 @@
+#include <assert.h>
+#include <openssl/err.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "net/conn_priv.h"
+#include "net/tls.h"
+
+/* Records on their way out gather in SCRATCH_OUT, of one conn at a time. */
+static _Thread_local size_t gathered;
+
+static bool
+flush_gathered(struct conn *c)
+{
+	size_t n = gathered;
+
+	gathered = 0;
+	return n == 0 || conn_put(c, scratch(SCRATCH_OUT), n);
+}
+
+/* --- the BIO: from memory, to memory ---------------------------------------- */
+
+static int
+bio_read(BIO *b, char *out, size_t max, size_t *n)
+{
+	struct conn *c = BIO_get_data(b);
+
+	BIO_clear_retry_flags(b);
+	*n = c->feed.n < max ? c->feed.n : max;
+	if (*n == 0) {
+		BIO_set_retry_read(b);
+		return 0;
+	}
+	memcpy(out, c->feed.p, *n);
+	c->feed = span_from(c->feed, *n);
+	return 1;
+}
+
+static int
+bio_write(BIO *b, const char *p, size_t n, size_t *done)
+{
+	struct conn *c = BIO_get_data(b);
+	char *out = scratch(SCRATCH_OUT);
+
+	BIO_clear_retry_flags(b);
+	*done = n;
+	if (n > SCRATCH_SIZE + SCRATCH_MORE - gathered && !flush_gathered(c))
+		return 0;
+	if (out == NULL || n > SCRATCH_SIZE)
+		return 0;
+	memcpy(out + gathered, p, n);
+	gathered += n;
+	return 1;
+}
+
+static long
+bio_ctrl(BIO *b, int cmd, long num, void *ptr)
+{
+	return cmd == BIO_CTRL_FLUSH || cmd == BIO_CTRL_PUSH || cmd == BIO_CTRL_POP;
+}
+
+static BIO_METHOD *method;
+static pthread_once_t method_once = PTHREAD_ONCE_INIT;
+
+static void
+make_method(void)
+{
+	if ((method = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "conn")) == NULL)
+		return;
+	BIO_meth_set_read_ex(method, bio_read);
+	BIO_meth_set_write_ex(method, bio_write);
+	BIO_meth_set_ctrl(method, bio_ctrl);
+}
+
+/* What an SSL call that did not succeed means.  True: it only wants more input. */
+static bool
+tls_wants(struct conn *c, int rc)
+{
+	int e = SSL_get_error(c->ssl, rc);
+	struct why why;
+
+	if (e == SSL_ERROR_WANT_READ)
+		return true;
+	if (e == SSL_ERROR_ZERO_RETURN) {
+		conn_peer_eof(c, true);
+		return false;
+	}
+	tls_why(&why, c->shaking ? "TLS handshake" : "TLS");
+	(void)flush_gathered(c);	/* the alert that says why */
+	conn_fail(c, &why);
+	return false;
+}
+
+/* Deciphers as much as is there and there is room for, so that the owner sees large pieces. */
+static bool
+tls_read(struct conn *c)
+{
+	char *plain = scratch(SCRATCH_PLAIN);
+	size_t n = 0, got, used;
+	int rc = 1;
+
+	if (plain == NULL) {
+		conn_fail_text(c, "out of memory");
+		return false;
+	}
+	while (SCRATCH_SIZE - n >= SSL3_RT_MAX_PLAIN_LENGTH) {
+		ERR_clear_error();
+		if ((rc = SSL_read_ex(c->ssl, plain + n, SCRATCH_SIZE - n, &got)) != 1)
+			break;
+		n += got;
+	}
+	if (!flush_gathered(c))		/* an answer to a key update */
+		return false;
+	if (n > 0) {
+		used = conn_give(c, plain, n);
+		if (c->over || c->closing)
+			return false;
+		if (used < n)
+			conn_hold(c, &c->plain, plain + used, n - used);
+		/* Once resumed ask SSL again: it may hold more, that no event tells of. */
+		if (c->paused || c->over || c->plain.p != NULL)
+			return false;
+		return true;
+	}
+	(void)tls_wants(c, rc);
+	return false;
+}
+
+/* Feeds octets from the wire; how many of them went in. */
+size_t
+conn_tls_take(struct conn *c, const char *p, size_t n)
+{
+	c->feed = span_of(p, n);
+	if (c->shaking) {
+		int rc;
+
+		ERR_clear_error();
+		if ((rc = SSL_do_handshake(c->ssl)) != 1) {
+			if (tls_wants(c, rc))
+				(void)flush_gathered(c);
+			goto out;
+		}
+		c->shaking = false;
+		if (!flush_gathered(c))
+			goto out;
+		c->ops->secured(c->arg);
+	}
+	while (!c->over && !c->closing && !c->paused && tls_read(c))
+		;
+out:
+	n -= c->feed.n;
+	c->feed = (struct span){ NULL, 0 };
+	return n;
+}
+
+int
+conn_tls(struct conn *c, SSL_CTX *ctx, bool server, struct why *why)
+{
+	BIO *b;
+
+	assert(c->ssl == NULL);
+	pthread_once(&method_once, make_method);
+	conn_hold_drop(&c->raw);
+	c->discard = true;
+	ERR_clear_error();
+	if (method == NULL || (c->ssl = SSL_new(ctx)) == NULL || (b = BIO_new(method)) == NULL) {
+		SSL_free(c->ssl);
+		c->ssl = NULL;
+		return tls_why(why, "TLS");
+	}
+	BIO_set_data(b, c);
+	BIO_set_init(b, 1);
+	SSL_set_bio(c->ssl, b, b);
+	if (server)
+		SSL_set_accept_state(c->ssl);
+	else
+		SSL_set_connect_state(c->ssl);
+	c->shaking = true;
+	c->paused = false;
+	later_add(c->laters, &c->later);	/* a client speaks first */
+	conn_watch(c);
+	return 0;
+}
+
+SSL *
+conn_ssl(struct conn *c)
+{
+	return c->ssl;
+}
+
+bool
+conn_tls_write(struct conn *c, const char *p, size_t n)
+{
+	while (n > 0) {
+		size_t done;
+
+		ERR_clear_error();
+		if (SSL_write_ex(c->ssl, p, n, &done) != 1) {
+			struct why why;
+
+			gathered = 0;
+			tls_why(&why, "TLS");
+			conn_fail(c, &why);
+			return false;
+		}
+		p += done;
+		n -= done;
+	}
+	return flush_gathered(c);
+}
+
+void
+conn_tls_end(struct conn *c)
+{
+	if (c->ssl == NULL || c->shaking || c->shut)
+		return;
+	ERR_clear_error();
+	(void)SSL_shutdown(c->ssl);
+	ERR_clear_error();
+	(void)flush_gathered(c);
+}
