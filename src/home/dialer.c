@@ -180,6 +180,7 @@ on_h2_closed(void *arg, const struct why *why)
 		d->up--;
 	if (d->given_up || l->retired) {
 		l->state = LINE_PAUSED;
+		show(d);
 		line_end(l);
 		return;
 	}
@@ -435,10 +436,11 @@ dialer_wake(struct dialer *d)
 	for (size_t i = 0; i < LINES_MAX; i++) {
 		struct line *l = d->lines[i];
 
-		if (l != NULL && l->state == LINE_PAUSED && !d->tunnel->draining) {
-			l->failures = 0;
+		if (l == NULL || l->state == LINE_UP || d->tunnel->draining)
+			continue;
+		l->failures = 0;	/* also of an attempt that began before and will fail */
+		if (l->state == LINE_PAUSED)
 			line_start(l);
-		}
 	}
 }
 
