@@ -171,9 +171,8 @@ on_line(struct pairing *p, const json_t *line)
 	const char *error = json_text(line, "error"), *test = json_text(line, "test");
 
 	if (error[0] != '\0')
-		return why_set(p->why, "the edge refuses: %s. A line works once, for %d minutes, "
-		    "with %d tries; make a new one there: posthouse pair %s", error,
-		    PAIRING_MINUTES, PAIRING_TRIES, p->line->name);
+		return why_set(p->why, "the edge refuses: %.300s (a line works once, for %d "
+		    "minutes, and %d wrong tries end it)", error, PAIRING_MINUTES, PAIRING_TRIES);
 	if (test[0] != '\0' && !p->said_all)
 		return prove(p, test);
 	if (json_is_true(json_object_get(line, "paired")) && p->said_all) {

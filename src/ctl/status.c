@@ -69,8 +69,8 @@ summary(const json_t *s, struct buf *out)
 	if (json_number(held, "objects") == 0)
 		line(out, "held", "nothing");
 	else
-		line(out, "held", "%lld objects, %s, the oldest for %s",
-		    (long long)json_number(held, "objects"),
+		line(out, "held", "%lld object%s, %s, the oldest for %s",
+		    (long long)json_number(held, "objects"), json_number(held, "objects") == 1 ? "" : "s",
 		    brief_size((uint64_t)json_number(held, "octets")).s, brief_age(now - oldest).s);
 	json_object_foreach((json_t *)json_object_get(s, "states"), state, n)
 		if (json_integer_value(n) > 0) {
@@ -154,6 +154,7 @@ counters(const json_t *s, bool colour, struct buf *out)
 	static const char *const headings[] = { "SINCE START", ">COUNT" };
 	struct table *t = table_new(headings, 2);
 	const char *name;
+	bool any = false;
 	const json_t *n;
 
 	if (t == NULL)
@@ -163,12 +164,15 @@ counters(const json_t *s, bool colour, struct buf *out)
 
 		if (json_integer_value(n) == 0)
 			continue;
+		any = true;
 		table_str(t, name);
 		snprintf(text, sizeof(text), "%lld", (long long)json_integer_value(n));
 		table_str(t, text);
 	}
-	buf_add_str(out, "\n");
-	table_print(t, colour, out);
+	if (any) {
+		buf_add_str(out, "\n");
+		table_print(t, colour, out);
+	}
 	table_free(&t);
 }
 

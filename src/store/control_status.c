@@ -109,20 +109,23 @@ totals(struct writer *w, json_t *o, struct why *why)
 	const char *late = c->role == CONF_EDGE ?
 	    "mail is held longer than max_hold: is home connected? It is kept, and waits" :
 	    "mail waits longer than max_hold: see posthouse queue";
-	json_t *peers = json_object_get(o, "peers");
+	json_t *peers = json_object_get(o, "peers"), *p;
+	size_t at;
 	uint64_t objects = 0, octets = 0, quota = c->hold->quota;
 	int64_t oldest = 0;
 
 	if (n == -1)
 		return -1;
+	if (c->role == CONF_EDGE)
+		json_array_foreach(peers, at, p)
+			json_object_set_new(p, "held", json_integer(0));
 	for (int i = 0; i < n; i++) {
 		objects += t[i].objects;
 		octets += t[i].bytes;
 		if (t[i].oldest_ms != 0 && (oldest == 0 || t[i].oldest_ms < oldest))
 			oldest = t[i].oldest_ms;
 		if (c->role == CONF_EDGE && peers != NULL) {
-			json_t *p = peer_entry(peers, t[i].home);
-
+			p = peer_entry(peers, t[i].home);
 			json_object_set_new(p, "held", json_integer((json_int_t)t[i].objects));
 			json_object_set_new(p, "held_octets", json_integer((json_int_t)t[i].bytes));
 		}
