@@ -70,7 +70,8 @@ summary(const json_t *s, struct buf *out)
 		line(out, "held", "nothing");
 	else
 		line(out, "held", "%lld object%s, %s, the oldest for %s",
-		    (long long)json_number(held, "objects"), json_number(held, "objects") == 1 ? "" : "s",
+		    (long long)json_number(held, "objects"),
+		    json_number(held, "objects") == 1 ? "" : "s",
 		    brief_size((uint64_t)json_number(held, "octets")).s, brief_age(now - oldest).s);
 	json_object_foreach((json_t *)json_object_get(s, "states"), state, n)
 		if (json_integer_value(n) > 0) {
