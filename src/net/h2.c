@@ -155,6 +155,8 @@ make_session(struct h2 *h)
 		goto out;
 	h2_callbacks(cb);
 	nghttp2_option_set_no_auto_window_update(opt, 1);
+	/* Else a server keeps H2_STREAMS closed ones for a priority tree that nobody uses. */
+	nghttp2_option_set_no_closed_streams(opt, 1);
 	nghttp2_option_set_stream_reset_rate_limit(opt, RESETS_BURST, RESETS_RATE);
 	nghttp2_option_set_peer_max_concurrent_streams(opt, H2_STREAMS);
 	if ((h->client ? nghttp2_session_client_new2(&h->session, cb, h, opt) :

@@ -1,3 +1,4 @@
+#include <malloc.h>
 #include <netinet/in.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -35,7 +36,6 @@ struct end {
 	void		(*serve)(struct end *, struct h2_stream *, const struct h2_head *, bool);
 	unsigned	 requests, open, streams_closed;
 	size_t		 octets;	/* received by all streams */
-
 };
 
 /* One stream as its owner sees it; freed in closed. */
@@ -543,6 +543,139 @@ upload(void **state)
 	serve_free();
 }
 
+/* --- a long line ------------------------------------------------------------------ */
+
+#define LINE_MS		50		/* one way */
+#define LINE_BUFFER	(64u << 20)
+
+/* One direction of a slow line: what comes in at `from` leaves at `to` LINE_MS later. */
+struct way {
+	int		 from, to;
+	char		*ring;			/* LINE_BUFFER */
+	size_t		 in, out;		/* counted from the start of time */
+	struct {
+		uint64_t due_ms;
+		size_t	 upto;
+	} mark[65536];
+	unsigned	 nmark, mark_at;
+};
+
+static void
+way_move(struct way *w, uint64_t now)
+{
+	size_t ready = w->out;
+	ssize_t n;
+
+	for (;;) {
+		size_t at = w->in % LINE_BUFFER, room = LINE_BUFFER - at;
+
+		if (room > LINE_BUFFER - (w->in - w->out))
+			room = LINE_BUFFER - (w->in - w->out);
+		if (room == 0 || (n = recv(w->from, w->ring + at, room, MSG_DONTWAIT)) <= 0)
+			break;
+		w->in += (size_t)n;
+		w->mark[w->nmark % 65536].due_ms = now + LINE_MS;
+		w->mark[w->nmark++ % 65536].upto = w->in;
+	}
+	for (; w->mark_at < w->nmark && w->mark[w->mark_at % 65536].due_ms <= now; w->mark_at++)
+		ready = w->mark[w->mark_at % 65536].upto;
+	while (w->out < ready) {
+		size_t at = w->out % LINE_BUFFER, some = LINE_BUFFER - at;
+
+		if (some > ready - w->out)
+			some = ready - w->out;
+		if ((n = send(w->to, w->ring + at, some, MSG_DONTWAIT | MSG_NOSIGNAL)) <= 0)
+			break;
+		w->out += (size_t)n;
+	}
+	if (w->out < ready)		/* the rest at the next tick */
+		w->mark[--w->mark_at % 65536].upto = ready;
+}
+
+static struct way *ways;
+
+static void
+on_tick(uv_timer_t *t)
+{
+	way_move(&ways[0], uv_now(&T.loop));
+	way_move(&ways[1], uv_now(&T.loop));
+}
+
+static void
+one_stream_fills_a_long_line(void **state)
+{
+	struct stream st = { 0 };
+	size_t octets = (size_t)48 << 20;
+	int near[2] = { T.fds[0], T.fds[1] }, far[2];
+	uint64_t from;
+	uv_timer_t tick;
+	double s;
+
+	tcp_pair(far);
+	ways = calloc(2, sizeof(*ways));
+	ways[0].ring = malloc(LINE_BUFFER);
+	ways[1].ring = malloc(LINE_BUFFER);
+	ways[0].from = ways[1].to = near[1];
+	ways[1].from = ways[0].to = far[0];
+	T.fds[1] = far[1];
+	uv_timer_init(&T.loop, &tick);
+	uv_timer_start(&tick, on_tick, 1, 1);
+	T.home.serve = serve_put;
+	ends_start(H2_PING_MS);
+	RUN_UNTIL(T.edge.ready && h2_rtt_us(T.edge.h2) > 0);
+	assert_true(h2_rtt_us(T.edge.h2) >= 2 * LINE_MS * 1000);
+	from = uv_hrtime();
+	assert_true(st_put(&st, &T.edge, "/mail/x", octets));
+	RUN_UNTIL(st.closed == 1);
+	s = (double)(uv_hrtime() - from) / 1e9;
+	print_message("one stream, 100 ms round trip: %.0f Mbit/s\n", (double)octets * 8 / s / 1e6);
+	assert_int_equal(st.status, 201);
+	assert_true((double)octets * 8 / s > 100e6);
+	h2_abort(T.edge.h2, "the test is over");
+	h2_abort(T.home.h2, "the test is over");
+	RUN_UNTIL(T.home.closed == 1 && T.edge.closed == 1);
+	uv_close((uv_handle_t *)&tick, NULL);
+	uv_run(&T.loop, UV_RUN_NOWAIT);
+	close(near[1]);
+	close(far[0]);
+	free(ways[0].ring);
+	free(ways[1].ring);
+	free(ways);
+	serve_free();
+}
+
+static size_t
+in_use(void)
+{
+	struct mallinfo2 m = mallinfo2();
+
+	return m.uordblks + m.hblkhd;
+}
+
+static void
+streams_leave_nothing_behind(void **state)
+{
+	struct stream st;
+	size_t before = 0, after;
+	unsigned i;
+
+	T.home.serve = serve_put;
+	ends_start(H2_PING_MS);
+	RUN_UNTIL(T.edge.ready);
+	if (in_use() == 0)		/* a sanitizer's allocator counts elsewhere */
+		skip();
+	for (i = 0; i < 3000; i++) {
+		memset(&st, 0, sizeof(st));
+		assert_true(st_put(&st, &T.edge, "/mail/x", 10));
+		RUN_UNTIL(st.closed == 1 && T.home.open == 0);
+		serve_free();
+		if (i == 500)
+			before = in_use();
+	}
+	after = in_use();
+	assert_true(after < before + 20000);
+}
+
 static void
 goaway_lets_the_last_stream_finish(void **state)
 {
@@ -741,6 +874,8 @@ main(void)
 		NET(an_early_answer_calls_the_body_off),
 		NET(connect_talks_both_ways),
 		NET(upload),
+		NET(one_stream_fills_a_long_line),
+		NET(streams_leave_nothing_behind),
 		NET(goaway_lets_the_last_stream_finish),
 		NET(abort_closes_streams_first),
 		NET(silence_is_found),
