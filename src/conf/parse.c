@@ -149,8 +149,9 @@ nearer(const char *word, const char *name, const char **best, unsigned *least)
 	}
 }
 
-const char *
-conf_table_near(const struct conf_table *t, const char *section, const char *word)
+/* The key or section that was most likely meant; NULL if none is near. */
+static const char *
+near_key(const struct conf_table *t, const char *section, const char *word)
 {
 	const char *best = NULL;
 	unsigned least = NEAR_MAX + 1;
@@ -190,7 +191,7 @@ on_error(cfg_t *cfg, const char *fmt, va_list ap)
 		return;
 	}
 	snprintf(word, sizeof(word), "%.*s", (int)strcspn(said + n, "'"), said + n);
-	near = conf_table_near(parsing->table, section, word);
+	near = near_key(parsing->table, section, word);
 	place = elsewhere(parsing->table, word);
 	snprintf(text, sizeof(text), "no key \"%s\" %s%s", word, section[0] != '\0' ? "in " :
 	    "at top level",

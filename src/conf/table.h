@@ -180,8 +180,6 @@ int	conf_default_path(char *out, size_t max, const char *state, const char *name
 size_t	conf_skip(struct span, size_t i);
 /* NULL with why; free() it. */
 void	*conf_table_parse(const struct conf_table *, const char *file, struct span, struct why *);
-/* The key or section of a table that was most likely meant; NULL if none is near. */
-const char *conf_table_near(const struct conf_table *, const char *section, const char *word);
 const struct conf_section *conf_table_section(const struct conf_table *, const char *name);
 
 #endif

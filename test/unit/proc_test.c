@@ -667,6 +667,46 @@ a_port_in_use_is_named(void **state)
 	stage_free(s);
 }
 
+/* One datagram from the parent to its service manager. */
+static void
+notified(int fd, const char *words)
+{
+	struct pollfd pfd = { fd, POLLIN, 0 };
+	char text[128];
+	ssize_t n;
+
+	assert_int_equal(poll(&pfd, 1, 20000), 1);
+	n = recv(fd, text, sizeof(text) - 1, 0);
+	assert_true(n > 0);
+	text[n] = '\0';
+	if (strncmp(text, words, strlen(words)) != 0)
+		fail_msg("notified %s instead of %s", text, words);
+}
+
+static void
+the_service_manager_is_told(void **state)
+{
+	struct stage *s = stage_new("mx.test");
+	struct sockaddr_un sun = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	snprintf(sun.sun_path, sizeof(sun.sun_path), "%s/notify", s->dir);
+	assert_int_equal(bind(fd, (void *)&sun, sizeof(sun)), 0);
+	setenv("NOTIFY_SOCKET", sun.sun_path, 1);
+	stage_start(s);
+	unsetenv("NOTIFY_SOCKET");
+	expect(s, "role.up");
+	notified(fd, "READY=1");
+	kill(s->pid, SIGHUP);
+	notified(fd, "RELOADING=1\nMONOTONIC_USEC=");
+	notified(fd, "READY=1");
+	kill(s->pid, SIGTERM);
+	notified(fd, "STOPPING=1");
+	assert_int_equal(stage_wait(s), 0);
+	close(fd);
+	stage_free(s);
+}
+
 #ifndef POSTHOUSE_SANITIZED
 static void
 reception_cannot_leave_its_sandbox(void **state)
@@ -710,6 +750,7 @@ main(int argc, char **argv)
 		cmocka_unit_test(what_cannot_start_ends_the_role),
 		cmocka_unit_test(a_key_that_others_can_read_is_refused),
 		cmocka_unit_test(a_port_in_use_is_named),
+		cmocka_unit_test(the_service_manager_is_told),
 #ifndef POSTHOUSE_SANITIZED
 		cmocka_unit_test(reception_cannot_leave_its_sandbox),
 #endif
