@@ -235,7 +235,19 @@ db_set_limits(struct db *db, const struct db_limits *l)
 const char *
 db_alarm(const struct db *db)
 {
-	return db->alarm;
+	return db->trouble[0] != '\0' ? db->trouble : db->alarm;
+}
+
+void
+db_trouble(struct db *db, const char *text)
+{
+	(void)span_copy(span_str(text), db->trouble, sizeof(db->trouble));
+}
+
+const char *
+db_path(const struct db *db)
+{
+	return db->path;
 }
 
 /* --- opening ------------------------------------------------------------------ */

@@ -46,6 +46,8 @@ struct db *db_open(const struct sys *, const char *state, enum conf_role, const 
 void	db_close(struct db **);			/* rolls back what is open; checkpoints */
 void	db_set_limits(struct db *, const struct db_limits *);
 bool	db_was_full(const struct db *);		/* the last failure was for want of room */
+void	db_trouble(struct db *, const char *text);	/* the writer: why nothing is kept now; "" it works */
+const char *db_path(const struct db *);		/* STATE */
 const char *db_alarm(const struct db *);	/* what someone must look at; "" none */
 
 /* --- transactions -------------------------------------------------------- */
@@ -112,6 +114,7 @@ void	db_content_end(struct db *);
 
 /* --- changes -------------------------------------------------------------- */
 
+bool	db_name_ok(const char *);		/* a name that a file in large/ may have */
 struct db_body {
 	struct span	data;		/* borrowed during the call */
 	char		file[DB_FILE_LEN + 1];	/* "" : in data; else its name in large/ */

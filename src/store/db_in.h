@@ -53,7 +53,7 @@ struct db {
 	int		 wal_pages;		/* since the log was last copied into the database */
 	int64_t		 delivered[64];		/* rows that were delivered lately, a ring */
 	unsigned	 ndelivered;
-	char		 alarm[128];
+	char		 alarm[128], trouble[256];
 };
 
 /* Says what SQLite (or, below it, the system) said, and what to do.  -1. */
@@ -67,7 +67,6 @@ int	db_exec(struct db *, const char *sql, struct why *);
 int	db_counters(struct db *, struct why *);			/* reads them from the database */
 uint64_t db_room(struct db *);
 
-bool	db_name_ok(const char *);
 bool	db_names_add(struct db_names *, const char *);
 void	db_names_clear(struct db_names *);
 

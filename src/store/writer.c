@@ -1,5 +1,6 @@
 #include "store/writer.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -7,422 +8,382 @@
 #include "base/log.h"
 #include "store/writer_in.h"
 
-#define TICK_MS		1000
-#define REMEMBER_MS	(30LL * 24 * 3600 * 1000)	/* beyond max_hold: an edge that was off that long */
+#define IDLE_MS		300		/* nothing written for so long: housekeeping */
+#define STEP_MS		5		/* between two of its steps */
+#define HOUR_MS		(3600 * 1000)
+#define SOON_MS		500		/* after a failure, for what must not be left */
+#define DUE_MAX_MS	60000		/* the wall clock may jump: look at it so often */
+#define OWED_KEEP	256
+#define REMEMBER_MS	(30LL * 24 * 3600 * 1000)	/* beyond max_hold */
 
-/* --- the batch --------------------------------------------------------------------------------- */
+static void client_free(struct client *);
+static void on_idle(uv_timer_t *), on_due(uv_timer_t *), on_again(uv_timer_t *);
 
-struct answer *
-writer_answer(struct client *c, uint64_t tag, enum wire_type type)
+/* --- sending ---------------------------------------------------------------------- */
+
+bool
+writer_send(struct client *c, enum wire_type type, uint64_t tag, const struct wire_out *w, struct span rest,
+    int fd)
 {
-	struct answer *a = calloc(1, sizeof(*a));
+	struct span part[2] = { w != NULL ? wire_span(w) : span_of(NULL, 0), rest };
 
-	if (a == NULL)
-		return NULL;	/* the question stays open until the channel ends; nothing was promised */
-	a->client = c;
-	a->tag = tag;
-	a->type = type;
-	buf_init(&a->body, CHAN_BODY_MAX);
-	*c->w->answers_end = a;
-	c->w->answers_end = &a->next;
-	return a;
-}
-
-static void
-fill(struct answer *a, const struct wire_out *out)
-{
-	if (a != NULL)
-		buf_add_span(&a->body, wire_span(out));
-}
-
-void
-writer_answer_kept(struct client *c, uint64_t tag, enum kept kept, int64_t row, const struct why *why)
-{
-	struct wire_out out = { .n = 0 };
-
-	struct answer *a = writer_answer(c, tag, WA_KEPT);
-
-	wire_u8(&out, kept);
-	wire_u64(&out, (uint64_t)row);
-	wire_text(&out, why->text);
-	fill(a, &out);
-	if (a != NULL && kept == KEPT)
-		a->row = row;
+	if (chan_send(c->chan, (uint16_t)type, tag, part, 2, fd))
+		return true;
+	/* A client that lacks an answer would wait for ever; one that lost its writer asks again. */
+	if (!c->doomed)
+		log_error(NULL, "writer.drop why=\"a process does not read, or memory is out\"");
+	c->doomed = true;
+	writer_awake(c->w);
+	return false;
 }
 
 void
-writer_answer_done(struct client *c, uint64_t tag, bool ok, const struct why *why)
-{
-	struct wire_out out = { .n = 0 };
-
-	wire_u8(&out, ok);
-	wire_text(&out, ok ? "" : why->text);
-	fill(writer_answer(c, tag, WA_DONE), &out);
-}
-
-void
-writer_answer_outcome(struct client *c, uint64_t tag, enum outcome outcome, const struct smtp_reply *reply)
-{
-	static const struct smtp_reply nothing;
-	struct wire_out out = { .n = 0 };
-
-	wire_u8(&out, outcome);
-	wire_reply(&out, reply != NULL ? reply : &nothing);
-	fill(writer_answer(c, tag, WA_OUTCOME), &out);
-}
-
-void
-writer_send_head(struct client *c, enum wire_type type, uint64_t tag, const struct wire_out *head, struct span tail, int fd)
-{
-	struct span parts[2] = { wire_span(head), tail };
-
-	chan_send(c->chan, (uint16_t)type, tag, parts, 2, fd);
-}
-
-/* What an answer says when its batch did not become durable. */
-static void
-turn_bad(struct answer *a, const struct why *why, bool full)
-{
-	struct wire_out out = { .n = 0 };
-
-	switch (a->type) {
-	case WA_KEPT:
-		wire_u8(&out, full ? KEPT_FULL : NOT_KEPT);
-		wire_u64(&out, 0);
-		wire_text(&out, why->text);
-		break;
-	case WA_DONE:
-		wire_u8(&out, 0);
-		wire_text(&out, why->text);
-		break;
-	case WA_OUTCOME:
-		wire_u8(&out, OUTCOME_PENDING);
-		wire_reply(&out, &(struct smtp_reply){ .code = 0 });
-		break;
-	case WA_PAIRED:
-		wire_text(&out, why->text);
-		break;
-	default:
-		return;		/* a read: it sees what is there now */
-	}
-	buf_clear(&a->body);
-	fill(a, &out);
-}
-
-void
-writer_undo(struct writer *w, const struct why *why)
-{
-	bool full = db_was_full(w->db);
-
-	if (!w->failing)
-		log_error(NULL, "spool.failing nothing_lost=1 %s", why->text);
-	w->failing = true;
-	db_rollback(w->db);
-	for (struct answer *a = w->answers; a != NULL; a = a->next) {
-		turn_bad(a, why, full);
-		/* The row's number goes to another object, which nobody hides. */
-		if (a->type == WA_KEPT && a->client != NULL)
-			rows_take(&a->client->hidden, a->row, NULL);
-	}
-}
-
-void
-writer_settled(struct writer *w, int64_t row)
-{
-	struct held_row *h = malloc(sizeof(*h));
-
-	if (h == NULL)
-		return;		/* its watchers hear when their time is up */
-	*h = (struct held_row){ w->settled, row, 0 };
-	w->settled = h;
-}
-
-static void
-tell_watchers(struct writer *w, int64_t row)
-{
-	struct db_noted noted = { 0 };
-	struct why why = { "" };
-	int rc = db_outcome(w->db, row, &noted, &why);
-
-	if (rc == -1 || (rc == 1 && !noted.settled))
-		return;
-	if (rc == 0)
-		noted.outcome = OUTCOME_DELIVERED;
-	for (struct client *c = w->clients; c != NULL; c = c->next) {
-		uint64_t tag;
-
-		while (rows_take(&c->watched, row, &tag)) {
-			struct wire_out out = { .n = 0 };
-
-			wire_u8(&out, noted.outcome);
-			wire_reply(&out, &noted.reply);
-			writer_send_head(c, WA_OUTCOME, tag, &out, span_of(NULL, 0), -1);
-		}
-	}
-}
-
-static void
-tell_all(struct writer *w, enum wire_type type, struct span body)
+writer_tell(struct writer *w, enum wire_type type, const struct wire_out *out, struct span rest)
 {
 	for (struct client *c = w->clients; c != NULL; c = c->next)
-		chan_send(c->chan, (uint16_t)type, 0, &body, 1, -1);
+		(void)writer_send(c, type, 0, out, rest, -1);
+}
+
+void
+writer_done(struct client *c, uint64_t tag, bool ok, const char *text)
+{
+	struct wire_out w = { .n = 0 };
+
+	wire_u8(&w, ok);
+	wire_text(&w, text);
+	(void)writer_send(c, WA_DONE, tag, &w, span_of(NULL, 0), -1);
+}
+
+/* --- the end of a turn -------------------------------------------------------------- */
+
+void
+owed_fini(struct owed *o)
+{
+	free(o->reply);
+	free(o->text);
+	o->reply = NULL;
+	o->text = NULL;
+}
+
+struct owed *
+writer_owe(struct client *c, const struct chan_msg *m, enum wire_type answer)
+{
+	struct writer *w = c->w;
+	struct owed *o;
+
+	if (w->nowed == w->owed_cap) {
+		w->owed_cap = w->owed_cap == 0 ? 64 : 2 * w->owed_cap;
+		if ((w->owed = realloc(w->owed, w->owed_cap * sizeof(*w->owed))) == NULL)
+			abort();	/* nobody has been told anything that is not so */
+	}
+	o = &w->owed[w->nowed++];
+	*o = (struct owed){ .client = c, .tag = m->tag, .type = answer, .asked = (enum wire_type)m->type };
+	writer_awake(w);
+	return o;
 }
 
 static void
-tell_mark(struct writer *w)
+nothing(uv_idle_t *h)
 {
-	struct ledger_mark mark = db_ledger_mark(w->db);
+}
+
+void
+writer_awake(struct writer *w)
+{
+	if (!uv_is_active((uv_handle_t *)&w->awake))
+		uv_idle_start(&w->awake, nothing);
+}
+
+static void
+answer(struct owed *o)
+{
+	static const struct smtp_reply none;
+	struct wire_out w = { .n = 0 };
+
+	if (o->client == NULL || o->type == 0)
+		return;
+	switch (o->type) {
+	case WA_KEPT:
+		wire_u8(&w, o->kept);
+		wire_u64(&w, (uint64_t)o->row);
+		wire_text(&w, o->text != NULL ? o->text : "");
+		break;
+	case WA_OUTCOME:
+		wire_u8(&w, o->outcome);
+		wire_reply(&w, o->reply != NULL ? o->reply : &none);
+		break;
+	default:
+		wire_u8(&w, o->ok);
+		wire_text(&w, o->text != NULL ? o->text : "");
+		break;
+	}
+	(void)writer_send(o->client, o->type, o->tag, &w, span_of(NULL, 0), -1);
+}
+
+/* What a commit makes true beside the database. */
+static void
+take_effect(struct writer *w, struct owed *o)
+{
+	struct rowmap_item gone;
+
+	if (o->hide && o->client != NULL)
+		(void)rowmap_add(&w->hidden, o->row, o->client, 0);	/* else it is handed over: not lost */
+	else if (o->came)
+		w->work = true;
+	if (o->ends_claim)
+		while (rowmap_take(&w->claims, o->row, &gone))
+			;
+	if (o->asked == WM_NOTE || o->asked == WM_PUT)
+		writer_settled(w, o);
+}
+
+static void
+undone(struct writer *w, struct owed *o, const struct why *why)
+{
+	switch (o->type) {
+	case WA_OUTCOME:
+		/* "Pending" would be taken for durable: it is asked again instead. */
+		if (o->client != NULL && rowmap_add(&w->retry, o->row, o->client, o->tag))
+			uv_timer_start(&w->again, on_again, SOON_MS, 0);
+		o->type = 0;
+		return;
+	case WA_KEPT:
+		if (o->kept == KEPT_FULL)		/* so it stays, whatever became of the others */
+			return;
+		o->kept = db_was_full(w->db) ? KEPT_FULL : NOT_KEPT;
+		o->row = 0;
+		break;
+	default:
+		o->ok = false;
+		break;
+	}
+	free(o->text);
+	o->text = strdup(why->text);
+}
+
+static void
+tell_ledger(struct writer *w)
+{
+	struct ledger_mark m = db_ledger_mark(w->db);
 	struct wire_out out = { .n = 0 };
 
-	if (w->conf.role != CONF_HOME || (mark.epoch == w->told.epoch && mark.counter == w->told.counter))
-		return;
-	w->told = mark;
-	wire_u64(&out, mark.epoch);
-	wire_u64(&out, mark.counter);
-	tell_all(w, WE_LEDGER, wire_span(&out));
+	wire_u64(&out, m.epoch);
+	wire_u64(&out, m.counter);
+	writer_tell(w, WE_LEDGER, &out, span_of(NULL, 0));
 }
 
-static void on_due(uv_timer_t *);
-
 static void
-set_due(struct writer *w)
+answer_all(struct writer *w)
 {
-	int64_t now = wall_ms(), due = 0, wait;
-	struct why why;
-
-	if (w->conf.role != CONF_HOME || db_next_due(w->db, now, &due, &why) == -1 || due == 0)
-		return;
-	wait = due > now ? due - now : 0;
-	uv_timer_start(&w->due, on_due, (uint64_t)(wait < 60000 ? wait : 60000), 0);	/* the clock may jump */
+	for (size_t i = 0; i < w->nowed; i++) {
+		answer(&w->owed[i]);
+		owed_fini(&w->owed[i]);
+	}
+	w->nowed = 0;
+	if (w->owed_cap > OWED_KEEP) {
+		free(w->owed);
+		w->owed = NULL;
+		w->owed_cap = 0;
+	}
+	if (w->work) {
+		w->work = false;
+		writer_tell(w, WE_WORK, NULL, span_of(NULL, 0));
+	}
 }
 
-/* Only now, with all of it durable, is anybody told. */
-static void
-tell_batch(struct writer *w)
+void
+writer_failed(struct writer *w, const struct why *why)
 {
-	struct answer *a, *all = w->answers;
-	struct held_row *settled = w->settled;
-	bool work = w->work;
+	size_t i;
 
-	w->answers = NULL;
-	w->answers_end = &w->answers;
-	w->settled = NULL;
-	w->work = false;
-	tell_mark(w);
-	while ((a = all) != NULL) {
-		struct span body = buf_span(&a->body);
+	if (!w->failing)
+		log_error(NULL, "store.failing why=\"%s\" note=\"mail is answered 4xx until it works again\"",
+		    why->text);
+	w->failing = true;
+	db_trouble(w->db, why->text);
+	for (i = 0; i < w->nowed; i++)
+		undone(w, &w->owed[i], why);
+	db_rollback(w->db);
+	writer_marks_forget(w);
+	answer_all(w);
+}
 
-		all = a->next;
-		if (a->client != NULL && a->read != NULL)
-			a->read(a->client, a);
-		else if (a->client != NULL)
-			chan_send(a->client->chan, (uint16_t)a->type, a->tag, &body, 1, -1);
-		buf_wipe(&a->body);
-		free(a);
+static void
+arm_due(struct writer *w)
+{
+	int64_t now = wall_ms(), due, wait;
+
+	w->noted = false;
+	if (w->conf.role != CONF_HOME || db_next_due(w->db, now, &due, NULL) == -1)
+		return;
+	if (due == 0) {
+		uv_timer_stop(&w->due);
+		return;
 	}
-	while (settled != NULL) {
-		struct held_row *h = settled;
-
-		settled = h->next;
-		tell_watchers(w, h->row);
-		free(h);
-	}
-	if (work)
-		tell_all(w, WE_WORK, span_of(NULL, 0));
+	wait = due - now < DUE_MAX_MS ? due - now : DUE_MAX_MS;
+	uv_timer_start(&w->due, on_due, (uint64_t)(wait > 0 ? wait : 0) + 1, 0);
 }
 
 int
 writer_commit(struct writer *w, struct why *why)
 {
-	int rc = db_commit(w->db, why);
+	bool changed = db_changed(w->db);
+
+	if (changed && (writer_marks(w, why) == -1 || db_commit(w->db, why) == -1)) {
+		writer_failed(w, why);
+		return -1;
+	}
+	if (changed && w->failing) {
+		w->failing = false;
+		db_trouble(w->db, "");
+		log_info(NULL, "store.works");
+	}
+	for (size_t i = 0; i < w->nowed; i++)
+		take_effect(w, &w->owed[i]);
+	if (changed && w->conf.role == CONF_HOME)
+		tell_ledger(w);
+	answer_all(w);
+	if (w->noted)
+		arm_due(w);
+	if (changed) {
+		(void)db_idle(w->db, false);
+		uv_timer_start(&w->idle, on_idle, IDLE_MS, 0);
+	}
+	return 0;
+}
+
+static void
+on_check(uv_check_t *h)
+{
+	struct writer *w = h->data;
+	struct client *c, *next;
+	struct why why = { 0 };
+
+	if (!uv_is_active((uv_handle_t *)&w->awake) && !db_changed(w->db))
+		return;
+	uv_idle_stop(&w->awake);
+	for (c = w->clients; c != NULL; c = next) {
+		next = c->next;
+		if (c->doomed)
+			client_free(c);
+	}
+	(void)writer_commit(w, &why);
+}
+
+/* --- timers ------------------------------------------------------------------------- */
+
+static void
+on_idle(uv_timer_t *t)
+{
+	struct writer *w = t->data;
+
+	if (db_changed(w->db) || db_idle(w->db, true))
+		uv_timer_start(&w->idle, on_idle, STEP_MS, 0);
+}
+
+static void
+on_due(uv_timer_t *t)
+{
+	struct writer *w = t->data;
+
+	writer_tell(w, WE_WORK, NULL, span_of(NULL, 0));
+	arm_due(w);
+}
+
+static void
+on_hour(uv_timer_t *t)
+{
+	struct writer *w = t->data;
+	struct why why = { 0 };
+	int rc = db_expire(w->db, wall_ms(), &why);
 
 	if (rc == -1)
-		writer_undo(w, why);
-	else if (w->answers != NULL)
-		w->failing = false;
-	tell_batch(w);
-	return rc;
+		writer_failed(w, &why);
+	else
+		(void)writer_commit(w, &why);
+	uv_timer_start(&w->hour, on_hour, rc == 1 ? 10 * STEP_MS : HOUR_MS, 0);
 }
 
 static void
-on_check(uv_check_t *check)
+on_again(uv_timer_t *t)
 {
-	struct writer *w = check->data;
-	struct why why = { "" };
-	bool noted = db_changed(w->db);
+	struct writer *w = t->data;
+	struct rowmap all = w->retry;
+	struct rowmap_item it;
 
-	if (w->answers == NULL && !noted && w->settled == NULL && !w->work)
-		return;
-	w->busy = true;
-	writer_commit(w, &why);
-	if (noted)
-		set_due(w);
+	w->retry = (struct rowmap){ 0 };
+	for (struct client *c = w->clients; c != NULL; c = c->next)
+		while (rowmap_take_owned(&all, c, &it))
+			if (!writer_outcome(c, it.tag, it.row))
+				break;
+	rowmap_fini(&all);
 }
 
-/* --- time --------------------------------------------------------------------------------------- */
-
-static void
-on_due(uv_timer_t *timer)
-{
-	struct writer *w = timer->data;
-	struct why why = { "" };
-
-	w->work = true;
-	writer_commit(w, &why);		/* here: the check may be a long sleep away */
-	set_due(w);
-}
-
-static void
-on_tick(uv_timer_t *timer)
-{
-	struct writer *w = timer->data;
-	struct why why = { "" };
-
-	if (w->conf.role == CONF_EDGE)
-		peers_pairing_open(w->peers, wall_ms());	/* ends and tells those whose time is over */
-	if (db_expire(w->db, wall_ms(), &why) == -1)
-		writer_undo(w, &why);
-	else if (db_changed(w->db))
-		writer_commit(w, &why);
-	db_idle(w->db, !w->busy);
-	w->busy = false;
-}
-
-/* --- clients ------------------------------------------------------------------------------------- */
+/* --- clients ------------------------------------------------------------------------ */
 
 static void
 client_free(struct client *c)
 {
-	struct writer *w = c->w;
-	struct why why = { "" };
+	struct client **at;
 
-	for (struct client **at = &w->clients; *at != NULL; at = &(*at)->next)
-		if (*at == c) {
-			*at = c->next;
-			break;
-		}
-	for (struct answer *a = w->answers; a != NULL; a = a->next)
-		if (a->client == c)
-			a->client = NULL;
-	/* Its open verdicts are over: whatever their senders were told, the mail goes home. */
-	w->work = w->work || c->hidden.n > 0 || c->claimed.n > 0;
-	for (size_t i = 0; i < ROW_BUCKETS; i++)
-		for (const struct held_row *h = c->claimed.bucket[i]; h != NULL; h = h->next)
-			if (db_claim_lost(w->db, h->row, &why) == -1)
-				writer_undo(w, &why);
-	rows_clear(&c->hidden);
-	rows_clear(&c->claimed);
-	rows_clear(&c->watched);
+	for (at = &c->w->clients; *at != c; at = &(*at)->next)
+		;
+	*at = c->next;
+	for (size_t i = 0; i < c->w->nowed; i++)
+		if (c->w->owed[i].client == c)
+			c->w->owed[i].client = NULL;
+	writer_client_gone(c);
 	chan_free(&c->chan);
 	free(c->parts);
 	free(c);
 }
 
 static void
-on_message(void *arg, struct chan_msg *m)
+on_close(void *arg, const struct why *why)
 {
 	struct client *c = arg;
 
-	if (writer_question(c, m))
-		return;
-	log_error(NULL, "spool.client dropped: its message of type %u is malformed", m->type);
+	log_debug(NULL, "writer.client gone why=\"%s\"", why->text);
 	client_free(c);
 }
 
 static void
-on_gone(void *arg, const struct why *why)
+on_msg(void *arg, struct chan_msg *m)
 {
-	client_free(arg);
-}
+	struct client *c = arg;
 
-static void
-send_peer(struct client *c, const struct peer *p)
-{
-	struct buf json;
-	struct span body;
-
-	buf_init(&json, WIRE_PEER_MAX);
-	if (peer_print(p, &json)) {
-		body = buf_span(&json);
-		chan_send(c->chan, WE_PEER, 0, &body, 1, -1);
-	}
-	buf_wipe(&json);
+	if (writer_serve(c, m))
+		return;
+	log_error(NULL, "writer.drop type=%u why=\"a process said what it may not, or what is no message\"",
+	    m->type);
+	client_free(c);
 }
 
 void
 writer_client(struct writer *w, struct chan *chan)
 {
 	struct client *c = calloc(1, sizeof(*c));
-	struct wire_out hello = { .n = 0 }, pairing = { .n = 0 }, mark = { .n = 0 };
 
-	if (c == NULL) {
-		chan_free(&chan);
-		return;
-	}
-	c->w = w;
-	c->chan = chan;
-	c->next = w->clients;
+	if (c == NULL)
+		abort();
+	*c = (struct client){ .next = w->clients, .w = w, .chan = chan };
 	w->clients = c;
-	chan_start(chan, on_message, on_gone, c);
-	wire_u64(&hello, w->conf.hold->reserve);
-	writer_send_head(c, WE_HELLO, 0, &hello, span_of(NULL, 0), -1);
-	if (w->conf.role == CONF_HOME) {
-		w->told = db_ledger_mark(w->db);
-		wire_u64(&mark, w->told.epoch);
-		wire_u64(&mark, w->told.counter);
-		writer_send_head(c, WE_LEDGER, 0, &mark, span_of(NULL, 0), -1);
-	}
-	for (size_t i = 0; i < peers_count(w->peers); i++)
-		send_peer(c, peers_at(w->peers, i));
-	chan_send(chan, WE_PEERS_KNOWN, 0, NULL, 0, -1);
-	wire_u8(&pairing, w->conf.role == CONF_EDGE && peers_pairing_open(w->peers, wall_ms()));
-	writer_send_head(c, WE_PAIRING, 0, &pairing, span_of(NULL, 0), -1);
-	chan_send(chan, WE_WORK, 0, NULL, 0, -1);
+	chan_start(chan, on_msg, on_close, c);
+	writer_greet(c);
 }
 
-static void
-on_peer(void *arg, const struct peer *p)
-{
-	struct writer *w = arg;
-
-	for (struct client *c = w->clients; c != NULL; c = c->next)
-		send_peer(c, p);
-}
-
-static void
-on_peer_gone(void *arg, const char *name)
-{
-	struct wire_out out = { .n = 0 };
-
-	wire_text(&out, name);
-	tell_all(arg, WE_PEER_GONE, wire_span(&out));
-}
-
-static void
-on_pending(void *arg, bool any)
-{
-	struct wire_out out = { .n = 0 };
-
-	wire_u8(&out, any);
-	tell_all(arg, WE_PAIRING, wire_span(&out));
-}
-
-static const struct peers_events peers_events = { on_peer, on_peer_gone, on_pending };
-
-/* --- from open to close ---------------------------------------------------------------------------- */
+/* --- the whole ---------------------------------------------------------------------- */
 
 static void
 set_limits(struct writer *w)
 {
 	const struct conf_hold *h = w->conf.hold;
-	const struct db_limits limits = {
-		.quota = h->quota, .reserve = h->reserve,
-		.share = w->conf.role == CONF_EDGE ? h->share : 0,
-		.remember_ms = h->max_hold_ms + REMEMBER_MS,
-		.parked_keep_ms = w->conf.home != NULL ? w->conf.home->parked_keep_ms : 0,
-	};
 
-	db_set_limits(w->db, &limits);
+	db_set_limits(w->db, &(struct db_limits){
+		.quota = h->quota, .reserve = h->reserve, .share = h->share,
+		.remember_ms = h->max_hold_ms + REMEMBER_MS,
+		.parked_keep_ms = w->conf.role == CONF_HOME ? w->conf.home->parked_keep_ms : INT64_MAX / 2,
+	});
 }
 
 struct writer *
@@ -431,42 +392,48 @@ writer_new(uv_loop_t *loop, const struct writer_conf *conf, struct why *why)
 	struct writer *w = calloc(1, sizeof(*w));
 
 	if (w == NULL) {
-		why_set(why, "memory is out");
+		why_set(why, "writer: out of memory");
 		return NULL;
 	}
 	w->loop = loop;
 	w->conf = *conf;
-	w->answers_end = &w->answers;
-	w->db = db_open(&sys_real, conf->common->state, conf->role, NULL, why);
-	if (w->db != NULL)
-		w->peers = peers_open(&sys_real, conf->common->state, conf->role, why);
-	if (w->peers == NULL) {
+	if ((w->db = db_open(&sys_real, conf->common->state, conf->role, NULL, why)) == NULL ||
+	    (w->peers = peers_open(&sys_real, conf->common->state, conf->role, why)) == NULL) {
 		db_close(&w->db);
 		free(w);
 		return NULL;
 	}
 	set_limits(w);
-	peers_listen(w->peers, &peers_events, w);
+	peers_listen(w->peers, &writer_peers_events, w);
 	uv_check_init(loop, &w->check);
-	uv_timer_init(loop, &w->tick);
+	uv_idle_init(loop, &w->awake);
+	uv_timer_init(loop, &w->idle);
 	uv_timer_init(loop, &w->due);
-	w->check.data = w->tick.data = w->due.data = w;
+	uv_timer_init(loop, &w->hour);
+	uv_timer_init(loop, &w->again);
+	w->check.data = w->awake.data = w->idle.data = w->due.data = w->hour.data = w->again.data = w;
 	uv_check_start(&w->check, on_check);
-	uv_timer_start(&w->tick, on_tick, TICK_MS, TICK_MS);
-	set_due(w);
+	uv_unref((uv_handle_t *)&w->check);
+	uv_timer_start(&w->idle, on_idle, IDLE_MS, 0);
+	uv_timer_start(&w->hour, on_hour, IDLE_MS, 0);
+	arm_due(w);
 	return w;
 }
 
 void
 writer_control(struct writer *w, int listen_fd)
 {
+	if (w->control != NULL)
+		control_free(&w->control);
 	if ((w->control = control_new(w->loop, w, listen_fd)) == NULL)
-		log_error(NULL, "control.failed: memory is out; status and queue do not answer");
+		log_error(NULL, "control.down why=\"out of memory\"");
 }
 
 int
 writer_reload(struct writer *w, const struct writer_conf *conf, struct why *why)
 {
+	if (conf->role != w->conf.role || strcmp(conf->common->state, db_path(w->db)) != 0)
+		return why_set(why, "state: the directory cannot change while we run: restart");
 	w->conf = *conf;
 	set_limits(w);
 	return 0;
@@ -475,52 +442,50 @@ writer_reload(struct writer *w, const struct writer_conf *conf, struct why *why)
 void
 writer_drain(struct writer *w, void (*done)(void *), void *arg)
 {
-	struct why why = { "" };
+	struct why why = { 0 };
 
-	if (writer_commit(w, &why) == -1)
-		log_error(NULL, "spool.drain: %s", why.text);
+	(void)writer_commit(w, &why);
+	while (db_idle(w->db, false))
+		;
 	done(arg);
 }
 
 static void
-free_writer(uv_handle_t *last)
+on_handle_closed(uv_handle_t *h)
 {
-	free(last->data);
-}
+	struct writer *w = h->data;
 
-static void
-closed(uv_handle_t *h)
-{
+	if (--w->handles == 0)
+		free(w);
 }
 
 void
 writer_free(struct writer **wp)
 {
 	struct writer *w = *wp;
-	struct answer *a;
+	struct why why = { 0 };
 
 	if (w == NULL)
 		return;
+	*wp = NULL;
+	(void)writer_commit(w, &why);
 	control_free(&w->control);
 	while (w->clients != NULL)
 		client_free(w->clients);
-	while ((a = w->answers) != NULL) {
-		w->answers = a->next;
-		buf_wipe(&a->body);
-		free(a);
-	}
-	while (w->settled != NULL) {
-		struct held_row *h = w->settled;
-
-		w->settled = h->next;
-		free(h);
-	}
+	for (size_t i = 0; i < w->nowed; i++)
+		owed_fini(&w->owed[i]);
+	free(w->owed);
+	rowmap_fini(&w->hidden);
+	rowmap_fini(&w->claims);
+	rowmap_fini(&w->watches);
+	rowmap_fini(&w->retry);
 	peers_free(&w->peers);
 	db_close(&w->db);
-	uv_close((uv_handle_t *)&w->check, closed);
-	uv_close((uv_handle_t *)&w->tick, closed);
-	uv_close((uv_handle_t *)&w->due, free_writer);
-	*wp = NULL;
+	uv_handle_t *const handles[] = { (uv_handle_t *)&w->check, (uv_handle_t *)&w->awake,
+	    (uv_handle_t *)&w->idle, (uv_handle_t *)&w->due, (uv_handle_t *)&w->hour, (uv_handle_t *)&w->again };
+	w->handles = sizeof(handles) / sizeof(handles[0]);
+	for (size_t i = 0; i < sizeof(handles) / sizeof(handles[0]); i++)
+		uv_close(handles[i], on_handle_closed);
 }
 
 struct db *

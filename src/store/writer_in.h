@@ -1,90 +1,103 @@
 #ifndef STORE_WRITER_IN_H
 #define STORE_WRITER_IN_H
 
-#include <uv.h>
-
 #include "net/chan.h"
 #include "store/control.h"
 #include "store/db.h"
 #include "store/peers.h"
+#include "store/rowmap.h"
 #include "store/wire.h"
 #include "store/writer.h"
 
-/* Shared by writer*.c alone. */
-
-struct client;
-
-/* What a client is told once the batch is durable; on failure `failed` goes out instead. */
-struct answer {
-	struct answer	*next;
-	struct client	*client;	/* NULL: it went away meanwhile */
-	uint64_t	 tag;
-	enum wire_type	 type;		/* of the answer: how a failure of the batch is said */
-	struct buf	 body;
-	/* Reads wait for the commit as well, so that nothing is seen that might be undone. */
-	void		(*read)(struct client *, struct answer *);
-	int64_t		 row;
-	unsigned	 max;
-	char		 home[PAIRING_NAME_MAX + 1];
-};
-
-/* A row in a client's hands. */
-struct held_row {
-	struct held_row	*next;
-	int64_t		 row;
-	uint64_t	 tag;		/* of a watch */
-};
-
-#define ROW_BUCKETS 256
-struct row_set {
-	struct held_row	*bucket[ROW_BUCKETS];
-	size_t		 n;
-};
-
+/*
+ * Inside of the writer.  A loop turn: messages change the open transaction and
+ * leave an `owed` each; at the turn's end (writer_commit) the transaction commits, what
+ * it means for claims, watches and hidden rows takes effect, and all are answered.
+ */
 struct client {
 	struct client	*next;
 	struct writer	*w;
 	struct chan	*chan;
-	struct row_set	 hidden;	/* edge: their verdicts are open */
-	struct row_set	 claimed;	/* home: given to this courier */
-	struct row_set	 watched;	/* home: whose outcome it waits for */
-	struct ledger_entry *parts;	/* of WM_NOTE_PART */
+	struct ledger_entry *parts;	/* of a note whose last message has not come */
 	size_t		 nparts;
+	bool		 doomed;	/* an answer could not be sent: dropped at the turn's end */
+};
+
+struct owed {
+	struct client	*client;	/* NULL: it went */
+	uint64_t	 tag;
+	enum wire_type	 type;		/* of the answer; 0: none, only effects */
+	enum wire_type	 asked;
+	int64_t		 row;
+	bool		 ok;
+	enum kept	 kept;
+	bool		 hide;		/* the row waits for its verdict */
+	bool		 ends_claim;
+	bool		 came;		/* somebody has work now */
+	enum outcome	 outcome;	/* for the row's watchers, or the answer */
+	struct smtp_reply *reply;	/* owned; NULL: none */
+	char		*text;		/* owned; why not; NULL: "" */
+};
+
+struct seen_mark {			/* edge: a counter that need not be durable yet */
+	char		home[PAIRING_NAME_MAX + 1];
+	struct ledger_mark mark;
+	bool		dirty;
 };
 
 struct writer {
 	uv_loop_t	*loop;
+	uv_check_t	 check;
+	uv_idle_t	 awake;		/* runs while something waits for the end of the turn */
+	uv_timer_t	 idle, due, hour, again;
+	unsigned	 handles;	/* not yet closed */
 	struct writer_conf conf;
 	struct db	*db;
 	struct peers	*peers;
 	struct control	*control;
 	struct client	*clients;
-	struct answer	*answers, **answers_end;	/* the batch */
-	uv_check_t	 check;		/* after all that came in this turn: commit */
-	uv_timer_t	 tick;		/* housekeeping, once a second */
-	uv_timer_t	 due;		/* home: the next deferred row */
-	struct held_row	*settled;	/* rows whose watchers are told after the commit */
-	struct ledger_mark told;	/* the mark that clients know */
-	bool		 work;		/* tell everyone after the commit */
-	bool		 busy;		/* something came since the last tick */
-	bool		 failing;	/* said already */
+	struct owed	*owed;
+	size_t		 nowed, owed_cap;
+	struct rowmap	 hidden;	/* edge: rows in a verdict, by client */
+	struct rowmap	 claims;	/* home: rows in a courier's hands */
+	struct rowmap	 watches;	/* home: who waits for a row's outcome */
+	struct rowmap	 retry;		/* outcomes whose commit failed: asked again soon */
+	struct seen_mark marks[CONF_HOMES_MAX];
+	size_t		 nmarks;
+	bool		 work;		/* tell everybody at the end of the turn */
+	bool		 noted;		/* when the next object becomes due may have changed */
+	bool		 failing;	/* said at error level already */
 };
 
-/* Adds an answer to the batch.  NULL when memory is out: the client is dropped, as it can never be told. */
-struct answer *writer_answer(struct client *, uint64_t tag, enum wire_type);
-void	writer_answer_kept(struct client *, uint64_t tag, enum kept, int64_t row, const struct why *);
-void	writer_answer_done(struct client *, uint64_t tag, bool ok, const struct why *);
-void	writer_answer_outcome(struct client *, uint64_t tag, enum outcome, const struct smtp_reply *);
-void	writer_send_head(struct client *, enum wire_type, uint64_t tag, const struct wire_out *, struct span tail, int fd);
-/* A change failed: all of this batch is undone, and each of its owners told so. */
-void	writer_undo(struct writer *, const struct why *);
-void	writer_settled(struct writer *, int64_t row);
-/* A message from a client. False: it is malformed, drop the client. */
-bool	writer_question(struct client *, const struct chan_msg *);
+/* What a message asks for.  False: the client broke the rules and is dropped. */
+bool	writer_serve(struct client *, struct chan_msg *);
+void	writer_client_gone(struct client *);		/* its claims, watches and hidden rows */
+void	writer_greet(struct client *);			/* peers, marks, work: all it must know first */
 
-bool	rows_add(struct row_set *, int64_t row, uint64_t tag);
-bool	rows_has(const struct row_set *, int64_t row);
-bool	rows_take(struct row_set *, int64_t row, uint64_t *tag);	/* removes one */
-void	rows_clear(struct row_set *);
+struct owed *writer_owe(struct client *, const struct chan_msg *, enum wire_type answer);
+void	writer_awake(struct writer *);			/* there will be something to do at the turn's end */
+/* A change failed: everything since the last commit is undone and everybody told so. */
+void	writer_failed(struct writer *, const struct why *);
+void	owed_fini(struct owed *);
+bool	writer_send(struct client *, enum wire_type, uint64_t tag, const struct wire_out *, struct span rest, int fd);
+void	writer_tell(struct writer *, enum wire_type, const struct wire_out *, struct span rest);	/* everybody */
+void	writer_done(struct client *, uint64_t tag, bool ok, const char *text);	/* WA_DONE, now */
+/* writer_ledger.c */
+bool	serve_claim(struct client *, struct chan_msg *);
+bool	serve_note_part(struct client *, struct chan_msg *);
+bool	serve_note(struct client *, struct chan_msg *);
+bool	serve_outcome(struct client *, struct chan_msg *);
+bool	writer_outcome(struct client *, uint64_t tag, int64_t row);	/* false: the database failed */
+void	writer_settled(struct writer *, const struct owed *);	/* after the commit: tells the watchers */
+bool	serve_confirm(struct client *, struct chan_msg *);
+/* writer_serve.c: marks that are known in memory only, into the open transaction. */
+int	writer_marks(struct writer *, struct why *);
+void	writer_marks_forget(struct writer *);
+/* writer_peers.c */
+void	writer_tell_peer(struct client *, const struct peer *);
+extern const struct peers_events writer_peers_events;
+bool	serve_pair_check(struct client *, struct chan_msg *);
+bool	serve_pair_finish(struct client *, struct chan_msg *);
+bool	serve_peer_update(struct client *, struct chan_msg *);
 
 #endif
