@@ -5,7 +5,10 @@ import ctypes
 import os
 import platform
 import re
+import select
 import shutil
+import signal
+import socket
 import statistics
 import struct
 import subprocess
@@ -29,6 +32,8 @@ def arguments(doc, **more):
     p.add_argument("--rounds", type=int, default=more.pop("rounds", 3), help="of each point, peers interleaved")
     for name, kw in more.items():
         p.add_argument("--" + name, **kw)
+    # What a bench started must end with it, however it ends.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     return p.parse_args()
 
 
@@ -68,6 +73,17 @@ def spread(values, form="{:,.0f}"):
     return form.format(median(values)) + f" [{form.format(min(values))}-{form.format(max(values))}]"
 
 
+def verdict(value, target, goal=None, least=True, form="{:g}"):
+    """The words of a column "target": what was asked for, and whether the median meets it."""
+    def good(t):
+        return value >= t if least else value <= t
+    sign = ">=" if least else "<="
+    text = f"{sign} {form.format(target)} {'met' if good(target) else 'MISSED'}"
+    if goal is not None:
+        text += f", goal {form.format(goal)} {'met' if good(goal) else 'missed'}"
+    return text
+
+
 def publish(args, name, title, text):
     """Prints; with --record also replaces the section of that name in RESULTS.md."""
     print(text)
@@ -102,9 +118,13 @@ class Edge:
 
     def __init__(self):
         self.stand = Stand(temp("ph-bench-"), users="user", domain="bench.test",
-                           opt=["edge.limits.commands=1000000000", "edge.log=warn"])
-        self.stand.stop("home")
+                           opt=["edge.limits.commands=1000000000"])
         self.where = self.stand.env["SMTP"]
+        try:
+            self.stand.stop("home")
+        except BaseException:
+            self.close()
+            raise
 
     def clear(self):
         """An empty spool, as at the first start."""
@@ -113,8 +133,9 @@ class Edge:
         for name in os.listdir(spool):
             if name.startswith("spool.db"):
                 os.unlink(os.path.join(spool, name))
-        for name in os.listdir(os.path.join(spool, "large")):
-            os.unlink(os.path.join(spool, "large", name))
+        large = os.path.join(spool, "large")
+        for name in os.listdir(large) if os.path.isdir(large) else ():
+            os.unlink(os.path.join(large, name))
         self.stand.start("edge")
 
     def kept(self):
@@ -190,7 +211,11 @@ class Postfix:
         with open(f"{self.dir}/conf/master.cf", "w", encoding="ascii") as f:
             f.write(MASTER_CF.format(port=port))
         self.postfix("start")
-        until("postfix answers", 20, lambda: connects(self.where), 0.1)
+        try:
+            until("postfix answers", 20, lambda: connects(self.where), 0.1)
+        except BaseException:
+            self.close()
+            raise
 
     def postfix(self, word):
         r = subprocess.run(["postfix", "-c", f"{self.dir}/conf", word], check=False, capture_output=True, text=True)
@@ -211,8 +236,10 @@ class Postfix:
         return sum(1 for _ in self.queued())
 
     def close(self):
-        self.postfix("stop")
-        shutil.rmtree(self.dir, ignore_errors=True)
+        try:
+            self.postfix("stop")
+        finally:
+            shutil.rmtree(self.dir, ignore_errors=True)
 
 
 class Sink:
@@ -239,7 +266,6 @@ class Sink:
 
 
 def connects(where):
-    import socket
     host, port = where.rsplit(":", 1)
     try:
         with socket.create_connection((host, int(port)), 2) as s:
@@ -289,25 +315,41 @@ def pss_kb(pid):
     return total
 
 
+def kernel_kb():
+    """Slab and TCP buffers of the whole machine: both ends of every connection on loopback are in it."""
+    with open("/proc/meminfo", encoding="ascii") as f:
+        slab = next(int(ln.split()[1]) for ln in f if ln.startswith("Slab:"))
+    with open("/proc/net/sockstat", encoding="ascii") as f:
+        words = next(ln.split() for ln in f if ln.startswith("TCP:"))
+    return slab + int(words[words.index("mem") + 1]) * os.sysconf("SC_PAGESIZE") // 1024
+
+
 class Arrivals:
-    """inotify on a Maildir's new/: when each file was renamed into it."""
+    """inotify on the new/ of Maildirs: when files were renamed into them."""
 
-    IN_MOVED_TO, IN_CREATE = 0x80, 0x100
+    IN_MOVED_TO, IN_CREATE, IN_Q_OVERFLOW = 0x80, 0x100, 0x4000
 
-    def __init__(self, path):
+    def __init__(self, *paths):
         libc = ctypes.CDLL(None, use_errno=True)
         self.fd = libc.inotify_init1(os.O_CLOEXEC)
-        if libc.inotify_add_watch(self.fd, path.encode(), self.IN_MOVED_TO | self.IN_CREATE) < 0:
-            raise OSError(ctypes.get_errno(), path)
+        for path in paths:
+            if libc.inotify_add_watch(self.fd, path.encode(), self.IN_MOVED_TO | self.IN_CREATE) < 0:
+                raise OSError(ctypes.get_errno(), path)
 
     def wait(self):
         """How many arrived, at least one, and when the last of them was seen."""
         data, n, at = os.read(self.fd, 1 << 16), 0, 0
         now = time.monotonic()
         while at < len(data):
-            at += 16 + struct.unpack_from("iIII", data, at)[3]
+            _, mask, _, name = struct.unpack_from("iIII", data, at)
+            if mask & self.IN_Q_OVERFLOW:
+                sys.exit("bench: inotify lost events; raise fs.inotify.max_queued_events")
+            at += 16 + name
             n += 1
         return n, now
+
+    def ready(self, seconds):
+        return bool(select.select([self.fd], [], [], seconds)[0])
 
     def close(self):
         os.close(self.fd)
