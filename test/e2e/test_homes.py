@@ -81,13 +81,15 @@ def test_a_home_killed_does_not_hold_another(three, mark):
     three.wait_mails("alice", 20, maildir=three.b["MAILDIR"])
 
 
-def test_unknown_recipients_are_refused_while_home_is_away(stand):
-    for away in (False, True):
-        if away:
-            stand.stop("home")
-        with Client(stand.smtp) as c:
-            c.hello()
-            c.ok("MAIL FROM:<s@client.test>")
-            r = c.cmd("RCPT TO:<nobody@example.test>")
-            assert r.code == 550 and " 5.1.1 " in r.text, r.text
-            c.ok("RCPT TO:<ALICE@example.test>")
+def test_unknown_recipients_are_parked_never_bounced(stand, mark):
+    """One of two has no mailbox: the other has his mail, and home keeps the rest with the reason."""
+    rcpts = ["nobody@example.test", "ALICE+tag@Example.TEST"]
+    assert send_mail(stand.smtp, message(subject=mark), rcpts=rcpts).code == 250
+    mail, = stand.wait_marked("alice", mark)
+    stand.edge_empty()
+    stand.home_settled()
+    entry, = stand.queue("home")
+    assert entry["state"] == "parked"
+    shown = stand.tool("show", entry["id"], "-c", stand.conf("home")).stdout
+    assert "nobody" in shown and "5.1.1" in shown
+    assert mark.encode() in stand.tool("open", entry["id"], "-c", stand.conf("home"), text=False).stdout

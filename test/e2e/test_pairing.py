@@ -2,6 +2,8 @@
 
 import os
 import re
+import signal
+import subprocess
 
 import pytest
 
@@ -35,7 +37,7 @@ def test_a_line_pairs_once(stand):
     text = line(stand)
     one, two = home_conf(stand, "one"), home_conf(stand, "two")
     # White space around it, as a terminal pastes it.
-    r = redeem(stand, one, f"\n  {text} \r\n\n")
+    r = redeem(stand, one, f"  {text} \r\n\n")
     assert r.returncode == 0, r.stderr
     r = redeem(stand, two, text + "\n")
     assert r.returncode != 0 and re.search(r"used|pending|no pairing", r.stderr), r.stderr
@@ -134,25 +136,65 @@ def send_mail_code(stand):
         return c.cmd("RCPT TO:<alice@example.test>").code
 
 
-@pytest.mark.parametrize("role", ["home", "edge"])
-def test_rotate(stand, mark, role):
-    """What was sealed to the old key is read, and what comes after the new one is in use too."""
-    before = stand.recipient() if role == "home" else None
+def hup(stand, role):
+    os.kill(stand.pid(role), signal.SIGHUP)
+
+
+def identities(stand):
+    with open(stand.env["AGE_KEY"], encoding="ascii") as f:
+        return re.findall(r"^AGE-SECRET-KEY-\S+", f.read(), re.M)
+
+
+def sealed_to(stand, identity, tmp_path):
+    """Whether that identity alone opens the first held object."""
+    key = tmp_path / "one.key"
+    key.write_text(identity + "\n")
+    sealed = stand.cat("edge", stand.queue("edge")[0]["id"])
+    return subprocess.run(["age", "-d", "-i", key], input=sealed, capture_output=True, check=False).returncode == 0
+
+
+def test_rotate(stand, mark, tmp_path):
+    """Two keys until the old one has nothing left to open: mail sealed before, between and after arrives."""
+    old, = identities(stand)
     stand.stop("home")
-    assert send_mail(stand.smtp, message(subject=f"{mark}-before")).code == 250
-    if role == "edge":
+    assert send_mail(stand.smtp, message(subject=f"{mark}-before-")).code == 250
+    assert sealed_to(stand, old, tmp_path)
+    stand.tool("rotate", "-c", stand.conf("home"))
+    assert set(identities(stand)) > {old} and len(identities(stand)) == 2
+    stand.start("home")
+    stand.wait_marked("alice", f"{mark}-before-")
+    new = next(i for i in identities(stand) if i != old)
+
+    def taken_over():
+        stand.stop("home")
+        assert send_mail(stand.smtp, message(subject=f"{mark}-between-")).code == 250
+        done = sealed_to(stand, new, tmp_path)
         stand.start("home")
-    stand.tool("rotate", "-c", stand.conf(role))
-    if role == "home":
-        stand.start("home")
-    stand.wait_marked("alice", f"{mark}-before")
-    assert send_mail(stand.smtp, message(subject=f"{mark}-after")).code == 250
-    stand.wait_marked("alice", f"{mark}-after")
-    for r in ("home", "edge"):
-        stand.stop(r)
+        stand.edge_empty()
+        return done
+    until("the edge seals to the new key", 40, taken_over, 0.5)
+
+    def finished():
+        return stand.tool("rotate", "-c", stand.conf("home"), "--finish", check=False).returncode == 0
+    until("the old keys go", 40, finished, 0.5)
+    hup(stand, "home")
+    assert identities(stand) == [new]
+    for role in ("home", "edge"):
+        stand.stop(role)
     stand.start("edge")
     stand.start("home")
-    assert send_mail(stand.smtp, message(subject=f"{mark}-later")).code == 250
-    stand.wait_marked("alice", f"{mark}-later")
-    if role == "home":
-        assert before != stand.recipient() or before is None
+    assert send_mail(stand.smtp, message(subject=f"{mark}-after-")).code == 250
+    stand.wait_marked("alice", f"{mark}-after-")
+
+
+def test_rotate_does_not_finish_too_early(stand, mark):
+    """The edge knows nothing of the new keys yet: the old ones stay."""
+    before = identities(stand)
+    stand.stop("home")
+    assert send_mail(stand.smtp, message(subject=mark)).code == 250
+    stand.tool("rotate", "-c", stand.conf("home"))
+    r = stand.tool("rotate", "-c", stand.conf("home"), "--finish", check=False)
+    assert r.returncode != 0 and r.stderr.strip()
+    assert set(before) < set(identities(stand))
+    stand.start("home")
+    stand.wait_marked("alice", mark)

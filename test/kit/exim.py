@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import tempfile
 
 HERE = os.environ.get("POSTHOUSE_EXIM", "/var/cache/posthouse-test/exim")
 
@@ -42,9 +43,14 @@ def binary():
     return name if os.access(name, os.X_OK) else None
 
 
-def send(tmp, where, sender, rcpts, octets, tls=True):
+def send(where, sender, rcpts, octets, tls=True):
     """Delivers one message in the foreground; Exim's own log, which names BDAT use by `K`."""
-    tmp = str(tmp)
+    with tempfile.TemporaryDirectory(prefix="ph-exim-") as tmp:
+        os.chmod(tmp, 0o755)
+        return send_from(tmp, where, sender, rcpts, octets, tls)
+
+
+def send_from(tmp, where, sender, rcpts, octets, tls):
     with open("/etc/passwd", encoding="utf-8") as f, open(f"{tmp}/passwd", "w", encoding="utf-8") as out:
         out.write(f.read() + "Debian-exim:x:65533:65533::/:/bin/false\n")
     with open("/etc/group", encoding="utf-8") as f, open(f"{tmp}/group", "w", encoding="utf-8") as out:

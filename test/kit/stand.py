@@ -7,6 +7,8 @@ import re
 import subprocess
 import time
 
+from kit.smtp import Client
+
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 STAND = os.path.join(TOP, "tools", "stand")
 
@@ -108,6 +110,13 @@ class Stand:
 
     def counter(self, role, name):
         return self.status(role)["counters"][name]
+
+    def wait_policy(self, seconds=10):
+        """Until the edge knows what its homes honour: it offers more than without policy."""
+        def known():
+            with Client(self.smtp) as c:
+                return "DSN" in c.hello().text
+        until("home's policy is at the edge", seconds, known)
 
     def edge_empty(self, seconds=30):
         until("edge's queue is empty", seconds, lambda: self.queue("edge") == [])
