@@ -140,14 +140,18 @@ static const struct attempt {
 	int		 writer, reception, tunnel, courier, helper, resolver;
 } attempts[] = {
 	{ "read /etc", read_etc, 1, EACCES, EACCES, EACCES, EACCES, FINE, FINE },
-	{ "make a file in the state", write_state, 1, FINE, EACCES, EACCES, EACCES, EACCES, EACCES },
+	{ "make a file in the state", write_state, 1, FINE, EACCES, EACCES, EACCES, EACCES,
+	    EACCES },
 	{ "make a large object", write_large, 1, FINE, FINE, FINE, EACCES, EACCES, EACCES },
-	{ "read another's large object", read_large, 1, FINE, EACCES, EACCES, EACCES, FINE, EACCES },
+	{ "read another's large object", read_large, 1, FINE, EACCES, EACCES, EACCES, FINE,
+	    EACCES },
 	{ "read a key file", read_key, 1, FINE, EACCES, EACCES, EACCES, FINE, EACCES },
-	{ "make a file in a mailbox", write_maildir, 1, EACCES, EACCES, EACCES, FINE, EACCES, EACCES },
+	{ "make a file in a mailbox", write_maildir, 1, EACCES, EACCES, EACCES, FINE, EACCES,
+	    EACCES },
 	{ "deliver: tmp to new", deliver, 1, EACCES, EACCES, EACCES, FINE, EACCES, EACCES },
 	{ "set an object aside", set_aside, 1, FINE, KILLED, KILLED, EACCES, EACCES, KILLED },
-	{ "a socket to the internet", socket_inet, 0, EACCES, EACCES, FINE, EACCES, EAFNOSUPPORT, FINE },
+	{ "a socket to the internet", socket_inet, 0, EACCES, EACCES, FINE, EACCES, EAFNOSUPPORT,
+	    FINE },
 	{ "a unix socket", socket_unix, 0, EACCES, EACCES, EACCES, EACCES, FINE, EACCES },
 	{ "run a program", run_program, 0, KILLED, KILLED, KILLED, KILLED, FINE, KILLED },
 	{ "start a process", start_process, 0, EPERM, EPERM, EPERM, EPERM, FINE, EPERM },
@@ -158,8 +162,10 @@ static int
 wanted(const struct attempt *a, enum proc_kind k)
 {
 	const int by_kind[PROC_KINDS] = {
-		[PROC_WRITER] = a->writer, [PROC_RECEPTION] = a->reception, [PROC_TUNNEL] = a->tunnel,
-		[PROC_COURIER] = a->courier, [PROC_HELPER] = a->helper, [PROC_RESOLVER] = a->resolver,
+		[PROC_WRITER] = a->writer, [PROC_RECEPTION] = a->reception,
+		    [PROC_TUNNEL] = a->tunnel,
+		[PROC_COURIER] = a->courier, [PROC_HELPER] = a->helper,
+		    [PROC_RESOLVER] = a->resolver,
 	};
 
 	return by_kind[k];
@@ -212,12 +218,14 @@ each_does_its_own_work_and_no_other(void **unused)
 
 			if (strstr(level, "seccomp") == NULL ||
 			    (strstr(level, "landlock") == NULL && a->paths) ||
-			    (a->try == signal_parent && k == PROC_HELPER && strstr(level, "landlock ") != NULL &&
+			    (a->try == signal_parent && k == PROC_HELPER && strstr(level,
+			    "landlock ") != NULL &&
 			    strtol(strstr(level, "landlock ") + 9, NULL, 10) < 6))
 				continue;	/* this kernel cannot say */
 			judged++;
 			if (got != wanted(a, k)) {
-				print_error("%s: %s: got %d, want %d (0 fine, %d killed)\n", proc_kind_name(k),
+				print_error("%s: %s: got %d, want %d (0 fine, %d killed)\n",
+				    proc_kind_name(k),
 				    a->name, got, wanted(a, k), KILLED);
 				wrong++;
 			}
@@ -240,7 +248,8 @@ static int
 make_stage(void **unused)
 {
 	static const char *const dirs[] = {
-		"state", "state/large", "state/aside", "mail", "mail/alice", "mail/alice/tmp", "mail/alice/new",
+		"state", "state/large", "state/aside", "mail", "mail/alice", "mail/alice/tmp",
+		    "mail/alice/new",
 	};
 	char path[160];
 
