@@ -65,6 +65,7 @@ struct writer {
 	struct seen_mark marks[CONF_HOMES_MAX];
 	size_t		 nmarks;
 	bool		 work;		/* tell everybody at the end of the turn */
+	int64_t		 due_ms;	/* what the timer waits for; 0: nothing, or a claim that was cut short */
 	bool		 noted;		/* when the next object becomes due may have changed */
 	bool		 failing;	/* said at error level already */
 };
@@ -74,6 +75,7 @@ bool	writer_serve(struct client *, struct chan_msg *);
 void	writer_client_gone(struct client *);		/* its claims, watches and hidden rows */
 void	writer_greet(struct client *);			/* peers, marks, work: all it must know first */
 
+void	writer_work_soon(struct writer *);		/* everybody is told in a moment */
 struct owed *writer_owe(struct client *, const struct chan_msg *, enum wire_type answer);
 void	writer_awake(struct writer *);			/* there will be something to do at the turn's end */
 /* A change failed: everything since the last commit is undone and everybody told so. */

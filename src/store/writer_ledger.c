@@ -128,7 +128,7 @@ serve_claim(struct client *c, struct chan_msg *m)
 	(void)writer_send(c, WA_JOBS_END, m->tag, NULL, span_of(NULL, 0), -1);
 	/* Cut short: there is more, and no event would say so. */
 	if (i < n || chan_queued(c->chan) >= QUEUE_OCTETS)
-		uv_timer_start(&w->due, w->due.timer_cb, 20, 0);
+		writer_work_soon(w);
 	writer_awake(w);
 	return true;
 }
