@@ -1,0 +1,398 @@
+/* The edge's SMTP sessions over true sockets: limits, time, TLS, the end, a full spool. */
+#include "edge_rig.h"
+
+#include <errno.h>
+
+#include "net/tls.h"
+#include "net_keys.h"
+
+struct client {
+	int	 fd;
+	char	 text[16384];
+	size_t	 n;
+	bool	 eof;
+};
+
+static struct net_key key;
+static struct client A, B;
+
+static int
+set_up(void **state)
+{
+	rig_up("limits { errors = 3 }\n");
+	A.fd = B.fd = -1;
+	return 0;
+}
+
+static int
+tear_down(void **state)
+{
+	struct client *all[] = { &A, &B };
+
+	for (size_t i = 0; i < 2; i++)
+		if (all[i]->fd >= 0)
+			close(all[i]->fd);
+	SSL_CTX_free(R.e.smtp_tls);
+	R.e.smtp_tls = NULL;
+	rig_down();
+	assert_int_equal(board_get(&R.board, BC_CONNECTIONS), 0);
+	assert_int_equal(R.e.nsessions, 0);
+	return 0;
+}
+
+static void
+hear(struct client *c)
+{
+	ssize_t n;
+
+	while ((n = recv(c->fd, c->text + c->n, sizeof(c->text) - 1 - c->n, 0)) > 0)
+		c->n += (size_t)n;
+	if (n == 0 || (n == -1 && errno != EAGAIN))
+		c->eof = true;
+	c->text[c->n] = '\0';
+}
+
+static bool
+heard(struct client *c, const char *what)
+{
+	hear(c);
+	return strstr(c->text, what) != NULL;
+}
+
+static bool
+ended(struct client *c)
+{
+	hear(c);
+	return c->eof;
+}
+
+static void
+say(struct client *c, const char *text)
+{
+	c->n = 0;
+	assert_int_equal(send(c->fd, text, strlen(text), MSG_NOSIGNAL), (ssize_t)strlen(text));
+}
+
+static void
+connect_client(struct client *c)
+{
+	int fds[2];
+
+	rig_tcp_pair(fds);
+	*c = (struct client){ .fd = fds[0] };
+	session_accept(&R.e, fds[1], &R.conf->services[0]);
+}
+
+static unsigned
+codes(const struct client *c, const char *code)
+{
+	unsigned n = 0;
+
+	for (const char *p = c->text; p != NULL && *p != '\0'; p = strchr(p, '\n'), p = p != NULL ? p + 1 : p)
+		n += strncmp(p, code, strlen(code)) == 0;
+	return n;
+}
+
+#define ENVELOPE "MAIL FROM:<s@far.test>\r\nRCPT TO:<x@alice.test>\r\n"
+
+/* --- the tests -------------------------------------------------------------------------------- */
+
+/* All in one write: each message waits for its commit before the next is read. */
+static void
+pipelined(void **state)
+{
+	connect_client(&A);
+	RUN_UNTIL(heard(&A, "220 mx.edge.test"));
+	say(&A, "EHLO c\r\n" ENVELOPE "DATA\r\none\r\n.\r\n" ENVELOPE "BDAT 3\r\ntwoBDAT 2 LAST\r\n\r\n"
+	    ENVELOPE "BDAT 0 LAST\r\nQUIT\r\n");
+	RUN_UNTIL(ended(&A));
+	assert_int_equal(codes(&A, "250 2.0.0 Accepted, held, id "), 3);
+	assert_non_null(strstr(A.text, "221 "));
+	assert_int_equal(board_get(&R.board, BC_ACCEPTED), 3);
+}
+
+static void
+a_client_that_closes_behind_its_last_word(void **state)
+{
+	connect_client(&A);
+	say(&A, "EHLO c\r\n" ENVELOPE "DATA\r\none\r\n.\r\nQUIT\r\n");
+	shutdown(A.fd, SHUT_WR);
+	RUN_UNTIL(ended(&A));
+	assert_int_equal(codes(&A, "250 2.0.0 Accepted"), 1);
+	assert_int_equal(board_get(&R.board, BC_ACCEPTED), 1);
+}
+
+/* It goes while its message is being made durable: nothing is left behind, and it is kept. */
+static void
+a_client_that_goes_before_the_answer(void **state)
+{
+	struct linger reset = { 1, 0 };
+
+	connect_client(&A);
+	RUN_UNTIL(heard(&A, "220 "));
+	say(&A, "EHLO c\r\n" ENVELOPE "DATA\r\none\r\n.\r\n");
+	setsockopt(A.fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+	close(A.fd);
+	A.fd = -1;
+	RUN_UNTIL(R.e.sessions == NULL);
+	rig_run_ms(50);
+}
+
+static void
+wrong_codes_have_their_names(void **state)
+{
+	static const struct {
+		const char	*says, *hears;
+	} rows[] = {
+		{ "MAIL FROM:<s@far.test>\r\n", "503 5.5.1" },
+		{ "EHLO c\r\n", "250 ENHANCEDSTATUSCODES" },
+		{ "MAIL FROM:<s@far.test>\r\n", "250 2.1.0" },
+		{ "RCPT TO:<x@evil.test>\r\n", "550 5.7.1" },
+		{ "RCPT TO:<x@alice.test>\r\n", "250 2.1.5" },
+		{ "RSET\r\n", "250 2.0.0" },
+		{ "AUTH PLAIN x\r\n", "421 4.7.0" },	/* the third error ends it */
+	};
+
+	connect_client(&A);
+	RUN_UNTIL(heard(&A, "220 "));
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		say(&A, rows[i].says);
+		RUN_UNTIL(heard(&A, rows[i].hears));
+	}
+	RUN_UNTIL(ended(&A));
+	assert_int_equal(board_get(&R.board, BC_RCPT_REFUSED), 1);
+}
+
+static void
+one_client_takes_not_all(void **state)
+{
+	R.conf->connections_client = 1;
+	connect_client(&A);
+	connect_client(&B);
+	RUN_UNTIL(heard(&B, "421 4.7.0") && ended(&B));
+	assert_int_equal(board_get(&R.board, BC_CONNECTIONS_REFUSED), 1);
+	say(&A, "QUIT\r\n");
+	RUN_UNTIL(ended(&A) && R.e.sessions == NULL);
+	close(B.fd);
+	connect_client(&B);			/* its place is free again */
+	RUN_UNTIL(heard(&B, "220 "));
+}
+
+/* --- time --------------------------------------------------------------------------------------- */
+
+static void
+sweep_in(int64_t ms)
+{
+	struct instant then = instant_now();
+
+	then.ns += ms * 1000000;
+	sessions_sweep(&R.e, then);
+}
+
+static void
+silence_ends(void **state)
+{
+	connect_client(&A);
+	RUN_UNTIL(heard(&A, "220 "));
+	sweep_in(R.e.terms->timeouts.command_ms - 2000);
+	rig_run_ms(20);
+	assert_false(heard(&A, "421"));
+	sweep_in(R.e.terms->timeouts.command_ms + 2000);
+	RUN_UNTIL(heard(&A, "421 4.4.2") && ended(&A));
+	assert_int_equal(board_get(&R.board, BC_TIMEOUTS), 1);
+}
+
+/* An octet now and then is no command. */
+static void
+dripping_ends(void **state)
+{
+	connect_client(&A);
+	RUN_UNTIL(heard(&A, "220 "));
+	rig_run_ms(1500);
+	say(&A, "E");
+	rig_run_ms(20);
+	sweep_in(R.e.terms->timeouts.command_ms - 1000);
+	RUN_UNTIL(heard(&A, "421 4.4.2"));
+}
+
+static void
+a_whole_session_ends(void **state)
+{
+	connect_client(&A);
+	RUN_UNTIL(heard(&A, "220 "));
+	R.e.terms->timeouts.command_ms = 10 * R.e.terms->timeouts.session_ms;
+	say(&A, "NOOP\r\n");
+	RUN_UNTIL(heard(&A, "250 "));
+	sweep_in(R.e.terms->timeouts.session_ms + 1000);
+	sweep_in(R.e.terms->timeouts.session_ms + 2000);
+	RUN_UNTIL(heard(&A, "421 4.4.2") && ended(&A));
+	assert_int_equal(board_get(&R.board, BC_TIMEOUTS), 1);		/* counted once */
+}
+
+/* --- the end ------------------------------------------------------------------------------------ */
+
+static void
+a_drain_lets_messages_end(void **state)
+{
+	connect_client(&A);
+	connect_client(&B);
+	RUN_UNTIL(heard(&A, "220 ") && heard(&B, "220 "));
+	say(&A, "EHLO c\r\n" ENVELOPE "DATA\r\n");
+	RUN_UNTIL(heard(&A, "354 "));
+	R.e.draining = true;
+	sessions_drain(&R.e);
+	RUN_UNTIL(heard(&B, "421 4.3.2") && ended(&B));
+	assert_int_equal(R.e.nsessions, 1);
+	say(&A, "one\r\n.\r\n");
+	RUN_UNTIL(heard(&A, "250 2.0.0 Accepted"));
+	sessions_drain(&R.e);
+	RUN_UNTIL(heard(&A, "421 4.3.2") && ended(&A));
+}
+
+static void
+smtp_tls(void)
+{
+	struct why why = { "" };
+
+	R.e.smtp_tls = tls_server_new(net_key_span(&key), net_key_span(&key), &why);
+	if (R.e.smtp_tls == NULL)
+		fail_msg("%s", why.text);
+}
+
+/* In the middle of a handshake there is nothing that could be said. */
+static void
+a_drain_during_a_handshake(void **state)
+{
+	smtp_tls();
+	connect_client(&A);
+	RUN_UNTIL(heard(&A, "220 "));
+	say(&A, "EHLO c\r\n");
+	RUN_UNTIL(heard(&A, "250-STARTTLS"));
+	say(&A, "STARTTLS\r\n");
+	RUN_UNTIL(heard(&A, "220 2.0.0"));
+	rig_run_ms(20);
+	sessions_drain(&R.e);
+	rig_run_ms(20);
+	assert_false(heard(&A, "421"));
+	assert_int_equal(R.e.nsessions, 1);
+	sweep_in(R.e.terms->timeouts.handshake_ms + 1000);
+	RUN_UNTIL(ended(&A));
+	assert_false(heard(&A, "421"));
+}
+
+/* A true handshake, then a message over it. */
+static void
+starttls(void **state)
+{
+	SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
+	SSL *ssl = SSL_new(ctx);
+	char text[4096];
+	size_t n;
+	int rc;
+
+	smtp_tls();
+	connect_client(&A);
+	say(&A, "EHLO c\r\n");
+	RUN_UNTIL(heard(&A, "ENHANCEDSTATUSCODES") && heard(&A, "250-STARTTLS"));
+	say(&A, "STARTTLS\r\n");
+	RUN_UNTIL(heard(&A, "220 2.0.0"));
+	SSL_set_fd(ssl, A.fd);
+	SSL_set_connect_state(ssl);
+	RUN_UNTIL(SSL_do_handshake(ssl) == 1);
+	rc = SSL_write_ex(ssl, "EHLO c\r\n" ENVELOPE "DATA\r\none\r\n.\r\n", strlen("EHLO c\r\n" ENVELOPE "DATA\r\none\r\n.\r\n"),
+	    &n);
+	assert_int_equal(rc, 1);
+	A.n = 0;
+	RUN_UNTIL((SSL_read_ex(ssl, text, sizeof(text), &n) == 1 &&
+	    (memcpy(A.text + A.n, text, n), A.n += n, A.text[A.n] = '\0', 1) && 0) ||
+	    strstr(A.text, "250 2.0.0 Accepted") != NULL);
+	assert_null(strstr(A.text, "STARTTLS"));	/* not offered twice */
+	assert_int_equal(board_get(&R.board, BC_TLS_TOTAL), 1);
+	SSL_free(ssl);
+	SSL_CTX_free(ctx);
+}
+
+/* --- a spool that says no ------------------------------------------------------------------------ */
+
+static void
+full(void **state)
+{
+	R.conf->hold.quota = 10;
+	rig_writer_down();
+	rig_writer_up();
+	connect_client(&A);
+	say(&A, "EHLO c\r\n" ENVELOPE "DATA\r\none\r\n.\r\n");
+	RUN_UNTIL(heard(&A, "452 4.3.1"));
+	R.conf->hold.quota = 1 << 30;
+	rig_writer_down();
+	rig_writer_up();
+	say(&A, ENVELOPE "DATA\r\none\r\n.\r\n");
+	RUN_UNTIL(heard(&A, "250 2.0.0 Accepted"));		/* it recovers by itself */
+	assert_int_equal(board_get(&R.board, BC_DEFERRED), 1);
+	assert_int_equal(board_get(&R.board, BC_ACCEPTED), 1);
+}
+
+/* The home is unpaired between RCPT and DATA: nothing can be sealed, and nothing is taken. */
+static void
+unpaired_in_between(void **state)
+{
+	connect_client(&A);
+	say(&A, "EHLO c\r\n" ENVELOPE);
+	RUN_UNTIL(heard(&A, "250 2.1.5"));
+	homes_paired(&R.e.homes, R.conf, "alice", NULL);
+	say(&A, "DATA\r\n");
+	RUN_UNTIL(heard(&A, "452 4.3.1"));
+	say(&A, ENVELOPE);
+	RUN_UNTIL(heard(&A, "550 5.7.1"));
+}
+
+/* A client that sends and never reads makes us hold a bounded lot, and is ended in time. */
+static void
+a_client_that_never_reads(void **state)
+{
+	static char noops[6 * 1000 + 1];
+	int small = 4096;
+	ssize_t n = 0;
+	size_t sent = 0;
+
+	R.e.terms->smtp.limits.commands = 10000000;
+	connect_client(&A);
+	setsockopt(A.fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small));
+	for (int i = 0; i < 1000; i++)
+		memcpy(noops + 6 * i, "HELP\r\n", 6);
+	for (int i = 0; i < 20000 && sent < (64u << 20); i++) {
+		if ((n = send(A.fd, noops, 6000, MSG_NOSIGNAL)) > 0)
+			sent += (size_t)n;
+		uv_run(&R.loop, UV_RUN_NOWAIT);
+	}
+	assert_int_equal(n, -1);		/* we read no more of it */
+	assert_int_equal(errno, EAGAIN);
+	sweep_in(R.e.terms->timeouts.command_ms + 2000);
+	RUN_UNTIL(R.e.sessions == NULL);
+}
+
+#define TEST(fn) cmocka_unit_test_setup_teardown(fn, set_up, tear_down)
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(pipelined),
+		TEST(a_client_that_closes_behind_its_last_word),
+		TEST(a_client_that_goes_before_the_answer),
+		TEST(wrong_codes_have_their_names),
+		TEST(one_client_takes_not_all),
+		TEST(silence_ends),
+		TEST(dripping_ends),
+		TEST(a_whole_session_ends),
+		TEST(a_drain_lets_messages_end),
+		TEST(a_drain_during_a_handshake),
+		TEST(starttls),
+		TEST(full),
+		TEST(unpaired_in_between),
+		TEST(a_client_that_never_reads),
+	};
+
+	net_key_make(&key, "P-256");
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
