@@ -32,7 +32,7 @@ static void	batch_publish(struct batch *);
 static void	batch_settle(struct batch *);
 static void	on_retry(uv_timer_t *);
 
-/* The writer, the ledger and tmp/ know all that this process knows: to be started anew is the whole recovery. */
+/* Ledger and tmp/ know all that this process knows: to be started anew is the whole recovery. */
 static void
 out_of_memory(void)
 {
@@ -107,7 +107,8 @@ on_noted(void *arg, bool ok, const struct why *why)
 	struct batch *b = arg;
 
 	if (!ok && !b->lost && !b->forgotten && b->c->up)
-		log_error(NULL, "courier.note: %s; tried again", why != NULL ? why->text : "the ledger failed");
+		log_error(NULL, "courier.note: %s; tried again",
+		    why != NULL ? why->text : "the ledger failed");
 	b->lost = b->lost || !ok;
 	if (--b->owed == 0)
 		batch_told(b);
@@ -123,7 +124,7 @@ batch_note(struct batch *b, enum batch_phase phase)
 {
 	b->phase = phase;
 	b->lost = b->again = false;
-	b->owed = 1;			/* our own, so that no answer ends the phase before all are asked */
+	b->owed = 1; /* our own, so that no answer ends the phase before all are asked */
 	for (size_t i = 0; i < b->n; i++) {
 		struct parcel *p = &b->parcels[i];
 		bool open = phase == BATCH_STAGING && parcel_has(p, LEDGER_STAGED);
@@ -163,7 +164,8 @@ unsynced(struct batch *b, const struct why *why)
 	for (size_t i = 0; i < b->n; i++)
 		for (size_t k = 0; k < b->parcels[i].n; k++)
 			if (b->parcels[i].fresh[k])
-				parcel_defer(&b->c->opener, &b->parcels[i], k, OPENER_RETRY_MS, &reply);
+				parcel_defer(
+				    &b->c->opener, &b->parcels[i], k, OPENER_RETRY_MS, &reply);
 }
 
 static void
@@ -191,9 +193,11 @@ parcel_publish(struct courier *c, struct parcel *p)
 		struct smtp_reply reply;
 		struct why why = { "" };
 
-		if (e->state != LEDGER_STAGED || maildir_publish(c->maildir, e->mailbox, e->name, &why) == 0)
+		if (e->state != LEDGER_STAGED ||
+		    maildir_publish(c->maildir, e->mailbox, e->name, &why) == 0)
 			continue;
-		log_error(NULL, "courier.publish id=%s: %s", uuid_text(p->object.meta.id).s, why.text);
+		log_error(
+		    NULL, "courier.publish id=%s: %s", uuid_text(p->object.meta.id).s, why.text);
 		trouble(c, why.text);
 		/*
 		 * Surely still in tmp/: it may be written anew later, under the same
@@ -232,8 +236,9 @@ log_delivered(struct courier *c, const struct parcel *p, const struct ledger_ent
 {
 	int64_t ms = wall_ms() - p->object.meta.received_ms;
 
-	log_info(NULL, "mail.delivered id=%s edge=%s mailbox=%s size=%llu ms=%lld", uuid_text(p->object.meta.id).s,
-	    p->object.meta.signer, e->mailbox, (unsigned long long)p->object.size, (long long)ms);
+	log_info(NULL, "mail.delivered id=%s edge=%s mailbox=%s size=%llu ms=%lld",
+	    uuid_text(p->object.meta.id).s, p->object.meta.signer, e->mailbox,
+	    (unsigned long long)p->object.size, (long long)ms);
 	if (c->board != NULL)
 		board_add(c->board, BC_DELIVERED, 1);
 }
@@ -242,9 +247,14 @@ static void
 log_settled(struct courier *c, const struct parcel *p)
 {
 	static const char *const classes[] = {
-		[PARK_NONE] = "none", [PARK_POLICY] = "policy", [PARK_REFUSED] = "refused",
-		[PARK_FOREIGN_RECIPIENT] = "foreign-recipient", [PARK_MALFORMED] = "malformed",
-		[PARK_UNSEALABLE] = "unsealable", [PARK_FORGED] = "forged", [PARK_OPERATOR] = "operator",
+		[PARK_NONE] = "none",
+		[PARK_POLICY] = "policy",
+		[PARK_REFUSED] = "refused",
+		[PARK_FOREIGN_RECIPIENT] = "foreign-recipient",
+		[PARK_MALFORMED] = "malformed",
+		[PARK_UNSEALABLE] = "unsealable",
+		[PARK_FORGED] = "forged",
+		[PARK_OPERATOR] = "operator",
 	};
 
 	for (size_t k = 0; k < p->n; k++) {
@@ -253,14 +263,16 @@ log_settled(struct courier *c, const struct parcel *p)
 		const char *id = uuid_text(p->object.meta.id).s;
 
 		if (e->state == LEDGER_PARKED) {
-			log_line(alarm ? LOG_ERROR : LOG_INFO, NULL, "mail.parked id=%s edge=%s class=%s rcpt=%s: %s",
-			    id, p->object.meta.signer, classes[e->park], log_safe(span_str(e->recipient)).s,
-			    e->reply.text);
+			log_line(alarm ? LOG_ERROR : LOG_INFO, NULL,
+			    "mail.parked id=%s edge=%s class=%s rcpt=%s: %s", id,
+			    p->object.meta.signer, classes[e->park],
+			    log_safe(span_str(e->recipient)).s, e->reply.text);
 			if (c->board != NULL)
 				board_add(c->board, BC_PARKED, 1);
 		} else if (e->state == LEDGER_REFUSED) {
-			log_info(NULL, "mail.refused id=%s edge=%s rcpt=%s: %s", id, p->object.meta.signer,
-			    log_safe(span_str(e->recipient)).s, e->reply.text);
+			log_info(NULL, "mail.refused id=%s edge=%s rcpt=%s: %s", id,
+			    p->object.meta.signer, log_safe(span_str(e->recipient)).s,
+			    e->reply.text);
 		} else if (e->state == LEDGER_DEFERRED) {
 			log_warn(NULL, "mail.deferred id=%s edge=%s mailbox=%s tries=%u: %s", id,
 			    p->object.meta.signer, e->mailbox, p->object.tries, e->reply.text);
@@ -328,7 +340,8 @@ batch_publish(struct batch *b)
 		log_error(NULL, "courier.sync: %s; tried again", why.text);
 		trouble(c, why.text);
 		for (size_t i = 0; i < b->n; i++)
-			b->parcels[i].stuck = b->parcels[i].stuck || parcel_has(&b->parcels[i], LEDGER_STAGED);
+			b->parcels[i].stuck =
+			    b->parcels[i].stuck || parcel_has(&b->parcels[i], LEDGER_STAGED);
 	}
 	batch_keep(b, keep_published);
 	batch_note(b, BATCH_SETTLING);
@@ -423,8 +436,8 @@ claim(struct courier *c)
 void
 courier_work(struct courier *c)
 {
-	if (c->up && c->peers_known && c->work && !c->claiming && !c->draining && roster_known(c->roster) &&
-	    c->nids > 0 && c->nheld < COURIER_HELD_MAX)
+	if (c->up && c->peers_known && c->work && !c->claiming && !c->draining &&
+	    roster_known(c->roster) && c->nids > 0 && c->nheld < COURIER_HELD_MAX)
 		claim(c);
 }
 
@@ -538,7 +551,8 @@ courier_alarm(struct courier *c)
 }
 
 void
-courier_init(struct courier *c, uv_loop_t *loop, const struct conf_home *conf, struct scoreboard *board, char *alarm)
+courier_init(struct courier *c, uv_loop_t *loop, const struct conf_home *conf,
+    struct scoreboard *board, char *alarm)
 {
 	*c = (struct courier){ .loop = loop, .conf = conf, .board = board, .alarm = alarm };
 	opener_init(&c->opener);

@@ -63,9 +63,10 @@ struct courier {
 
 extern const struct spool_events courier_events;	/* arg: the courier */
 
-void	courier_init(struct courier *, uv_loop_t *, const struct conf_home *, struct scoreboard *, char *alarm);
+void	courier_init(struct courier *, uv_loop_t *, const struct conf_home *, struct scoreboard *,
+	    char *alarm);
 void	courier_work(struct courier *);		/* claim if there is room and reason */
-void	courier_alarm(struct courier *);	/* the board's text, from trouble, roster and keys */
+void	courier_alarm(struct courier *);	/* from trouble, roster and keys */
 bool	courier_busy(const struct courier *);	/* a batch is under way */
 void	courier_fini(struct courier *);		/* the loop must run once more */
 

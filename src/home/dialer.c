@@ -142,7 +142,8 @@ line_failed(struct line *l, const char *what)
 	pause -= rnd % (pause / 2);
 	l->failures++;
 	if (strncmp(d->error, what, sizeof(d->error) - 1) != 0)
-		log_warn(NULL, "tunnel.down edge=%s wait_ms=%llu: %s", d->edge->name, (unsigned long long)pause, what);
+		log_warn(NULL, "tunnel.down edge=%s wait_ms=%llu: %s", d->edge->name,
+		    (unsigned long long)pause, what);
 	span_copy(span_str(what), d->error, sizeof(d->error));
 	show(d);
 	uv_timer_start(&l->timer, on_pause_over, pause, 0);
@@ -157,11 +158,15 @@ handshake_words(struct dialer *d, const struct why *said, struct why *words)
 
 	if (d->wrong_pin) {
 		pin_print(&d->shown, pin);
-		why_set(words, "the edge at %s shows another key than the paired one: if it was renewed, pair "
-		    "again; if not, somebody stands between; it shows %s", where, pin);
+		why_set(words,
+		    "the edge at %s shows another key than the paired one: if it was renewed, pair "
+		    "again; if not, somebody stands between; it shows %s",
+		    where, pin);
 	} else
-		why_set(words, "the edge at %s ended the handshake; does it still know this home? else pair "
-		    "again: %s", where, said != NULL && said->text[0] != '\0' ? said->text : "closed");
+		why_set(words,
+		    "the edge at %s ended the handshake; does it still know this home? else pair "
+		    "again: %s",
+		    where, said != NULL && said->text[0] != '\0' ? said->text : "closed");
 }
 
 static void
@@ -247,8 +252,10 @@ on_dialled(void *arg, int fd, const struct why *why)
 	if (fd == -1 || l->retired) {
 		if (fd != -1)
 			close(fd);
-		why_set(&w, "%s does not answer: %s; is the edge running, and does its firewall let that port "
-		    "in?", netaddr_hostport(&l->addr[l->at]).s, why != NULL ? why->text : "");
+		why_set(&w,
+		    "%s does not answer: %s; is the edge running, and does its firewall let that "
+		    "port in?",
+		    netaddr_hostport(&l->addr[l->at]).s, why != NULL ? why->text : "");
 		line_failed(l, w.text);
 		return;
 	}
@@ -280,7 +287,9 @@ on_resolved(void *arg, const struct netaddr *addrs, size_t n, const struct why *
 	struct why words;
 
 	if (n == 0 || l->retired) {
-		why_set(&words, "the address of %s is not to be found: %s; check the name and this machine's DNS",
+		why_set(&words,
+		    "the address of %s is not to be found: %s; check the name and this machine's "
+		    "DNS",
 		    l->dialer->dialled, why != NULL ? why->text : "no answer");
 		line_failed(l, words.text);
 		return;
@@ -298,7 +307,8 @@ split_address(const char *address, char *host, size_t max, uint16_t *port)
 	const char *colon = strrchr(address, ':');
 	struct span h = span_str(address);
 	unsigned long long n = PORT_DEFAULT;
-	bool alone = colon == NULL || (strchr(address, ':') != colon && address[0] != '[') || strchr(colon, ']') != NULL;
+	bool alone = colon == NULL || (strchr(address, ':') != colon && address[0] != '[') ||
+	    strchr(colon, ']') != NULL;
 
 	if (!alone) {
 		h = span_of(address, (size_t)(colon - address));
@@ -319,7 +329,8 @@ line_start(struct line *l)
 	uint16_t port;
 
 	if (!split_address(d->dialled, host, sizeof(host), &port)) {
-		line_failed(l, "the edge's address is no host:port: pair again, or write edge { address = ... }");
+		line_failed(l,
+		    "its address is no host:port: pair again, or write edge { address = ... }");
 		return;
 	}
 	uv_timer_stop(&l->timer);
@@ -383,7 +394,8 @@ dialer_configure(struct dialer *d, bool new_key, struct why *why)
 	bool moved = strcmp(d->dialled, d->edge->peer.address) != 0;
 
 	if (new_key) {
-		SSL_CTX *ctx = tls_tunnel_new(buf_span(&d->tunnel->pem), false, alpn, on_pin, d, why);
+		SSL_CTX *ctx =
+		    tls_tunnel_new(buf_span(&d->tunnel->pem), false, alpn, on_pin, d, why);
 
 		if (ctx == NULL)
 			return -1;
@@ -398,13 +410,16 @@ dialer_configure(struct dialer *d, bool new_key, struct why *why)
 		struct pin pin;
 
 		if (l != NULL && (i >= want || moved)) {
-			line_retire(l, i >= want ? "fewer connections are configured" : "the edge's address changed");
+			line_retire(l,
+			    i >= want ? "fewer connections are configured"
+				      : "the edge's address changed");
 			d->lines[i] = NULL;
 		} else if (l != NULL && l->state == LINE_UP && tls_peer_pin(h2_ssl(l->h2), &pin) &&
 		    !pin_known(d, &pin)) {
 			h2_abort(l->h2, "its key is no longer a paired one");
 		} else if (l != NULL && l->state == LINE_UP && new_key) {
-			origin_finish(l->origin);	/* dialled anew with the new key once it is idle */
+			/* Dialled anew, with the new key, once it is idle. */
+			origin_finish(l->origin);
 			h2_goaway(l->h2);
 		}
 		if (i < want && d->lines[i] == NULL && !d->tunnel->draining && !line_add(d, i))

@@ -16,11 +16,15 @@
  */
 struct dialer;
 
-struct dialer *dialer_new(struct tunnel_proc *, struct home_edge *, struct why *);	/* starts dialling */
-/* Address, pins, connections or our own key may have changed.  -1: our key is unusable, the old one stays. */
+/* Starts dialling. */
+struct dialer *dialer_new(struct tunnel_proc *, struct home_edge *, struct why *);
+/*
+ * Address, pins, connections or our own key may have changed.  -1: our key is
+ * unusable, the old one stays.
+ */
 int	dialer_configure(struct dialer *, bool new_key, struct why *);
-void	dialer_wake(struct dialer *);		/* the network is back: those that pause dial now */
-void	dialer_policy(struct dialer *);		/* policy may have changed: answer those who wait for it */
+void	dialer_wake(struct dialer *);		/* the network is back: dial now */
+void	dialer_policy(struct dialer *);		/* it may have changed: answer those who wait */
 void	dialer_tick(struct dialer *);		/* refresh the scoreboard */
 void	dialer_drain(struct dialer *);		/* finish what is under way, dial no more */
 bool	dialer_busy(const struct dialer *);	/* some tunnel is up or being made */

@@ -41,7 +41,8 @@ edge_make(struct edges *es, const char *name)
 	if (e != NULL)
 		return e;
 	if (es->n == EDGES_MAX || (e = calloc(1, sizeof(*e))) == NULL) {
-		log_error(NULL, "edge.many edge=%s is left out: %d edges are the most a home has", name, EDGES_MAX);
+		log_error(NULL, "edge.many edge=%s is left out: %d edges are the most a home has",
+		    name, EDGES_MAX);
 		return NULL;
 	}
 	span_copy(span_str(name), e->name, sizeof(e->name));

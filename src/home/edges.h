@@ -30,7 +30,8 @@ struct edges {
 
 void	edges_configure(struct edges *, const struct conf_home *);	/* joins anew */
 /* A pairing was made, changed, or (peer NULL) ended.  NULL when there are too many. */
-struct home_edge *edges_paired(struct edges *, const struct conf_home *, const char *name, const struct peer *);
+struct home_edge *edges_paired(struct edges *, const struct conf_home *, const char *name,
+		    const struct peer *);
 struct home_edge *edges_find(const struct edges *, const char *name);
 void	edges_fini(struct edges *);		/* wipes */
 

@@ -7,7 +7,7 @@
  * ends the channel; the parent's restarts make another.
  */
 enum home_msg {
-	/* courier -> tunnel: body: u8 flags, u64 size (0 no limit), then any number of age recipients of 32 octets */
+	/* courier -> tunnel: u8 flags, u64 size (0 no limit), then age recipients of 32 octets */
 	HM_BACKEND = 1,
 	/* courier -> helper: run the configured mailbox command; tag comes back with the answer */
 	HM_RUN,

@@ -29,6 +29,7 @@ struct intake {
 	bool		 has_timer;
 	uv_timer_t	 timer;		/* the end of the wait for a verdict */
 	bool		 over_asked;	/* the writer was told that the wait is over */
+	bool		 confirming;	/* a DELETE */
 };
 
 /* --- life and death ----------------------------------------------------------------------- */
@@ -76,8 +77,10 @@ answer(struct intake *in, unsigned status, const char *text)
 	if (status == 200 || status == 201 || status == 202)
 		board_add(in->tunnel->proc->board, BC_RECEIVED, 1);
 	/* All texts are ours or an smtp_reply's: printable.  A log line has their first line. */
-	log_info(NULL, "mail.in edge=%s id=%s size=%llu status=%u%s%.*s", in->edge, uuid_text(in->id).s,
-	    (unsigned long long)in->got, status, text[0] != '\0' ? ": " : "", (int)strcspn(text, "\r\n"), text);
+	log_info(NULL, "%s edge=%s id=%s size=%llu status=%u%s%.*s",
+	    in->confirming ? "mail.confirmed" : "mail.in", in->edge, uuid_text(in->id).s,
+	    (unsigned long long)in->got, status, text[0] != '\0' ? ": " : "",
+	    (int)strcspn(text, "\r\n"), text);
 	origin_answer(in->origin, in->stream, status, text);
 }
 
@@ -171,7 +174,8 @@ static void
 on_kept(void *arg, enum kept kept, int64_t row, const struct why *why)
 {
 	struct intake *in = arg;
-	const char *text = why != NULL && why->text[0] != '\0' ? why->text : "the spool does not answer";
+	const char *text =
+	    why != NULL && why->text[0] != '\0' ? why->text : "the spool does not answer";
 
 	in->owed--;
 	in->row = row;
@@ -224,8 +228,9 @@ keep(struct intake *in)
 		return;
 	}
 	board_add(in->tunnel->proc->board, BC_FORGED, 1);
-	log_error(NULL, "mail.forged edge=%s id=%s: its MAC is wrong, it is set aside and not delivered", in->edge,
-	    uuid_text(in->id).s);
+	log_error(NULL,
+	    "mail.forged edge=%s id=%s: its MAC is wrong, it is set aside and not delivered",
+	    in->edge, uuid_text(in->id).s);
 	spool_set_aside(&in->put, "MAC is wrong", on_set_aside, in);
 }
 
@@ -270,7 +275,9 @@ on_closed(void *arg, const struct why *why)
 	maybe_free(in);
 }
 
-static const struct h2_stream_ops intake_ops = { .data = on_data, .end = on_end, .closed = on_closed };
+static const struct h2_stream_ops intake_ops = {
+	.data = on_data, .end = on_end, .closed = on_closed
+};
 
 static struct intake *
 intake_new(struct origin *o, struct h2_stream *stream, struct uuid id)
@@ -292,7 +299,8 @@ intake_new(struct origin *o, struct h2_stream *stream, struct uuid id)
 }
 
 void
-intake_put(struct origin *o, struct h2_stream *stream, struct uuid id, const struct h2_head *head, bool has_body)
+intake_put(struct origin *o, struct h2_stream *stream, struct uuid id, const struct h2_head *head,
+    bool has_body)
 {
 	const struct home_edge *e = tunnel_edge(o->tunnel, o->edge);
 	struct span length = h2_header_get(head, "content-length");
@@ -308,9 +316,11 @@ intake_put(struct origin *o, struct h2_stream *stream, struct uuid id, const str
 	in->wait_s = origin_prefer_wait(head);
 	in->has_length = length.n > 0;
 	in->most = tunnel_conf(o->tunnel)->hold.quota;
-	if (!has_body || !hex_decode(h2_header_get(head, "posthouse-mac"), in->mac, sizeof(in->mac)) ||
+	if (!has_body ||
+	    !hex_decode(h2_header_get(head, "posthouse-mac"), in->mac, sizeof(in->mac)) ||
 	    (in->has_length && !span_u64(length, UINT64_MAX, &n))) {
-		answer(in, 400, "posthouse-mac of 64 hex digits, a right content-length and a body are needed");
+		answer(in, 400,
+		    "posthouse-mac of 64 hex digits, a right content-length and a body are needed");
 		return;
 	}
 	in->length = n;
@@ -319,7 +329,8 @@ intake_put(struct origin *o, struct h2_stream *stream, struct uuid id, const str
 		return;
 	}
 	if (busy || !o->tunnel->spool_up || o->tunnel->draining || e == NULL) {
-		answer(in, 503, busy ? "too many at once on one tunnel" : "the spool is not there yet");
+		answer(in, 503,
+		    busy ? "too many at once on one tunnel" : "the spool is not there yet");
 		return;
 	}
 	span_copy(span_str(o->edge), meta.signer, sizeof(meta.signer));
@@ -364,7 +375,8 @@ on_confirmed(void *arg, bool ok, const struct why *why)
 	if (ok)
 		answer(in, 204, "");
 	else
-		answer(in, 503, why != NULL && why->text[0] != '\0' ? why->text : "the spool does not answer");
+		answer(in, 503,
+		    why != NULL && why->text[0] != '\0' ? why->text : "the spool does not answer");
 	maybe_free(in);
 }
 
@@ -377,6 +389,7 @@ intake_confirm(struct origin *o, struct h2_stream *stream, struct uuid id)
 		origin_answer(o, stream, 503, "the spool is not there yet");
 		return;
 	}
+	in->confirming = true;
 	in->owed++;
 	ledger_confirm_refused(o->tunnel->spool, o->edge, id, on_confirmed, in);
 }

@@ -20,7 +20,8 @@
  * A stream that is cut leaves nothing, or a whole object: the edge comes again
  * and is told that it was kept before.
  */
-void	intake_put(struct origin *, struct h2_stream *, struct uuid, const struct h2_head *, bool has_body);
+void	intake_put(struct origin *, struct h2_stream *, struct uuid, const struct h2_head *,
+	    bool has_body);
 /* The tunnel is to end: verdicts that are waited for are taken as they are. */
 void	intake_hurry(struct origin *);
 /* The tunnel is gone: what is under way forgets it. */

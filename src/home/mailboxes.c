@@ -87,7 +87,8 @@ mailboxes_find(struct mailboxes *m, struct span local)
 {
 	char key[CONF_NAME_MAX];
 
-	if (local.n == 0 || local.n >= sizeof(key) || m->n == 0 || !span_copy(local, key, sizeof(key)))
+	if (local.n == 0 || local.n >= sizeof(key) || m->n == 0 ||
+	    !span_copy(local, key, sizeof(key)))
 		return NULL;
 	if (!m->sorted) {
 		qsort(m->names, m->n, sizeof(m->names[0]), compare);

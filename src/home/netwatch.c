@@ -36,7 +36,8 @@ is_news(const void *p, size_t n)
 	unsigned left = (unsigned)n;
 
 	for (h = p; NLMSG_OK(h, left); h = NLMSG_NEXT(h, left))
-		if (h->nlmsg_type == RTM_NEWLINK || h->nlmsg_type == RTM_NEWADDR || h->nlmsg_type == RTM_NEWROUTE)
+		if (h->nlmsg_type == RTM_NEWLINK || h->nlmsg_type == RTM_NEWADDR ||
+		    h->nlmsg_type == RTM_NEWROUTE)
 			return true;
 	return false;
 }
@@ -50,7 +51,8 @@ on_readable(uv_poll_t *poll, int status, int events)
 	ssize_t n;
 
 	/* ENOBUFS: so much happened that some of it was dropped, which is news as well. */
-	while ((n = recv(w->fd, msg, sizeof(msg), MSG_DONTWAIT)) > 0 || (n == -1 && errno == ENOBUFS))
+	while ((n = recv(w->fd, msg, sizeof(msg), MSG_DONTWAIT)) > 0 ||
+	    (n == -1 && errno == ENOBUFS))
 		news = news || n == -1 || is_news(msg, (size_t)n);
 	if (news && !uv_is_active((uv_handle_t *)&w->settle))
 		uv_timer_start(&w->settle, on_settled, SETTLE_MS, 0);

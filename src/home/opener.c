@@ -85,7 +85,8 @@ parcel_room(struct parcel *p, size_t n)
 }
 
 void
-parcel_defer(const struct opener *o, struct parcel *p, size_t i, int64_t first_ms, const struct smtp_reply *reply)
+parcel_defer(const struct opener *o, struct parcel *p, size_t i, int64_t first_ms,
+    const struct smtp_reply *reply)
 {
 	struct ledger_entry *e = &p->entries[i];
 	int64_t pause = first_ms;
@@ -96,7 +97,8 @@ parcel_defer(const struct opener *o, struct parcel *p, size_t i, int64_t first_m
 	if (pause > o->retry_max_ms)
 		pause = o->retry_max_ms;
 	random_bytes(&rnd, sizeof(rnd));
-	pause -= (int64_t)(rnd % (uint32_t)(pause / 8 + 1));	/* so that a backlog does not come back in one moment */
+	/* So that a backlog does not come back in one moment. */
+	pause -= (int64_t)(rnd % (uint32_t)(pause / 8 + 1));
 	e->state = LEDGER_DEFERRED;
 	e->next_ms = o->now_ms + pause;
 	e->reply = *reply;
@@ -107,8 +109,8 @@ parcel_defer(const struct opener *o, struct parcel *p, size_t i, int64_t first_m
 static bool
 is_open(const struct ledger_entry *e)
 {
-	return e->state == LEDGER_QUEUED || e->state == LEDGER_SENDING || e->state == LEDGER_DEFERRED ||
-	    e->state == LEDGER_UNCERTAIN;
+	return e->state == LEDGER_QUEUED || e->state == LEDGER_SENDING ||
+	    e->state == LEDGER_DEFERRED || e->state == LEDGER_UNCERTAIN;
 }
 
 static void
@@ -207,8 +209,9 @@ route_envelope(struct opener *o, struct parcel *p, const struct envelope *env)
 			p->n++;
 	}
 	for (size_t i = 0; i < p->n; i++)
-		refused = refused && p->entries[i].state == LEDGER_PARKED && p->entries[i].park == PARK_POLICY;
-	/* The sender has not been told 250: he can hear it himself, if nobody else took the message. */
+		refused = refused && p->entries[i].state == LEDGER_PARKED &&
+		    p->entries[i].park == PARK_POLICY;
+	/* The sender has not been told 250: he can hear it himself, if nobody took the message. */
 	for (size_t i = 0; refused && p->object.meta.verdict && i < p->n; i++) {
 		p->entries[i].state = LEDGER_REFUSED;
 		p->entries[i].park = PARK_NONE;
@@ -255,8 +258,8 @@ file_failed(struct reading *r, size_t f, const struct why *why)
 }
 
 static int
-file_head(struct maildir_file *f, const struct envelope *env, const struct parcel *p, const struct ledger_entry *e,
-    struct why *why)
+file_head(struct maildir_file *f, const struct envelope *env, const struct parcel *p,
+    const struct ledger_entry *e, struct why *why)
 {
 	char from[ADDRESS_PRINT_MAX];
 	struct buf head;
@@ -286,7 +289,8 @@ files_begin(struct reading *r, const struct envelope *env)
 		if (!is_open(e) || e->mailbox[0] == '\0')
 			continue;
 		r->entry[r->nfiles] = r->next;
-		f = maildir_begin(r->o->maildir, e->mailbox, p->object.meta.id, e->part, e->name, &why);
+		f = maildir_begin(
+		    r->o->maildir, e->mailbox, p->object.meta.id, e->part, e->name, &why);
 		if (f == NULL || file_head(f, env, p, e, &why) == -1) {
 			maildir_abort(&f);
 			file_failed(r, r->nfiles, &why);
@@ -340,7 +344,7 @@ stop(struct reading *r, enum heard heard, const char *words)
 	return false;
 }
 
-/* The name inside the seal must be the name outside: a MAC holder cannot pass one object off as another. */
+/* The name inside the seal must be the name outside: no object passes as another. */
 static bool
 on_envelope(struct reading *r)
 {
@@ -348,9 +352,11 @@ on_envelope(struct reading *r)
 	const struct spool_meta *meta = &r->p->object.meta;
 
 	if (!uuid_eq(env->id, meta->id))
-		return stop(r, HEARD_MALFORMED, "the object inside has another id than the one it came under");
+		return stop(r, HEARD_MALFORMED,
+		    "the object inside has another id than the one it came under");
 	if (strcasecmp(env->edge, meta->signer) != 0)
-		return stop(r, HEARD_MALFORMED, "the object inside names another edge than the one that signed it");
+		return stop(r, HEARD_MALFORMED,
+		    "the object inside names another edge than the one that signed it");
 	if (r->next == 0) {
 		if (r->p->n > 0)
 			route_again(r->o, r->p);
@@ -393,7 +399,8 @@ judge_age(struct reading *r, enum age_result result)
 	case AGE_OK:
 		return true;
 	case AGE_NO_MATCH:
-		return stop(r, HEARD_UNSEALABLE, "none of this home's age keys opens it: if the key was replaced, "
+		return stop(r, HEARD_UNSEALABLE,
+		    "none of this home's age keys opens it: if the key was replaced, "
 		    "put the old one back into the key file as well");
 	case AGE_NO_ROOM:
 		return stop(r, HEARD_LATER, "memory is out");
@@ -409,7 +416,8 @@ open_piece(struct reading *r, const void *sealed, size_t n)
 	struct buf *plain = &r->o->plain;
 
 	buf_clear(plain);
-	return judge_age(r, age_open_add(r->age, sealed, n, plain, &r->why)) && hear(r, buf_span(plain));
+	return judge_age(r, age_open_add(r->age, sealed, n, plain, &r->why)) &&
+	    hear(r, buf_span(plain));
 }
 
 static bool
@@ -417,7 +425,8 @@ open_all(struct reading *r, const struct spool_content *c, char *piece)
 {
 	if (c->fd == -1) {
 		for (size_t at = 0; at < c->data.n; at += PIECE)
-			if (!open_piece(r, c->data.p + at, c->data.n - at < PIECE ? c->data.n - at : PIECE))
+			if (!open_piece(
+				r, c->data.p + at, c->data.n - at < PIECE ? c->data.n - at : PIECE))
 				return false;
 		return true;
 	}
@@ -455,7 +464,8 @@ read_once(struct reading *r, const struct spool_content *c)
 		whole = judge_age(r, age_open_end(r->age, &r->o->plain, &r->why)) &&
 		    hear(r, buf_span(&r->o->plain));
 		if (whole && !batch_reader_done(r->batch))
-			whole = stop(r, HEARD_MALFORMED, "the object is truncated: its transcript has no end");
+			whole = stop(r, HEARD_MALFORMED,
+			    "the object is truncated: its transcript has no end");
 	}
 	files_end(r, whole);
 	if (r->o->plain.p != NULL)

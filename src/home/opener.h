@@ -19,9 +19,9 @@
  * What it finds it writes into the object's entries and nowhere else; the
  * caller (home/courier.c) syncs, notes and publishes.
  */
-#define OPENER_FILES_MAX	16	/* written at once; an object for more mailboxes is read again */
-#define OPENER_RETRY_MS		30000	/* the first pause of a deferred delivery; it doubles up to retry_max */
-#define OPENER_LIST_MS		5000	/* the first pause of one that only waits for a newer list of mailboxes */
+#define OPENER_FILES_MAX	16	/* written at once; for more it is read again */
+#define OPENER_RETRY_MS		30000	/* the first pause; it doubles up to retry_max */
+#define OPENER_LIST_MS		5000	/* the same where only a newer list is waited for */
 
 struct opener {				/* what all objects of a turn share; the caller's */
 	const struct age_identity *ids;
@@ -31,7 +31,7 @@ struct opener {				/* what all objects of a turn share; the caller's */
 	struct maildir	*maildir;
 	int64_t		 now_ms;	/* wall clock */
 	int64_t		 retry_max_ms;
-	struct buf	 plain;		/* two chunks of plaintext; kept from object to object, wiped at the end */
+	struct buf	 plain;		/* kept from object to object, wiped after each */
 	bool		 list_missed;	/* out: somebody waits for a newer list */
 	struct why	 trouble;	/* out: the last error of disk or memory; "" none */
 };
@@ -41,7 +41,7 @@ struct parcel {				/* one object in the courier's hands */
 	struct ledger_entry *entries;	/* one a delivery */
 	bool		*fresh;		/* STAGED by this opening: its file is not synced yet */
 	size_t		 n;
-	bool		 stuck;		/* some of it can be called neither delivered nor not, for now */
+	bool		 stuck;		/* neither delivered nor not, for all we can tell */
 };
 
 void	opener_init(struct opener *);
@@ -55,7 +55,8 @@ void	opener_fini(struct opener *);
 bool	opener_open(struct opener *, struct ledger_job *, struct parcel *p);
 void	parcel_fini(struct parcel *);
 /* The entry cannot be delivered now: DEFERRED with growing pauses. */
-void	parcel_defer(const struct opener *, struct parcel *, size_t entry, int64_t first_ms, const struct smtp_reply *);
+void	parcel_defer(const struct opener *, struct parcel *, size_t entry, int64_t first_ms,
+	    const struct smtp_reply *);
 bool	parcel_has(const struct parcel *, enum ledger_state);
 
 #endif

@@ -28,10 +28,12 @@ origin_answer_with(struct origin *o, struct h2_stream *stream, unsigned status, 
 	struct h2_head head = { .status = status, .headers = headers };
 
 	if (o->tunnel->mark.epoch != 0) {
-		int n = snprintf(mark, sizeof(mark), "%llu.%llu", (unsigned long long)o->tunnel->mark.epoch,
+		int n = snprintf(mark, sizeof(mark), "%llu.%llu",
+		    (unsigned long long)o->tunnel->mark.epoch,
 		    (unsigned long long)o->tunnel->mark.counter);
 
-		headers[head.nheaders++] = (struct h2_header){ "posthouse-ledger", span_of(mark, (size_t)n) };
+		headers[head.nheaders++] =
+		    (struct h2_header){ "posthouse-ledger", span_of(mark, (size_t)n) };
 	}
 	if (body.n > 0)
 		headers[head.nheaders++] = (struct h2_header){ "content-type", span_str(type) };
@@ -40,7 +42,8 @@ origin_answer_with(struct origin *o, struct h2_stream *stream, unsigned status, 
 	if (status != 204 && status != 304) {
 		int n = snprintf(length, sizeof(length), "%zu", body.n);
 
-		headers[head.nheaders++] = (struct h2_header){ "content-length", span_of(length, (size_t)n) };
+		headers[head.nheaders++] =
+		    (struct h2_header){ "content-length", span_of(length, (size_t)n) };
 	}
 	if (!h2_respond(stream, &head, body, NULL, NULL))
 		h2_reset(stream);
@@ -107,7 +110,8 @@ origin_prefer_wait(const struct h2_head *head)
 			one.n = (size_t)(semi - one.p);
 		while (one.n > 0 && one.p[one.n - 1] == ' ')
 			one.n--;
-		if (span_starts_nocase(one, SPAN_LIT("wait=")) && span_u64(span_from(one, 5), 1000000, &n))
+		if (span_starts_nocase(one, SPAN_LIT("wait=")) &&
+		    span_u64(span_from(one, 5), 1000000, &n))
 			return n < ORIGIN_WAIT_MAX ? (int)n : ORIGIN_WAIT_MAX;
 	}
 	return -1;
@@ -115,7 +119,7 @@ origin_prefer_wait(const struct h2_head *head)
 
 /* --- policy ------------------------------------------------------------------------------- */
 
-struct document {			/* a policy that is going out; it may be larger than a short body */
+struct document { /* a policy that is going out; it may be larger than a short body */
 	struct h2_stream *stream;
 	struct buf	 json;
 	size_t		 sent;
@@ -150,7 +154,8 @@ on_document_closed(void *arg, const struct why *why)
 	free(d);
 }
 
-static const struct h2_stream_ops document_ops = { .data = on_document_data, .closed = on_document_closed };
+static const struct h2_stream_ops document_ops = { .data = on_document_data,
+	.closed = on_document_closed };
 
 /* Takes the stream over and answers it with the policy in force. */
 static void
@@ -220,7 +225,8 @@ on_waiter_data(void *arg, struct span s)
 	h2_consumed(w->stream, s.n);
 }
 
-static const struct h2_stream_ops waiter_ops = { .data = on_waiter_data, .closed = on_waiter_closed };
+static const struct h2_stream_ops waiter_ops = { .data = on_waiter_data,
+	.closed = on_waiter_closed };
 
 /* Answers with what is true now: the document if it is another than the edge has. */
 static void
@@ -340,7 +346,8 @@ origin_policy(struct origin *o)
 /* --- requests ----------------------------------------------------------------------------- */
 
 static void
-ask_mail(struct origin *o, struct h2_stream *stream, struct span id_text, const struct h2_head *head, bool has_body)
+ask_mail(struct origin *o, struct h2_stream *stream, struct span id_text,
+    const struct h2_head *head, bool has_body)
 {
 	struct uuid id;
 

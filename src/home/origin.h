@@ -12,9 +12,9 @@
  * edge whose key the tunnel showed.
  */
 #define ORIGIN_PUTS_MAX		64	/* at once on one tunnel; 503 beyond it */
-#define ORIGIN_WAITERS_MAX	8	/* long polls of policy; the oldest is answered early beyond it */
+#define ORIGIN_WAITERS_MAX	8	/* long polls; the oldest is answered early beyond it */
 #define ORIGIN_WAIT_MAX		3600	/* seconds of Prefer: wait that are honoured */
-#define ORIGIN_WRITER_WAIT	10	/* seconds that a first policy waits for the ledger to be there */
+#define ORIGIN_WRITER_WAIT	10	/* seconds that a first policy waits for the ledger */
 
 struct intake;
 struct waiter;
@@ -29,11 +29,12 @@ struct origin {
 	unsigned	 nwaiters;
 };
 
-struct origin *origin_new(struct tunnel_proc *, const char *edge, struct h2 *);	/* NULL: memory is out */
+/* NULL: memory is out. */
+struct origin *origin_new(struct tunnel_proc *, const char *edge, struct h2 *);
 void	origin_request(void *arg, struct h2_stream *, const struct h2_head *, bool has_body);
 void	origin_policy(struct origin *);		/* policy may have changed */
 void	origin_finish(struct origin *);		/* the tunnel is to end: nothing waits any longer */
-void	origin_free(struct origin **);		/* the tunnel is gone; its streams were told closed before */
+void	origin_free(struct origin **);		/* the tunnel is gone, its streams before */
 
 /* --- for what serves a request ------------------------------------------------------------ */
 

@@ -15,8 +15,12 @@ static bool
 print(const struct tunnel_proc *t, const struct home_edge *e, uint64_t counter, struct buf *out)
 {
 	const struct backend *b = &t->backend;
-	struct policy p = { .epoch = t->mark.epoch, .counter = counter, .stale_after_ms = STALE_AFTER_MS,
-		.smtputf8 = b->smtputf8, .dsn = b->dsn, .size = b->size };
+	struct policy p = { .epoch = t->mark.epoch,
+		.counter = counter,
+		.stale_after_ms = STALE_AFTER_MS,
+		.smtputf8 = b->smtputf8,
+		.dsn = b->dsn,
+		.size = b->size };
 	bool ok;
 
 	if (t->mark.epoch == 0)
@@ -25,11 +29,13 @@ print(const struct tunnel_proc *t, const struct home_edge *e, uint64_t counter, 
 	memcpy(p.pins, t->pins, sizeof(p.pins));
 	p.nrecipients = b->nrecipients;
 	memcpy(p.recipients, b->recipients, sizeof(p.recipients));
-	if (e->peer.ndomains > 0 && (p.domains = calloc(e->peer.ndomains, sizeof(*p.domains))) == NULL)
+	if (e->peer.ndomains > 0 &&
+	    (p.domains = calloc(e->peer.ndomains, sizeof(*p.domains))) == NULL)
 		return false;
 	p.ndomains = e->peer.ndomains;
 	for (size_t i = 0; i < p.ndomains; i++)
-		span_copy(span_str(e->peer.domains[i]), p.domains[i].name, sizeof(p.domains[i].name));
+		span_copy(
+		    span_str(e->peer.domains[i]), p.domains[i].name, sizeof(p.domains[i].name));
 	ok = policy_print(&p, out);
 	free(p.domains);
 	return ok;

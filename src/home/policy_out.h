@@ -15,6 +15,7 @@
  */
 bool	policy_out(const struct tunnel_proc *, const struct home_edge *, struct buf *json);
 /* The entity tag: the document without its counter, which changes with every message. */
-bool	policy_out_etag(const struct tunnel_proc *, const struct home_edge *, char etag[POLICY_ETAG_MAX]);
+bool	policy_out_etag(const struct tunnel_proc *, const struct home_edge *,
+	    char etag[POLICY_ETAG_MAX]);
 
 #endif

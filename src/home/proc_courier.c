@@ -53,7 +53,8 @@ courier_of(struct proc *p)
 static void
 tell_backend(struct courier_proc *cp)
 {
-	unsigned char msg[HM_BACKEND_HEAD + AGE_RECIPIENTS_MAX * 32] = { HM_BACKEND_SMTPUTF8 | HM_BACKEND_DSN };
+	unsigned char msg[HM_BACKEND_HEAD + AGE_RECIPIENTS_MAX * 32] = { HM_BACKEND_SMTPUTF8 |
+		HM_BACKEND_DSN };
 	const struct courier *c = &cp->courier;
 	const struct conf_home *conf = cp->proc->home;
 	struct age_recipient recovery;
@@ -75,7 +76,8 @@ tell_backend(struct courier_proc *cp)
 static void
 on_tunnel(void *arg, struct chan_msg *m)
 {
-	log_error(NULL, "tunnel.message type=%u: it has nothing to tell the courier; dropped", m->type);
+	log_error(
+	    NULL, "tunnel.message type=%u: it has nothing to tell the courier; dropped", m->type);
 }
 
 static void
@@ -98,7 +100,8 @@ take_keys(struct courier_proc *cp, struct span file)
 	int n = age_identities_read(file, ids, COURIER_IDENTITIES_MAX, &why);
 
 	if (n <= 0) {
-		log_error(NULL, "age.key kept=%zu: %s", c->nids, n == 0 ? "the key file holds no identity" : why.text);
+		log_error(NULL, "age.key kept=%zu: %s", c->nids,
+		    n == 0 ? "the key file holds no identity" : why.text);
 		courier_alarm(c);
 		return;
 	}
@@ -134,7 +137,7 @@ on_secret(struct proc *p, const char *name, struct span value)
 static void
 on_dir(struct proc *p, const char *name, int fd)
 {
-	close(fd);		/* store/maildir.h opens the folder by its path, which the sandbox leaves open */
+	close(fd); /* store/maildir.h opens the folder by its path, which the sandbox leaves open */
 }
 
 static void
@@ -262,6 +265,12 @@ drain(struct proc *p)
 }
 
 const struct proc_ops proc_courier = {
-	.name = "courier", .start = start, .run = run, .secret = on_secret, .dir = on_dir, .peer = on_peer_chan,
-	.reload = reload, .drain = drain,
+	.name = "courier",
+	.start = start,
+	.run = run,
+	.secret = on_secret,
+	.dir = on_dir,
+	.peer = on_peer_chan,
+	.reload = reload,
+	.drain = drain,
 };

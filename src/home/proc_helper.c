@@ -17,7 +17,7 @@
  * mailboxes, when the courier asks, and hands its output back.
  *
  * It holds nothing and talks to the courier, which can only say "run it": what
- * is run stands in the configuration, as it is at that moment.  No network.  The command gets an empty
+ * is run stands in the configuration of that moment.  No network.  The command gets an empty
  * environment but PATH, nothing on standard input, HELPER_SECONDS, a process
  * group of its own that is killed with it, and no say beyond MAILBOXES_TEXT_MAX
  * octets.  An attacker who owns the command lies about which mailboxes exist.
@@ -88,7 +88,7 @@ on_child_closed(uv_handle_t *child)
 	uv_close((uv_handle_t *)&h->out, on_pipe_closed);
 }
 
-/* The child is gone and its output read to the end: whatever it left running in its group goes too. */
+/* The child is gone and its output read to the end. */
 static void
 maybe_over(struct helper *h)
 {
@@ -104,7 +104,7 @@ kill_group(struct helper *h, const char *why)
 	if (h->failed == NULL)
 		h->failed = why;
 	kill(-h->child.pid, SIGKILL);
-	/* A descendant that left the group may hold the pipe open for ever: its output is not waited for. */
+	/* A descendant that left the group may hold the pipe open for ever: not waited for. */
 	uv_read_stop((uv_stream_t *)&h->out);
 	h->drained = true;
 	maybe_over(h);
@@ -118,6 +118,7 @@ on_exit_(uv_process_t *child, int64_t status, int sig)
 	h->exited = true;
 	h->status = status;
 	h->signal = sig;
+	/* Whatever it left running in its group goes too. */
 	kill(-child->pid, SIGKILL);
 	maybe_over(h);
 }
@@ -147,7 +148,8 @@ on_read(uv_stream_t *out, ssize_t n, const uv_buf_t *buf)
 		h->octets += (size_t)n;
 		if (h->octets > MAILBOXES_TEXT_MAX)
 			kill_group(h, "it printed more than 10 MiB");
-		else if (h->courier != NULL && !chan_send(h->courier, HM_OUTPUT, h->tag, &part, 1, -1))
+		else if (h->courier != NULL &&
+		    !chan_send(h->courier, HM_OUTPUT, h->tag, &part, 1, -1))
 			kill_group(h, "memory is out");
 	} else if (n < 0) {
 		uv_read_stop(out);
@@ -165,16 +167,22 @@ run_command(struct helper *h)
 	char *env[] = { path, NULL };
 	uv_stdio_container_t stdio[3] = {
 		{ .flags = UV_IGNORE },
-		{ .flags = UV_CREATE_PIPE | UV_WRITABLE_PIPE, .data.stream = (uv_stream_t *)&h->out },
+		{ .flags = UV_CREATE_PIPE | UV_WRITABLE_PIPE,
+		    .data.stream = (uv_stream_t *)&h->out },
 		{ .flags = UV_INHERIT_FD, .data.fd = STDERR_FILENO },
 	};
-	uv_process_options_t opt = { .exit_cb = on_exit_, .env = env, .stdio_count = 3, .stdio = stdio,
+	uv_process_options_t opt = { .exit_cb = on_exit_,
+		.env = env,
+		.stdio_count = 3,
+		.stdio = stdio,
 		.flags = UV_PROCESS_DETACHED };
 	char error[128];
 	int rc;
 
 	if (!command_line_parse(span_str(conf->users_command), &cl)) {
-		tell(h, conf->users_command[0] == '\0' ? "none is configured" : "a quote in it has no end");
+		tell(h,
+		    conf->users_command[0] == '\0' ? "none is configured"
+						   : "a quote in it has no end");
 		return;
 	}
 	snprintf(path, sizeof(path), "PATH=%s", conf->helper_path);
@@ -187,11 +195,12 @@ run_command(struct helper *h)
 	h->out.data = h->child.data = h;
 	h->running = true;
 	if ((rc = uv_spawn(h->proc->loop, &h->child, &opt)) != 0) {
-		snprintf(error, sizeof(error), "%.60s cannot be run: %s", cl.argv[0], uv_strerror(rc));
+		snprintf(
+		    error, sizeof(error), "%.60s cannot be run: %s", cl.argv[0], uv_strerror(rc));
 		h->status = 0;
 		h->signal = 0;
 		tell(h, error);
-		h->tag = 0;		/* the answer is given: what the closing says is for nobody */
+		h->tag = 0; /* the answer is given: what the closing says is for nobody */
 		uv_close((uv_handle_t *)&h->child, on_child_closed);
 		return;
 	}

@@ -59,8 +59,10 @@ static void
 edge_apply(struct tunnel_proc *t, struct home_edge *e, bool new_key)
 {
 	struct dialer **d = &t->dialers[e->row];
-	const char *lacks = e->peer.npins == 0 ? "not paired: run `posthouse pair` at the edge, then at home" :
-	    e->peer.address[0] == '\0' ? "no address: pair again, or write edge { address = ... }" : NULL;
+	const char *lacks = e->peer.npins == 0
+	    ? "not paired: run `posthouse pair` at the edge, then at home"
+	    : e->peer.address[0] == '\0' ? "no address: pair again, or write edge { address = ... }"
+					 : NULL;
 	struct why why = { "" };
 
 	if (t->draining || t->spool == NULL)
@@ -120,7 +122,8 @@ on_peers_known(void *arg)
 	t->peers_known = true;
 	edges_apply(t, false);
 	if (t->edges.n == 0)
-		log_warn(NULL, "edge.none: no edge is paired; run `posthouse pair` at the edge, then at home");
+		log_warn(NULL,
+		    "edge.none: no edge is paired; run `posthouse pair` at the edge, then at home");
 }
 
 static void
@@ -156,8 +159,10 @@ on_courier(void *arg, struct chan_msg *m)
 	const unsigned char *p = (const void *)m->body.p;
 	size_t n = m->body.n >= HM_BACKEND_HEAD ? (m->body.n - HM_BACKEND_HEAD) / 32 : 0;
 
-	if (m->type != HM_BACKEND || m->body.n != HM_BACKEND_HEAD + n * 32 || n > AGE_RECIPIENTS_MAX) {
-		log_error(NULL, "courier.message type=%u octets=%zu is none of ours: dropped", m->type, m->body.n);
+	if (m->type != HM_BACKEND || m->body.n != HM_BACKEND_HEAD + n * 32 ||
+	    n > AGE_RECIPIENTS_MAX) {
+		log_error(NULL, "courier.message type=%u octets=%zu is none of ours: dropped",
+		    m->type, m->body.n);
 		return;
 	}
 	t->backend = (struct backend){ .smtputf8 = (p[0] & HM_BACKEND_SMTPUTF8) != 0,
@@ -319,7 +324,8 @@ start(struct proc *p, struct why *why)
 		return why_sys(why, "spool");
 	t->netwatch = netwatch_new(t->loop, on_network, t, &w);
 	if (t->netwatch == NULL)
-		log_warn(NULL, "network.watch: %s; edges are dialled again by the clock alone", w.text);
+		log_warn(
+		    NULL, "network.watch: %s; edges are dialled again by the clock alone", w.text);
 	edges_configure(&t->edges, p->home);
 	uv_timer_init(t->loop, &t->tick);
 	t->tick.data = t;
@@ -365,6 +371,12 @@ drain(struct proc *p)
 }
 
 const struct proc_ops proc_tunnel = {
-	.name = "tunnel", .start = start, .run = run, .secret = on_secret, .dir = on_dir, .peer = on_peer_chan,
-	.reload = reload, .drain = drain,
+	.name = "tunnel",
+	.start = start,
+	.run = run,
+	.secret = on_secret,
+	.dir = on_dir,
+	.peer = on_peer_chan,
+	.reload = reload,
+	.drain = drain,
 };

@@ -8,7 +8,7 @@
 #include "base/log.h"
 #include "home/home.h"
 
-#define ASK_MS		((HELPER_SECONDS + 5) * 1000)	/* then the helper is not waited for any longer */
+#define ASK_MS ((HELPER_SECONDS + 5) * 1000) /* then the helper is not waited for any longer */
 #define AGAIN_MS	10000				/* after a failure */
 
 struct roster {
@@ -55,8 +55,10 @@ asked(struct roster *r, const char *error)
 	else
 		snprintf(r->alarm, sizeof(r->alarm), "mailbox command: %.100s", error);
 	if (error[0] != '\0')
-		log_error(NULL, "mailboxes.command list=%s: %s", r->learned ? "the last good one" : "none yet", error);
-	uv_timer_start(&r->timer, on_timer, error[0] == '\0' ? (uint64_t)r->refresh_ms : AGAIN_MS, 0);
+		log_error(NULL, "mailboxes.command list=%s: %s",
+		    r->learned ? "the last good one" : "none yet", error);
+	uv_timer_start(
+	    &r->timer, on_timer, error[0] == '\0' ? (uint64_t)r->refresh_ms : AGAIN_MS, 0);
 	if (r->ask_again)
 		ask(r);
 	if (first || strcmp(before, r->alarm) != 0)
@@ -104,7 +106,9 @@ learn(struct roster *r)
 		return "it printed more than 200,000 lines, or memory is out";
 	}
 	if (skipped > 0)
-		log_warn(NULL, "mailboxes.skipped lines=%zu: no names of mailboxes (one local part a line)", skipped);
+		log_warn(NULL,
+		    "mailboxes.skipped lines=%zu: no names of mailboxes (one local part a line)",
+		    skipped);
 	log_info(NULL, "mailboxes.learned mailboxes=%zu", all.n);
 	mailboxes_fini(&r->boxes);
 	r->boxes = all;
@@ -163,7 +167,8 @@ roster_configure(struct roster *r, const struct conf_home *conf)
 	mailboxes_fini(&r->users);
 	for (size_t i = 0; i < conf->nusers; i++)
 		if (!mailboxes_add(&r->users, span_str(conf->users[i])))
-			log_error(NULL, "mailboxes.user user=%s is left out: no name for a mailbox", conf->users[i]);
+			log_error(NULL, "mailboxes.user user=%s is left out: no name for a mailbox",
+			    conf->users[i]);
 	span_copy(span_str(conf->nusers > 0 ? conf->users[0] : ""), r->first, sizeof(r->first));
 	r->has_command = conf->users_command[0] != '\0';
 	r->refresh_ms = conf->users_refresh_ms;
@@ -189,7 +194,9 @@ roster_known(const struct roster *r)
 void
 roster_router(struct roster *r, const struct conf_home *conf, struct router *out)
 {
-	*out = (struct router){ .boxes = &r->boxes, .catch_all = conf->catch_all, .roles = conf->roles,
+	*out = (struct router){ .boxes = &r->boxes,
+		.catch_all = conf->catch_all,
+		.roles = conf->roles,
 		.first = r->first };
 	out->stale = r->has_command &&
 	    (!r->learned || instant_ms_since(r->learned_at, instant_now()) > ROSTER_FRESH_MS);

@@ -23,10 +23,10 @@ struct roster;
 struct roster *roster_new(uv_loop_t *, void (*changed)(void *), void *arg);
 void	roster_configure(struct roster *, const struct conf_home *);
 void	roster_attach(struct roster *, struct chan *);	/* the helper; takes it */
-bool	roster_known(const struct roster *);	/* the command, where there is one, has answered or failed once */
+bool	roster_known(const struct roster *);	/* the command, if any, has been heard once */
 /* What to route by now; good until the next return to the loop. */
 void	roster_router(struct roster *, const struct conf_home *, struct router *out);
-void	roster_missed(struct roster *);		/* somebody was told to come later for the list's sake */
+void	roster_missed(struct roster *);		/* somebody has to come later for the list's sake */
 const char *roster_alarm(const struct roster *);	/* "" none */
 void	roster_free(struct roster **);
 

@@ -18,7 +18,7 @@ to_mailbox(struct route *out, const char *name)
 	span_copy(span_str(name), out->mailbox, sizeof(out->mailbox));
 }
 
-/* The mailbox of postmaster's mail when nobody is called so; it is never refused, so at worst it waits. */
+/* Postmaster's mailbox when nobody is called so; it is never refused, so at worst it waits. */
 static void
 to_postmaster(const struct router *r, struct route *out)
 {
@@ -34,12 +34,13 @@ to_postmaster(const struct router *r, struct route *out)
 		return;
 	}
 	out->to = ROUTE_LATER;
-	out->reply = smtp_reply(450, 4, 3, 5, "there is no mailbox for postmaster: set mailboxes { roles = ... }");
+	out->reply = smtp_reply(
+	    450, 4, 3, 5, "there is no mailbox for postmaster: set mailboxes { roles = ... }");
 }
 
 void
-route_address(const struct router *r, const char (*domains)[256], size_t ndomains, const struct address *a,
-    struct route *out)
+route_address(const struct router *r, const char (*domains)[256], size_t ndomains,
+    const struct address *a, struct route *out)
 {
 	struct span local = span_str(a->local);
 	const char *plus = memchr(local.p, '+', local.n);
@@ -48,8 +49,9 @@ route_address(const struct router *r, const char (*domains)[256], size_t ndomain
 	*out = (struct route){ .to = ROUTE_NONE };
 	if (!a->postmaster && !granted(domains, ndomains, a->domain)) {
 		out->to = ROUTE_FOREIGN;
-		out->reply = smtp_reply(550, 5, 7, 1, "%s is no domain that this edge may send mail for",
-		    a->domain[0] != '\0' ? a->domain : "(none)");
+		out->reply =
+		    smtp_reply(550, 5, 7, 1, "%s is no domain that this edge may send mail for",
+			a->domain[0] != '\0' ? a->domain : "(none)");
 		return;
 	}
 	if (a->postmaster)
@@ -65,7 +67,8 @@ route_address(const struct router *r, const char (*domains)[256], size_t ndomain
 		to_mailbox(out, r->catch_all);
 	else if (r->stale) {
 		out->to = ROUTE_LATER;
-		out->reply = smtp_reply(450, 4, 1, 1, "no such mailbox in a list that is too old to refuse by");
+		out->reply = smtp_reply(
+		    450, 4, 1, 1, "no such mailbox in a list that is too old to refuse by");
 	} else {
 		out->to = ROUTE_REFUSED;
 		out->reply = smtp_reply(550, 5, 1, 1, "no such mailbox here");

@@ -35,7 +35,7 @@ struct router {
 	const char	*catch_all;	/* "" none */
 	const char	*roles;		/* "" none */
 	const char	*first;		/* the first configured user, "" none */
-	bool		 stale;		/* the list may lack an address that exists: none is refused for good */
+	bool		 stale;		/* the list may lack an address: none is refused for good */
 };
 
 struct route {
@@ -44,7 +44,7 @@ struct route {
 	struct smtp_reply reply;			/* the others */
 };
 
-void	route_address(const struct router *, const char (*domains)[256], size_t ndomains, const struct address *,
-	    struct route *out);
+void	route_address(const struct router *, const char (*domains)[256], size_t ndomains,
+	    const struct address *, struct route *out);
 
 #endif

@@ -52,7 +52,7 @@ struct tunnel_proc {
 	uv_timer_t	 tick;		/* the scoreboard's figures; the end of a drain */
 	int		 large_fd;
 	bool		 spool_up;
-	bool		 peers_known;	/* before it, an edge's grant may only not have been told yet */
+	bool		 peers_known;	/* before it, a grant may only not have been told yet */
 	bool		 draining;
 	unsigned	 drain_ticks;
 };

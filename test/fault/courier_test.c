@@ -24,7 +24,7 @@
  * all the time.
  */
 
-/* --- the ledger ------------------------------------------------------------------------------ */
+/* --- the ledger --------------------------------------------------------------------------- */
 
 #define OBJECTS_MAX	64
 #define ENTRIES_MAX	40
@@ -131,7 +131,8 @@ give(struct held *h, struct question *q)
 	if (h->by_fd) {
 		job.content.fd = memfd_create("large", MFD_CLOEXEC);
 		job.content.data = span_of(NULL, 0);
-		assert_int_equal(write(job.content.fd, h->sealed.p, h->sealed.n), (ssize_t)h->sealed.n);
+		assert_int_equal(
+		    write(job.content.fd, h->sealed.p, h->sealed.n), (ssize_t)h->sealed.n);
 	}
 	q->job(q->arg, &job);
 	if (job.content.fd != -1)
@@ -208,7 +209,7 @@ question_free(struct question *q)
 	free(q);
 }
 
-/* --- the disk -------------------------------------------------------------------------------- */
+/* --- the disk ----------------------------------------------------------------------------- */
 
 /* Whether this call is not to happen. */
 static bool
@@ -295,7 +296,7 @@ static const struct sys faulty = {
 	.fstatat = f_fstatat,
 };
 
-/* --- objects --------------------------------------------------------------------------------- */
+/* --- objects ------------------------------------------------------------------------------ */
 
 static struct uuid
 nth_id(size_t n)
@@ -317,7 +318,8 @@ enum flaw {
 };
 
 static void
-transcript(struct buf *out, struct uuid id, const char *edge, const char *rcpts, const char *body, bool end)
+transcript(struct buf *out, struct uuid id, const char *edge, const char *rcpts, const char *body,
+    bool end)
 {
 	struct envelope *env = envelope_new();
 	struct span left = span_str(rcpts);
@@ -329,7 +331,8 @@ transcript(struct buf *out, struct uuid id, const char *edge, const char *rcpts,
 	env->esmtp = true;
 	assert_true(netaddr_parse(SPAN_LIT("192.0.2.1:4711"), &env->client));
 	assert_true(netaddr_parse(SPAN_LIT("192.0.2.9:25"), &env->dest));
-	assert_true(address_parse_path(SPAN_LIT("<sender@example.net>"), ADDRESS_REVERSE, false, &a) > 0);
+	assert_true(
+	    address_parse_path(SPAN_LIT("<sender@example.net>"), ADDRESS_REVERSE, false, &a) > 0);
 	assert_true(envelope_set_from(env, &a, SPAN_LIT("")));
 	while (left.n > 0) {
 		const char *sp = memchr(left.p, ' ', left.n);
@@ -360,15 +363,18 @@ hold(const char *rcpts, const char *body, enum flaw flaw, bool by_fd)
 	*h = (struct held){ .by_fd = by_fd, .gone = flaw == FLAW_GONE };
 	h->object = (struct spool_object){ .row = (int64_t)++nledger,
 		.meta = { .id = id, .origin = ORIGIN_TUNNEL, .received_ms = wall_ms() } };
-	span_copy(SPAN_LIT("mx1.example.org"), h->object.meta.signer, sizeof(h->object.meta.signer));
+	span_copy(
+	    SPAN_LIT("mx1.example.org"), h->object.meta.signer, sizeof(h->object.meta.signer));
 	buf_init(&plain, 1 << 22);
 	buf_init(&h->sealed, 1 << 22);
 	transcript(&plain, flaw == FLAW_OTHER_ID ? nth_id(999) : id,
-	    flaw == FLAW_OTHER_EDGE ? "mx2.example.org" : "mx1.example.org", rcpts, body, flaw != FLAW_TRUNCATED);
+	    flaw == FLAW_OTHER_EDGE ? "mx2.example.org" : "mx1.example.org", rcpts, body,
+	    flaw != FLAW_TRUNCATED);
 	random_bytes(rnd, sizeof(rnd));
 	memcpy(to.pub, flaw == FLAW_OTHER_KEY ? other_key.pub : key.pub, 32);
 	seal = age_seal_new(&to, 1, rnd);
-	assert_true(age_seal_add(seal, plain.p, plain.n, &h->sealed) && age_seal_end(seal, &h->sealed));
+	assert_true(
+	    age_seal_add(seal, plain.p, plain.n, &h->sealed) && age_seal_end(seal, &h->sealed));
 	age_seal_free(&seal);
 	buf_fini(&plain);
 	if (flaw == FLAW_BIT)
@@ -386,7 +392,7 @@ forget_all(void)
 		buf_fini(&ledger[--nledger].sealed);
 }
 
-/* --- running ---------------------------------------------------------------------------------- */
+/* --- running ------------------------------------------------------------------------------ */
 
 static void
 on_roster(void *arg)
@@ -464,7 +470,7 @@ live(void)
 	dead = false;
 }
 
-/* --- the mailboxes, and a reader who takes mail away ------------------------------------------------ */
+/* --- the mailboxes, and a reader who takes mail away -------------------------------------- */
 
 static unsigned got[OBJECTS_MAX][ENTRIES_MAX];	/* by object and mailbox */
 static char last_text[1 << 20];
@@ -566,7 +572,7 @@ teardown(void **state)
 	return 0;
 }
 
-/* --- tests ------------------------------------------------------------------------------------- */
+/* --- tests -------------------------------------------------------------------------------- */
 
 #define BODY "Received: from client.example\r\nSubject: hello\r\n\r\n.dot\r\nlast\r\n"
 
@@ -580,7 +586,8 @@ a_message_has_its_lines_on_top_and_lf(void **state)
 	read_mail();
 	assert_int_equal(got[0][0], 1);
 	assert_int_equal(ledger[0].entries[0].state, LEDGER_DELIVERED);
-	snprintf(want, sizeof(want), "Return-Path: <sender@example.net>\nDelivered-To: Alice+x@example.org\n"
+	snprintf(want, sizeof(want),
+	    "Return-Path: <sender@example.net>\nDelivered-To: Alice+x@example.org\n"
 	    "X-Posthouse-Id: %s\nReceived: from client.example\nSubject: hello\n\n.dot\nlast\n",
 	    uuid_text(ledger[0].object.meta.id).s);
 	assert_string_equal(last_text, want);
@@ -589,7 +596,8 @@ a_message_has_its_lines_on_top_and_lf(void **state)
 static void
 recipients_of_one_mailbox_are_one_delivery(void **state)
 {
-	hold("<alice@example.org> <bob@example.org> <ALICE+x@example.org> <postmaster>", BODY, FLAWLESS, false);
+	hold("<alice@example.org> <bob@example.org> <ALICE+x@example.org> <postmaster>", BODY,
+	    FLAWLESS, false);
 	live();
 	read_mail();
 	assert_int_equal(ledger[0].n, 2);
@@ -607,24 +615,31 @@ static const struct fate {
 	enum park_class	park;
 	const char	*words;
 } fates[] = {
-	{ "nobody", "<dave@example.org>", FLAWLESS, false, LEDGER_PARKED, PARK_POLICY, "no such mailbox" },
-	{ "nobody, and the sender waits", "<dave@example.org> <erin@example.org>", FLAWLESS, true, LEDGER_REFUSED,
-	    PARK_NONE, "no such mailbox" },
-	{ "nobody and somebody, and the sender waits: he will hear 250", "<dave@example.org> <bob@example.org>",
-	    FLAWLESS, true, LEDGER_PARKED, PARK_POLICY, "no such mailbox" },
-	{ "a domain that this edge was not granted", "<alice@example.com>", FLAWLESS, false, LEDGER_PARKED,
-	    PARK_FOREIGN_RECIPIENT, "no domain" },
-	{ "the same while the sender waits: it is the edge that is wrong", "<alice@example.com>", FLAWLESS, true,
+	{ "nobody", "<dave@example.org>", FLAWLESS, false, LEDGER_PARKED, PARK_POLICY,
+	    "no such mailbox" },
+	{ "nobody, and the sender waits", "<dave@example.org> <erin@example.org>", FLAWLESS, true,
+	    LEDGER_REFUSED, PARK_NONE, "no such mailbox" },
+	{ "nobody and somebody, and the sender waits: he will hear 250",
+	    "<dave@example.org> <bob@example.org>", FLAWLESS, true, LEDGER_PARKED, PARK_POLICY,
+	    "no such mailbox" },
+	{ "a domain that this edge was not granted", "<alice@example.com>", FLAWLESS, false,
 	    LEDGER_PARKED, PARK_FOREIGN_RECIPIENT, "no domain" },
-	{ "truncated", "<alice@example.org>", FLAW_TRUNCATED, false, LEDGER_PARKED, PARK_MALFORMED, "truncated" },
-	{ "another id inside", "<alice@example.org>", FLAW_OTHER_ID, false, LEDGER_PARKED, PARK_MALFORMED, "another id" },
-	{ "another edge inside", "<alice@example.org>", FLAW_OTHER_EDGE, false, LEDGER_PARKED, PARK_MALFORMED,
-	    "another edge" },
-	{ "sealed to another", "<alice@example.org>", FLAW_OTHER_KEY, false, LEDGER_PARKED, PARK_UNSEALABLE,
-	    "put the old one back" },
-	{ "a bit is wrong", "<alice@example.org>", FLAW_BIT, false, LEDGER_PARKED, PARK_MALFORMED, "" },
-	{ "not sealed at all", "<alice@example.org>", FLAW_GARBAGE, false, LEDGER_PARKED, PARK_MALFORMED, "" },
-	{ "gone from the disk", "<alice@example.org>", FLAW_GONE, false, LEDGER_PARKED, PARK_MALFORMED, "gone" },
+	{ "the same while the sender waits: it is the edge that is wrong", "<alice@example.com>",
+	    FLAWLESS, true, LEDGER_PARKED, PARK_FOREIGN_RECIPIENT, "no domain" },
+	{ "truncated", "<alice@example.org>", FLAW_TRUNCATED, false, LEDGER_PARKED, PARK_MALFORMED,
+	    "truncated" },
+	{ "another id inside", "<alice@example.org>", FLAW_OTHER_ID, false, LEDGER_PARKED,
+	    PARK_MALFORMED, "another id" },
+	{ "another edge inside", "<alice@example.org>", FLAW_OTHER_EDGE, false, LEDGER_PARKED,
+	    PARK_MALFORMED, "another edge" },
+	{ "sealed to another", "<alice@example.org>", FLAW_OTHER_KEY, false, LEDGER_PARKED,
+	    PARK_UNSEALABLE, "put the old one back" },
+	{ "a bit is wrong", "<alice@example.org>", FLAW_BIT, false, LEDGER_PARKED, PARK_MALFORMED,
+	    "" },
+	{ "not sealed at all", "<alice@example.org>", FLAW_GARBAGE, false, LEDGER_PARKED,
+	    PARK_MALFORMED, "" },
+	{ "gone from the disk", "<alice@example.org>", FLAW_GONE, false, LEDGER_PARKED,
+	    PARK_MALFORMED, "gone" },
 };
 
 static void
@@ -633,7 +648,8 @@ what_cannot_be_delivered_is_kept_and_named(void **state)
 	const size_t n = sizeof(fates) / sizeof(fates[0]);
 
 	for (size_t i = 0; i < n; i++)
-		ledger[hold(fates[i].rcpts, BODY, fates[i].flaw, i % 2)].object.meta.verdict = fates[i].verdict;
+		ledger[hold(fates[i].rcpts, BODY, fates[i].flaw, i % 2)].object.meta.verdict =
+		    fates[i].verdict;
 	hold("<carol@example.org>", BODY, FLAWLESS, false);
 	live();
 	read_mail();
@@ -642,7 +658,8 @@ what_cannot_be_delivered_is_kept_and_named(void **state)
 
 		if (ledger[i].n == 0 || e->state != fates[i].state || e->park != fates[i].park ||
 		    strstr(e->reply.text, fates[i].words) == NULL)
-			fail_msg("%s: state %d, class %d: %s", fates[i].name, e->state, e->park, e->reply.text);
+			fail_msg("%s: state %d, class %d: %s", fates[i].name, e->state, e->park,
+			    e->reply.text);
 		assert_int_equal(got[i][0], 0);
 		assert_false(ledger[i].claimed);
 	}
@@ -660,7 +677,8 @@ more_mailboxes_than_files_at_once(void **state)
 		size_t n = strlen(rcpts);
 
 		snprintf(conf.users[i], sizeof(conf.users[i]), "user%u", i);
-		snprintf(rcpts + n, sizeof(rcpts) - n, "%s<user%u@example.org>", i > 0 ? " " : "", i);
+		snprintf(
+		    rcpts + n, sizeof(rcpts) - n, "%s<user%u@example.org>", i > 0 ? " " : "", i);
 	}
 	hold(rcpts, BODY, FLAWLESS, true);
 	live();
@@ -769,7 +787,7 @@ one_broken_mailbox_stops_nobody_else(void **state)
 	death();
 }
 
-/* --- the sweep ----------------------------------------------------------------------------------- */
+/* --- the sweep ---------------------------------------------------------------------------- */
 
 static void
 load(void)
@@ -782,7 +800,8 @@ load(void)
 	hold("<carol@example.org>", BODY, FLAWLESS, false);
 }
 
-static const unsigned expected[6][3] = { { 1 }, { 1, 1 }, { 0, 0, 1 }, { 0 }, { 0, 1 }, { 0, 0, 1 } };
+static const unsigned expected[6][3] = { { 1 }, { 1, 1 }, { 0, 0, 1 }, { 0 }, { 0, 1 },
+	{ 0, 0, 1 } };
 
 /* One run that is hit at one call, then lives until all is done. Returns whether the hit came. */
 static bool
@@ -807,10 +826,11 @@ run_hit(enum hit h, unsigned at)
 	for (size_t i = 0; i < 6; i++) {
 		for (size_t b = 0; b < 3; b++)
 			if (got[i][b] != expected[i][b])
-				fail_msg("hit %d at call %u: object %zu is %u times in %s", h, at, i, got[i][b],
-				    conf.users[b]);
+				fail_msg("hit %d at call %u: object %zu is %u times in %s", h, at,
+				    i, got[i][b], conf.users[b]);
 		for (size_t e = 0; e < ledger[i].n; e++)
-			if (ledger[i].entries[e].state != LEDGER_DELIVERED && ledger[i].entries[e].state != LEDGER_PARKED)
+			if (ledger[i].entries[e].state != LEDGER_DELIVERED &&
+			    ledger[i].entries[e].state != LEDGER_PARKED)
 				fail_msg("hit %d at call %u: object %zu ends in state %d", h, at, i,
 				    ledger[i].entries[e].state);
 	}

@@ -173,7 +173,9 @@ setup(void **state)
 	memset(&E, 0, sizeof(E));
 	conf.connections = 2;
 	proc = (struct proc){ .loop = &loop, .home = &conf, .board = &board };
-	T = (struct tunnel_proc){ .proc = &proc, .loop = &loop, .mark = { 5, 41 }, .peers_known = true };
+	T = (struct tunnel_proc){
+		.proc = &proc, .loop = &loop, .mark = { 5, 41 }, .peers_known = true
+	};
 	T.resolver = resolver_new();
 	buf_init(&T.pem, 8192);
 	buf_add_span(&T.pem, net_key_span(&home_key));
@@ -232,7 +234,8 @@ a_tunnel_that_ends_is_dialled_again(void **state)
 	before = instant_now();
 	h2_abort(E.h2[0], "cut");
 	RUN_UNTIL(E.ready == 3 && row()->connections == 2);
-	assert_true(instant_ms_since(before, instant_now()) >= 200);	/* not at once: half of 0.5 s at least */
+	assert_true(instant_ms_since(before, instant_now()) >=
+	    200); /* not at once: half of 0.5 s at least */
 }
 
 static void

@@ -20,7 +20,7 @@
  * each case says.  The spool's functions here stand in for store/spool.h.
  */
 
-/* --- a spool that does as it is told -------------------------------------------------------- */
+/* --- a spool that does as it is told ------------------------------------------------------ */
 
 struct spool_put {
 	struct spool_meta meta;
@@ -132,7 +132,8 @@ later(struct later l)
 }
 
 void
-spool_put_commit(struct spool_put **pp, const unsigned char mac[OBJECT_MAC_LEN], spool_kept_fn *told, void *arg)
+spool_put_commit(
+    struct spool_put **pp, const unsigned char mac[OBJECT_MAC_LEN], spool_kept_fn *told, void *arg)
 {
 	S.commits++;
 	S.meta = (*pp)->meta;
@@ -176,7 +177,8 @@ ledger_verdict_over(struct spool *s, int64_t row, ledger_outcome_fn *fn, void *a
 }
 
 void
-ledger_confirm_refused(struct spool *s, const char *signer, struct uuid id, spool_done_fn *done, void *arg)
+ledger_confirm_refused(
+    struct spool *s, const char *signer, struct uuid id, spool_done_fn *done, void *arg)
 {
 	S.confirms++;
 	assert_string_equal(signer, "mx1.example.org");
@@ -190,7 +192,7 @@ spool_peer_update(struct spool *s, const struct peer *p, spool_done_fn *done, vo
 	S.update = *p;
 }
 
-/* --- the tunnel ----------------------------------------------------------------------------- */
+/* --- the tunnel --------------------------------------------------------------------------- */
 
 static struct net_key home_key, edge_key;
 static uv_loop_t loop;
@@ -257,7 +259,8 @@ any_pin(void *arg, const struct pin *pin, const char *alpn)
 static void
 tcp_pair(int fds[2])
 {
-	struct sockaddr_in sin = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	struct sockaddr_in sin = { .sin_family = AF_INET,
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	socklen_t n = sizeof(sin);
 	int l = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
@@ -274,7 +277,9 @@ tcp_pair(int fds[2])
 static struct peer
 paired(void)
 {
-	struct peer p = { .name = "mx1.example.org", .home = "alice", .npins = 1, .nmac = 2, .ndomains = 1 };
+	struct peer p = {
+		.name = "mx1.example.org", .home = "alice", .npins = 1, .nmac = 2, .ndomains = 1
+	};
 	unsigned char key[2][SECRET_LEN] = { { 1 }, { 2 } };
 
 	secret_set(&p.mac[0], key[0]);
@@ -338,7 +343,7 @@ teardown(void **state)
 	return 0;
 }
 
-/* --- an edge's requests ----------------------------------------------------------------------- */
+/* --- an edge's requests ------------------------------------------------------------------- */
 
 struct ask {
 	struct h2_stream *s;
@@ -382,7 +387,9 @@ on_closed(void *arg, const struct why *why)
 	a->s = NULL;
 }
 
-static const struct h2_stream_ops ask_ops = { .head = on_head, .data = on_data, .closed = on_closed };
+static const struct h2_stream_ops ask_ops = {
+	.head = on_head, .data = on_data, .closed = on_closed
+};
 
 static ssize_t
 pull(void *arg, void *out, size_t max, bool *eof)
@@ -399,8 +406,11 @@ pull(void *arg, void *out, size_t max, bool *eof)
 static void
 ask(struct ask *a, const char *method, const char *path, const struct h2_header *headers, size_t n)
 {
-	struct h2_head head = { .method = span_str(method), .path = span_str(path), .authority = SPAN_LIT("alice"),
-		.headers = headers, .nheaders = n };
+	struct h2_head head = { .method = span_str(method),
+		.path = span_str(path),
+		.authority = SPAN_LIT("alice"),
+		.headers = headers,
+		.nheaders = n };
 
 	a->s = h2_request(edge_h2, &head, a->body != NULL ? pull : NULL, a, &ask_ops, a);
 	assert_non_null(a->s);
@@ -439,7 +449,7 @@ put(const char *body, size_t n, unsigned char key, const char *prefer)
 	return a;
 }
 
-/* --- tests ------------------------------------------------------------------------------------ */
+/* --- tests -------------------------------------------------------------------------------- */
 
 static void
 an_object_that_is_kept_is_answered_201(void **state)
@@ -481,14 +491,16 @@ static const struct verdict {
 	{ "delivered long ago", "wait=5", KEPT_BEFORE, 0, 0, 0, false, 200, 0, 0 },
 	{ "refused", "wait=5", KEPT, 7, OUTCOME_REFUSED, 0, false, 422, 1, 0 },
 	{ "refused, asked again", "wait=5", KEPT_BEFORE, 7, OUTCOME_REFUSED, 0, false, 422, 1, 0 },
-	{ "parked or deferred: a later refusal is ours, so the ledger must know before 202 is said", "wait=5",
-	    KEPT, 7, OUTCOME_ACCEPTED, OUTCOME_ACCEPTED, false, 202, 1, 1 },
-	{ "no verdict in time", "wait=0", KEPT, 7, OUTCOME_PENDING, OUTCOME_PENDING, false, 202, 1, 1 },
-	{ "delivered at the last moment", "wait=0", KEPT, 7, OUTCOME_PENDING, OUTCOME_DELIVERED, false, 200, 1, 1 },
-	{ "refused at the last moment", "respond-async, WAIT=0; x=1", KEPT, 7, OUTCOME_PENDING, OUTCOME_REFUSED,
-	    false, 422, 1, 1 },
-	{ "the writer dies: the edge must ask again without waiting", "wait=5", KEPT, 7, OUTCOME_PENDING, 0, true,
-	    503, 1, 0 },
+	{ "parked or deferred: a later refusal is ours, so the ledger must know before 202 is said",
+	    "wait=5", KEPT, 7, OUTCOME_ACCEPTED, OUTCOME_ACCEPTED, false, 202, 1, 1 },
+	{ "no verdict in time", "wait=0", KEPT, 7, OUTCOME_PENDING, OUTCOME_PENDING, false, 202, 1,
+	    1 },
+	{ "delivered at the last moment", "wait=0", KEPT, 7, OUTCOME_PENDING, OUTCOME_DELIVERED,
+	    false, 200, 1, 1 },
+	{ "refused at the last moment", "respond-async, WAIT=0; x=1", KEPT, 7, OUTCOME_PENDING,
+	    OUTCOME_REFUSED, false, 422, 1, 1 },
+	{ "the writer dies: the edge must ask again without waiting", "wait=5", KEPT, 7,
+	    OUTCOME_PENDING, 0, true, 503, 1, 0 },
 };
 
 static void
@@ -506,11 +518,13 @@ verdicts_become_status_codes(void **state)
 		S.watches = S.overs = 0;
 		a = put("sealed", 6, 1, v->prefer);
 		if (a.status != v->status || S.watches != v->watches || S.overs != v->overs)
-			fail_msg("%s: %u, %u watched, %u over", v->name, a.status, S.watches, S.overs);
+			fail_msg(
+			    "%s: %u, %u watched, %u over", v->name, a.status, S.watches, S.overs);
 		if (S.meta.verdict != (v->prefer[0] != '\0'))
 			fail_msg("%s: the row has verdict %d", v->name, S.meta.verdict);
 		if (a.status == 422)
-			assert_memory_equal(a.answer, "550 5.1.1 no such mailbox here\r\n", a.nanswer);
+			assert_memory_equal(
+			    a.answer, "550 5.1.1 no such mailbox here\r\n", a.nanswer);
 	}
 }
 
@@ -539,11 +553,14 @@ static const struct bad {
 	unsigned	 status;
 } bads[] = {
 	{ "no MAC", "PUT", "/mail/01890a5d-ac96-774b-bcce-b302099a8057", "x", "y", "sealed", 400 },
-	{ "half a MAC", "PUT", "/mail/01890a5d-ac96-774b-bcce-b302099a8057", "posthouse-mac", "00ff", "sealed", 400 },
+	{ "half a MAC", "PUT", "/mail/01890a5d-ac96-774b-bcce-b302099a8057", "posthouse-mac",
+	    "00ff", "sealed", 400 },
 	{ "no body", "PUT", "/mail/01890a5d-ac96-774b-bcce-b302099a8057", "x", "y", NULL, 400 },
 	{ "no UUID", "PUT", "/mail/1", "x", "y", "sealed", 404 },
-	{ "a path behind the id", "PUT", "/mail/01890a5d-ac96-774b-bcce-b302099a8057/x", "x", "y", "sealed", 404 },
-	{ "reading mail", "GET", "/mail/01890a5d-ac96-774b-bcce-b302099a8057", "x", "y", NULL, 405 },
+	{ "a path behind the id", "PUT", "/mail/01890a5d-ac96-774b-bcce-b302099a8057/x", "x", "y",
+	    "sealed", 404 },
+	{ "reading mail", "GET", "/mail/01890a5d-ac96-774b-bcce-b302099a8057", "x", "y", NULL,
+	    405 },
 	{ "writing policy", "PUT", "/policy", "x", "y", "{}", 405 },
 	{ "a query", "GET", "/policy?x", "x", "y", NULL, 404 },
 	{ "the root", "GET", "/", "x", "y", NULL, 404 },
@@ -555,7 +572,8 @@ anything_else_is_refused(void **state)
 {
 	for (size_t i = 0; i < sizeof(bads) / sizeof(bads[0]); i++) {
 		struct h2_header h = { bads[i].header, span_str(bads[i].value) };
-		struct ask a = { .body = bads[i].body, .n = bads[i].body != NULL ? strlen(bads[i].body) : 0 };
+		struct ask a = { .body = bads[i].body,
+			.n = bads[i].body != NULL ? strlen(bads[i].body) : 0 };
 
 		ask(&a, bads[i].method, bads[i].path, &h, 1);
 		RUN_UNTIL(a.closed);
@@ -607,7 +625,8 @@ a_tunnel_cut_anywhere_leaves_nothing_half(void **state)
 {
 	struct ask a = { .body = "sealed", .n = 6, .hold = true };
 	char mac[2 * OBJECT_MAC_LEN + 1], path[64];
-	struct h2_header h[] = { { "posthouse-mac", { mac, 64 } }, { "prefer", SPAN_LIT("wait=60") } };
+	struct h2_header h[] = { { "posthouse-mac", { mac, 64 } },
+		{ "prefer", SPAN_LIT("wait=60") } };
 	struct ask b = { .body = "sealed", .n = 6 }, c = b;
 
 	sign("sealed", 6, 1, mac);
@@ -622,7 +641,7 @@ a_tunnel_cut_anywhere_leaves_nothing_half(void **state)
 	h2_abort(edge_h2, "cut");
 	RUN_UNTIL(home_h2 == NULL && edge_h2 == NULL);
 	assert_int_equal(S.drops, 1);
-	S.told(S.told_arg, KEPT, 8, NULL);		/* the answer that nobody waits for any more */
+	S.told(S.told_arg, KEPT, 8, NULL); /* the answer that nobody waits for any more */
 	assert_int_equal(S.watches, 1);
 }
 
@@ -640,14 +659,14 @@ a_refusal_is_confirmed(void **state)
 	assert_int_equal(a.nanswer, 0);
 }
 
-/* --- policy ------------------------------------------------------------------------------------ */
+/* --- policy ------------------------------------------------------------------------------- */
 
 static struct ask
 get_policy(const char *etag, const char *prefer, const char *seen)
 {
 	struct ask a = { .body = NULL };
-	struct h2_header h[] = { { "if-none-match", span_str(etag) }, { "prefer", span_str(prefer) },
-		{ "posthouse-keys-seen", span_str(seen) } };
+	struct h2_header h[] = { { "if-none-match", span_str(etag) },
+		{ "prefer", span_str(prefer) }, { "posthouse-keys-seen", span_str(seen) } };
 
 	ask(&a, "GET", "/policy", h, 3);
 	if (prefer[0] == '\0' || etag[0] == '\0')
@@ -677,7 +696,8 @@ policy_says_what_was_granted_and_nothing_else(void **state)
 	span_copy(SPAN_LIT("secret.example"), other.domains[0], sizeof(other.domains[0]));
 	edges_paired(&T.edges, &conf, other.name, &other);
 	T.mark.counter = 42;
-	b = get_policy(a.etag, "", "");		/* another edge's grant and a new message change nothing here */
+	b = get_policy(
+	    a.etag, "", ""); /* another edge's grant and a new message change nothing here */
 	assert_int_equal(b.status, 304);
 	assert_string_equal(b.ledger, "5.42");
 }
@@ -690,7 +710,8 @@ a_long_poll_is_answered_when_policy_changes(void **state)
 	struct peer p = paired();
 
 	for (size_t i = 0; i <= ORIGIN_WAITERS_MAX; i++) {
-		struct h2_header h[] = { { "if-none-match", span_str(a.etag) }, { "prefer", SPAN_LIT("wait=60") } };
+		struct h2_header h[] = { { "if-none-match", span_str(a.etag) },
+			{ "prefer", SPAN_LIT("wait=60") } };
 
 		polls[i] = (struct ask){ .body = NULL };
 		ask(&polls[i], "GET", "/policy", h, 2);
@@ -708,7 +729,8 @@ a_long_poll_is_answered_when_policy_changes(void **state)
 		assert_string_not_equal(polls[i].etag, a.etag);
 	}
 	polls[0] = (struct ask){ .body = NULL };
-	struct h2_header h[] = { { "if-none-match", span_str(polls[1].etag) }, { "prefer", SPAN_LIT("wait=1") } };
+	struct h2_header h[] = { { "if-none-match", span_str(polls[1].etag) },
+		{ "prefer", SPAN_LIT("wait=1") } };
 	ask(&polls[0], "GET", "/policy", h, 2);
 	RUN_UNTIL(polls[0].closed);
 	assert_int_equal(polls[0].status, 304);		/* nothing changed within the second */
@@ -757,10 +779,11 @@ keys_seen_are_kept(void **state)
 static void
 finishing_ends_what_waits(void **state)
 {
-	struct ask a = get_policy("", "", ""), poll = { .body = NULL }, b = { .body = "sealed", .n = 6 };
+	struct ask a = get_policy("", "", ""), poll = { .body = NULL },
+		   b = { .body = "sealed", .n = 6 };
 	char mac[2 * OBJECT_MAC_LEN + 1], path[64];
-	struct h2_header h[] = { { "if-none-match", span_str(a.etag) }, { "prefer", SPAN_LIT("wait=60") },
-		{ "posthouse-mac", { mac, 64 } } };
+	struct h2_header h[] = { { "if-none-match", span_str(a.etag) },
+		{ "prefer", SPAN_LIT("wait=60") }, { "posthouse-mac", { mac, 64 } } };
 
 	sign("sealed", 6, 1, mac);
 	snprintf(path, sizeof(path), "/mail/%s", id_text);

@@ -34,37 +34,56 @@ static const struct rule {
 	const char	*mailbox;	/* or the reply's beginning, "5.1.1" */
 } rules[] = {
 	{ "a user's name is its mailbox", &plain, "<alice@example.org>", ROUTE_MAILBOX, "alice" },
-	{ "case of the local part does not matter", &plain, "<ALICE@example.org>", ROUTE_MAILBOX, "alice" },
-	{ "the mailbox keeps its own spelling", &mixed, "<alice@example.org>", ROUTE_MAILBOX, "Alice" },
-	{ "case of the domain does not matter", &plain, "<alice@EXAMPLE.Org>", ROUTE_MAILBOX, "alice" },
+	{ "case of the local part does not matter", &plain, "<ALICE@example.org>", ROUTE_MAILBOX,
+	    "alice" },
+	{ "the mailbox keeps its own spelling", &mixed, "<alice@example.org>", ROUTE_MAILBOX,
+	    "Alice" },
+	{ "case of the domain does not matter", &plain, "<alice@EXAMPLE.Org>", ROUTE_MAILBOX,
+	    "alice" },
 	{ "quotes change nothing", &plain, "<\"alice\"@example.org>", ROUTE_MAILBOX, "alice" },
 	{ "a second granted domain", &plain, "<bob@xn--bcher-kva.example>", ROUTE_MAILBOX, "bob" },
-	{ "a tag is not part of the name", &plain, "<alice+shop@example.org>", ROUTE_MAILBOX, "alice" },
-	{ "only the first plus ends the name", &plain, "<alice+a+b@example.org>", ROUTE_MAILBOX, "alice" },
-	{ "a mailbox that has the tag in its name comes first", &with_tag, "<alice+lists@example.org>",
-	    ROUTE_MAILBOX, "alice+lists" },
+	{ "a tag is not part of the name", &plain, "<alice+shop@example.org>", ROUTE_MAILBOX,
+	    "alice" },
+	{ "only the first plus ends the name", &plain, "<alice+a+b@example.org>", ROUTE_MAILBOX,
+	    "alice" },
+	{ "a mailbox that has the tag in its name comes first", &with_tag,
+	    "<alice+lists@example.org>", ROUTE_MAILBOX, "alice+lists" },
 	{ "a tag alone is nobody", &plain, "<+shop@example.org>", ROUTE_REFUSED, "5.1.1" },
-	{ "a tag goes to its user before the catch-all", &catching, "<bob+x@example.org>", ROUTE_MAILBOX, "bob" },
+	{ "a tag goes to its user before the catch-all", &catching, "<bob+x@example.org>",
+	    ROUTE_MAILBOX, "bob" },
 	{ "nobody is refused", &plain, "<carol@example.org>", ROUTE_REFUSED, "5.1.1" },
-	{ "nobody goes to the catch-all", &catching, "<carol@example.org>", ROUTE_MAILBOX, "inbox" },
-	{ "a list that may be too old refuses nobody", &stale, "<carol@example.org>", ROUTE_LATER, "4.1.1" },
-	{ "a list that may be too old still knows its own", &stale, "<bob@example.org>", ROUTE_MAILBOX, "bob" },
-	{ "postmaster goes to the roles", &catching, "<postmaster@example.org>", ROUTE_MAILBOX, "admin" },
-	{ "postmaster without roles goes to the first user", &plain, "<PostMaster@example.org>", ROUTE_MAILBOX,
-	    "alice" },
+	{ "nobody goes to the catch-all", &catching, "<carol@example.org>", ROUTE_MAILBOX,
+	    "inbox" },
+	{ "a list that may be too old refuses nobody", &stale, "<carol@example.org>", ROUTE_LATER,
+	    "4.1.1" },
+	{ "a list that may be too old still knows its own", &stale, "<bob@example.org>",
+	    ROUTE_MAILBOX, "bob" },
+	{ "postmaster goes to the roles", &catching, "<postmaster@example.org>", ROUTE_MAILBOX,
+	    "admin" },
+	{ "postmaster without roles goes to the first user", &plain, "<PostMaster@example.org>",
+	    ROUTE_MAILBOX, "alice" },
 	{ "postmaster without a domain is ours", &plain, "<Postmaster>", ROUTE_MAILBOX, "alice" },
-	{ "a mailbox called postmaster is postmaster's", &with_tag, "<postmaster>", ROUTE_MAILBOX, "postmaster" },
-	{ "postmaster of a stale list is not asked to wait", &stale, "<postmaster@example.org>", ROUTE_MAILBOX,
-	    "alice" },
-	{ "postmaster is never refused, only kept waiting", &empty, "<postmaster>", ROUTE_LATER, "4.3.5" },
+	{ "a mailbox called postmaster is postmaster's", &with_tag, "<postmaster>", ROUTE_MAILBOX,
+	    "postmaster" },
+	{ "postmaster of a stale list is not asked to wait", &stale, "<postmaster@example.org>",
+	    ROUTE_MAILBOX, "alice" },
+	{ "postmaster is never refused, only kept waiting", &empty, "<postmaster>", ROUTE_LATER,
+	    "4.3.5" },
 	{ "another's domain is foreign", &plain, "<alice@example.com>", ROUTE_FOREIGN, "5.7.1" },
-	{ "another's domain is foreign to the catch-all too", &catching, "<alice@example.com>", ROUTE_FOREIGN, "5.7.1" },
-	{ "another's postmaster is foreign", &catching, "<postmaster@example.com>", ROUTE_FOREIGN, "5.7.1" },
-	{ "a subdomain was not granted", &plain, "<alice@sub.example.org>", ROUTE_FOREIGN, "5.7.1" },
-	{ "a domain that only ends like ours was not granted", &plain, "<alice@notexample.org>", ROUTE_FOREIGN, "5.7.1" },
-	{ "an address literal was not granted", &catching, "<alice@[192.0.2.1]>", ROUTE_FOREIGN, "5.7.1" },
-	{ "percent is a character", &plain, "<alice%example.com@example.org>", ROUTE_REFUSED, "5.1.1" },
-	{ "a source route is no road", &plain, "<@example.org:alice@example.com>", ROUTE_FOREIGN, "5.7.1" },
+	{ "another's domain is foreign to the catch-all too", &catching, "<alice@example.com>",
+	    ROUTE_FOREIGN, "5.7.1" },
+	{ "another's postmaster is foreign", &catching, "<postmaster@example.com>", ROUTE_FOREIGN,
+	    "5.7.1" },
+	{ "a subdomain was not granted", &plain, "<alice@sub.example.org>", ROUTE_FOREIGN,
+	    "5.7.1" },
+	{ "a domain that only ends like ours was not granted", &plain, "<alice@notexample.org>",
+	    ROUTE_FOREIGN, "5.7.1" },
+	{ "an address literal was not granted", &catching, "<alice@[192.0.2.1]>", ROUTE_FOREIGN,
+	    "5.7.1" },
+	{ "percent is a character", &plain, "<alice%example.com@example.org>", ROUTE_REFUSED,
+	    "5.1.1" },
+	{ "a source route is no road", &plain, "<@example.org:alice@example.com>", ROUTE_FOREIGN,
+	    "5.7.1" },
 	{ "a path is not a mailbox", &plain, "<\"../alice\"@example.org>", ROUTE_REFUSED, "5.1.1" },
 };
 
@@ -103,8 +122,10 @@ routes(void **state)
 		route_address(&router, granted, 2, &to, &r);
 		snprintf(code, sizeof(code), "%u.%u.%u", r.reply.enhanced[0], r.reply.enhanced[1],
 		    r.reply.enhanced[2]);
-		if (r.to != t->to || strcmp(t->mailbox, r.to == ROUTE_MAILBOX ? r.mailbox : code) != 0)
-			fail_msg("%s: %s went to %d %s %s", t->name, t->path, (int)r.to, r.mailbox, code);
+		if (r.to != t->to ||
+		    strcmp(t->mailbox, r.to == ROUTE_MAILBOX ? r.mailbox : code) != 0)
+			fail_msg("%s: %s went to %d %s %s", t->name, t->path, (int)r.to, r.mailbox,
+			    code);
 		mailboxes_fini(&boxes);
 	}
 }
@@ -125,7 +146,8 @@ nothing_granted_is_all_foreign(void **state)
 static void
 a_command_prints_one_local_part_a_line(void **state)
 {
-	static const char text[] = "alice\r\n  bob \n\ncarol@example.org\n../etc\n.hidden\na b\nlast";
+	static const char text[] =
+	    "alice\r\n  bob \n\ncarol@example.org\n../etc\n.hidden\na b\nlast";
 	struct mailboxes boxes = { .names = NULL };
 	size_t skipped;
 
