@@ -1,0 +1,77 @@
+#ifndef EDGE_SESSION_IN_H
+#define EDGE_SESSION_IN_H
+
+#include "base/clock.h"
+#include "edge/edge.h"
+#include "edge/handover.h"
+#include "edge/object_out.h"
+#include "proto/envelope.h"
+
+/*
+ * Shared by session.c (a connection: bytes, time, beginning and end) and message.c
+ * (one message on it: what is asked of the machine's events, to the last answer).
+ */
+enum waiting {			/* why nothing is read now */
+	WAIT_NOTHING = 0,
+	WAIT_NAME,		/* the client's name, for Received: and the envelope */
+	WAIT_SPOOL,		/* the commit */
+	WAIT_VERDICT,		/* home's word */
+	WAIT_DRAIN,		/* the client reads its replies first */
+};
+
+/* A commit under way; outlives the session if the client goes. */
+struct pending {
+	struct session	*session;	/* NULL: nobody to tell */
+	struct home	*home;
+	struct spool_object obj;
+	struct instant	 began;
+	size_t		 nrcpts;
+};
+
+/* All that belongs to one message until it is handed to the spool; message_end is its only end. */
+struct txn {
+	struct envelope	*env;
+	struct home	*home;		/* of the first accepted recipient */
+	struct object_out *out;
+	struct smtp_reply failed;	/* code 0: all is well; else what to say at the end of data */
+	struct instant	 began;
+};
+
+struct session {
+	struct session	*next, *prev;
+	struct edge	*edge;
+	struct conn	*conn;
+	struct smtp_srv	*srv;
+	struct terms	*terms;
+	char		 service[CONF_NAME_MAX];
+	char		 sid[12];
+	char		*name;		/* the client's, once looked up; "" none */
+	struct netaddr	 client;
+	struct txn	*txn;
+	struct pending	*pending;
+	struct ask	*ask;
+	struct resolve_ask *lookup;
+	struct instant	 phase_until, end;
+	enum waiting	 waiting;
+	unsigned	 bare_lf;	/* counted so far */
+	bool		 secured, closing, starttls;
+};
+
+/* session.c */
+void	session_say(struct session *, struct smtp_reply);
+/* What was waited for is there and answered: say it, then read on. */
+void	session_go_on(struct session *);
+/* The listener's service as it is configured now. */
+const struct conf_service *session_service(const struct session *);
+
+/* message.c: the machine's events of these names */
+void	message_mail(struct session *, const struct smtp_ev *);
+void	message_rcpt(struct session *, const struct smtp_ev *);
+void	message_begin(struct session *);
+void	message_body(struct session *, struct span octets);
+void	message_eom(struct session *);
+void	message_end(struct session *);		/* forgets what is not handed to the spool yet */
+/* The connection is gone; a commit or a question under way goes on without it. */
+void	message_abandon(struct session *);
+
+#endif
