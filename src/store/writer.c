@@ -11,13 +11,14 @@
 #define IDLE_MS		300		/* nothing written for so long: housekeeping */
 #define STEP_MS		5		/* between two of its steps */
 #define HOUR_MS		(3600 * 1000)
+#define PAIRING_MS	10000		/* whether a line has expired is looked at so often */
 #define SOON_MS		500		/* after a failure, for what must not be left */
 #define DUE_MAX_MS	60000		/* the wall clock may jump: look at it so often */
 #define OWED_KEEP	256
 #define REMEMBER_MS	(30LL * 24 * 3600 * 1000)	/* beyond max_hold */
 
 static void client_free(struct client *);
-static void on_idle(uv_timer_t *), on_due(uv_timer_t *), on_again(uv_timer_t *);
+static void on_idle(uv_timer_t *), on_due(uv_timer_t *), on_again(uv_timer_t *), on_pairing(uv_timer_t *);
 
 /* --- sending ---------------------------------------------------------------------- */
 
@@ -315,6 +316,23 @@ on_hour(uv_timer_t *t)
 	uv_timer_start(&w->hour, on_hour, rc == 1 ? 10 * STEP_MS : HOUR_MS, 0);
 }
 
+void
+writer_pairing(struct writer *w, bool open)
+{
+	if (open)
+		uv_timer_start(&w->pairing, on_pairing, PAIRING_MS, PAIRING_MS);
+	else
+		uv_timer_stop(&w->pairing);
+}
+
+static void
+on_pairing(uv_timer_t *t)
+{
+	struct writer *w = t->data;
+
+	(void)peers_pairing_open(w->peers, wall_ms());	/* tells what it finds over */
+}
+
 static void
 on_again(uv_timer_t *t)
 {
@@ -422,12 +440,14 @@ writer_new(uv_loop_t *loop, const struct writer_conf *conf, struct why *why)
 	uv_timer_init(loop, &w->due);
 	uv_timer_init(loop, &w->hour);
 	uv_timer_init(loop, &w->again);
-	w->check.data = w->awake.data = w->idle.data = w->due.data = w->hour.data = w->again.data = w;
+	uv_timer_init(loop, &w->pairing);
+	w->check.data = w->awake.data = w->idle.data = w->due.data = w->hour.data = w->again.data = w->pairing.data = w;
 	uv_check_start(&w->check, on_check);
 	uv_unref((uv_handle_t *)&w->check);
 	uv_timer_start(&w->idle, on_idle, IDLE_MS, 0);
 	uv_timer_start(&w->hour, on_hour, IDLE_MS, 0);
 	arm_due(w);
+	writer_pairing(w, conf->role == CONF_EDGE && peers_pairing_open(w->peers, wall_ms()));
 	return w;
 }
 
@@ -493,7 +513,8 @@ writer_free(struct writer **wp)
 	peers_free(&w->peers);
 	db_close(&w->db);
 	uv_handle_t *const handles[] = { (uv_handle_t *)&w->check, (uv_handle_t *)&w->awake,
-	    (uv_handle_t *)&w->idle, (uv_handle_t *)&w->due, (uv_handle_t *)&w->hour, (uv_handle_t *)&w->again };
+	    (uv_handle_t *)&w->idle, (uv_handle_t *)&w->due, (uv_handle_t *)&w->hour, (uv_handle_t *)&w->again,
+	    (uv_handle_t *)&w->pairing };
 	w->handles = sizeof(handles) / sizeof(handles[0]);
 	for (size_t i = 0; i < sizeof(handles) / sizeof(handles[0]); i++)
 		uv_close(handles[i], on_handle_closed);

@@ -49,7 +49,7 @@ struct writer {
 	uv_loop_t	*loop;
 	uv_check_t	 check;
 	uv_idle_t	 awake;		/* runs while something waits for the end of the turn */
-	uv_timer_t	 idle, due, hour, again;
+	uv_timer_t	 idle, due, hour, again, pairing;
 	unsigned	 handles;	/* not yet closed */
 	struct writer_conf conf;
 	struct db	*db;
@@ -96,6 +96,7 @@ bool	serve_confirm(struct client *, struct chan_msg *);
 int	writer_marks(struct writer *, struct why *);
 void	writer_marks_forget(struct writer *);
 /* writer_peers.c */
+void	writer_pairing(struct writer *, bool open);	/* looks at open lines while there are any */
 void	writer_tell_peer(struct client *, const struct peer *);
 extern const struct peers_events writer_peers_events;
 bool	serve_pair_check(struct client *, struct chan_msg *);

@@ -44,6 +44,7 @@ on_pending(void *arg, bool any)
 {
 	struct wire_out w = { .n = 0 };
 
+	writer_pairing(arg, any);
 	wire_u8(&w, any);
 	writer_tell(arg, WE_PAIRING, &w, span_of(NULL, 0));
 }

@@ -1,0 +1,216 @@
+/* Peers and pairing lines on disk, and through the writer. */
+#include "store_play.h"
+
+static const char *const domains[] = { "example.org", "example.net" };
+static const int64_t now = 1795232400000;
+static const int64_t minute = 60000;
+
+static struct peers *
+open_peers(const char *dir)
+{
+	struct why why = { "" };
+	struct peers *ps = peers_open(&sys_real, dir, CONF_EDGE, &why);
+
+	if (ps == NULL)
+		fail_msg("%s", why.text);
+	return ps;
+}
+
+static void
+make_dir(char dir[64])
+{
+	snprintf(dir, 64, "/tmp/peers-XXXXXX");
+	assert_non_null(mkdtemp(dir));
+}
+
+static struct peer *
+a_peer(const char *name)
+{
+	struct peer *p = calloc(1, sizeof(*p));
+
+	snprintf(p->name, sizeof(p->name), "%s", name);
+	p->pins[0].b[0] = 7;
+	p->npins = 1;
+	secret_set(&p->mac[0], (const unsigned char *)"0123456789abcdef0123456789abcdef");
+	p->nmac = 1;
+	return p;
+}
+
+static void
+a_line_is_good_for_its_name_its_time_and_five_tries(void **state)
+{
+	unsigned char token[PAIRING_TOKEN_LEN], wrong[PAIRING_TOKEN_LEN] = { 1 };
+	struct peer *grant = calloc(1, sizeof(*grant)), *p = a_peer("alice");
+	struct pairing_pending pending[PEERS_PENDING_MAX];
+	struct why why = { "" };
+	struct peers *ps;
+	char dir[64], path[100];
+	struct stat st;
+	unsigned i;
+
+	make_dir(dir);
+	ps = open_peers(dir);
+	assert_false(peers_pairing_open(ps, now));
+	assert_int_equal(peers_pairing_new(ps, "Alice/..", domains, 2, now, token, &why), -1);
+	assert_int_equal(peers_pairing_new(ps, "alice", domains, 0, now, token, &why), -1);
+	assert_int_equal(peers_pairing_new(ps, "alice", domains, 2, now, token, &why), 0);
+	assert_true(peers_pairing_open(ps, now));
+	assert_int_equal(peers_pairing_check(ps, "bob", token, now, grant, &why), -1);
+	for (i = 0; i < PAIRING_TRIES - 1; i++)
+		assert_int_equal(peers_pairing_check(ps, "alice", wrong, now, grant, &why), -1);
+	peers_free(&ps);			/* tries are counted on disk */
+	ps = open_peers(dir);
+	assert_int_equal(peers_pairings(ps, now, pending, PEERS_PENDING_MAX), 1);
+	assert_int_equal(pending[0].tries, 1);
+	assert_int_equal(peers_pairing_check(ps, "alice", token, now, grant, &why), 0);
+	assert_string_equal(grant->name, "alice");
+	assert_int_equal(grant->ndomains, 2);
+	assert_string_equal(grant->domains[1], "example.net");
+	assert_int_equal(peers_pairing_check(ps, "alice", wrong, now, grant, &why), -1);
+	assert_int_equal(peers_pairing_check(ps, "alice", token, now, grant, &why), -1);	/* used up */
+	assert_false(peers_pairing_open(ps, now));
+
+	assert_int_equal(peers_pairing_new(ps, "alice", domains, 2, now, token, &why), 0);
+	assert_int_equal(peers_pairing_check(ps, "alice", token, now + 15 * minute, grant, &why), -1);
+	assert_int_equal(peers_pairing_new(ps, "alice", domains, 2, now, token, &why), 0);
+	assert_int_equal(peers_pairing_check(ps, "alice", token, now - minute, grant, &why), -1);	/* the clock went back */
+
+	assert_int_equal(peers_pairing_new(ps, "alice", domains, 1, now, token, &why), 0);
+	p->ndomains = 1;
+	snprintf(p->domains[0], sizeof(p->domains[0]), "not-granted.example");
+	assert_int_equal(peers_pairing_finish(ps, p, token, now, &why), 0);
+	assert_int_equal(peers_count(ps), 1);
+	assert_int_equal(peers_find(ps, "alice")->ndomains, 1);
+	assert_string_equal(peers_find(ps, "alice")->domains[0], "example.org");
+	assert_int_equal(peers_pairing_finish(ps, p, token, now, &why), -1);		/* once */
+	snprintf(path, sizeof(path), "%s/homes/alice", dir);
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(st.st_mode & 07777, 0600);
+
+	assert_int_equal(peers_pairing_new(ps, "bob", domains, 1, now, token, &why), -1);	/* alice's domain */
+	assert_non_null(strstr(why.text, "alice"));
+	peers_free(&ps);
+	ps = open_peers(dir);
+	assert_int_equal(peers_count(ps), 1);
+	assert_int_equal(peers_find(ps, "alice")->mac[0].b[0], '0');
+	assert_int_equal(peers_remove(ps, "../alice", &why), -1);
+	assert_int_equal(peers_remove(ps, "alice", &why), 0);
+	assert_int_equal(peers_remove(ps, "alice", &why), 0);
+	assert_int_equal(peers_count(ps), 0);
+	peers_free(&ps);
+	remove_tree(dir);
+	free(grant);
+	free(p);
+}
+
+static void
+a_bad_file_is_named_and_left_alone(void **state)
+{
+	struct why why = { "" };
+	struct peer *p = a_peer("alice");
+	char dir[64], path[100], other[100];
+	struct peers *ps;
+	FILE *f;
+
+	make_dir(dir);
+	ps = open_peers(dir);
+	assert_int_equal(peers_put(ps, p, &why), 0);
+	snprintf(path, sizeof(path), "%s/homes/bob", dir);
+	assert_non_null(f = fopen(path, "w"));
+	fputs("{\"name\":", f);
+	fclose(f);
+	assert_int_equal(peers_reload(ps, &why), 0);
+	assert_int_equal(peers_count(ps), 1);
+	assert_int_equal(access(path, F_OK), 0);
+	snprintf(other, sizeof(other), "%s/homes/alice", dir);
+	assert_int_equal(rename(other, path), 0);	/* a name inside that is not the file's */
+	assert_int_equal(peers_reload(ps, &why), 0);
+	assert_int_equal(peers_count(ps), 0);
+	peers_free(&ps);
+	remove_tree(dir);
+	free(p);
+}
+
+struct paired {
+	unsigned	told;
+	char		error[200];
+	size_t		ndomains;
+};
+
+static void
+on_paired(void *arg, const char *error, const struct peer *peer)
+{
+	struct paired *t = arg;
+
+	t->told++;
+	snprintf(t->error, sizeof(t->error), "%.190s", error);
+	t->ndomains = peer != NULL ? peer->ndomains : 0;
+}
+
+static void
+everybody_hears_of_a_pairing(void **state)
+{
+	unsigned char token[PAIRING_TOKEN_LEN], wrong[PAIRING_TOKEN_LEN] = { 1 };
+	struct peer *peer = a_peer("alice");
+	struct paired t = { 0 };
+	struct done d = { 0 };
+	struct why why = { "" };
+	struct play p;
+	struct spool *s;
+
+	play_begin(&p, CONF_EDGE);
+	s = play_client(&p);
+	play_attach(&p, s);
+	play_until(&p, &p.known, 1);
+	assert_int_equal(p.peers, 0);
+	assert_false(p.pairing);
+	spool_mark(s, "alice", (struct ledger_mark){ 5, 100 }, on_done, &d);
+	play_until(&p, &d.told, 1);
+	assert_int_equal(peers_pairing_new(writer_peers(p.writer), "alice", domains, 2, wall_ms(), token, &why), 0);
+	spool_pair_check(s, "alice", wrong, on_paired, &t);
+	play_until(&p, &t.told, 1);
+	assert_true(p.pairing);
+	assert_non_null(strstr(t.error, "wrong"));
+	spool_pair_check(s, "alice", token, on_paired, &t);
+	play_until(&p, &t.told, 2);
+	assert_string_equal(t.error, "");
+	assert_int_equal(t.ndomains, 2);
+	spool_pair_finish(s, peer, token, on_paired, &t);
+	play_until(&p, &t.told, 3);
+	assert_string_equal(t.error, "");
+	play_until(&p, &p.peers, 1);
+	play_for(&p, 10);
+	assert_false(p.pairing);
+	spool_mark(s, "alice", (struct ledger_mark){ 5, 3 }, on_done, &d);	/* paired anew: an old ledger is meant */
+	play_until(&p, &d.told, 2);
+	assert_true(d.ok);
+	peer->npins = 2;
+	peer->ndomains = 0;
+	spool_peer_update(s, peer, on_done, &d);
+	play_until(&p, &d.told, 3);
+	assert_true(d.ok);
+	assert_int_equal(peers_find(writer_peers(p.writer), "alice")->npins, 2);
+	assert_int_equal(peers_find(writer_peers(p.writer), "alice")->ndomains, 2);	/* granted by pairing alone */
+	snprintf(peer->name, sizeof(peer->name), "mallory");
+	spool_peer_update(s, peer, on_done, &d);
+	play_until(&p, &d.told, 4);
+	assert_false(d.ok);
+	assert_int_equal(peers_remove(writer_peers(p.writer), "alice", &why), 0);
+	play_until(&p, &p.gone, 1);
+	spool_free(&s);
+	play_end(&p);
+	free(peer);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_line_is_good_for_its_name_its_time_and_five_tries),
+		cmocka_unit_test(a_bad_file_is_named_and_left_alone),
+		cmocka_unit_test(everybody_hears_of_a_pairing),
+	};
+
+	log_init("test.peers", LOG_ERROR + 1);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
