@@ -11,6 +11,7 @@ from kit.smtp import Client, send_mail
 from kit.stand import message
 
 IDLE = 10000
+IP_BIND_ADDRESS_NO_PORT = 24        # ip(7); Python's socket module learnt the name later
 
 
 def room_for(n):
@@ -27,8 +28,7 @@ def open_idle(where, n):
     sel, socks = selectors.DefaultSelector(), []
     for i in range(n):
         s = socket.socket()
-        s.setsockopt(socket.SOL_SOCKET, socket.IP_BIND_ADDRESS_NO_PORT if hasattr(socket, "IP_BIND_ADDRESS_NO_PORT")
-                     else socket.SO_REUSEADDR, 1)
+        s.setsockopt(socket.IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1)
         s.bind((f"127.{1 + i % 200}.{i // 200 % 250}.{1 + i // 50000}", 0))
         s.settimeout(20)
         s.connect(where)
