@@ -128,7 +128,7 @@ def test_a_disk_filled_to_the_last_octet_recovers(edge_on, tmpfs, mark):
     stand.start("home")
     until("home took some", 20, lambda: stand.files("alice"))
     os.unlink(in_the_way)
-    stand.wait_marked("alice", mark, 50, seconds=60)
+    stand.wait_marked("alice", mark, 50, seconds=120)
     stand.edge_empty(60)
     assert len(stand.files("alice")) == 50
 
