@@ -21,9 +21,10 @@
  *
  * Answers come as calls from the loop, never from inside the call that asked,
  * and in the order asked for one kind.  When the writer dies every question
- * under way is answered with failure (NOT_KEPT and so on); the parent starts
- * another writer and hands over a new channel (spool_attach), and the session
- * goes on: a restart treats work in flight as unfinished.
+ * under way is answered with failure (NOT_KEPT and so on), after `attached(false)`;
+ * the parent starts another writer and hands over a new channel (spool_attach),
+ * and the session goes on: a restart treats work in flight as unfinished.  What is
+ * asked while there is no writer waits for the next one.
  */
 struct spool;
 struct chan;
@@ -53,7 +54,7 @@ struct spool_meta {
 enum kept {
 	NOT_KEPT = 0,		/* tell the peer 4xx / 503: it still has it */
 	KEPT,			/* survives power loss: the peer may be told 250 / 201 */
-	KEPT_BEFORE,		/* (signer, id) was here already, or is remembered as delivered */
+	KEPT_BEFORE,		/* (signer, id) was here already, or is remembered as delivered (row 0) */
 	KEPT_FULL,		/* not kept: quota, share, reserve or disk: 452 / 503; why names it */
 };
 
@@ -162,12 +163,13 @@ typedef void ledger_job_fn(void *arg, struct ledger_job *);	/* once for each job
 /*
  * Claims up to max objects that have work due (queued, staged from before a
  * restart, deferred and due, uncertain and due), oldest first, each once until
- * noted to the end or the courier dies.  now: wall clock.
+ * noted to the end or the courier dies.  Large ones are at most half; so much
+ * content that it would fill memory comes in several claims, a `work` after each.
  */
 void	ledger_claim(struct spool *, unsigned max, ledger_job_fn *, void *arg);
 /*
- * Notes entries (all of the object's that changed) in one transaction, with
- * others that wait.  When every entry of an object is DELIVERED, PARKED or
+ * Notes entries (the first time all of the object's, then those that changed) in
+ * one transaction, with others that wait.  When every entry of an object is DELIVERED, PARKED or
  * REFUSED its claim ends; all delivered: the content is deleted, the key
  * remembered.  DEFERRED entries end the claim until the earliest next_ms.
  */
@@ -180,7 +182,7 @@ enum outcome {			/* of a whole object */
 	OUTCOME_REFUSED,	/* every entry refused, provisionally: reply says the words */
 };
 typedef void ledger_outcome_fn(void *arg, enum outcome, const struct smtp_reply *);
-/* Home's tunnel: called once when the object settles, or with PENDING if the writer dies. */
+/* Home's tunnel: called once when the object settles or has to wait, or with PENDING if the writer dies. Row 0: delivered. */
 void	ledger_watch(struct spool *, int64_t row, ledger_outcome_fn *, void *arg);
 /*
  * The wait is over: the sender will be told 250 unless this answers REFUSED.
