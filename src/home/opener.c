@@ -1,6 +1,7 @@
 #include "home/opener.h"
 
 #include <errno.h>
+#include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,6 +10,7 @@
 #include "base/log.h"
 #include "base/secret.h"
 #include "proto/batch_smtp.h"
+#include "proto/crypto.h"
 
 #define PIECE		AGE_CHUNK		/* sealed octets at a time */
 #define PLAIN_MAX	(4 * AGE_CHUNK)		/* what they can open to, with what age held back */
@@ -275,22 +277,45 @@ file_head(struct maildir_file *f, const struct envelope *env, const struct parce
 	return rc;
 }
 
+/*
+ * What names the delivery's files.  An id is unique for its signer only: were it
+ * used as it is, an edge that repeats another one's could replace a file of that
+ * other's.  The time in front stays, the rest is a digest over both.
+ */
+static bool
+file_id(const struct spool_meta *meta, struct uuid *out)
+{
+	unsigned char both[sizeof(meta->signer) + sizeof(meta->id.b)] = { 0 }, digest[32];
+	size_t n = strlen(meta->signer) + 1;
+
+	memcpy(both, meta->signer, n);
+	memcpy(both + n, meta->id.b, sizeof(meta->id.b));
+	if (!crypto_init() ||
+	    EVP_Digest(both, n + sizeof(meta->id.b), digest, NULL, crypto_sha256(), NULL) != 1)
+		return false;
+	*out = uuid_v7(0, digest);
+	memcpy(out->b, meta->id.b, 6);
+	return true;
+}
+
 /* Opens the files of this pass: as many entries as may be written at once. */
 static void
 files_begin(struct reading *r, const struct envelope *env)
 {
 	struct parcel *p = r->p;
+	struct uuid id;
+	bool named = file_id(&p->object.meta, &id);
 
 	for (; r->next < p->n && r->nfiles < OPENER_FILES_MAX; r->next++) {
 		struct ledger_entry *e = &p->entries[r->next];
-		struct maildir_file *f;
-		struct why why = { "" };
+		struct maildir_file *f = NULL;
+		struct why why = { "memory is out" };
 
 		if (!is_open(e) || e->mailbox[0] == '\0')
 			continue;
 		r->entry[r->nfiles] = r->next;
-		f = maildir_begin(
-		    r->o->maildir, e->mailbox, p->object.meta.id, e->part, e->name, &why);
+		if (named)
+			f = maildir_begin(r->o->maildir, e->mailbox, id, e->part, e->name, &why);
 		if (f == NULL || file_head(f, env, p, e, &why) == -1) {
 			maildir_abort(&f);
 			file_failed(r, r->nfiles, &why);
