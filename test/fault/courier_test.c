@@ -495,25 +495,27 @@ read_box(const char *box)
 	if ((d = opendir(path)) == NULL)
 		return;
 	while ((e = readdir(d)) != NULL) {
-		const char *dot = strchr(e->d_name, '.');
+		const char *id;
 		FILE *f;
 		size_t n;
 		bool found = false;
 
-		if (e->d_name[0] == '.' || dot == NULL)
+		if (e->d_name[0] == '.')
 			continue;
-		for (size_t i = 0; i < nledger; i++)
-			if (strncmp(dot + 1, uuid_text(ledger[i].object.meta.id).s, 36) == 0) {
-				got[i][box_number(box)]++;
-				found = true;
-			}
-		assert_true(found);
 		snprintf(file, sizeof(file), "%s/%s", path, e->d_name);
 		f = fopen(file, "r");
 		assert_non_null(f);
 		n = fread(last_text, 1, sizeof(last_text) - 1, f);
 		last_text[n] = '\0';
 		fclose(f);
+		id = strstr(last_text, "X-Posthouse-Id: ");
+		assert_non_null(id);
+		for (size_t i = 0; i < nledger; i++)
+			if (strncmp(id + 16, uuid_text(ledger[i].object.meta.id).s, 36) == 0) {
+				got[i][box_number(box)]++;
+				found = true;
+			}
+		assert_true(found);
 		assert_int_equal(unlink(file), 0);
 	}
 	closedir(d);
