@@ -190,7 +190,7 @@ def test_queue_show_cat_open(make_stand, mark):
 
 def test_home_keeps_and_opens_what_it_parks(make_stand, mark):
     """A mailbox that cannot be written: the mail stays at home, shown, opened by `posthouse open`."""
-    stand = make_stand()
+    stand = make_stand(opt=["home.deliver.retry_max=1s"])
     os.makedirs(stand.env["MAILDIR"], exist_ok=True)
     with open(os.path.join(stand.env["MAILDIR"], "bob"), "w", encoding="ascii") as f:
         f.write("a file where a Maildir should be\n")
@@ -202,9 +202,7 @@ def test_home_keeps_and_opens_what_it_parks(make_stand, mark):
     assert mark.encode() in stand.age_open(stand.cat("home", entry["id"]))
     assert "bob" in stand.tool("show", entry["id"], "-c", stand.conf("home")).stdout
     os.unlink(os.path.join(stand.env["MAILDIR"], "bob"))
-    stand.stop("home")
-    stand.start("home")
-    stand.wait_marked("bob", mark, seconds=90)
+    stand.wait_marked("bob", mark)
 
 
 def test_restart_of_both_keeps_what_is_held(make_stand, mark):

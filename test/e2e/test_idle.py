@@ -137,8 +137,7 @@ def test_many_errors_close(make_stand):
     with Client(stand.smtp) as c:
         c.hello()
         codes = []
-        for _ in range(10):
-            c.send(b"WHAT\r\n")
+        c.send(b"WHAT\r\n" * 10)
         try:
             for _ in range(10):
                 codes.append(c.reply().code)
