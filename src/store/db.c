@@ -22,7 +22,8 @@
  */
 #define WAL_PAGES	2000
 #define VACUUM_KEEP	256		/* free pages that stay: they will be wanted soon */
-#define BUSY_MS		1000		/* somebody looks in with sqlite3: wait so long, then it is a failure */
+/* somebody looks in with sqlite3: wait so long, then it is a failure */
+#define BUSY_MS		1000
 
 /* --- failure ---------------------------------------------------------------- */
 
@@ -33,11 +34,13 @@ db_fail(struct db *db, const char *what, struct why *why)
 
 	db->full = rc == SQLITE_FULL || (rc == SQLITE_IOERR && (sys == ENOSPC || sys == EDQUOT));
 	if (db->full)
-		return why_set(why, "%s: %s: the disk is full: free some room there", db->path, what);
+		return why_set(why, "%s: %s: the disk is full: free some room there", db->path,
+		    what);
 	switch (rc) {
 	case SQLITE_IOERR:
 	case SQLITE_CANTOPEN:
-		return why_set(why, "%s: %s: the disk failed (%s, %s): see the kernel's log", db->path,
+		return why_set(why, "%s: %s: the disk failed (%s, %s): see the kernel's log",
+		    db->path,
 		    what, sqlite3_errstr(sqlite3_extended_errcode(db->sq)), strerror(sys));
 	case SQLITE_READONLY:
 		return why_set(why, "%s: %s: the file system or spool.db is read-only: mount it "
@@ -49,8 +52,10 @@ db_fail(struct db *db, const char *what, struct why *why)
 	case SQLITE_CORRUPT:
 	case SQLITE_NOTADB:
 		db->damaged = true;
-		snprintf(db->alarm, sizeof(db->alarm), "spool.db is damaged: restart to set it aside");
-		return why_set(why, "%s: %s: spool.db is damaged (%s): restart, it is set aside then "
+		snprintf(db->alarm, sizeof(db->alarm),
+		    "spool.db is damaged: restart to set it aside");
+		return why_set(why,
+		    "%s: %s: spool.db is damaged (%s): restart, it is set aside then "
 		    "and a fresh one made", db->path, what, sqlite3_errmsg(db->sq));
 	default:
 		return why_set(why, "%s: %s: %s", db->path, what, sqlite3_errmsg(db->sq));
@@ -84,7 +89,8 @@ db_step(struct db *db, sqlite3_stmt *st, struct why *why)
 	if (rc == SQLITE_ROW)
 		return 1;
 	if (rc != SQLITE_DONE)
-		db_fail(db, sqlite3_stmt_readonly(st) ? "cannot be read" : "cannot be written", why);
+		db_fail(db, sqlite3_stmt_readonly(st) ? "cannot be read" : "cannot be written",
+		    why);
 	sqlite3_reset(st);
 	return rc == SQLITE_DONE ? 0 : -1;
 }
@@ -192,7 +198,8 @@ db_rollback(struct db *db)
 	db->next_row = db->next_row_kept;
 	db->total = db->total_kept;
 	memset(db->delivered, 0, sizeof(db->delivered));	/* one of them may be undone */
-	db_names_clear(&db->fresh);	/* their files stay until the sweep: the rows may be on disk */
+	/* their files stay until the sweep: the rows may be on disk */
+	db_names_clear(&db->fresh);
 	db_names_clear(&db->gone);
 }
 
@@ -306,7 +313,8 @@ role_fits(struct db *db, struct why *why)
 	role = sqlite3_column_int(st, 0);
 	sqlite3_reset(st);
 	if (role != (int)db->role)
-		return why_set(why, "%s: this is the state of %s: give each role a directory of its own",
+		return why_set(why,
+		    "%s: this is the state of %s: give each role a directory of its own",
 		    db->path, role == CONF_EDGE ? "an edge" : "a home");
 	return 0;
 }
@@ -337,7 +345,8 @@ open_file(struct db *db, const char *vfs, struct why *why)
 	    version(db, &v, why) == -1)
 		return -1;
 	if (v > DB_SCHEMA)
-		return why_set(why, "%s: written by a newer posthouse (schema %d, this one knows %d): "
+		return why_set(why,
+		    "%s: written by a newer posthouse (schema %d, this one knows %d): "
 		    "install that one again", file, v, DB_SCHEMA);
 	if ((v == 0 && make_tables(db, why) == -1) || role_fits(db, why) == -1 ||
 	    db_recover(db, why) == -1)
@@ -374,7 +383,8 @@ open_dir(struct db *db, int at, const char *name, struct why *why)
 }
 
 struct db *
-db_open(const struct sys *sys, const char *state, enum conf_role role, const char *vfs, struct why *why)
+db_open(const struct sys *sys, const char *state, enum conf_role role, const char *vfs,
+    struct why *why)
 {
 	struct db *db = calloc(1, sizeof(*db));
 
@@ -449,13 +459,15 @@ db_idle(struct db *db, bool idle)
 		return 1;
 	if (db->wal_pages > WAL_PAGES || (idle && db->wal_pages > 0)) {
 		/* A failure loses nothing: the log stays as it is, and the next one tries again. */
-		if (sqlite3_wal_checkpoint_v2(db->sq, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL) == SQLITE_OK)
+		if (sqlite3_wal_checkpoint_v2(db->sq, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL,
+		    NULL) == SQLITE_OK)
 			db->wal_pages = 0;
 		else
 			db->wal_pages = WAL_PAGES / 2;
 		return idle;
 	}
-	if (!idle || sqlite3_prepare_v2(db->sq, "PRAGMA freelist_count", -1, &st, NULL) != SQLITE_OK)
+	if (!idle || sqlite3_prepare_v2(db->sq, "PRAGMA freelist_count", -1, &st,
+	    NULL) != SQLITE_OK)
 		return 0;
 	if (sqlite3_step(st) == SQLITE_ROW)
 		pages = sqlite3_column_int64(st, 0);

@@ -32,7 +32,8 @@ struct db;
 struct db_limits {
 	uint64_t	quota;		/* bytes in all */
 	uint64_t	reserve;	/* bytes of disk that stay free */
-	unsigned	share;		/* percent of a home's quota for one client network; 0: not looked at */
+	/* percent of a home's quota for one client network; 0: not looked at */
+	unsigned	share;
 	int64_t		remember_ms;	/* how long delivered keys are remembered */
 	int64_t		parked_keep_ms;	/* home: how long policy refusals are kept */
 };
@@ -42,11 +43,13 @@ struct db_limits {
  * exist, and takes its lock.  A damaged database is set aside whole and a fresh
  * one made: said at error level and in db_alarm.  vfs: SQLite's, NULL for the default.
  */
-struct db *db_open(const struct sys *, const char *state, enum conf_role, const char *vfs, struct why *);
+struct db *db_open(const struct sys *, const char *state, enum conf_role, const char *vfs,
+    struct why *);
 void	db_close(struct db **);			/* rolls back what is open; checkpoints */
 void	db_set_limits(struct db *, const struct db_limits *);
 bool	db_was_full(const struct db *);		/* the last failure was for want of room */
-void	db_trouble(struct db *, const char *text);	/* the writer: why nothing is kept now; "" it works */
+/* the writer: why nothing is kept now; "" it works */
+void	db_trouble(struct db *, const char *text);
 const char *db_path(const struct db *);		/* STATE */
 const char *db_alarm(const struct db *);	/* what someone must look at; "" none */
 
@@ -78,7 +81,10 @@ struct db_filter {			/* zero: everything */
 };
 /* In row order.  -1: the database failed.  fn must not change anything. */
 int	db_rows(struct db *, const struct db_filter *, db_row_fn *, void *arg, struct why *);
-/* 1 there, 0 not, -1 the database failed. Several edges may, by bad luck or bad will, use one id: the first row wins. */
+/*
+ * 1 there, 0 not, -1 the database failed. Several edges may, by bad luck or bad will, use one id:
+ * the first row wins.
+ */
 int	db_find(struct db *, struct uuid id, struct db_row *, struct why *);
 int	db_row_get(struct db *, int64_t row, struct db_row *, struct why *);
 int	db_entries(struct db *, int64_t row, db_entry_fn *, void *arg, struct why *);
@@ -96,8 +102,10 @@ struct db_states {			/* of home's objects, by enum ledger_state */
 	uint64_t	delivered;	/* keys remembered */
 };
 int	db_states(struct db *, struct db_states *, struct why *);
-int	db_aside_count(struct db *);		/* names in aside/, what SQLite keeps beside a database not counted; -1: cannot tell */
-uint64_t db_disk_free(struct db *);		/* what may still be kept: free disk and free pages, above the reserve */
+/* names in aside/, what SQLite keeps beside a database not counted; -1: cannot tell */
+int	db_aside_count(struct db *);
+/* what may still be kept: free disk and free pages, above the reserve */
+uint64_t db_disk_free(struct db *);
 
 /*
  * The sealed octets: data (until db_content_end, which must come before the
@@ -128,7 +136,8 @@ struct db_body {
 enum kept db_put(struct db *, const struct spool_meta *, const unsigned char mac[OBJECT_MAC_LEN],
 	    const struct db_body *, uint64_t quota, int64_t *row, bool *changed, struct why *);
 /* Into aside/, with a text file beside it that says why.  Durable when it returns 0. */
-int	db_set_aside(struct db *, const struct spool_meta *, const struct db_body *, const char *reason, struct why *);
+int	db_set_aside(struct db *, const struct spool_meta *, const struct db_body *,
+    const char *reason, struct why *);
 int	db_delete(struct db *, int64_t row, struct why *);		/* 0 also when it is gone */
 int	db_failed(struct db *, int64_t row, const char *reason, struct why *);
 
@@ -139,7 +148,8 @@ enum db_mark {
 	MARK_STALE,		/* an older one: hand nothing over */
 };
 enum db_mark db_mark(struct db *, const char *home, struct ledger_mark, struct why *);
-int	db_mark_forget(struct db *, const char *home, struct why *);	/* it is paired anew, or unpaired */
+/* it is paired anew, or unpaired */
+int	db_mark_forget(struct db *, const char *home, struct why *);
 
 /* Home.  due: 0 now.  Oldest first; skip says which rows are in somebody's hands. */
 struct db_claim {
@@ -147,7 +157,8 @@ struct db_claim {
 	bool		large;
 };
 typedef bool db_skip_fn(void *arg, int64_t row);
-int	db_due(struct db *, int64_t now_ms, unsigned max, unsigned max_large, db_skip_fn *, void *arg,
+int	db_due(struct db *, int64_t now_ms, unsigned max, unsigned max_large, db_skip_fn *,
+    void *arg,
 	    struct db_claim *, struct why *);		/* how many, or -1 */
 /* When the next object becomes due after now; 0: none. */
 int	db_next_due(struct db *, int64_t now_ms, int64_t *due_ms, struct why *);
@@ -160,7 +171,8 @@ struct db_noted {
 	struct smtp_reply reply;	/* REFUSED: the words */
 };
 /* Entries of one object. 0, with settled, also when it is gone. */
-int	db_note(struct db *, const struct ledger_entry *, size_t n, int64_t now_ms, struct db_noted *, struct why *);
+int	db_note(struct db *, const struct ledger_entry *, size_t n, int64_t now_ms,
+    struct db_noted *, struct why *);
 /* As things are. 1 there, 0 gone (delivered, or taken away by the operator). */
 int	db_outcome(struct db *, int64_t row, struct db_noted *, struct why *);
 int	db_verdict_over(struct db *, int64_t row, struct db_noted *, struct why *);
@@ -170,9 +182,15 @@ int	db_confirm_refused(struct db *, const char *signer, struct uuid id, struct w
 
 /* --- housekeeping --------------------------------------------------------- */
 
-/* Expired parked rows, old verdicts, remembered keys: a bounded step. 1: there is more, 0: done, -1: failed. */
+/*
+ * Expired parked rows, old verdicts, remembered keys: a bounded step. 1: there is more, 0: done,
+ * -1: failed.
+ */
 int	db_expire(struct db *, int64_t now_ms, struct why *);
-/* Checkpoint where the log is long, or where idle any; give free pages back in a small step. 1: there is more. */
+/*
+ * Checkpoint where the log is long, or where idle any; give free pages back in a small step. 1:
+ * there is more.
+ */
 int	db_idle(struct db *, bool idle);
 
 #endif

@@ -14,9 +14,12 @@
 #include "base/log.h"
 #include "store/db_in.h"
 
-#define SYNCFS_FROM	16		/* files of one commit above which the file system is synced once */
-#define ASIDE_MAX	2000		/* names: a peer that forges cannot fill the disk with proof of it */
-#define ORPHAN_MS	(2 * 3600 * 1000)	/* longer than any session: nobody can still be writing it */
+/* files of one commit above which the file system is synced once */
+#define SYNCFS_FROM	16
+/* names: a peer that forges cannot fill the disk with proof of it */
+#define ASIDE_MAX	2000
+/* longer than any session: nobody can still be writing it */
+#define ORPHAN_MS	(2 * 3600 * 1000)
 
 bool
 db_name_ok(const char *name)
@@ -59,7 +62,8 @@ db_file_check(struct db *db, const char *name, uint64_t size, struct why *why)
 	if (!S_ISREG(st.st_mode) || st.st_nlink != 1)
 		return why_set(why, "%s/large/%s: no file of ours", db->path, name);
 	if ((uint64_t)st.st_size != size)
-		return why_set(why, "%s/large/%s: has %" PRIu64 " octets instead of %" PRIu64, db->path,
+		return why_set(why, "%s/large/%s: has %" PRIu64 " octets instead of %" PRIu64,
+		    db->path,
 		    name, (uint64_t)st.st_size, size);
 	return 0;
 }
@@ -152,7 +156,8 @@ db_write_aside(struct db *db, const char *as, struct span data, const char *reas
 	int i;
 
 	if (db_aside_count(db) >= ASIDE_MAX)
-		return why_set(why, "%s/aside: holds %d files already: look at them and move them away",
+		return why_set(why,
+		    "%s/aside: holds %d files already: look at them and move them away",
 		    db->path, ASIDE_MAX);
 	for (i = 0; i < 2; i++) {
 		struct span left = part[i];
@@ -161,7 +166,8 @@ db_write_aside(struct db *db, const char *as, struct span data, const char *reas
 		if (i == 0 && data.p == NULL)
 			continue;
 		snprintf(name, sizeof(name), "%s%s", as, i == 0 ? "" : ".txt");
-		fd = db->sys->openat(db->aside, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+		fd = db->sys->openat(db->aside, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC,
+		    0600);
 		if (fd == -1)
 			return file_fail(db, "aside", name, why);
 		while (left.n > 0) {
@@ -223,8 +229,10 @@ plain_name(const char *name, char *out, size_t max)
 	for (i = 0; name[i] != '\0' && i + 1 < max; i++) {
 		char c = name[i];
 
-		out[i] = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-		    (i > 0 && (c == '.' || c == '-')) ? c : '_';
+		bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+		    (c >= '0' && c <= '9') || (i > 0 && (c == '.' || c == '-'));
+
+		out[i] = plain ? c : '_';
 	}
 	out[i] = '\0';
 }
@@ -244,19 +252,24 @@ sweep_one(struct db *db, const char *name, int64_t now)
 		if (llabs(now - (int64_t)st.st_mtime * 1000) < ORPHAN_MS)
 			return;
 		if (db->sys->unlinkat(db->large, name, 0) == 0)
-			log_info(NULL, "store.orphan file=%s size=%" PRIu64, name, (uint64_t)st.st_size);
+			log_info(NULL, "store.orphan file=%s size=%" PRIu64, name,
+			    (uint64_t)st.st_size);
 		return;
 	}
 	plain_name(name, plain, sizeof(plain));
 	snprintf(as, sizeof(as), "large-%s.%" PRId64, plain, now);
-	if (db_write_aside(db, as, span_of(NULL, 0), "a file in large/ that is not ours\n", &why) == -1)
+	if (db_write_aside(db, as, span_of(NULL, 0), "a file in large/ that is not ours\n",
+	    &why) == -1)
 		log_error(NULL, "store.foreign file=%s why=\"%s\"", plain, why.text);
 	else if (db->sys->renameat(db->large, name, db->aside, as) == -1)
-		log_error(NULL, "store.foreign file=%s why=\"cannot be moved to aside/: %s\"", plain,
+		log_error(NULL, "store.foreign file=%s why=\"cannot be moved to aside/: %s\"",
+		    plain,
 		    strerror(errno));
 	else {
-		log_error(NULL, "store.foreign file=%s aside=%s why=\"large/ is ours alone\"", plain, as);
-		snprintf(db->alarm, sizeof(db->alarm), "a foreign file was found in large/: see aside/");
+		log_error(NULL, "store.foreign file=%s aside=%s why=\"large/ is ours alone\"",
+		    plain, as);
+		snprintf(db->alarm, sizeof(db->alarm),
+		    "a foreign file was found in large/: see aside/");
 	}
 }
 
@@ -284,7 +297,8 @@ db_sweep(struct db *db, bool report)
 int
 db_aside_database(struct db *db, struct why *why)
 {
-	static const char *const part[] = { "-wal", "-shm", "" };	/* the database last: a crash between starts over */
+	/* the database last: a crash between starts over */
+	static const char *const part[] = { "-wal", "-shm", "" };
 	char from[32], to[80];
 	int64_t now = wall_ms();
 	size_t i;
@@ -293,7 +307,8 @@ db_aside_database(struct db *db, struct why *why)
 		snprintf(from, sizeof(from), "spool.db%s", part[i]);
 		snprintf(to, sizeof(to), "spool.db.%" PRId64 "%s", now, part[i]);
 		if (db->sys->renameat(db->dir, from, db->aside, to) == -1 && errno != ENOENT)
-			return why_sys(why, "%s/%s: damaged, and cannot be moved to aside/", db->path, from);
+			return why_sys(why, "%s/%s: damaged, and cannot be moved to aside/",
+			    db->path, from);
 	}
 	if (db->sys->fsync(db->aside) == -1 || db->sys->fsync(db->dir) == -1)
 		return why_sys(why, "%s/aside: cannot be synced", db->path);

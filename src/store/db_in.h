@@ -17,7 +17,8 @@ enum db_stmt {			/* texts in db_sql.c, prepared at first use and kept */
 	ST_FAILED, ST_REMEMBER,
 	ST_ROW, ST_BY_ID, ST_ROWS, ST_ROWS_HOME, ST_FILE, ST_LARGE_ROWS,
 	ST_MARKS, ST_MARK_SET, ST_MARK_FORGET,
-	ST_DUE_NOW, ST_DUE_LATER, ST_NEXT_DUE, ST_LOST, ST_ENTRIES, ST_NOTE, ST_SETTLE, ST_VERDICT_OFF, ST_PARK_REFUSED, ST_FIRST_DAY,
+	ST_DUE_NOW, ST_DUE_LATER, ST_NEXT_DUE, ST_LOST, ST_ENTRIES, ST_NOTE, ST_SETTLE,
+	    ST_VERDICT_OFF, ST_PARK_REFUSED, ST_FIRST_DAY,
 	ST_EXPIRED, ST_OLD_VERDICTS, ST_FORGET_KEYS, ST_TOTALS, ST_OLDEST, ST_STATES, ST_DONE_COUNT,
 	ST_SUM, ST_FREELIST,
 	ST_COUNT
@@ -48,9 +49,12 @@ struct db {
 	uint64_t	 total, total_kept;	/* octets held: in the transaction, as committed */
 	uint64_t	 room;			/* what this transaction may still add */
 	bool		 room_known;
-	struct db_names	 fresh;			/* rows of this transaction name them: synced before it commits */
-	struct db_names	 gone;			/* rows of this transaction let them go: removed after it */
-	int		 wal_pages;		/* since the log was last copied into the database */
+	/* rows of this transaction name them: synced before it commits */
+	struct db_names	 fresh;
+	/* rows of this transaction let them go: removed after it */
+	struct db_names	 gone;
+	/* since the log was last copied into the database */
+	int		 wal_pages;
 	int64_t		 delivered[64];		/* rows that were delivered lately, a ring */
 	unsigned	 ndelivered;
 	char		 alarm[128], trouble[256];
@@ -59,10 +63,15 @@ struct db {
 /* Says what SQLite (or, below it, the system) said, and what to do.  -1. */
 int	db_fail(struct db *, const char *what, struct why *);
 sqlite3_stmt *db_st(struct db *, enum db_stmt, struct why *);	/* NULL: db_fail was said */
-/* 1 a row is there, 0 no more, -1 failed.  Without a row the statement is reset and its bindings are free. */
+/*
+ * 1 a row is there, 0 no more, -1 failed.  Without a row the statement is reset and its bindings
+ * are free.
+ */
 int	db_step(struct db *, sqlite3_stmt *, struct why *);
-int	db_run(struct db *, sqlite3_stmt *, struct why *);	/* a statement without rows: 0 or -1 */
-int	db_begin(struct db *, struct why *);			/* opens the transaction if none is */
+/* a statement without rows: 0 or -1 */
+int	db_run(struct db *, sqlite3_stmt *, struct why *);
+/* opens the transaction if none is */
+int	db_begin(struct db *, struct why *);
 int	db_exec(struct db *, const char *sql, struct why *);
 int	db_counters(struct db *, struct why *);			/* reads them from the database */
 uint64_t db_room(struct db *);
@@ -71,24 +80,31 @@ bool	db_names_add(struct db_names *, const char *);
 void	db_names_clear(struct db_names *);
 
 /* db_files.c: large/ and aside/ */
-int	db_file_check(struct db *, const char *name, uint64_t size, struct why *);	/* 0 as its row says; -1 is not */
+/* 0 as its row says; -1 is not */
+int	db_file_check(struct db *, const char *name, uint64_t size, struct why *);
 int	db_files_sync(struct db *, struct why *);	/* db->fresh and the directory */
 void	db_files_remove(struct db *);			/* db->gone */
-int	db_file_aside(struct db *, const char *name, const char *as, const char *reason, struct why *);
-int	db_write_aside(struct db *, const char *as, struct span data, const char *reason, struct why *);
-void	db_sweep(struct db *, bool report);		/* foreign files set aside, old ones without a row removed */
+int	db_file_aside(struct db *, const char *name, const char *as, const char *reason,
+    struct why *);
+int	db_write_aside(struct db *, const char *as, struct span data, const char *reason,
+    struct why *);
+/* foreign files set aside, old ones without a row removed */
+void	db_sweep(struct db *, bool report);
 int	db_aside_database(struct db *, struct why *);
 
 /* db_recover.c */
 int	db_recover(struct db *, struct why *);
-int	db_damaged(struct db *, const struct db_row *, const char *file, const char *reason, struct why *);
+int	db_damaged(struct db *, const struct db_row *, const char *file, const char *reason,
+    struct why *);
 
 /* The columns of ST_ROW, ST_BY_ID, ST_ROWS. file may be NULL. */
 void	db_row_read(sqlite3_stmt *, struct db_row *, char file[DB_FILE_LEN + 1]);
-int	db_row_file(struct db *, int64_t row, struct db_row *, char file[DB_FILE_LEN + 1], struct why *);
+int	db_row_file(struct db *, int64_t row, struct db_row *, char file[DB_FILE_LEN + 1],
+    struct why *);
 /* Takes row, content, entries and file away with the transaction; key remembered or not. */
 int	db_drop(struct db *, int64_t row, bool remember, struct why *);
-int	db_park_refused(struct db *, int64_t row, struct why *);	/* its verdict is over, whatever it says */
+/* its verdict is over, whatever it says */
+int	db_park_refused(struct db *, int64_t row, struct why *);
 /* 1 and its row, 0 not here. */
 int	db_key_row(struct db *, const char *signer, struct uuid, int64_t *row, struct why *);
 void	db_delivered_note(struct db *, int64_t row);

@@ -10,7 +10,8 @@ _Static_assert(LEDGER_PARKED == 5 && LEDGER_REFUSED == 7 && PARK_POLICY == 1 && 
     "written out in SQL");
 
 #define DAY_MS		(24 * 3600 * 1000LL)
-#define VERDICT_MS	(3600 * 1000)	/* nobody can still be waiting: an edge waits a minute at most */
+/* nobody can still be waiting: an edge waits a minute at most */
+#define VERDICT_MS	(3600 * 1000)
 #define STEP		100		/* rows of one housekeeping step */
 #define KEYS_MAX	4000000		/* remembered: about 200 MB */
 
@@ -60,7 +61,8 @@ add(void *arg, const struct ledger_entry *e)
 static bool
 policy_refusal(const struct smtp_reply *r)
 {
-	return r->enhanced[0] == 5 && (r->enhanced[1] == 7 || (r->enhanced[1] == 1 && r->enhanced[2] == 1));
+	return r->enhanced[0] == 5 &&
+	    (r->enhanced[1] == 7 || (r->enhanced[1] == 1 && r->enhanced[2] == 1));
 }
 
 void
@@ -79,7 +81,8 @@ db_delivered_lately(const struct db *db, int64_t row)
 }
 
 static int
-set_state(struct db *db, int64_t row, enum ledger_state state, int64_t due, int64_t parked, struct why *why)
+set_state(struct db *db, int64_t row, enum ledger_state state, int64_t due, int64_t parked,
+    struct why *why)
 {
 	sqlite3_stmt *st = db_st(db, ST_SETTLE, why);
 
@@ -123,7 +126,8 @@ settle(struct db *db, int64_t row, bool verdict, int64_t now, struct db_noted *n
 	if (db_entries(db, row, add, &s, why) == -1)
 		return -1;
 	if (s.active > 0 || s.n == 0)
-		return set_state(db, row, s.sending > 0 ? LEDGER_SENDING : LEDGER_QUEUED, 0, 0, why);
+		return set_state(db, row, s.sending > 0 ? LEDGER_SENDING : LEDGER_QUEUED, 0, 0,
+		    why);
 	if (s.refused > 0 && (s.refused < s.n || !verdict)) {
 		if (by_row(db, ST_PARK_REFUSED, row, why) == -1)
 			return -1;
@@ -177,7 +181,8 @@ note_one(struct db *db, const struct ledger_entry *e, bool verdict, struct why *
 	db_bind_str(st, 7, e->name);
 	sqlite3_bind_int64(st, 8, e->next_ms);
 	sqlite3_bind_int(st, 9, (int)e->reply.code);
-	sqlite3_bind_int(st, 10, e->reply.enhanced[0] << 16 | e->reply.enhanced[1] << 8 | e->reply.enhanced[2]);
+	sqlite3_bind_int(st, 10,
+	    e->reply.enhanced[0] << 16 | e->reply.enhanced[1] << 8 | e->reply.enhanced[2]);
 	db_bind_str(st, 11, e->reply.text);
 	return db_run(db, st, why);
 }
@@ -247,7 +252,8 @@ outcome_of(struct db *db, int64_t row, struct db_row *r, struct db_noted *n, str
 		return outcome(db, r, n, why);
 	if (rc == 0) {
 		n->settled = true;
-		n->outcome = row == 0 || db_delivered_lately(db, row) ? OUTCOME_DELIVERED : OUTCOME_ACCEPTED;
+		n->outcome = row == 0 || db_delivered_lately(db, row) ? OUTCOME_DELIVERED :
+		    OUTCOME_ACCEPTED;
 	}
 	return rc;
 }
@@ -465,7 +471,8 @@ db_expire(struct db *db, int64_t now, struct why *why)
 	int parked, verdicts, keys;
 
 	if ((parked = expire_parked(db, now, why)) == -1 ||
-	    (verdicts = end_verdicts(db, now, why)) == -1 || (keys = forget_keys(db, now, why)) == -1)
+	    (verdicts = end_verdicts(db, now, why)) == -1 ||
+	    (keys = forget_keys(db, now, why)) == -1)
 		return -1;
 	if (parked == STEP || verdicts == STEP || keys > STEP)
 		return 1;

@@ -94,7 +94,8 @@ one(struct db *db, sqlite3_stmt *st, struct db_row *r, char *file, struct why *w
 }
 
 int
-db_row_file(struct db *db, int64_t row, struct db_row *r, char file[DB_FILE_LEN + 1], struct why *why)
+db_row_file(struct db *db, int64_t row, struct db_row *r, char file[DB_FILE_LEN + 1],
+    struct why *why)
 {
 	sqlite3_stmt *st = db_st(db, ST_ROW, why);
 
@@ -207,13 +208,15 @@ db_states(struct db *db, struct db_states *s, struct why *why)
 /* --- content ------------------------------------------------------------------- */
 
 static int
-content_file(struct db *db, const struct db_row *r, const char *file, struct db_content *c, struct why *why)
+content_file(struct db *db, const struct db_row *r, const char *file, struct db_content *c,
+    struct why *why)
 {
 	struct why bad = { 0 };
 
 	if (db_file_check(db, file, r->object.size, &bad) == 0) {
 		c->fd = db->sys->openat(db->large, file, O_RDONLY | O_NOFOLLOW | O_CLOEXEC, 0);
-		return c->fd != -1 ? 1 : why_sys(why, "%s/large/%s: cannot be opened", db->path, file);
+		return c->fd != -1 ? 1 : why_sys(why, "%s/large/%s: cannot be opened", db->path,
+		    file);
 	}
 	why_set(why, "%s", bad.text);
 	(void)db_damaged(db, r, file, bad.text, &bad);

@@ -31,9 +31,10 @@ arithmetic(struct db *db, struct why *why)
 	char sql[80];
 	int64_t right, top;
 
-	if (number(db, "SELECT (SELECT coalesce(sum(objects), 0) FROM held) = (SELECT count(*) FROM object)"
-	    " AND (SELECT coalesce(sum(bytes), 0) FROM held) = (SELECT coalesce(sum(size), 0) FROM object)",
-	    &right, why) == -1 || number(db, "SELECT coalesce(max(row), 0) FROM object", &top, why) == -1)
+	if (number(db, "SELECT (SELECT coalesce(sum(objects), 0) FROM held) ="
+	    " (SELECT count(*) FROM object) AND (SELECT coalesce(sum(bytes), 0) FROM held) ="
+	    " (SELECT coalesce(sum(size), 0) FROM object)", &right, why) == -1 ||
+	    number(db, "SELECT coalesce(max(row), 0) FROM object", &top, why) == -1)
 		return -1;
 	if (!right) {
 		log_warn(NULL, "store.recover what=held why=\"sums were wrong; counted anew\"");
@@ -74,7 +75,8 @@ park_damaged(struct db *db, const struct db_row *r, const char *reason, struct w
 	sqlite3_stmt *st;
 
 	snprintf(text, sizeof(text), "damaged: %s", reason);
-	if (sqlite3_prepare_v2(db->sq, "UPDATE entry SET state = 5, park = ?2, code = 554, enhanced = ?3,"
+	if (sqlite3_prepare_v2(db->sq,
+	    "UPDATE entry SET state = 5, park = ?2, code = 554, enhanced = ?3,"
 	    " text = ?4 WHERE row = ?1 AND state <> 3", -1, &st, NULL) != SQLITE_OK)
 		return db_fail(db, "cannot be written", why);
 	sqlite3_bind_int64(st, 1, r->object.row);
@@ -119,12 +121,14 @@ park_damaged(struct db *db, const struct db_row *r, const char *reason, struct w
  * be handed over would only stand in the way.
  */
 int
-db_damaged(struct db *db, const struct db_row *r, const char *file, const char *reason, struct why *why)
+db_damaged(struct db *db, const struct db_row *r, const char *file, const char *reason,
+    struct why *why)
 {
 	struct uuid_text id = uuid_text(r->object.meta.id);
 	char as[80];
 
-	log_error(id.s, "store.damaged row=%" PRId64 " file=%s why=\"%s\"", r->object.row, file, reason);
+	log_error(id.s, "store.damaged row=%" PRId64 " file=%s why=\"%s\"", r->object.row, file,
+	    reason);
 	snprintf(db->alarm, sizeof(db->alarm), "object %s is damaged: see the log and %s", id.s,
 	    db->role == CONF_HOME ? "`posthouse show`" : "aside/");
 	if (db_begin(db, why) == -1)

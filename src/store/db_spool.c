@@ -109,7 +109,8 @@ net_known(const struct netaddr *net)
 
 /* KEPT: there is room. */
 static enum kept
-judge(struct db *db, const struct spool_meta *m, const struct db_body *b, uint64_t quota, struct why *why)
+judge(struct db *db, const struct spool_meta *m, const struct db_body *b, uint64_t quota,
+    struct why *why)
 {
 	uint64_t held = 0, shared = 0, most;
 
@@ -132,7 +133,8 @@ judge(struct db *db, const struct spool_meta *m, const struct db_body *b, uint64
 	if (octets(db, ST_HELD, m->home, NULL, &held, why) == -1)
 		return NOT_KEPT;
 	if (held + b->size > quota) {
-		why_set(why, "quota: home %s has %" PRIu64 " of %" PRIu64 " octets", m->home, held, quota);
+		why_set(why, "quota: home %s has %" PRIu64 " of %" PRIu64 " octets", m->home, held,
+		    quota);
 		return KEPT_FULL;
 	}
 	if (db->limits.share == 0 || db->limits.share >= 100 || !net_known(&m->client_net))
@@ -142,7 +144,8 @@ judge(struct db *db, const struct spool_meta *m, const struct db_body *b, uint64
 	most = quota / 100 * db->limits.share;
 	if (shared + b->size > most) {
 		why_set(why, "share: network %s has %" PRIu64 " of the %" PRIu64 " octets that one "
-		    "network may fill for home %s", netaddr_ip(&m->client_net).s, shared, most, m->home);
+		    "network may fill for home %s", netaddr_ip(&m->client_net).s, shared, most,
+		    m->home);
 		return KEPT_FULL;
 	}
 	return KEPT;
@@ -163,7 +166,8 @@ insert(struct db *db, const struct spool_meta *m, const unsigned char *mac, cons
 	db_bind_str(st, 4, m->home);
 	sqlite3_bind_int(st, 5, m->origin);
 	sqlite3_bind_int64(st, 6, m->received_ms);
-	sqlite3_bind_blob(st, 7, m->client_net.ip, net_known(&m->client_net) ? 16 : 0, SQLITE_STATIC);
+	sqlite3_bind_blob(st, 7, m->client_net.ip, net_known(&m->client_net) ? 16 : 0,
+	    SQLITE_STATIC);
 	sqlite3_bind_int(st, 8, db->role == CONF_HOME && m->verdict);
 	sqlite3_bind_int64(st, 9, (int64_t)b->size);
 	sqlite3_bind_blob(st, 10, mac, OBJECT_MAC_LEN, SQLITE_STATIC);
@@ -203,7 +207,8 @@ discard(struct db *db, const struct db_body *b)
  * told 250, so a refusal of it is provisional no longer.
  */
 static enum kept
-before(struct db *db, const struct spool_meta *m, const struct known *k, int64_t *row, bool *changed,
+before(struct db *db, const struct spool_meta *m, const struct known *k, int64_t *row,
+    bool *changed,
     struct why *why)
 {
 	struct db_noted noted;
@@ -304,7 +309,8 @@ db_set_aside(struct db *db, const struct spool_meta *m, const struct db_body *b,
 	if (rc == 0) {
 		log_error(uuid_text(m->id).s, "store.aside signer=%s size=%" PRIu64 " why=\"%s\"",
 		    log_safe(span_str(m->signer)).s, b->size, reason);
-		snprintf(db->alarm, sizeof(db->alarm), "an object was set aside: see aside/%s.txt", as);
+		snprintf(db->alarm, sizeof(db->alarm), "an object was set aside: see aside/%s.txt",
+		    as);
 	}
 	return rc;
 }
@@ -411,8 +417,8 @@ db_mark(struct db *db, const char *home, struct ledger_mark m, struct why *why)
 		return MARK_FAILED;
 	if (seen && (seq < newest || m.counter < (uint64_t)counter)) {
 		why_set(why, "home %s: its ledger is older than one that was seen (counter %" PRIu64
-		    ", seen %" PRId64 "): an old copy was restored there; nothing is handed over. Pair it "
-		    "anew if that is meant", home, m.counter, counter);
+		    ", seen %" PRId64 "): an old copy was restored there; nothing is handed over. "
+		    "Pair it anew if that is meant", home, m.counter, counter);
 		return MARK_STALE;
 	}
 	if (seen) {

@@ -52,8 +52,9 @@ const char db_schema[] =
     "PRAGMA user_version = 1;";
 
 #define ROW_COLUMNS \
-	"SELECT o.row, s.name, o.id, o.home, o.origin, o.received, o.net, o.verdict, o.size, o.mac," \
-	" o.tries, o.reason, o.state, o.due, o.file FROM object o JOIN signer s ON s.num = o.signer "
+	"SELECT o.row, s.name, o.id, o.home, o.origin, o.received, o.net, o.verdict, o.size," \
+	" o.mac, o.tries, o.reason, o.state, o.due, o.file" \
+	" FROM object o JOIN signer s ON s.num = o.signer "
 
 const char *const db_sql[ST_COUNT] = {
 	[ST_BEGIN] = "BEGIN IMMEDIATE",
@@ -67,31 +68,38 @@ const char *const db_sql[ST_COUNT] = {
 	[ST_HELD] = "SELECT bytes FROM held WHERE home = ?1",
 	[ST_SHARE] = "SELECT bytes FROM share WHERE home = ?1 AND net = ?2",
 	[ST_PUT] = "INSERT INTO object(row, signer, id, home, origin, received, net, verdict, size,"
-	    " mac, due, large, file) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+	    " mac, due, large, file)"
+	    " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
 	[ST_PUT_CONTENT] = "INSERT INTO content VALUES(?1, ?2)",
 	[ST_CONTENT] = "SELECT data FROM content WHERE row = ?1",
 	[ST_DELETE] = "DELETE FROM object WHERE row = ?1",
 	[ST_DELETE_CONTENT] = "DELETE FROM content WHERE row = ?1",
 	[ST_DELETE_ENTRIES] = "DELETE FROM entry WHERE row = ?1",
 	[ST_FAILED] = "UPDATE object SET tries = tries + 1, reason = ?2 WHERE row = ?1",
-	[ST_REMEMBER] = "INSERT OR IGNORE INTO done SELECT id, signer, ?2 FROM object WHERE row = ?1",
+	[ST_REMEMBER] =
+	    "INSERT OR IGNORE INTO done SELECT id, signer, ?2 FROM object WHERE row = ?1",
 	[ST_ROW] = ROW_COLUMNS "WHERE o.row = ?1",
 	[ST_BY_ID] = ROW_COLUMNS "WHERE o.id = ?1 ORDER BY o.row LIMIT 1",
 	[ST_ROWS] = ROW_COLUMNS "WHERE o.row > ?1 ORDER BY o.row",
 	[ST_ROWS_HOME] = ROW_COLUMNS "WHERE o.home = ?2 AND o.row > ?1 ORDER BY o.row",
 	[ST_FILE] = "SELECT 1 FROM object WHERE file = ?1",
-	[ST_LARGE_ROWS] = ROW_COLUMNS "WHERE o.file IS NOT NULL AND o.state <> 5 AND o.row > ?1 ORDER BY o.row",
+	[ST_LARGE_ROWS] =
+	    ROW_COLUMNS "WHERE o.file IS NOT NULL AND o.state <> 5 AND o.row > ?1 ORDER BY o.row",
 	[ST_MARKS] = "SELECT epoch, counter, seq FROM mark WHERE home = ?1 ORDER BY seq DESC",
 	[ST_MARK_SET] = "INSERT OR REPLACE INTO mark VALUES(?1, ?2, ?3, ?4)",
 	[ST_MARK_FORGET] = "DELETE FROM mark WHERE home = ?1 AND seq <= ?2",
 	[ST_DUE_NOW] = "SELECT row FROM object WHERE large = ?1 AND due = 0 ORDER BY row",
-	[ST_DUE_LATER] = "SELECT row FROM object WHERE large = ?1 AND due > 0 AND due <= ?2 ORDER BY due",
-	[ST_NEXT_DUE] = "SELECT min(d) FROM (SELECT min(due) AS d FROM object WHERE large = 0 AND due > ?1"
+	[ST_DUE_LATER] =
+	    "SELECT row FROM object WHERE large = ?1 AND due > 0 AND due <= ?2 ORDER BY due",
+	[ST_NEXT_DUE] =
+	    "SELECT min(d) FROM (SELECT min(due) AS d FROM object WHERE large = 0 AND due > ?1"
 	    " UNION ALL SELECT min(due) FROM object WHERE large = 1 AND due > ?1)",
 	[ST_LOST] = "UPDATE entry SET state = 6, next = 0 WHERE row = ?1 AND state = 1",
-	[ST_ENTRIES] = "SELECT part, state, park, recipient, mailbox, name, next, code, enhanced, text"
+	[ST_ENTRIES] =
+	    "SELECT part, state, park, recipient, mailbox, name, next, code, enhanced, text"
 	    " FROM entry WHERE row = ?1 ORDER BY part",
-	[ST_NOTE] = "INSERT OR REPLACE INTO entry VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+	[ST_NOTE] =
+	    "INSERT OR REPLACE INTO entry VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
 	[ST_SETTLE] = "UPDATE object SET state = ?2, due = ?3, parked = ?4 WHERE row = ?1",
 	[ST_VERDICT_OFF] = "UPDATE object SET verdict = 0 WHERE row = ?1",
 	/* 5.7.x and 5.1.1 are policy */
@@ -100,12 +108,14 @@ const char *const db_sql[ST_COUNT] = {
 	[ST_FIRST_DAY] = "SELECT min(day) FROM done",
 	[ST_EXPIRED] = "SELECT row FROM object WHERE parked < ?1 ORDER BY parked LIMIT 100",
 	[ST_OLD_VERDICTS] = "SELECT row FROM object WHERE verdict = 1 AND received < ?1 LIMIT 100",
-	[ST_FORGET_KEYS] = "DELETE FROM done WHERE id IN (SELECT id FROM done WHERE day < ?1 LIMIT 500)"
+	[ST_FORGET_KEYS] =
+	    "DELETE FROM done WHERE id IN (SELECT id FROM done WHERE day < ?1 LIMIT 500)"
 	    " AND day < ?1",
 	[ST_TOTALS] = "SELECT home, objects, bytes FROM held WHERE objects > 0 ORDER BY home",
 	[ST_OLDEST] = "SELECT received FROM object WHERE home = ?1 ORDER BY row LIMIT 1",
 	[ST_STATES] = "SELECT state, count(*), sum(size) FROM object GROUP BY state",
 	[ST_DONE_COUNT] = "SELECT count(*) FROM done",
 	[ST_SUM] = "SELECT coalesce(sum(bytes), 0) FROM held",
-	[ST_FREELIST] = "SELECT freelist_count * page_size FROM pragma_freelist_count, pragma_page_size",
+	[ST_FREELIST] =
+	    "SELECT freelist_count * page_size FROM pragma_freelist_count, pragma_page_size",
 };

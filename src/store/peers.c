@@ -20,7 +20,8 @@ name_ok(const char *name)
 
 	for (i = 0; i < n; i++)
 		if (!(name[i] >= 'a' && name[i] <= 'z') && !(name[i] >= 'A' && name[i] <= 'Z') &&
-		    !(name[i] >= '0' && name[i] <= '9') && name[i] != '-' && !(i > 0 && name[i] == '.'))
+		    !(name[i] >= '0' && name[i] <= '9') && name[i] != '-' &&
+		    !(i > 0 && name[i] == '.'))
 			return false;
 	return n > 0 && n < sizeof(((struct peer *)0)->name);
 }
@@ -162,15 +163,18 @@ peers_reload(struct peers *ps, struct why *why)
 
 		if (e->d_name[0] == '.')
 			continue;
-		if (!name_ok(e->d_name) || (at(ps, e->d_name) == ps->npeers && ps->npeers == PEERS_MAX)) {
-			log_error(NULL, "peer.ignored file=%s why=\"%s\"", log_safe(span_str(e->d_name)).s,
+		if (!name_ok(e->d_name) || (at(ps, e->d_name) == ps->npeers &&
+		    ps->npeers == PEERS_MAX)) {
+			log_error(NULL, "peer.ignored file=%s why=\"%s\"",
+			    log_safe(span_str(e->d_name)).s,
 			    ps->npeers == PEERS_MAX ? "too many peers" : "no name of a peer");
 			continue;
 		}
 		i = at(ps, e->d_name);
 		if ((p = load(ps, e->d_name, &bad)) == NULL) {
 			log_error(NULL, "peer.ignored file=%s why=\"%s\"", e->d_name, bad.text);
-			if (i < ps->npeers)	/* what was good a moment ago stays until it is mended or removed */
+			/* what was good a moment ago stays until it is mended or removed */
+			if (i < ps->npeers)
 				seen[i] = true;
 			continue;
 		}
@@ -198,7 +202,8 @@ peers_put(struct peers *ps, const struct peer *p, struct why *why)
 	if ((copy = malloc(sizeof(*copy))) == NULL)
 		return why_set(why, "peer: out of memory");
 	buf_init(&text, PEER_FILE_MAX);
-	rc = peer_print(p, &text) ? file_replace(ps->sys, ps->files, p->name, buf_span(&text), why) :
+	rc = peer_print(p, &text) ?
+	    file_replace(ps->sys, ps->files, p->name, buf_span(&text), why) :
 	    why_set(why, "peer: out of memory");
 	buf_wipe(&text);
 	if (rc == -1) {
@@ -241,7 +246,8 @@ peers_open(const struct sys *sys, const char *state, enum conf_role role, struct
 		why_sys(why, "%s: cannot be opened", state);
 	else if (sys->mkdirat(ps->dir, sub, 0700) == -1 && errno != EEXIST)
 		why_sys(why, "%s/%s: cannot be made", state, sub);
-	else if ((ps->files = sys->openat(ps->dir, sub, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0)) == -1)
+	else if ((ps->files = sys->openat(ps->dir, sub, O_RDONLY | O_DIRECTORY | O_CLOEXEC,
+	    0)) == -1)
 		why_sys(why, "%s/%s: cannot be opened", state, sub);
 	else if (peers_reload(ps, why) == 0 &&
 	    (role != CONF_EDGE || peers_pairings_load(ps, why) == 0))

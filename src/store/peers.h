@@ -40,10 +40,14 @@ struct peers_events {
 };
 void	peers_listen(struct peers *, const struct peers_events *, void *arg);
 
-/* Reads the directory anew and tells what changed: after the operator's command wrote a file at home. */
+/*
+ * Reads the directory anew and tells what changed: after the operator's command wrote a file at
+ * home.
+ */
 int	peers_reload(struct peers *, struct why *);
 int	peers_put(struct peers *, const struct peer *, struct why *);	/* new or changed */
-int	peers_remove(struct peers *, const char *name, struct why *);	/* 0 also when it is not there */
+/* 0 also when it is not there */
+int	peers_remove(struct peers *, const char *name, struct why *);
 
 /* --- edge: pairing lines --------------------------------------------------- */
 
@@ -57,17 +61,20 @@ struct pairing_pending {
  * ends.  token receives the secret, which is kept nowhere.  -1: the name is bad,
  * too many are open, a domain is another home's, or the disk failed.
  */
-int	peers_pairing_new(struct peers *, const char *name, const char *const *domains, size_t ndomains,
+int	peers_pairing_new(struct peers *, const char *name, const char *const *domains,
+    size_t ndomains,
 	    int64_t now_ms, unsigned char token[PAIRING_TOKEN_LEN], struct why *);
 size_t	peers_pairings(struct peers *, int64_t now_ms, struct pairing_pending *, size_t max);
 /*
  * The token for that name: 0, and grant has name and domains; -1 with words for
  * the peer in why.  A wrong token costs a try, durably, before this returns.
  */
-int	peers_pairing_check(struct peers *, const char *name, const unsigned char token[PAIRING_TOKEN_LEN],
+int	peers_pairing_check(struct peers *, const char *name,
+    const unsigned char token[PAIRING_TOKEN_LEN],
 	    int64_t now_ms, struct peer *grant, struct why *);
 /* The proof is given: stores the peer with the line's name and domains, and ends the line. */
-int	peers_pairing_finish(struct peers *, const struct peer *, const unsigned char token[PAIRING_TOKEN_LEN],
+int	peers_pairing_finish(struct peers *, const struct peer *,
+    const unsigned char token[PAIRING_TOKEN_LEN],
 	    int64_t now_ms, struct why *);
 bool	peers_pairing_open(struct peers *, int64_t now_ms);	/* whether any line is */
 int	peers_pairing_end(struct peers *, const char *name, struct why *);

@@ -14,6 +14,7 @@
 int	file_replace(const struct sys *, int dir, const char *name, struct span text, struct why *);
 /* 1 read, 0 not there, -1 failed or longer than out's maximum. */
 int	file_read(const struct sys *, int dir, const char *name, struct buf *out, struct why *);
-int	file_remove(const struct sys *, int dir, const char *name, struct why *);	/* 0 also when it is not there */
+/* 0 also when it is not there */
+int	file_remove(const struct sys *, int dir, const char *name, struct why *);
 
 #endif

@@ -1,4 +1,6 @@
-/* The edge's open pairing lines: STATE/pairings, JSON, read at start and replaced at each change. */
+/*
+ * The edge's open pairing lines: STATE/pairings, JSON, read at start and replaced at each change.
+ */
 #include <jansson.h>
 #include <openssl/sha.h>
 #include <stdlib.h>
@@ -40,7 +42,8 @@ read_row(const json_t *o, struct pairing_row *r)
 	size_t n = json_array_size(domains);
 
 	*r = (struct pairing_row){ 0 };
-	if (name == NULL || hash == NULL || !pairing_name_ok(span_str(name)) || n > PEER_DOMAINS_MAX ||
+	if (name == NULL || hash == NULL || !pairing_name_ok(span_str(name)) ||
+	    n > PEER_DOMAINS_MAX ||
 	    !hex_decode(span_str(hash), r->hash, sizeof(r->hash)))
 		return false;
 	snprintf(r->name, sizeof(r->name), "%s", name);
@@ -51,7 +54,8 @@ read_row(const json_t *o, struct pairing_row *r)
 	for (; r->ndomains < n; r->ndomains++) {
 		const char *d = json_string_value(json_array_get(domains, r->ndomains));
 
-		if (d == NULL || !span_copy(span_str(d), r->domains[r->ndomains], sizeof(r->domains[0]))) {
+		if (d == NULL || !span_copy(span_str(d), r->domains[r->ndomains],
+		    sizeof(r->domains[0]))) {
 			free(r->domains);
 			return false;
 		}
@@ -79,7 +83,8 @@ peers_pairings_load(struct peers *ps, struct why *why)
 			ps->nrows++;
 	/* Nothing is lost that a new line would not replace. */
 	if (list == NULL)
-		log_warn(NULL, "pairing.ignored file=" FILE_NAME " why=\"no list of pairing lines: make new ones\"");
+		log_warn(NULL,
+		    "pairing.ignored file=" FILE_NAME " why=\"no list of lines: make new ones\"");
 	json_decref(list);
 	return 0;
 }
@@ -119,7 +124,9 @@ tell(struct peers *ps)
 		ps->events->pending(ps->arg, ps->nrows > 0);
 }
 
-/* A line is over when its time has come, or when the clock says that it lives longer than it can. */
+/*
+ * A line is over when its time has come, or when the clock says that it lives longer than it can.
+ */
 static void
 expire(struct peers *ps, int64_t now)
 {
@@ -155,7 +162,8 @@ static const char *
 owner(const struct peers *ps, const char *name, const char *domain)
 {
 	for (size_t i = 0; i < ps->npeers; i++)
-		for (size_t d = 0; strcmp(ps->peer[i]->name, name) != 0 && d < ps->peer[i]->ndomains; d++)
+		for (size_t d = 0; strcmp(ps->peer[i]->name, name) != 0 &&
+		    d < ps->peer[i]->ndomains; d++)
 			if (strcasecmp(ps->peer[i]->domains[d], domain) == 0)
 				return ps->peer[i]->name;
 	return "";
@@ -170,9 +178,11 @@ peers_pairing_new(struct peers *ps, const char *name, const char *const *domains
 
 	memset(token, 0, PAIRING_TOKEN_LEN);
 	if (ps->role != CONF_EDGE)
-		return why_set(why, "pairing: lines are made at an edge; read one here with `posthouse pair`");
+		return why_set(why,
+		    "pairing: lines are made at an edge; read one here with `posthouse pair`");
 	if (!pairing_name_ok(span_str(name)))
-		return why_set(why, "pairing: a home's name has a-z, 0-9 and - only, %d at most", PAIRING_NAME_MAX);
+		return why_set(why, "pairing: a home's name has a-z, 0-9 and - only, %d at most",
+		    PAIRING_NAME_MAX);
 	if (ndomains == 0 || ndomains > PEER_DOMAINS_MAX)
 		return why_set(why, "pairing: name 1 to %d domains that home %s receives for",
 		    PEER_DOMAINS_MAX, name);
@@ -182,12 +192,14 @@ peers_pairing_new(struct peers *ps, const char *name, const char *const *domains
 			    log_safe(span_str(domains[i])).s, owner(ps, name, domains[i]));
 	expire(ps, now);
 	if (find(ps, name) == ps->nrows && ps->nrows == PEERS_PENDING_MAX)
-		return why_set(why, "pairing: %d lines are open: wait, or end one with `posthouse unpair`",
+		return why_set(why,
+		    "pairing: %d lines are open: wait, or end one with `posthouse unpair`",
 		    PEERS_PENDING_MAX);
 	if ((r.domains = calloc(ndomains, sizeof(r.domains[0]))) == NULL)
 		return why_set(why, "pairing: out of memory");
 	for (; r.ndomains < ndomains; r.ndomains++)
-		if (!span_copy(span_str(domains[r.ndomains]), r.domains[r.ndomains], sizeof(r.domains[0]))) {
+		if (!span_copy(span_str(domains[r.ndomains]), r.domains[r.ndomains],
+		    sizeof(r.domains[0]))) {
 			free(r.domains);
 			return why_set(why, "pairing: a domain is longer than 255 octets");
 		}
@@ -240,14 +252,16 @@ right(const struct pairing_row *r, const unsigned char token[PAIRING_TOKEN_LEN])
 
 /* Counted first and on disk, then compared: no crash gives a guess for free. */
 static struct pairing_row *
-redeem(struct peers *ps, const char *name, const unsigned char token[PAIRING_TOKEN_LEN], int64_t now,
+redeem(struct peers *ps, const char *name, const unsigned char token[PAIRING_TOKEN_LEN],
+    int64_t now,
     struct why *why)
 {
 	size_t i;
 
 	expire(ps, now);
 	if ((i = find(ps, name)) == ps->nrows) {
-		why_set(why, "no pairing line for %s is open: it was used, has expired or never was; "
+		why_set(why,
+		    "no pairing line for %s is open: it was used, has expired or never was; "
 		    "make a new one at the edge", log_safe(span_str(name)).s);
 		return NULL;
 	}
@@ -276,7 +290,8 @@ grant_of(const struct pairing_row *r, struct peer *p)
 }
 
 int
-peers_pairing_check(struct peers *ps, const char *name, const unsigned char token[PAIRING_TOKEN_LEN],
+peers_pairing_check(struct peers *ps, const char *name,
+    const unsigned char token[PAIRING_TOKEN_LEN],
     int64_t now, struct peer *grant, struct why *why)
 {
 	const struct pairing_row *r = redeem(ps, name, token, now, why);
@@ -289,7 +304,8 @@ peers_pairing_check(struct peers *ps, const char *name, const unsigned char toke
 }
 
 int
-peers_pairing_finish(struct peers *ps, const struct peer *p, const unsigned char token[PAIRING_TOKEN_LEN],
+peers_pairing_finish(struct peers *ps, const struct peer *p,
+    const unsigned char token[PAIRING_TOKEN_LEN],
     int64_t now, struct why *why)
 {
 	struct pairing_row *r = redeem(ps, p->name, token, now, why);

@@ -5,7 +5,8 @@
 static size_t
 place(const struct rowmap *m, int64_t row)
 {
-	return (size_t)row & (m->nbuckets - 1);		/* rows are counted up: they spread by themselves */
+	/* rows are counted up: they spread by themselves */
+	return (size_t)row & (m->nbuckets - 1);
 }
 
 static bool

@@ -21,11 +21,14 @@ struct rowmap {
 	size_t		 nbuckets, n;
 };
 
-bool	rowmap_add(struct rowmap *, int64_t row, void *owner, uint64_t tag);	/* false: memory is out */
-const struct rowmap_item *rowmap_find(const struct rowmap *, int64_t row);	/* NULL: not there */
+/* false: memory is out */
+bool	rowmap_add(struct rowmap *, int64_t row, void *owner, uint64_t tag);
+/* NULL: not there */
+const struct rowmap_item *rowmap_find(const struct rowmap *, int64_t row);
 /* Takes one item of that row out; false: there is none. */
 bool	rowmap_take(struct rowmap *, int64_t row, struct rowmap_item *out);
-bool	rowmap_take_owned(struct rowmap *, void *owner, struct rowmap_item *out);	/* looks through all of it */
+/* looks through all of it */
+bool	rowmap_take_owned(struct rowmap *, void *owner, struct rowmap_item *out);
 void	rowmap_fini(struct rowmap *);
 
 #endif

@@ -206,7 +206,8 @@ spool_attach(struct spool *s, struct chan *chan)
 }
 
 struct spool *
-spool_new(const struct spool_events *events, void *arg, int dirfd, uint64_t budget, uint64_t threshold)
+spool_new(const struct spool_events *events, void *arg, int dirfd, uint64_t budget,
+    uint64_t threshold)
 {
 	struct spool *s = calloc(1, sizeof(*s));
 

@@ -29,7 +29,8 @@
 struct spool;
 struct chan;
 
-enum spool_origin {		/* set by the road a row came by, never by its content; only SUBMISSION may reach a relay */
+/* set by the road a row came by, never by its content; only SUBMISSION may reach a relay */
+enum spool_origin {
 	ORIGIN_NONE = 0,
 	ORIGIN_RECEPTION,	/* heard by this edge */
 	ORIGIN_TUNNEL,		/* by an edge's tunnel */
@@ -42,11 +43,16 @@ enum spool_origin {		/* set by the road a row came by, never by its content; onl
 struct spool_meta {
 	char		signer[256];	/* the edge's hostname */
 	struct uuid	id;
-	char		home[PAIRING_NAME_MAX + 1];	/* whose it is (edge); what the edge calls us (home) */
+	/* whose it is (edge); what the edge calls us (home) */
+	char		home[PAIRING_NAME_MAX + 1];
 	enum spool_origin origin;
 	int64_t		received_ms;
 	struct netaddr	client_net;	/* edge: /24 or /48, for the share; zero elsewhere */
-	bool		verdict;	/* home: the sender has not been told 250 yet, a refusal is still provisional; edge: do not hand over by yourself until spool_release */
+	/*
+	 * home: the sender has not been told 250 yet, a refusal is still provisional; edge: do not
+	 * hand over by yourself until spool_release
+	 */
+	bool		verdict;
 };
 
 /* --- putting ------------------------------------------------------------- */
@@ -54,8 +60,10 @@ struct spool_meta {
 enum kept {
 	NOT_KEPT = 0,		/* tell the peer 4xx / 503: it still has it */
 	KEPT,			/* survives power loss: the peer may be told 250 / 201 */
-	KEPT_BEFORE,		/* (signer, id) was here already, or is remembered as delivered (row 0) */
-	KEPT_FULL,		/* not kept: quota, share, reserve or disk: 452 / 503; why names it */
+	/* (signer, id) was here already, or is remembered as delivered (row 0) */
+	KEPT_BEFORE,
+	/* not kept: quota, share, reserve or disk: 452 / 503; why names it */
+	KEPT_FULL,
 };
 
 struct spool_put;
@@ -66,10 +74,13 @@ typedef void spool_kept_fn(void *arg, enum kept, int64_t row, const struct why *
  * the process-wide budget lasts, beyond that in a file of its own made in the
  * directory descriptor given to spool_new.
  */
-struct spool_put *spool_put_new(struct spool *, const struct spool_meta *);	/* NULL: memory is out */
-int	spool_put_add(struct spool_put *, const void *, size_t, struct why *);	/* -1: disk full or failing; drop it and say 452 */
+/* NULL: memory is out */
+struct spool_put *spool_put_new(struct spool *, const struct spool_meta *);
+/* -1: disk full or failing; drop it and say 452 */
+int	spool_put_add(struct spool_put *, const void *, size_t, struct why *);
 /* The put is over for the caller at once; told is called exactly once. */
-void	spool_put_commit(struct spool_put **, const unsigned char mac[OBJECT_MAC_LEN], spool_kept_fn *told, void *arg);
+void	spool_put_commit(struct spool_put **, const unsigned char mac[OBJECT_MAC_LEN],
+    spool_kept_fn *told, void *arg);
 void	spool_put_drop(struct spool_put **);	/* forgets it; removes its file */
 
 /* --- reading -------------------------------------------------------------- */
@@ -84,7 +95,8 @@ struct spool_object {
 
 /*
  * The sealed octets: in memory (data; good during the call) or an open file (fd >= 0;
- * the callee's to close).  ok false: gone, damaged (set aside by the writer, why says so), or the writer died.
+ * the callee's to close).  ok false: gone, damaged (set aside by the writer, why
+ * says so), or the writer died.
  */
 struct spool_content {
 	bool		ok;
@@ -95,10 +107,17 @@ typedef void spool_list_fn(void *arg, bool ok, const struct spool_object *, size
 typedef void spool_get_fn(void *arg, int64_t row, struct spool_content *, const struct why *);
 typedef void spool_done_fn(void *arg, bool ok, const struct why *);
 
-/* Edge: what is held for a home and not hidden by an open verdict, oldest row first, rows above `after`. */
-void	spool_list(struct spool *, const char *home, int64_t after, unsigned max, spool_list_fn *, void *arg);
+/*
+ * Edge: what is held for a home and not hidden by an open verdict, oldest row first, rows above
+ * `after`.
+ */
+void	spool_list(struct spool *, const char *home, int64_t after, unsigned max, spool_list_fn *,
+    void *arg);
 void	spool_get(struct spool *, int64_t row, spool_get_fn *, void *arg);
-/* Edge: handed over (home has it durably) or refused to the sender; gone once told ok.  Also notes the ledger mark. */
+/*
+ * Edge: handed over (home has it durably) or refused to the sender; gone once told ok.  Also notes
+ * the ledger mark.
+ */
 void	spool_delete(struct spool *, int64_t row, spool_done_fn *, void *arg);
 /* Edge: its verdict is over (250 was said): from now on it is handed over like any other. */
 void	spool_release(struct spool *, int64_t row);
@@ -114,11 +133,13 @@ struct ledger_mark {
 	uint64_t	epoch;
 	uint64_t	counter;
 };
-void	spool_mark(struct spool *, const char *home, struct ledger_mark, spool_done_fn *, void *arg);
+void	spool_mark(struct spool *, const char *home, struct ledger_mark, spool_done_fn *,
+    void *arg);
 
 /* --- home: the ledger ------------------------------------------------------ */
 
-enum ledger_state {		/* of one delivery: a recipient's, or several's that end in one mailbox */
+/* of one delivery: a recipient's, or several's that end in one mailbox */
+enum ledger_state {
 	LEDGER_QUEUED = 0,
 	LEDGER_SENDING,		/* a restart makes it UNCERTAIN */
 	LEDGER_STAGED,		/* Maildir: tmp/NAME is durable; see maildir.h */
@@ -145,7 +166,8 @@ struct ledger_entry {
 	unsigned	part;		/* 0.. within the object */
 	enum ledger_state state;
 	enum park_class	park;
-	char		recipient[400];	/* the first forward-path that ends here; the sender's words, escape before showing */
+	/* the first forward-path that ends here; the sender's words, escape before showing */
+	char		recipient[400];
 	char		mailbox[64];	/* "" before routing */
 	char		name[128];	/* Maildir: NAME in tmp/ */
 	int64_t		next_ms;	/* wall clock */
@@ -159,7 +181,8 @@ struct ledger_job {
 	size_t		nentries;
 	struct spool_content content;	/* fd is the callee's */
 };
-typedef void ledger_job_fn(void *arg, struct ledger_job *);	/* once for each job, then once with NULL */
+/* once for each job, then once with NULL */
+typedef void ledger_job_fn(void *arg, struct ledger_job *);
 /*
  * Claims up to max objects that have work due (queued, staged from before a
  * restart, deferred and due, uncertain and due), oldest first, each once until
@@ -173,7 +196,8 @@ void	ledger_claim(struct spool *, unsigned max, ledger_job_fn *, void *arg);
  * REFUSED its claim ends; all delivered: the content is deleted, the key
  * remembered.  DEFERRED entries end the claim until the earliest next_ms.
  */
-void	ledger_note(struct spool *, const struct ledger_entry *, size_t n, spool_done_fn *, void *arg);
+void	ledger_note(struct spool *, const struct ledger_entry *, size_t n, spool_done_fn *,
+    void *arg);
 
 enum outcome {			/* of a whole object */
 	OUTCOME_PENDING = 0,
@@ -182,7 +206,10 @@ enum outcome {			/* of a whole object */
 	OUTCOME_REFUSED,	/* every entry refused, provisionally: reply says the words */
 };
 typedef void ledger_outcome_fn(void *arg, enum outcome, const struct smtp_reply *);
-/* Home's tunnel: called once when the object settles or has to wait, or with PENDING if the writer dies. Row 0: delivered. */
+/*
+ * Home's tunnel: called once when the object settles or has to wait, or with PENDING if the writer
+ * dies. Row 0: delivered.
+ */
 void	ledger_watch(struct spool *, int64_t row, ledger_outcome_fn *, void *arg);
 /*
  * The wait is over: the sender will be told 250 unless this answers REFUSED.
@@ -190,33 +217,43 @@ void	ledger_watch(struct spool *, int64_t row, ledger_outcome_fn *, void *arg);
  */
 void	ledger_verdict_over(struct spool *, int64_t row, ledger_outcome_fn *, void *arg);
 /* DELETE /mail/<id>: the sender was told 5xx. Removes a REFUSED object; ok if none is there. */
-void	ledger_confirm_refused(struct spool *, const char *signer, struct uuid id, spool_done_fn *, void *arg);
+void	ledger_confirm_refused(struct spool *, const char *signer, struct uuid id, spool_done_fn *,
+    void *arg);
 /* Home: an object whose MAC is wrong: kept under aside/, named, never delivered. */
 void	spool_set_aside(struct spool_put **, const char *reason, spool_done_fn *, void *arg);
 
 /* --- what the writer tells without being asked ----------------------------- */
 
 struct spool_events {
-	void	(*work)(void *arg);			/* home: something may be due; edge: rows are there to hand over */
-	void	(*peer)(void *arg, const struct peer *);	/* a paired peer, at start and when it changes */
+	/* home: something may be due; edge: rows are there to hand over */
+	void	(*work)(void *arg);
+	/* a paired peer, at start and when it changes */
+	void	(*peer)(void *arg, const struct peer *);
 	void	(*peer_gone)(void *arg, const char *name);	/* unpaired */
-	void	(*peers_known)(void *arg);		/* all that are known at start have been told */
+	/* all that are known at start have been told */
+	void	(*peers_known)(void *arg);
 	void	(*mark)(void *arg, struct ledger_mark);	/* home: after each commit */
 	void	(*attached)(void *arg, bool up);	/* the writer is (again) there, or died */
 	void	(*pairing)(void *arg, bool pending);	/* edge: whether a pairing line is open */
 };
 
 /* dirfd: the directory for large objects, writable; budget and threshold from conf_hold. */
-struct spool *spool_new(const struct spool_events *, void *arg, int dirfd, uint64_t budget, uint64_t threshold);
+struct spool *spool_new(const struct spool_events *, void *arg, int dirfd, uint64_t budget,
+    uint64_t threshold);
 void	spool_attach(struct spool *, struct chan *);	/* takes the channel; NULL detaches */
 void	spool_free(struct spool **);
 uint64_t spool_memory(const struct spool *);		/* octets of puts in memory now */
 
-/* Edge: redeem a pairing token. error "" means paired; peer has the grant. Tries are counted durably. */
+/*
+ * Edge: redeem a pairing token. error "" means paired; peer has the grant. Tries are counted
+ * durably.
+ */
 typedef void spool_pair_fn(void *arg, const char *error, const struct peer *);
-void	spool_pair_check(struct spool *, const char *name, const unsigned char token[PAIRING_TOKEN_LEN], spool_pair_fn *, void *arg);
+void	spool_pair_check(struct spool *, const char *name,
+    const unsigned char token[PAIRING_TOKEN_LEN], spool_pair_fn *, void *arg);
 /* After the proof: stores the peer (pin, mac key, recipients) and ends the line. */
-void	spool_pair_finish(struct spool *, const struct peer *, const unsigned char token[PAIRING_TOKEN_LEN], spool_pair_fn *, void *arg);
+void	spool_pair_finish(struct spool *, const struct peer *,
+    const unsigned char token[PAIRING_TOKEN_LEN], spool_pair_fn *, void *arg);
 /* Store a changed peer: rotated keys taken from policy (edge), an edge's next pin (home). */
 void	spool_peer_update(struct spool *, const struct peer *, spool_done_fn *, void *arg);
 

@@ -82,7 +82,12 @@ on_done(struct spool *s, struct ask *a, struct answer *m)
 	if (!wire_done(&m->in))
 		return false;
 	switch ((enum wire_type)a->type) {
-	case WM_ASIDE: case WM_DELETE: case WM_MARK: case WM_NOTE: case WM_CONFIRM: case WM_PEER_UPDATE:
+	case WM_ASIDE:
+	case WM_DELETE:
+	case WM_MARK:
+	case WM_NOTE:
+	case WM_CONFIRM:
+	case WM_PEER_UPDATE:
 		TELL(s, a, done, ok, &m->why);
 		return true;
 	default:
@@ -241,9 +246,15 @@ static const struct {
 	enum wire_type	 type;
 	bool		 (*take)(struct spool *, struct ask *, struct answer *);
 } answers[] = {
-	{ WA_KEPT, on_kept }, { WA_DONE, on_done }, { WA_LIST, on_list }, { WA_CONTENT, on_content },
-	{ WA_JOB_PART, on_job_part }, { WA_JOB, on_job }, { WA_JOBS_END, on_jobs_end },
-	{ WA_OUTCOME, on_outcome }, { WA_PAIRED, on_paired },
+	{ WA_KEPT, on_kept },
+	{ WA_DONE, on_done },
+	{ WA_LIST, on_list },
+	{ WA_CONTENT, on_content },
+	{ WA_JOB_PART, on_job_part },
+	{ WA_JOB, on_job },
+	{ WA_JOBS_END, on_jobs_end },
+	{ WA_OUTCOME, on_outcome },
+	{ WA_PAIRED, on_paired },
 };
 
 /* --- events ----------------------------------------------------------------------- */
@@ -334,8 +345,13 @@ static const struct {
 	enum wire_type	 type;
 	bool		 (*take)(struct spool *, struct answer *);
 } events[] = {
-	{ WE_HELLO, on_hello }, { WE_WORK, on_work }, { WE_PEER, on_peer }, { WE_PEER_GONE, on_peer_gone },
-	{ WE_PEERS_KNOWN, on_peers_known }, { WE_LEDGER, on_ledger }, { WE_PAIRING, on_pairing },
+	{ WE_HELLO, on_hello },
+	{ WE_WORK, on_work },
+	{ WE_PEER, on_peer },
+	{ WE_PEER_GONE, on_peer_gone },
+	{ WE_PEERS_KNOWN, on_peers_known },
+	{ WE_LEDGER, on_ledger },
+	{ WE_PAIRING, on_pairing },
 };
 
 bool

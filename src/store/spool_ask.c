@@ -17,7 +17,8 @@ about_row(struct spool *s, enum wire_type type, int64_t row, void *arg)
 }
 
 void
-spool_list(struct spool *s, const char *home, int64_t after, unsigned max, spool_list_fn *told, void *arg)
+spool_list(struct spool *s, const char *home, int64_t after, unsigned max, spool_list_fn *told,
+    void *arg)
 {
 	struct wire_out w = { .n = 0 };
 	struct ask *a;
@@ -73,7 +74,8 @@ spool_failed(struct spool *s, int64_t row, const char *reason)
 }
 
 void
-spool_mark(struct spool *s, const char *home, struct ledger_mark mark, spool_done_fn *told, void *arg)
+spool_mark(struct spool *s, const char *home, struct ledger_mark mark, spool_done_fn *told,
+    void *arg)
 {
 	struct wire_out w = { .n = 0 };
 	struct ask *a;
@@ -142,7 +144,8 @@ ledger_verdict_over(struct spool *s, int64_t row, ledger_outcome_fn *told, void 
 }
 
 void
-ledger_confirm_refused(struct spool *s, const char *signer, struct uuid id, spool_done_fn *told, void *arg)
+ledger_confirm_refused(struct spool *s, const char *signer, struct uuid id, spool_done_fn *told,
+    void *arg)
 {
 	struct wire_out w = { .n = 0 };
 	struct ask *a;
@@ -182,7 +185,8 @@ spool_pair_check(struct spool *s, const char *name, const unsigned char token[PA
 }
 
 void
-spool_pair_finish(struct spool *s, const struct peer *p, const unsigned char token[PAIRING_TOKEN_LEN],
+spool_pair_finish(struct spool *s, const struct peer *p,
+    const unsigned char token[PAIRING_TOKEN_LEN],
     spool_pair_fn *told, void *arg)
 {
 	struct wire_out w = { .n = 0 };

@@ -68,7 +68,8 @@ void	ask_free(struct spool *, struct ask **);
 void	ask_fail(struct spool *, struct ask *, const struct why *);
 
 struct ask *spool_asked(struct spool *, uint64_t tag);	/* NULL: nothing was asked by that tag */
-void	spool_answered(struct spool *, struct ask *);		/* off its list: then tell, then ask_free */
+/* off its list: then tell, then ask_free */
+void	spool_answered(struct spool *, struct ask *);
 
 /* spool_answer.c: one message of the writer.  False: it is not one. */
 bool	spool_answer(struct spool *, struct chan_msg *);

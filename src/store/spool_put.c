@@ -111,7 +111,8 @@ spool_put_add(struct spool_put *p, const void *b, size_t n, struct why *why)
 
 /* The put's octets or its file become the question's.  Frees the put. */
 static struct ask *
-hand_on(struct spool_put **pp, struct wire_out *w, enum wire_type type, const unsigned char *mac, void *arg)
+hand_on(struct spool_put **pp, struct wire_out *w, enum wire_type type, const unsigned char *mac,
+    void *arg)
 {
 	struct spool_put *p = *pp;
 	struct spool *s = p->spool;
@@ -125,7 +126,8 @@ hand_on(struct spool_put **pp, struct wire_out *w, enum wire_type type, const un
 		wire_u64(w, p->size);
 	a = ask_new(s, type, w, arg);
 	if (p->fd != -1)
-		s->sys->close(p->fd);	/* the writer syncs it, and looks whether all of it is there */
+		/* the writer syncs it, and looks whether all of it is there */
+		s->sys->close(p->fd);
 	a->content = p->data;
 	a->octets = p->data.n;
 	free(p);
@@ -133,7 +135,8 @@ hand_on(struct spool_put **pp, struct wire_out *w, enum wire_type type, const un
 }
 
 void
-spool_put_commit(struct spool_put **pp, const unsigned char mac[OBJECT_MAC_LEN], spool_kept_fn *told, void *arg)
+spool_put_commit(struct spool_put **pp, const unsigned char mac[OBJECT_MAC_LEN],
+    spool_kept_fn *told, void *arg)
 {
 	struct spool *s = (*pp)->spool;
 	struct wire_out w = { .n = 0 };

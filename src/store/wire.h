@@ -20,7 +20,8 @@
  */
 enum wire_type {
 	/* client -> writer */
-	WM_PUT = 1,		/* meta, mac[32], text file; u64 size with a file, else the sealed octets */
+	/* meta, mac[32], text file; u64 size with a file, else the sealed octets */
+	WM_PUT = 1,
 	WM_ASIDE,		/* text reason, then as WM_PUT */
 	WM_LIST,		/* text home, i64 after, u32 max */
 	WM_GET,			/* i64 row */
@@ -44,7 +45,8 @@ enum wire_type {
 	WA_LIST,		/* u8 ok, u32 n, objects */
 	WA_CONTENT,		/* u8 ok, text why, then the octets; or a descriptor */
 	WA_JOB_PART,		/* entries that belong to the WA_JOB that follows */
-	WA_JOB,			/* object, u8 ok, entries with a u16 count in front, then the octets; or a descriptor */
+	/* object, u8 ok, entries with a u16 count in front, then the octets; or a descriptor */
+	WA_JOB,
 	WA_JOBS_END,
 	WA_OUTCOME,		/* u8 enum outcome, reply */
 	WA_PAIRED,		/* text error, peer as JSON if there is none */
@@ -59,10 +61,13 @@ enum wire_type {
 	WE_PAIRING,		/* u8 */
 };
 
-#define WIRE_INLINE_MAX	(768u << 10)	/* sealed octets in a message; larger ones are files whatever the threshold says */
-#define WIRE_ENTRIES_MAX 4096		/* parts of one object; RFC 5321 asks for 100 recipients, we take 1,000 by default */
+/* sealed octets in a message; larger ones are files whatever the threshold says */
+#define WIRE_INLINE_MAX	(768u << 10)
+/* parts of one object; RFC 5321 asks for 100 recipients, we take 1,000 by default */
+#define WIRE_ENTRIES_MAX 4096
 #define WIRE_PART	(256u << 10)	/* octets of entries in one message */
-#define WIRE_HEAD_MAX	4096		/* everything of a message but content, entries, lists and peers */
+/* everything of a message but content, entries, lists and peers */
+#define WIRE_HEAD_MAX	4096
 #define WIRE_PEER_MAX	(64u << 10)
 #define WIRE_LIST_MAX	1000		/* objects in one WA_LIST */
 #define WIRE_FILE_LEN	32
@@ -99,7 +104,8 @@ uint32_t	wire_get_u32(struct wire_in *);
 uint64_t	wire_get_u64(struct wire_in *);
 int64_t		wire_get_row(struct wire_in *);		/* 0 or above */
 void		wire_get_octets(struct wire_in *, void *, size_t);
-void		wire_get_text(struct wire_in *, char *out, size_t max);	/* no NUL, no control octets but \n and tab, fits */
+/* no NUL, no control octets but \n and tab, fits */
+void		wire_get_text(struct wire_in *, char *out, size_t max);
 void		wire_get_meta(struct wire_in *, struct spool_meta *);
 void		wire_get_object(struct wire_in *, struct spool_object *);
 void		wire_get_entry(struct wire_in *, struct ledger_entry *);

@@ -18,19 +18,23 @@
 #define REMEMBER_MS	(30LL * 24 * 3600 * 1000)	/* beyond max_hold */
 
 static void client_free(struct client *);
-static void on_idle(uv_timer_t *), on_due(uv_timer_t *), on_again(uv_timer_t *), on_pairing(uv_timer_t *);
+static void on_idle(uv_timer_t *), on_due(uv_timer_t *), on_again(uv_timer_t *),
+    on_pairing(uv_timer_t *);
 
 /* --- sending ---------------------------------------------------------------------- */
 
 bool
-writer_send(struct client *c, enum wire_type type, uint64_t tag, const struct wire_out *w, struct span rest,
+writer_send(struct client *c, enum wire_type type, uint64_t tag, const struct wire_out *w,
+    struct span rest,
     int fd)
 {
 	struct span part[2] = { w != NULL ? wire_span(w) : span_of(NULL, 0), rest };
 
 	if (chan_send(c->chan, (uint16_t)type, tag, part, 2, fd))
 		return true;
-	/* A client that lacks an answer would wait for ever; one that lost its writer asks again. */
+	/*
+	 * A client that lacks an answer would wait for ever; one that lost its writer asks again.
+	 */
 	if (!c->doomed)
 		log_error(NULL, "writer.drop why=\"a process does not read, or memory is out\"");
 	c->doomed = true;
@@ -78,7 +82,8 @@ writer_owe(struct client *c, const struct chan_msg *m, enum wire_type answer)
 			abort();	/* nobody has been told anything that is not so */
 	}
 	o = &w->owed[w->nowed++];
-	*o = (struct owed){ .client = c, .tag = m->tag, .type = answer, .asked = (enum wire_type)m->type };
+	*o = (struct owed){ .client = c, .tag = m->tag, .type = answer };
+	o->asked = (enum wire_type)m->type;
 	writer_awake(w);
 	return o;
 }
@@ -128,7 +133,8 @@ take_effect(struct writer *w, struct owed *o)
 	struct rowmap_item gone;
 
 	if (o->hide && o->client != NULL)
-		(void)rowmap_add(&w->hidden, o->row, o->client, 0);	/* else it is handed over: not lost */
+		/* else it is handed over: not lost */
+		(void)rowmap_add(&w->hidden, o->row, o->client, 0);
 	else if (o->came)
 		w->work = true;
 	if (o->ends_claim)
@@ -149,7 +155,8 @@ undone(struct writer *w, struct owed *o, const struct why *why)
 		o->type = 0;
 		return;
 	case WA_KEPT:
-		if (o->kept == KEPT_FULL)		/* so it stays, whatever became of the others */
+		/* so it stays, whatever became of the others */
+		if (o->kept == KEPT_FULL)
 			return;
 		o->kept = db_was_full(w->db) ? KEPT_FULL : NOT_KEPT;
 		o->row = 0;
@@ -198,7 +205,8 @@ writer_failed(struct writer *w, const struct why *why)
 	size_t i;
 
 	if (!w->failing)
-		log_error(NULL, "store.failing why=\"%s\" note=\"mail is answered 4xx until it works again\"",
+		log_error(NULL,
+		    "store.failing why=\"%s\" note=\"mail is answered 4xx until it works again\"",
 		    why->text);
 	w->failing = true;
 	db_trouble(w->db, why->text);
@@ -383,7 +391,8 @@ on_msg(void *arg, struct chan_msg *m)
 
 	if (writer_serve(c, m))
 		return;
-	log_error(NULL, "writer.drop type=%u why=\"a process said what it may not, or what is no message\"",
+	log_error(NULL,
+	    "writer.drop type=%u why=\"a process said what it may not, or what is no message\"",
 	    m->type);
 	client_free(c);
 }
@@ -411,7 +420,8 @@ set_limits(struct writer *w)
 	db_set_limits(w->db, &(struct db_limits){
 		.quota = h->quota, .reserve = h->reserve, .share = h->share,
 		.remember_ms = h->max_hold_ms + REMEMBER_MS,
-		.parked_keep_ms = w->conf.role == CONF_HOME ? w->conf.home->parked_keep_ms : INT64_MAX / 2,
+		.parked_keep_ms = w->conf.role == CONF_HOME ? w->conf.home->parked_keep_ms :
+		    INT64_MAX / 2,
 	});
 }
 
@@ -441,7 +451,8 @@ writer_new(uv_loop_t *loop, const struct writer_conf *conf, struct why *why)
 	uv_timer_init(loop, &w->hour);
 	uv_timer_init(loop, &w->again);
 	uv_timer_init(loop, &w->pairing);
-	w->check.data = w->awake.data = w->idle.data = w->due.data = w->hour.data = w->again.data = w->pairing.data = w;
+	w->check.data = w->awake.data = w->idle.data = w->due.data = w->hour.data = w->again.data =
+	    w->pairing.data = w;
 	uv_check_start(&w->check, on_check);
 	uv_unref((uv_handle_t *)&w->check);
 	uv_timer_start(&w->idle, on_idle, IDLE_MS, 0);
@@ -513,7 +524,8 @@ writer_free(struct writer **wp)
 	peers_free(&w->peers);
 	db_close(&w->db);
 	uv_handle_t *const handles[] = { (uv_handle_t *)&w->check, (uv_handle_t *)&w->awake,
-	    (uv_handle_t *)&w->idle, (uv_handle_t *)&w->due, (uv_handle_t *)&w->hour, (uv_handle_t *)&w->again,
+	    (uv_handle_t *)&w->idle, (uv_handle_t *)&w->due, (uv_handle_t *)&w->hour,
+	    (uv_handle_t *)&w->again,
 	    (uv_handle_t *)&w->pairing };
 	w->handles = sizeof(handles) / sizeof(handles[0]);
 	for (size_t i = 0; i < sizeof(handles) / sizeof(handles[0]); i++)

@@ -36,11 +36,13 @@ struct writer_conf {
 	struct scoreboard *board;		/* what `status` shows of the other processes */
 };
 
-struct writer *writer_new(uv_loop_t *, const struct writer_conf *, struct why *);	/* opens and recovers */
+/* opens and recovers */
+struct writer *writer_new(uv_loop_t *, const struct writer_conf *, struct why *);
 void	writer_client(struct writer *, struct chan *);	/* another process's channel; takes it */
 void	writer_control(struct writer *, int listen_fd);	/* serve the control socket */
 int	writer_reload(struct writer *, const struct writer_conf *, struct why *);
-void	writer_drain(struct writer *, void (*done)(void *), void *arg);	/* commit what waits, checkpoint, close */
+/* commit what waits, checkpoint, close */
+void	writer_drain(struct writer *, void (*done)(void *), void *arg);
 void	writer_free(struct writer **);
 
 /*

@@ -65,7 +65,8 @@ struct writer {
 	struct seen_mark marks[CONF_HOMES_MAX];
 	size_t		 nmarks;
 	bool		 work;		/* tell everybody at the end of the turn */
-	int64_t		 due_ms;	/* what the timer waits for; 0: nothing, or a claim that was cut short */
+	/* what the timer waits for; 0: nothing, or a claim that was cut short */
+	int64_t		 due_ms;
 	bool		 noted;		/* when the next object becomes due may have changed */
 	bool		 failing;	/* said at error level already */
 };
@@ -73,30 +74,37 @@ struct writer {
 /* What a message asks for.  False: the client broke the rules and is dropped. */
 bool	writer_serve(struct client *, struct chan_msg *);
 void	writer_client_gone(struct client *);		/* its claims, watches and hidden rows */
-void	writer_greet(struct client *);			/* peers, marks, work: all it must know first */
+/* peers, marks, work: all it must know first */
+void	writer_greet(struct client *);
 
 void	writer_work_soon(struct writer *);		/* everybody is told in a moment */
 struct owed *writer_owe(struct client *, const struct chan_msg *, enum wire_type answer);
-void	writer_awake(struct writer *);			/* there will be something to do at the turn's end */
+/* there will be something to do at the turn's end */
+void	writer_awake(struct writer *);
 /* A change failed: everything since the last commit is undone and everybody told so. */
 void	writer_failed(struct writer *, const struct why *);
 void	owed_fini(struct owed *);
-bool	writer_send(struct client *, enum wire_type, uint64_t tag, const struct wire_out *, struct span rest, int fd);
-void	writer_tell(struct writer *, enum wire_type, const struct wire_out *, struct span rest);	/* everybody */
+bool	writer_send(struct client *, enum wire_type, uint64_t tag, const struct wire_out *,
+    struct span rest, int fd);
+/* everybody */
+void	writer_tell(struct writer *, enum wire_type, const struct wire_out *, struct span rest);
 void	writer_done(struct client *, uint64_t tag, bool ok, const char *text);	/* WA_DONE, now */
 /* writer_ledger.c */
 bool	serve_claim(struct client *, struct chan_msg *);
 bool	serve_note_part(struct client *, struct chan_msg *);
 bool	serve_note(struct client *, struct chan_msg *);
 bool	serve_outcome(struct client *, struct chan_msg *);
-bool	writer_outcome(struct client *, uint64_t tag, int64_t row);	/* false: the database failed */
-void	writer_settled(struct writer *, const struct owed *);	/* after the commit: tells the watchers */
+/* false: the database failed */
+bool	writer_outcome(struct client *, uint64_t tag, int64_t row);
+/* after the commit: tells the watchers */
+void	writer_settled(struct writer *, const struct owed *);
 bool	serve_confirm(struct client *, struct chan_msg *);
 /* writer_serve.c: marks that are known in memory only, into the open transaction. */
 int	writer_marks(struct writer *, struct why *);
 void	writer_marks_forget(struct writer *);
 /* writer_peers.c */
-void	writer_pairing(struct writer *, bool open);	/* looks at open lines while there are any */
+/* looks at open lines while there are any */
+void	writer_pairing(struct writer *, bool open);
 void	writer_tell_peer(struct client *, const struct peer *);
 extern const struct peers_events writer_peers_events;
 bool	serve_pair_check(struct client *, struct chan_msg *);

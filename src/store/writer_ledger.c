@@ -8,7 +8,8 @@
 #include "store/writer_in.h"
 
 #define CLAIM_MAX	1024
-#define CLAIM_OCTETS	(4u << 20)	/* of content in one answer: the rest waits for the next claim */
+/* of content in one answer: the rest waits for the next claim */
+#define CLAIM_OCTETS	(4u << 20)
 #define QUEUE_OCTETS	(8u << 20)	/* a courier that has so much to read gets no more */
 
 /* --- claims ------------------------------------------------------------------------- */
@@ -59,7 +60,9 @@ claimed(void *arg, int64_t row)
 	return rowmap_find(&w->claims, row) != NULL;
 }
 
-/* 1 the job was sent, 0 there is none (any more), -1 the database failed.  octets: what it weighed. */
+/*
+ * 1 the job was sent, 0 there is none (any more), -1 the database failed.  octets: what it weighed.
+ */
 static int
 send_job(struct client *c, uint64_t tag, int64_t row, size_t *octets, struct why *why)
 {
@@ -89,7 +92,8 @@ send_job(struct client *c, uint64_t tag, int64_t row, size_t *octets, struct why
 		part[0] = wire_span(&head);
 		part[1] = buf_span(&e.body);
 		part[2] = content.data;
-		if (!chan_send(c->chan, WA_JOB, tag, part, 3, content.fd) || !rowmap_add(&w->claims, row, c, 0)) {
+		if (!chan_send(c->chan, WA_JOB, tag, part, 3, content.fd) || !rowmap_add(&w->claims,
+		    row, c, 0)) {
 			c->doomed = true;
 			writer_awake(w);
 			rc = 0;
@@ -141,7 +145,8 @@ take_entries(struct client *c, struct wire_in *in)
 	while (in->n > 0 && !in->bad) {
 		if (c->nparts == WIRE_ENTRIES_MAX)
 			return false;
-		if ((c->nparts & (c->nparts + 1)) == 0 || c->parts == NULL) {	/* 0, 1, 3, 7, ...: room for as many again */
+		/* 0, 1, 3, 7, ...: room for as many again */
+		if ((c->nparts & (c->nparts + 1)) == 0 || c->parts == NULL) {
 			size_t room = 2 * c->nparts + 2;
 
 			if ((c->parts = realloc(c->parts, room * sizeof(*c->parts))) == NULL)

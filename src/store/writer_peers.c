@@ -83,7 +83,8 @@ serve_pair_check(struct client *c, struct chan_msg *m)
 	if ((grant = malloc(sizeof(*grant))) == NULL)
 		abort();
 	if (peers_pairing_check(c->w->peers, name, token, wall_ms(), grant, &why) == -1)
-		log_warn(NULL, "pair.refused name=%s why=\"%s\"", log_safe(span_str(name)).s, why.text);
+		log_warn(NULL, "pair.refused name=%s why=\"%s\"", log_safe(span_str(name)).s,
+		    why.text);
 	answer(c, m->tag, why.text, grant);
 	free(grant);
 	return true;
@@ -148,7 +149,8 @@ serve_peer_update(struct client *c, struct chan_msg *m)
 		/* What was granted changes by pairing alone, whatever a process says. */
 		p->ndomains = known->ndomains;
 		for (size_t i = 0; i < p->ndomains; i++)
-			(void)span_copy(span_str(known->domains[i]), p->domains[i], sizeof(p->domains[i]));
+			(void)span_copy(span_str(known->domains[i]), p->domains[i],
+			    sizeof(p->domains[i]));
 		(void)peers_put(c->w->peers, p, &why);
 	}
 	writer_done(c, m->tag, why.text[0] == '\0', why.text);

@@ -50,7 +50,8 @@ get_put(const struct writer *w, struct wire_in *in, struct spool_meta *meta,
 		body->data = wire_rest(in);
 		body->size = body->data.n;
 	}
-	return wire_done(in) && meta_ok(w, meta) && (body->file[0] == '\0' || db_name_ok(body->file));
+	return wire_done(in) && meta_ok(w, meta) && (body->file[0] == '\0' ||
+	    db_name_ok(body->file));
 }
 
 static bool
@@ -68,7 +69,8 @@ serve_put(struct client *c, struct chan_msg *m)
 	if (!get_put(w, &in, &meta, mac, &body))
 		return false;
 	o = writer_owe(c, m, WA_KEPT);
-	o->kept = db_put(w->db, &meta, mac, &body, home_quota(w, meta.home), &o->row, &changed, &why);
+	o->kept = db_put(w->db, &meta, mac, &body, home_quota(w, meta.home), &o->row, &changed,
+	    &why);
 	switch (o->kept) {
 	case NOT_KEPT:
 		writer_failed(w, &why);
@@ -151,7 +153,8 @@ serve_list(struct client *c, struct chan_msg *m)
 		log_error(NULL, "store.list why=\"%s\"", why.text);
 	wire_u8(&w, ok);
 	wire_u32(&w, ok ? page.n : 0);
-	(void)writer_send(c, WA_LIST, m->tag, &w, ok ? buf_span(&page.objects) : span_of(NULL, 0), -1);
+	(void)writer_send(c, WA_LIST, m->tag, &w, ok ? buf_span(&page.objects) : span_of(NULL, 0),
+	    -1);
 	buf_fini(&page.objects);
 	return true;
 }
@@ -271,7 +274,8 @@ serve_mark(struct client *c, struct chan_msg *m)
 	mark.counter = wire_get_u64(&in);
 	if (!wire_done(&in) || mark.epoch > INT64_MAX || mark.counter > INT64_MAX)
 		return false;
-	if ((s = seen(w, home)) != NULL && s->mark.epoch == mark.epoch && mark.counter >= s->mark.counter) {
+	if ((s = seen(w, home)) != NULL && s->mark.epoch == mark.epoch &&
+	    mark.counter >= s->mark.counter) {
 		s->dirty = s->dirty || mark.counter > s->mark.counter;
 		s->mark = mark;
 		writer_done(c, m->tag, true, "");
@@ -359,7 +363,8 @@ writer_serve(struct client *c, struct chan_msg *m)
 {
 	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++)
 		if (table[i].type == m->type)
-			return (table[i].roles & 1u << c->w->conf.role) != 0 && m->tag != 0 && m->fd == -1 &&
+			return (table[i].roles & 1u << c->w->conf.role) != 0 && m->tag != 0 &&
+			    m->fd == -1 &&
 			    table[i].serve(c, m);
 	return false;
 }

@@ -27,7 +27,8 @@ struct stage {
 	struct expect	 x[N];
 	bool		 marked;
 	enum ledger_state noted[N];	/* the last that was told durable */
-	unsigned	noting[N];	/* all that were asked: a commit that failed may be on the disk */
+	/* all that were asked: a commit that failed may be on the disk */
+	unsigned	noting[N];
 };
 
 static void
@@ -58,7 +59,8 @@ open_db(struct stage *g)
 		g->db = db_open(&fault_sys, g->dir, g->role, fault_vfs, &why);
 	if (g->db != NULL)
 		db_set_limits(g->db, &(struct db_limits){ .quota = 1 << 30, .share = 50,
-		    .remember_ms = 1000LL * 3600 * 24 * 60, .parked_keep_ms = 1000LL * 3600 * 24 * 30 });
+		    .remember_ms = 1000LL * 3600 * 24 * 60, .parked_keep_ms =
+		    1000LL * 3600 * 24 * 30 });
 }
 
 /* A file as a client leaves it: written, not synced. */
@@ -227,13 +229,15 @@ sums_are_right(const struct stage *g)
 		return;
 	assert_int_equal(sqlite3_open(path, &sq), SQLITE_OK);
 	sqlite3_exec(sq, "SELECT (SELECT coalesce(sum(bytes), 0) FROM held) ="
-	    " (SELECT coalesce(sum(size), 0) FROM object) AND (SELECT coalesce(sum(bytes), 0) FROM share) ="
-	    " (SELECT coalesce(sum(size), 0) FROM object) AND (SELECT coalesce(sum(objects), 0) FROM held) ="
-	    " (SELECT count(*) FROM object)", one_number, &right, NULL);
+	    " (SELECT coalesce(sum(size), 0) FROM object) AND"
+	    " (SELECT coalesce(sum(bytes), 0) FROM share) ="
+	    " (SELECT coalesce(sum(size), 0) FROM object) AND"
+	    " (SELECT coalesce(sum(objects), 0) FROM held) = (SELECT count(*) FROM object)",
+	    one_number, &right, NULL);
 	assert_true(right);
 	right = 1;
-	sqlite3_exec(sq, "SELECT (SELECT count(*) FROM pragma_integrity_check WHERE integrity_check <> 'ok') = 0",
-	    one_number, &right, NULL);
+	sqlite3_exec(sq, "SELECT (SELECT count(*) FROM pragma_integrity_check"
+	    " WHERE integrity_check <> 'ok') = 0", one_number, &right, NULL);
 	assert_true(right);
 	sqlite3_close(sq);
 }
@@ -247,7 +251,8 @@ whole(struct db *db, int64_t row, unsigned n, size_t size)
 	int rc = db_content(db, row, &c, &why);
 
 	if (rc == 1)
-		check_content(&got, &(struct spool_content){ .ok = true, .data = c.data, .fd = c.fd });
+		check_content(&got, &(struct spool_content){ .ok = true, .data = c.data, .fd =
+		    c.fd });
 	db_content_end(db);
 	return rc == 1 && got.right && got.size == size;
 }
@@ -284,14 +289,16 @@ check(struct stage *g, const char *what, unsigned at)
 			fail_msg("%s %u: object %u was kept and is lost", what, at, n);
 		if (rc == 1 && g->role == CONF_HOME) {
 			struct ledger_entry e = { .state = LEDGER_QUEUED };
-			enum ledger_state was = g->noted[n] == LEDGER_SENDING ? LEDGER_UNCERTAIN : g->noted[n];
+			enum ledger_state was = g->noted[n] == LEDGER_SENDING ? LEDGER_UNCERTAIN :
+			    g->noted[n];
 			unsigned may = g->noting[n];
 
 			assert_int_equal(db_entries(g->db, r.object.row, on_entry, &e, &why), 0);
 			if (may & 1u << LEDGER_SENDING)
 				may |= 1u << LEDGER_UNCERTAIN;
 			if (x->kept && e.state != was && (may & 1u << e.state) == 0)
-				fail_msg("%s %u: object %u is in state %d, noted was %d", what, at, n, e.state, was);
+				fail_msg("%s %u: object %u is in state %d, noted was %d", what, at,
+				    n, e.state, was);
 		}
 		if (rc == 0 && x->gone && g->role == CONF_HOME) {	/* and not forgotten */
 			unsigned char mac[OBJECT_MAC_LEN] = { 0 };
@@ -299,12 +306,14 @@ check(struct stage *g, const char *what, unsigned at)
 			bool changed;
 			int64_t row;
 
-			assert_int_equal(db_put(g->db, &m, mac, &b, 1 << 30, &row, &changed, &why), KEPT_BEFORE);
+			assert_int_equal(db_put(g->db, &m, mac, &b, 1 << 30, &row, &changed, &why),
+			    KEPT_BEFORE);
 			assert_int_equal(row, 0);
 		}
 	}
 	if (g->marked)
-		assert_int_equal(db_mark(g->db, "alice", (struct ledger_mark){ 9, 4 }, &why), MARK_STALE);
+		assert_int_equal(db_mark(g->db, "alice", (struct ledger_mark){ 9, 4 }, &why),
+		    MARK_STALE);
 	db_close(&g->db);
 }
 
@@ -422,14 +431,16 @@ what_is_not_ours_is_refused_or_set_aside(void **state)
 	assert_null(db_open(&sys_real, g.dir, CONF_HOME, NULL, &why));
 	assert_non_null(strstr(why.text, "edge"));
 	write_file(g.dir, "large/.profile", "hi", 2);
-	write_file(g.dir, "large/00000000000000000000000000000009", "hi", 2);	/* young: somebody may be writing it */
+	/* young: somebody may be writing it */
+	write_file(g.dir, "large/00000000000000000000000000000009", "hi", 2);
 	assert_non_null(g.db = db_open(&sys_real, g.dir, CONF_EDGE, NULL, &why));
 	assert_int_equal(db_aside_count(g.db), 1);
 	assert_non_null(strstr(db_alarm(g.db), "foreign"));
 	db_close(&g.db);
 	snprintf(path, sizeof(path), "%s/large/00000000000000000000000000000009", g.dir);
 	assert_int_equal(access(path, F_OK), 0);
-	assert_int_equal(utimensat(AT_FDCWD, path, (struct timespec[2]){ { 1000, 0 }, { 1000, 0 } }, 0), 0);
+	assert_int_equal(utimensat(AT_FDCWD, path, (struct timespec[2]){ { 1000, 0 }, { 1000, 0 } },
+	    0), 0);
 	assert_non_null(g.db = db_open(&sys_real, g.dir, CONF_EDGE, NULL, &why));
 	db_close(&g.db);
 	assert_int_equal(access(path, F_OK), -1);
@@ -514,12 +525,37 @@ write_until_killed(const struct play *p, int fd)
 	_exit(0);
 }
 
+static unsigned
+answered(unsigned from)
+{
+	unsigned n = 0;
+
+	for (unsigned i = from; i < k->n; i++)
+		n += k->told[i].told;
+	return n;
+}
+
 static void
-one_life(unsigned ms)
+put_next(unsigned i)
+{
+	unsigned n = k->n++, back = n - 5;
+	struct spool_meta m = a_meta(&k->p, n);
+
+	k->size[n] = i % 20 == 7 ? 300000 : 100 + (n * 37) % 9000;
+	put_one(k->s, &m, n, k->size[n], &k->told[n]);
+	if (n >= 5 && k->told[back].kept == 1 && n % 3 == 0) {
+		k->delete_asked[back] = true;
+		spool_delete(k->s, k->told[back].row, on_row_gone, (void *)(uintptr_t)back);
+	}
+}
+
+/* A writer that is killed when so many puts have been answered, and more are under way. */
+static void
+one_life(unsigned answers)
 {
 	struct play *p = &k->p;
 	struct why why = { "" };
-	unsigned i, from = k->n;
+	unsigned i, from = k->n, waits = 0;
 	int sv[2], status;
 	pid_t pid;
 
@@ -530,26 +566,21 @@ one_life(unsigned ms)
 	}
 	close(sv[0]);
 	spool_attach(k->s, chan_new(&p->loop, sv[1], &why));
-	for (i = 0; i < 200 && k->n < KEYS; i++, k->n++) {
-		struct spool_meta m = a_meta(p, k->n);
-
-		k->size[k->n] = i % 20 == 7 ? 300000 : 100 + (k->n * 37) % 9000;
-		put_one(k->s, &m, k->n, k->size[k->n], &k->told[k->n]);
+	for (i = 0; i < 200 && answered(from) < answers; i++) {
+		put_next(i);
 		if (i % 10 == 9)
 			play_for(p, 1);
-		if (k->n >= 5 && k->told[k->n - 5].kept == 1 && k->n % 3 == 0) {
-			k->delete_asked[k->n - 5] = true;
-			spool_delete(k->s, k->told[k->n - 5].row, on_row_gone, (void *)(uintptr_t)(k->n - 5));
-		}
-		if (k->n == from + ms * 3)		/* somewhere in the middle of it */
-			kill(pid, SIGKILL);
 	}
-	play_for(p, ms);
+	while (answered(from) < answers && waits++ < 5000)
+		play_for(p, 1);
+	for (i = 0; i < 20; i++)
+		put_next(i);
+	play_for(p, 1);
 	kill(pid, SIGKILL);
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	assert_true(WIFSIGNALED(status));
 	play_for(p, 30);
-	for (i = 0; i < from; i++)			/* what was asked of an earlier one is answered */
+	for (i = 0; i < from; i++)	/* what was asked of an earlier one is answered */
 		assert_int_equal(k->told[i].told, 1);
 }
 
@@ -568,7 +599,7 @@ a_killed_writer_loses_nothing_it_told(void **state)
 		struct why why = { "" };
 		struct db *db;
 
-		one_life((unsigned)random() % 60);
+		one_life((unsigned)random() % 200);
 		assert_non_null(db = db_open(&sys_real, k->p.dir, CONF_EDGE, NULL, &why));
 		assert_string_equal(db_alarm(db), "");
 		for (unsigned n = 0; n < k->n; n++) {
@@ -584,7 +615,8 @@ a_killed_writer_loses_nothing_it_told(void **state)
 		}
 		db_close(&db);
 	}
-	print_message("seed %u: %u puts, %u told kept, %u lost\n", seed, k->n, k->kept_at_all, lost);
+	print_message("seed %u: %u puts, %u told kept, %u lost\n", seed, k->n, k->kept_at_all,
+	    lost);
 	assert_int_equal(lost, 0);
 	assert_true(k->kept_at_all > 100);
 	play_writer(&k->p);

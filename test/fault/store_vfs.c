@@ -121,7 +121,8 @@ fault_power_cut(const char *state)
 		if (mode == FAULT_CUT && hit && safe[i].octets == NULL)
 			unlink(path);
 		else if (mode == FAULT_CUT && hit) {
-			if ((f = fopen(path, "wb")) == NULL || fwrite(safe[i].octets, 1, safe[i].n, f) != safe[i].n)
+			if ((f = fopen(path, "wb")) == NULL || fwrite(safe[i].octets, 1, safe[i].n,
+			    f) != safe[i].n)
 				abort();
 			fclose(f);
 		}
@@ -263,7 +264,8 @@ f_shm_unmap(sqlite3_file *f, int del)
 }
 
 static const sqlite3_io_methods methods = {
-	2, f_close, f_read, f_write, f_truncate, f_sync, f_size, f_lock, f_unlock, f_reserved, f_control,
+	2, f_close, f_read, f_write, f_truncate, f_sync, f_size, f_lock, f_unlock, f_reserved,
+	    f_control,
 	f_sector, f_device, f_shm_map, f_shm_lock, f_shm_barrier, f_shm_unmap, NULL, NULL
 };
 
@@ -379,7 +381,8 @@ s_fsync(int fd)
 	if (fd >= 0 && fd < 64 && opened[fd].dir)
 		for (unsigned i = 0; i < nlarge; i++)
 			large[i].entered = true;
-	else if (fd >= 0 && fd < 64 && opened[fd].nlarge >= 0 && (unsigned)opened[fd].nlarge < nlarge)
+	else if (fd >= 0 && fd < 64 && opened[fd].nlarge >= 0 &&
+	    (unsigned)opened[fd].nlarge < nlarge)
 		large[opened[fd].nlarge].synced = true;
 	return 0;
 }

@@ -29,7 +29,8 @@ void	fault_end(void);
 void	fault_power_cut(const char *state);
 void	fault_large_written(const char *name);		/* the test wrote it, unsynced */
 
-extern const char *const fault_vfs;			/* its name; registered by fault_vfs_register */
+/* its name; registered by fault_vfs_register */
+extern const char *const fault_vfs;
 int	fault_vfs_register(void);
 extern const struct sys fault_sys;
 

@@ -67,13 +67,16 @@ a_line_is_good_for_its_name_its_time_and_five_tries(void **state)
 	assert_int_equal(grant->ndomains, 2);
 	assert_string_equal(grant->domains[1], "example.net");
 	assert_int_equal(peers_pairing_check(ps, "alice", wrong, now, grant, &why), -1);
-	assert_int_equal(peers_pairing_check(ps, "alice", token, now, grant, &why), -1);	/* used up */
+	/* used up */
+	assert_int_equal(peers_pairing_check(ps, "alice", token, now, grant, &why), -1);
 	assert_false(peers_pairing_open(ps, now));
 
 	assert_int_equal(peers_pairing_new(ps, "alice", domains, 2, now, token, &why), 0);
-	assert_int_equal(peers_pairing_check(ps, "alice", token, now + 15 * minute, grant, &why), -1);
+	assert_int_equal(peers_pairing_check(ps, "alice", token, now + 15 * minute, grant, &why),
+	    -1);
 	assert_int_equal(peers_pairing_new(ps, "alice", domains, 2, now, token, &why), 0);
-	assert_int_equal(peers_pairing_check(ps, "alice", token, now - minute, grant, &why), -1);	/* the clock went back */
+	/* the clock went back */
+	assert_int_equal(peers_pairing_check(ps, "alice", token, now - minute, grant, &why), -1);
 
 	assert_int_equal(peers_pairing_new(ps, "alice", domains, 1, now, token, &why), 0);
 	p->ndomains = 1;
@@ -87,7 +90,8 @@ a_line_is_good_for_its_name_its_time_and_five_tries(void **state)
 	assert_int_equal(stat(path, &st), 0);
 	assert_int_equal(st.st_mode & 07777, 0600);
 
-	assert_int_equal(peers_pairing_new(ps, "bob", domains, 1, now, token, &why), -1);	/* alice's domain */
+	/* alice's domain */
+	assert_int_equal(peers_pairing_new(ps, "bob", domains, 1, now, token, &why), -1);
 	assert_non_null(strstr(why.text, "alice"));
 	peers_free(&ps);
 	ps = open_peers(dir);
@@ -166,7 +170,8 @@ everybody_hears_of_a_pairing(void **state)
 	assert_false(p.pairing);
 	spool_mark(s, "alice", (struct ledger_mark){ 5, 100 }, on_done, &d);
 	play_until(&p, &d.told, 1);
-	assert_int_equal(peers_pairing_new(writer_peers(p.writer), "alice", domains, 2, wall_ms(), token, &why), 0);
+	assert_int_equal(peers_pairing_new(writer_peers(p.writer), "alice", domains, 2, wall_ms(),
+	    token, &why), 0);
 	spool_pair_check(s, "alice", wrong, on_paired, &t);
 	play_until(&p, &t.told, 1);
 	assert_true(p.pairing);
@@ -181,7 +186,8 @@ everybody_hears_of_a_pairing(void **state)
 	play_until(&p, &p.peers, 1);
 	play_for(&p, 10);
 	assert_false(p.pairing);
-	spool_mark(s, "alice", (struct ledger_mark){ 5, 3 }, on_done, &d);	/* paired anew: an old ledger is meant */
+	/* paired anew: an old ledger is meant */
+	spool_mark(s, "alice", (struct ledger_mark){ 5, 3 }, on_done, &d);
 	play_until(&p, &d.told, 2);
 	assert_true(d.ok);
 	peer->npins = 2;
@@ -190,7 +196,8 @@ everybody_hears_of_a_pairing(void **state)
 	play_until(&p, &d.told, 3);
 	assert_true(d.ok);
 	assert_int_equal(peers_find(writer_peers(p.writer), "alice")->npins, 2);
-	assert_int_equal(peers_find(writer_peers(p.writer), "alice")->ndomains, 2);	/* granted by pairing alone */
+	/* granted by pairing alone */
+	assert_int_equal(peers_find(writer_peers(p.writer), "alice")->ndomains, 2);
 	snprintf(peer->name, sizeof(peer->name), "mallory");
 	spool_peer_update(s, peer, on_done, &d);
 	play_until(&p, &d.told, 4);

@@ -126,7 +126,8 @@ play_conf(struct play *p, enum conf_role role)
 	snprintf(common->state, sizeof(common->state), "%s", p->dir);
 	*hold = (struct conf_hold){ .quota = 1ull << 40, .share = 100, .memory = 16 << 20,
 	    .threshold = 256 << 10, .max_hold_ms = 30LL * 24 * 3600 * 1000 };
-	p->conf = (struct writer_conf){ .role = role, .common = common, .hold = hold, .edge = p->edge,
+	p->conf = (struct writer_conf){ .role = role, .common = common, .hold = hold, .edge =
+	    p->edge,
 	    .home = p->home };
 }
 
@@ -147,7 +148,8 @@ play_begin(struct play *p, enum conf_role role)
 
 	memset(p, 0, sizeof(*p));
 	uv_loop_init(&p->loop);
-	snprintf(p->dir, sizeof(p->dir), "%s/store-XXXXXX", base != NULL && strlen(base) < 40 ? base : "/tmp");
+	snprintf(p->dir, sizeof(p->dir), "%s/store-XXXXXX", base != NULL && strlen(base) < 40 ?
+	    base : "/tmp");
 	assert_non_null(mkdtemp(p->dir));
 	snprintf(path, sizeof(path), "%s/large", p->dir);
 	assert_int_equal(mkdir(path, 0700), 0);
@@ -159,7 +161,8 @@ play_begin(struct play *p, enum conf_role role)
 static inline struct spool *
 play_client(struct play *p)
 {
-	struct spool *s = spool_new(&play_events, p, p->large, p->conf.hold->memory, p->conf.hold->threshold);
+	struct spool *s = spool_new(&play_events, p, p->large, p->conf.hold->memory,
+	    p->conf.hold->threshold);
 
 	assert_non_null(s);
 	return s;
@@ -234,7 +237,8 @@ play_end(struct play *p)
 static inline struct spool_meta
 a_meta(const struct play *p, unsigned n)
 {
-	struct spool_meta m = { .signer = "mx1.example.org", .home = "alice", .received_ms = 1795232400000 + n };
+	struct spool_meta m = { .signer = "mx1.example.org", .home = "alice", .received_ms =
+	    1795232400000 + n };
 
 	m.origin = p->conf.role == CONF_EDGE ? ORIGIN_RECEPTION : ORIGIN_TUNNEL;
 	m.id.b[0] = 1;

@@ -74,7 +74,8 @@ the_same_key_is_kept_once(void **state)
 	play_until(&p, &told.told, 3);
 	assert_int_equal(told.before, 2);
 	assert_int_equal(told.row, row);
-	snprintf(m.signer, sizeof(m.signer), "mx2.example.org");	/* another edge's id is another object */
+	/* another edge's id is another object */
+	snprintf(m.signer, sizeof(m.signer), "mx2.example.org");
 	put_one(s, &m, 7, 5000, &told);
 	play_until(&p, &told.told, 4);
 	assert_int_equal(told.kept, 2);
@@ -114,7 +115,8 @@ an_open_verdict_hides_until_it_is_over(void **state)
 	play_until(&p, &l.told, 2);
 	assert_int_equal(l.n, 1);
 	work = p.work;
-	spool_attach(s, NULL);			/* its process is gone: nobody knows what the sender was told */
+	/* its process is gone: nobody knows what the sender was told */
+	spool_attach(s, NULL);
 	play_until(&p, &p.work, work + 1);
 	spool_list(other, "alice", 0, 10, on_listed, &l);
 	play_until(&p, &l.told, 3);
@@ -236,11 +238,13 @@ a_mark_never_goes_back(void **state)
 	unsigned i, n = 0;
 
 	play_begin(&p, CONF_EDGE);
-	for (unsigned round = 0; round < 2; round++) {	/* the second after a restart: the last is remembered */
+	/* the second after a restart: the last is remembered */
+	for (unsigned round = 0; round < 2; round++) {
 		s = play_client(&p);
 		play_attach(&p, s);
 		for (i = round == 0 ? 0 : 6; i < sizeof(marks) / sizeof(marks[0]); i++) {
-			spool_mark(s, "alice", (struct ledger_mark){ marks[i].epoch, marks[i].counter }, on_done, &d);
+			spool_mark(s, "alice", (struct ledger_mark){ marks[i].epoch,
+			    marks[i].counter }, on_done, &d);
 			play_until(&p, &d.told, ++n);
 			assert_int_equal(d.ok, marks[i].ok);
 			if (!d.ok)
@@ -299,8 +303,10 @@ nonsense_ends_the_channel_and_nothing_else(void **state)
 		const char *body;
 		size_t n;
 	} says[] = {
-		{ 0, "", 0 }, { 63, "", 0 }, { 64, "x", 1 }, { 1, "", 0 }, { 1, "\0\1", 2 }, { 4, "1234567", 7 },
-		{ 4, "123456789", 9 }, { 4, "\377\377\377\377\377\377\377\377", 8 }, { 3, "\377\377", 2 },
+		{ 0, "", 0 }, { 63, "", 0 }, { 64, "x", 1 }, { 1, "", 0 }, { 1, "\0\1", 2 }, { 4,
+		    "1234567", 7 },
+		{ 4, "123456789", 9 }, { 4, "\377\377\377\377\377\377\377\377", 8 }, { 3,
+		    "\377\377", 2 },
 		{ 9, "\0\0\0\1", 4 }, { 2, "\0\0", 2 }, { 16, "", 0 }, { 17, "{}", 2 },
 	};
 	struct put_told told = { 0 };
@@ -319,10 +325,12 @@ nonsense_ends_the_channel_and_nothing_else(void **state)
 		ssize_t k;
 		int sv[2];
 
-		assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, sv), 0);
+		assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0,
+		    sv), 0);
 		writer_client(p.writer, chan_new(&p.loop, sv[0], &why));
 		c = chan_new(&p.loop, dup(sv[1]), &why);
-		assert_true(chan_send(c, (uint16_t)says[i].type, (uint64_t)says[i].type << 56 | 1, &body, 1, -1));
+		assert_true(chan_send(c, (uint16_t)says[i].type, (uint64_t)says[i].type << 56 | 1,
+		    &body, 1, -1));
 		play_for(&p, 5);
 		while ((k = read(sv[1], b, sizeof(b))) > 0)
 			;
@@ -599,12 +607,18 @@ a_refusal_is_provisional_only_while_the_sender_waits(void **state)
 		enum ledger_state state;
 		enum park_class park;
 	} plays[] = {
-		{ "nobody waits", false, false, false, false, { 2, 1 }, OUTCOME_ACCEPTED, LEDGER_PARKED, PARK_REFUSED },
-		{ "refused in time", true, false, false, false, { 2, 1 }, OUTCOME_REFUSED, LEDGER_REFUSED, PARK_NONE },
-		{ "the wait ended before", true, true, false, false, { 1, 1 }, OUTCOME_ACCEPTED, LEDGER_PARKED, PARK_POLICY },
-		{ "put again: 250 was said", true, false, true, false, { 7, 1 }, OUTCOME_REFUSED, LEDGER_PARKED, PARK_POLICY },
-		{ "put again: 250 was said", true, false, true, false, { 6, 0 }, OUTCOME_REFUSED, LEDGER_PARKED, PARK_REFUSED },
-		{ "the sender was told", true, false, false, true, { 2, 1 }, OUTCOME_REFUSED, 0, 0 },
+		{ "nobody waits", false, false, false, false, { 2, 1 }, OUTCOME_ACCEPTED,
+		    LEDGER_PARKED, PARK_REFUSED },
+		{ "refused in time", true, false, false, false, { 2, 1 }, OUTCOME_REFUSED,
+		    LEDGER_REFUSED, PARK_NONE },
+		{ "the wait ended before", true, true, false, false, { 1, 1 }, OUTCOME_ACCEPTED,
+		    LEDGER_PARKED, PARK_POLICY },
+		{ "put again: 250 was said", true, false, true, false, { 7, 1 }, OUTCOME_REFUSED,
+		    LEDGER_PARKED, PARK_POLICY },
+		{ "put again: 250 was said", true, false, true, false, { 6, 0 }, OUTCOME_REFUSED,
+		    LEDGER_PARKED, PARK_REFUSED },
+		{ "the sender was told", true, false, false, true, { 2, 1 }, OUTCOME_REFUSED, 0,
+		    0 },
 	};
 	struct play p;
 	struct spool *s;
@@ -648,7 +662,8 @@ a_refusal_is_provisional_only_while_the_sender_waits(void **state)
 			play_until(&p, &told.told, 1);
 			assert_int_equal(told.last, KEPT_BEFORE);
 		}
-		ledger_confirm_refused(s, m.signer, m.id, on_done, &d);	/* touches only what is provisional */
+		/* touches only what is provisional */
+		ledger_confirm_refused(s, m.signer, m.id, on_done, &d);
 		if (plays[i].confirm || plays[i].state == LEDGER_PARKED)
 			play_until(&p, &d.told, 1);
 		else {
@@ -661,7 +676,8 @@ a_refusal_is_provisional_only_while_the_sender_waits(void **state)
 		if (plays[i].confirm) {
 			put_one(s, &m, i, 5000, &told);
 			play_until(&p, &told.told, 1);
-			assert_int_equal(told.last, KEPT_BEFORE);	/* it does not come back as new mail */
+			/* it does not come back as new mail */
+			assert_int_equal(told.last, KEPT_BEFORE);
 		}
 	}
 	spool_free(&s);
