@@ -109,11 +109,38 @@ read_line(struct pairing_line *line, struct why *why)
 	return rc;
 }
 
+/*
+ * What that same edge (by its pin) took in under the earlier pairing is signed with
+ * the earlier key: it stays good, as the one before.
+ */
+static void
+keep_mac(const char *path, struct peer *p)
+{
+	struct peer *old = calloc(1, sizeof(*old));
+	struct why why = { 0 };
+	struct buf text;
+
+	if (old == NULL || read_file(path, 256 * 1024, &text, &why) == -1) {
+		free(old);
+		return;			/* none: a first pairing */
+	}
+	if (peer_parse(buf_span(&text), old, &why)) {
+		if (old->nmac > 0 && old->npins > 0 && p->nmac == 1 &&
+		    pin_eq(&old->pins[0], &p->pins[0])) {
+			p->mac[1] = old->mac[0];
+			p->nmac = 2;
+		}
+		peer_fini(old);
+	}
+	buf_wipe(&text);
+	free(old);
+}
+
 /* STATE/edges/NAME.  The directory may not be there before home has run once. */
 static int
-remember(const struct role *r, const struct peer *p, struct why *why)
+remember(const struct role *r, struct peer *p, struct why *why)
 {
-	char path[CONF_PATH_MAX + sizeof(p->name) + 16];
+	char path[CONF_PATH_MAX + 16], file[sizeof(path) + sizeof(p->name) + 1];
 	struct account account;
 	struct buf text;
 	int rc;
@@ -121,15 +148,15 @@ remember(const struct role *r, const struct peer *p, struct why *why)
 	snprintf(path, sizeof(path), "%s/edges", r->common->state);
 	if (state_enter(&account, r, path, why) == -1)
 		return -1;
+	snprintf(file, sizeof(file), "%s/%s", path, p->name);
+	keep_mac(file, p);
 	buf_init(&text, 256 * 1024);
 	if (mkdir(path, 0700) == -1 && errno != EEXIST)
 		rc = why_sys(why, "%s", path);
 	else if (!peer_print(p, &text))
 		rc = why_set(why, "memory is out");
-	else {
-		snprintf(path, sizeof(path), "%s/edges/%s", r->common->state, p->name);
-		rc = replace_secret(path, buf_span(&text), why);
-	}
+	else
+		rc = replace_secret(file, buf_span(&text), why);
 	buf_wipe(&text);
 	account_leave(&account);
 	return rc;
