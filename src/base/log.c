@@ -48,8 +48,8 @@ log_line(enum log_level level, const char *sid, const char *fmt, ...)
 		break;
 }
 
-const char *
-log_escape(struct span s, char *out, size_t max)
+static const char *
+escape(struct span s, unsigned char least, char *out, size_t max)
 {
 	static const char hex[] = "0123456789abcdef";
 	size_t o = 0;
@@ -67,7 +67,7 @@ log_escape(struct span s, char *out, size_t max)
 			o += 3;
 			break;
 		}
-		if (c > 0x20 && c < 0x7f && c != '\\') {
+		if (c >= least && c < 0x7f && c != '\\') {
 			out[o++] = (char)c;
 		} else {
 			out[o++] = '\\';
@@ -78,6 +78,18 @@ log_escape(struct span s, char *out, size_t max)
 	}
 	out[o] = '\0';
 	return out;
+}
+
+const char *
+log_escape(struct span s, char *out, size_t max)
+{
+	return escape(s, 0x21, out, max);
+}
+
+const char *
+log_escape_words(struct span s, char *out, size_t max)
+{
+	return escape(s, 0x20, out, max);
 }
 
 struct log_text

@@ -39,6 +39,8 @@ void	log_line(enum log_level, const char *sid, const char *fmt, ...)
  * Returns out.
  */
 const char *log_escape(struct span, char *out, size_t max);
+/* The same for a sentence: space stays.  For the end of a line, and for a reason that is kept. */
+const char *log_escape_words(struct span, char *out, size_t max);
 struct log_text {
 	char s[128];
 };

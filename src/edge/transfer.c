@@ -196,10 +196,11 @@ static void
 on_declined(struct transfer *t)
 {
 	struct handover *ho = t->ho;
-	char reason[sizeof(struct log_text) + 32];
+	char said[128], reason[sizeof(said) + 32];
 
 	board_add(edge_board(ho->edge), BC_HANDOVER_FAILED, 1);
-	snprintf(reason, sizeof(reason), "home answered %u: %s", t->status, log_safe(buf_span(&t->answer)).s);
+	snprintf(reason, sizeof(reason), "home answered %u: %s", t->status,
+	    log_escape_words(buf_span(&t->answer), said, sizeof(said)));
 	if (t->status == 503) {
 		on_unavailable(t, reason);
 		return;

@@ -128,12 +128,7 @@ on_message(void *arg, struct chan_msg *m)
 	if (m->type == HM_OUTPUT) {
 		buf_add_span(&r->text, m->body);
 	} else if (m->type == HM_RAN && m->body.n > 0) {
-		log_escape(m->body, error, sizeof(error));
-		for (char *x; (x = strstr(error, "\\x20")) != NULL;) {
-			*x = ' ';
-			memmove(x + 1, x + 4, strlen(x + 4) + 1);
-		}
-		asked(r, error);
+		asked(r, log_escape_words(m->body, error, sizeof(error)));
 	} else if (m->type == HM_RAN) {
 		asked(r, learn(r));
 	}

@@ -62,12 +62,7 @@ spool_failed(struct spool *s, int64_t row, const char *reason)
 	char text[WIRE_REASON_MAX];
 
 	/* Another host's words may be in it. */
-	(void)log_escape(span_str(reason), text, sizeof(text));
-	for (char *p = text; *p != '\0'; p++)
-		if (p[0] == '\\' && p[1] == 'x' && p[2] == '2' && p[3] == '0') {
-			*p = ' ';
-			memmove(p + 1, p + 4, strlen(p + 4) + 1);
-		}
+	(void)log_escape_words(span_str(reason), text, sizeof(text));
 	wire_u64(&w, (uint64_t)row);
 	wire_text(&w, text);
 	ask_go(s, ask_new(s, WM_FAILED, &w, NULL));
