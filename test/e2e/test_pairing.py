@@ -128,6 +128,18 @@ def test_unpair(stand, mark):
     assert r in (450, 550, 451, 452), r
 
 
+def test_held_mail_outlives_a_new_pairing(stand, mark):
+    """What the edge signed under the earlier pairing is still taken."""
+    stand.stop("home")
+    assert send_mail(stand.smtp, message(subject=mark)).code == 250
+    stand.tool("unpair", "-c", stand.conf("edge"), "home")
+    r = redeem(stand, stand.conf("home"), line(stand, "home", ("example.test",)) + "\n")
+    assert r.returncode == 0, r.stderr
+    stand.start("home")
+    stand.wait_marked("alice", mark)
+    assert stand.status("home")["aside"] == 0
+
+
 def send_mail_code(stand):
     from kit.smtp import Client
     with Client(stand.smtp) as c:
