@@ -18,6 +18,8 @@ identities_load(struct identities *ids, const char *path, struct why *why)
 	int n;
 
 	ids->n = 0;
+	if (access(path, F_OK) == -1 && errno == ENOENT)
+		return why_set(why, "there is no %s; make it with: posthouse keygen --home", path);
 	if (read_file(path, IDENTITY_FILE_MAX, &text, why) == -1)
 		return -1;
 	n = age_identities_read(buf_span(&text), ids->id, IDENTITIES_MAX, &line);

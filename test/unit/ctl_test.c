@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "ctl/ctl.h"
+#include "ctl/identity.h"
 #include "ctl/text.h"
 
 #define ARGS_MAX 8
@@ -204,6 +205,17 @@ tables_are_aligned(void **state)
 	table_free(&t);
 }
 
+static void
+a_missing_age_key_says_how_to_make_it(void **state)
+{
+	struct identities ids;
+	struct why why;
+
+	assert_int_equal(identities_load(&ids, "/nonexistent/age.key", &why), -1);
+	assert_non_null(strstr(why.text, "/nonexistent/age.key"));
+	assert_non_null(strstr(why.text, "make it with: posthouse keygen --home"));
+}
+
 int
 main(void)
 {
@@ -214,6 +226,7 @@ main(void)
 		cmocka_unit_test(a_message_on_a_terminal_is_harmless_in_every_cut),
 		cmocka_unit_test(sizes_and_ages_in_words),
 		cmocka_unit_test(tables_are_aligned),
+		cmocka_unit_test(a_missing_age_key_says_how_to_make_it),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
