@@ -8,6 +8,7 @@
 #include "base/scoreboard.h"
 #include "base/span.h"
 #include "base/why.h"
+#include "conf/conf.h"
 
 /*
  * What the control socket (control.h) answers, without the socket: a question's
@@ -41,6 +42,12 @@ json_t	*answer_pair(struct writer *, const json_t *question);
 json_t	*answer_unpair(struct writer *, const json_t *question);
 json_t	*answer_pairings(struct writer *, const json_t *question);
 json_t	*answer_peers_reload(struct writer *, const json_t *question);
+
+/*
+ * The alarm while mail is refused for want of room, or NULL.  room: db_disk_free();
+ * octets: held in all, of the quota in all.
+ */
+const char *answer_room(enum conf_role, uint64_t room, uint64_t octets, uint64_t quota);
 
 /*
  * The scoreboard's part of `status` into o: "processes", "peers", "counters",

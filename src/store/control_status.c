@@ -113,6 +113,7 @@ totals(struct writer *w, json_t *o, struct why *why)
 	size_t at;
 	uint64_t objects = 0, octets = 0, quota = c->hold->quota;
 	int64_t oldest = 0;
+	const char *full;
 
 	if (n == -1)
 		return -1;
@@ -140,6 +141,9 @@ totals(struct writer *w, json_t *o, struct why *why)
 	    "quota", (json_int_t)quota,
 	    "reserve", (json_int_t)c->hold->reserve,
 	    "percent", (json_int_t)(quota > 0 ? (double)octets / (double)quota * 100 : 100)));
+	full = answer_room(c->role, db_disk_free(writer_db(w)), octets, quota);
+	if (full != NULL)
+		json_array_append_new(json_object_get(o, "alarms"), json_string(full));
 	if (oldest != 0 && wall_ms() - oldest > c->hold->max_hold_ms)
 		json_array_append_new(json_object_get(o, "alarms"), json_string(late));
 	return 0;

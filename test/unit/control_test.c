@@ -241,6 +241,32 @@ hanging_up_is_harmless(void **state)
 	close(fd);
 }
 
+static void
+want_of_room_names_the_key_to_change(void **state)
+{
+	static const struct {
+		uint64_t room, octets, quota;
+		const char *key;
+	} rows[] = {
+		{ 1, 0, 1000, NULL }, { 1, 989, 1000, NULL }, { 1, 990, 1000, "hold.quota" },
+		{ 1, 2000, 1000, "hold.quota" }, { 0, 0, 1000, "hold.reserve" },
+		{ 1, 1ull << 40, UINT64_MAX, NULL },
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		for (int role = CONF_EDGE; role <= CONF_HOME; role++) {
+			const char *text = answer_room((enum conf_role)role, rows[i].room,
+			    rows[i].octets, rows[i].quota);
+
+			if (rows[i].key == NULL)
+				assert_null(text);
+			else {
+				assert_non_null(text);
+				assert_non_null(strstr(text, rows[i].key));
+			}
+		}
+}
+
 int
 main(void)
 {
@@ -251,6 +277,7 @@ main(void)
 		cmocka_unit_test(content_shorter_than_promised_ends_it),
 		cmocka_unit_test(clients_are_bounded),
 		cmocka_unit_test(hanging_up_is_harmless),
+		cmocka_unit_test(want_of_room_names_the_key_to_change),
 	};
 
 	return cmocka_run_group_tests(tests, start, stop);
