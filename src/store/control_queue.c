@@ -10,7 +10,7 @@
 #include "store/writer.h"
 
 /* queue, show and cat: what is held, one object, its sealed octets. */
-#define QUEUE_REASON_MAX 240	/* octets in a list; show has it whole */
+#define QUEUE_REASON_MAX 240	/* octets of an object's; show has each part's whole */
 #define SCAN_MAX	20000	/* rows looked at for a page: a rare state holds nobody up */
 
 static const char *const state_names[] = {
@@ -249,7 +249,8 @@ answer_show(struct writer *w, const json_t *q)
 		list = json_array();
 		json_object_set_new(object, "deliveries", list);
 		json_object_set_new(object, "provisional", json_boolean(r.object.meta.verdict));
-		if (db_entries(writer_db(w), r.object.row, add_entry, list, &why) == -1) {
+		if (db_entries(writer_db(w), r.object.row, first_reason, object, &why) == -1 ||
+		    db_entries(writer_db(w), r.object.row, add_entry, list, &why) == -1) {
 			json_decref(object);
 			return answer_failed(&why);
 		}
