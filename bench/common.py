@@ -1,7 +1,9 @@
 """What the benchmarks share: peers, clocks, tables, and bench/RESULTS.md."""
 
 import argparse
+import atexit
 import ctypes
+import fcntl
 import os
 import platform
 import re
@@ -23,6 +25,7 @@ os.environ["PATH"] += ":/usr/sbin:/sbin"
 from kit.ports import free_port                     # noqa: E402
 from kit.stand import Stand, posthouse, until       # noqa: E402
 
+LOAD = os.getloadavg()[0]       # whoever else is at work here
 RESULTS = os.path.join(HERE, "RESULTS.md")
 
 
@@ -37,11 +40,64 @@ def arguments(doc, **more):
     return p.parse_args()
 
 
+FS_IOC_GETFLAGS, FS_IOC_SETFLAGS, FS_TOPDIR_FL = 0x80086601, 0x40086602, 0x20000
+_made = []
+
+
+def _parent():
+    """
+    Where each run gets its directory. ext4 puts the children of a TOPDIR far from each
+    other, and so in block groups where nothing was deleted a moment ago: without a
+    journal it looks again at every inode deleted in a group in the last minutes before it
+    makes a new one there, and a file that took 50 us then takes 500. For the same
+    reason nothing is deleted before the bench ends.
+    """
+    if not _made:
+        _made.append(tempfile.mkdtemp(prefix="ph-bench-"))
+        os.chmod(_made[0], 0o755)
+        atexit.register(shutil.rmtree, _made[0], ignore_errors=True)
+        fd = os.open(_made[0], os.O_RDONLY)
+        try:
+            flags = bytearray(8)
+            fcntl.ioctl(fd, FS_IOC_GETFLAGS, flags)
+            fcntl.ioctl(fd, FS_IOC_SETFLAGS, struct.pack("l", struct.unpack("l", flags)[0] | FS_TOPDIR_FL))
+        except OSError:
+            pass        # another file system, with other habits
+        finally:
+            os.close(fd)
+    return _made[0]
+
+
 def temp(prefix):
-    """A directory that postfix's and smtp-sink's users may enter, made by the caller."""
-    dir_ = tempfile.mkdtemp(prefix=prefix)
+    """The name of a directory that the caller makes, and postfix's users may enter; it is gone when the bench ends."""
+    dir_ = tempfile.mkdtemp(prefix=prefix, dir=_parent())
     os.rmdir(dir_)
     return dir_
+
+
+def set_aside(*names):
+    """Out of the way, not deleted."""
+    if names:
+        grave = tempfile.mkdtemp(prefix="gone-", dir=_parent())
+        for i, name in enumerate(names):
+            os.rename(name, f"{grave}/{i}")
+
+
+def filesystem(path):
+    """What the files are on, and whether it has a journal, which is what a sync costs."""
+    dev = os.stat(path).st_dev
+    with open("/proc/self/mountinfo", encoding="utf-8") as f:
+        for line in f:
+            words = line.split()
+            if words[2] == f"{os.major(dev)}:{os.minor(dev)}":
+                kind, source = words[words.index("-") + 1:][:2]
+                if kind != "ext4":
+                    return kind
+                name = os.path.basename(source)
+                journal = os.path.isdir("/proc/fs/jbd2") and any(n.rpartition("-")[0] == name
+                                                                 for n in os.listdir("/proc/fs/jbd2"))
+                return "ext4" if journal else "ext4 without a journal"
+    return "an unknown file system"
 
 
 def table(headings, rows):
@@ -60,7 +116,8 @@ def machine():
         model = next((ln.split(":")[1].strip() for ln in f if ln.startswith("model name")), platform.machine())
     commit = subprocess.run(["git", "-C", HERE, "rev-parse", "--short", "HEAD"], check=False, capture_output=True,
                             text=True).stdout.strip() or "unknown"
-    return f"{time.strftime('%Y-%m-%d')}, commit {commit}, {os.cpu_count()} x {model}, Linux {platform.release()}"
+    return f"{time.strftime('%Y-%m-%d')}, commit {commit}, {os.cpu_count()} x {model}, Linux {platform.release()}, " \
+           f"{filesystem(tempfile.gettempdir())}, load before {LOAD:.1f}"
 
 
 def median(values):
@@ -130,20 +187,19 @@ class Edge:
         """An empty spool, as at the first start."""
         self.stand.stop("edge")
         spool = self.stand.env["EDGE_SPOOL"]
-        for name in os.listdir(spool):
-            if name.startswith("spool.db"):
-                os.unlink(os.path.join(spool, name))
         large = os.path.join(spool, "large")
-        for name in os.listdir(large) if os.path.isdir(large) else ():
-            os.unlink(os.path.join(large, name))
+        set_aside(*(os.path.join(spool, n) for n in os.listdir(spool) if n.startswith("spool.db")),
+                  *(os.path.join(large, n) for n in (os.listdir(large) if os.path.isdir(large) else ())))
         self.stand.start("edge")
 
     def kept(self):
         return self.stand.status("edge")["held"]["objects"]
 
+    def pid(self):
+        return self.stand.pid("edge")
+
     def close(self):
         self.stand.down()
-        shutil.rmtree(self.stand.dir, ignore_errors=True)
 
 
 MAIN_CF = """
@@ -229,17 +285,17 @@ class Postfix:
                     yield os.path.join(base, name)
 
     def clear(self):
-        for name in self.queued():
-            os.unlink(name)
+        set_aside(*self.queued())
 
     def kept(self):
         return sum(1 for _ in self.queued())
 
+    def pid(self):
+        with open(f"{self.dir}/queue/pid/master.pid", encoding="ascii") as f:
+            return int(f.read())
+
     def close(self):
-        try:
-            self.postfix("stop")
-        finally:
-            shutil.rmtree(self.dir, ignore_errors=True)
+        self.postfix("stop")
 
 
 class Sink:
@@ -259,6 +315,9 @@ class Sink:
 
     def kept(self):
         return None
+
+    def pid(self):
+        return self.child.pid
 
     def close(self):
         self.child.terminate()
@@ -304,6 +363,18 @@ def descendants(pid):
     for p in found:
         found += kids.get(p, [])
     return found
+
+
+def cpu_s(pid):
+    """User and system time of a process, all below it, and those of them that have ended."""
+    ticks = 0
+    for p in descendants(pid):
+        try:
+            with open(f"/proc/{p}/stat", encoding="latin-1") as f:
+                ticks += sum(map(int, f.read().rpartition(")")[2].split()[11:15]))
+        except OSError:
+            pass
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def pss_kb(pid):
