@@ -4,6 +4,7 @@ import os
 import shutil
 import sys
 import tempfile
+import uuid
 
 import pytest
 
@@ -16,6 +17,13 @@ from kit.stand import Stand     # noqa: E402  (the path comes first)
 def pytest_runtest_makereport(item, call):
     outcome = yield
     setattr(item, f"report_{call.when}", outcome.get_result())
+
+
+def take_down(stand):
+    """Down, with nothing in the logs that should never be there."""
+    if os.path.exists(os.path.join(stand.dir, "stand.json")):
+        stand.down()
+    assert stand.complaints() == []
 
 
 def show_logs(stand):
@@ -42,7 +50,7 @@ def make_stand(request):
         if failed:
             show_logs(stand)
         try:
-            stand.down()
+            take_down(stand)
         finally:
             shutil.rmtree(stand.dir, ignore_errors=True)
 
@@ -57,13 +65,17 @@ def shared():
     """One stand for a whole file: for tests that only send, and tell their mail apart by a mark."""
     dir_ = tempfile.mkdtemp(prefix="ph-")
     os.rmdir(dir_)
-    with Stand(dir_) as made:
-        yield made
-        show_logs(made)
-    shutil.rmtree(dir_, ignore_errors=True)
+    made = Stand(dir_)
+    yield made
+    show_logs(made)
+    try:
+        take_down(made)
+    finally:
+        shutil.rmtree(dir_, ignore_errors=True)
 
 
 @pytest.fixture
 def mark(request):
-    """A word that no other test sends."""
-    return "mark-" + "".join(c if c.isalnum() else "-" for c in request.node.name).lower() + "-end"
+    """A word that nobody else sends."""
+    name = "".join(c if c.isalnum() else "-" for c in request.node.name)
+    return f"mark-{uuid.uuid4().hex[:12]}-{name}-end"

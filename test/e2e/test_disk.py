@@ -6,7 +6,7 @@ import subprocess
 import tempfile
 
 import pytest
-from conftest import show_logs
+from conftest import show_logs, take_down
 
 from kit.smtp import send_mail
 from kit.stand import Stand, message, posthouse, until
@@ -41,7 +41,7 @@ def edge_on(tmpfs):
     yield make
     for stand in made:
         show_logs(stand)
-        stand.down()
+        take_down(stand)
         shutil.rmtree(stand.dir, ignore_errors=True)
     shutil.rmtree(away)
 

@@ -2,14 +2,17 @@
 
 import os
 import re
+import shutil
 import sqlite3
 import subprocess
+import tempfile
 
 import pytest
+from conftest import show_logs, take_down
 
 from kit import exim
 from kit.smtp import Client, send_mail
-from kit.stand import header, message
+from kit.stand import Stand, header, message
 
 OBJECT = re.compile(
     rb"EHLO [^\r\n]+\r\n"
@@ -102,16 +105,16 @@ def test_every_kind_is_held_sealed_and_comes_home(held_stand, kind):
 
 
 @pytest.fixture(scope="module")
-def held_stand(request):
-    import shutil
-    import tempfile
-
-    from kit.stand import Stand
+def held_stand():
     dir_ = tempfile.mkdtemp(prefix="ph-")
     os.rmdir(dir_)
-    with Stand(dir_, opt=["home.mailboxes.catch_all=alice"]) as made:
-        yield made
-    shutil.rmtree(dir_, ignore_errors=True)
+    made = Stand(dir_, opt=["home.mailboxes.catch_all=alice"])
+    yield made
+    show_logs(made)
+    try:
+        take_down(made)
+    finally:
+        shutil.rmtree(dir_, ignore_errors=True)
 
 
 def test_exim_chunks_are_held(make_stand, mark):

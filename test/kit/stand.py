@@ -11,6 +11,8 @@ from kit.smtp import Client
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 STAND = os.path.join(TOP, "tools", "stand")
+NEVER = re.compile(r"Sanitizer|runtime error:|Assertion .* failed|stack smashing|buffer overflow detected")
+ENDED = re.compile(r"\bproc\.end .*again_ms=")
 
 
 def until(what, seconds, fn, step=0.02):
@@ -33,6 +35,7 @@ class Stand:
 
     def __init__(self, dir_, *, domain="example.test", users="alice,bob", verdict=0, opt=(), up=True):
         self.dir, self.domain = str(dir_), domain
+        self.killed = False         # one process alone: then "proc.end" is no surprise
         words = ["up", self.dir, "--domain", domain, "--users", users, "--verdict", str(verdict)]
         for o in opt:
             words += ["--opt", o]
@@ -67,7 +70,18 @@ class Stand:
         self.run("start", role, self.dir)
 
     def kill(self, role, *process):
+        self.killed |= bool(process)
         self.run("kill", role, self.dir, *process)
+
+    def complaints(self):
+        """Lines that no log may have: a sanitizer's, and a process that ended though nobody killed it."""
+        found = []
+        for name in sorted(os.listdir(self.dir)):
+            if name.endswith(".log"):
+                for line in self.log(name[:-4]).splitlines():
+                    if NEVER.search(line) or (ENDED.search(line) and not self.killed):
+                        found.append(f"{name}: {line}")
+        return found
 
     def add_home(self, name, domain, users="alice,bob", opt=()):
         words = ["add-home", self.dir, name, "--domain", domain, "--users", users]

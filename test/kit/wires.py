@@ -39,6 +39,11 @@ class Wire:
         self.loop.run_forever()
         for w in list(self.open):
             w.transport.abort()
+        tasks = asyncio.all_tasks(self.loop)
+        for t in tasks:
+            t.cancel()
+        self.loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+        self.loop.close()
 
     async def _serve(self, reader, writer):
         up = None
