@@ -16,10 +16,12 @@ number(struct db *db, const char *sql, int64_t *n, struct why *why)
 	sqlite3_stmt *st;
 	int rc;
 
+	*n = 0;
 	if (sqlite3_prepare_v2(db->sq, sql, -1, &st, NULL) != SQLITE_OK)
 		return db_fail(db, "cannot be read", why);
 	rc = db_step(db, st, why);
-	*n = rc == 1 ? sqlite3_column_int64(st, 0) : 0;
+	if (rc == 1)
+		*n = sqlite3_column_int64(st, 0);
 	sqlite3_finalize(st);
 	return rc == -1 ? -1 : 0;
 }
