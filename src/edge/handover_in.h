@@ -64,7 +64,7 @@ struct handover {
 	size_t		 naside;
 	struct instant	 again;		/* rows stepped aside that are not remembered: try all then; 0 none */
 	uv_timer_t	*timer;		/* the end of a pause, or the return of a row set aside */
-	int64_t		 pause_ms;	/* the last one that home asked for */
+	int64_t		 pause_ms;	/* the last one; 0 since a row went all its way */
 	struct instant	 paused_until;
 	struct ledger_mark top;		/* the highest of the current epoch, since we run */
 	bool		 stale;		/* home's ledger is older than we have seen */

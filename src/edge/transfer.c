@@ -85,7 +85,36 @@ give_back_failed(struct transfer *t, const char *reason)
 	give_back(t, ms < AGAIN_MOST_MS ? ms : AGAIN_MOST_MS);
 }
 
+/* Nothing of this home goes for twice as long as the last time. */
+static void
+pause_longer(struct transfer *t, const char *reason)
+{
+	struct handover *ho = t->ho;
+
+	/* Those that were under way together say it together: that is once. */
+	if (handover_paused(ho))
+		return;
+	ho->pause_ms = ho->pause_ms == 0 ? PAUSE_LEAST_MS : ho->pause_ms * 2;
+	if (ho->pause_ms > PAUSE_MOST_MS)
+		ho->pause_ms = PAUSE_MOST_MS;
+	log_warn(NULL, "handover.later home=%s id=%s wait_ms=%lld: %s", ho->home->name,
+	    uuid_text(t->obj.meta.id).s, (long long)ho->pause_ms, reason);
+	handover_pause(ho, ho->pause_ms);
+}
+
 /* --- home has it --------------------------------------------------------------------------- */
+
+/*
+ * Home has it and so have we, as our own disk fails: it goes again, and home knows
+ * its key.  So would every other row, whole, and none would go from here.
+ */
+static void
+on_unkept(struct transfer *t, const struct why *why)
+{
+	pause_longer(t, why->text);
+	spool_failed(t->ho->edge->spool, t->obj.row, "home has it; the edge could not note that");
+	give_back(t, AGAIN_LEAST_MS);
+}
 
 static void
 on_deleted(void *arg, bool ok, const struct why *why)
@@ -93,12 +122,10 @@ on_deleted(void *arg, bool ok, const struct why *why)
 	struct transfer *t = arg;
 
 	if (!ok) {
-		/* Home has it and so have we: it goes again, and home knows its key. */
-		log_warn(NULL, "handover.delete home=%s id=%s: %s", t->ho->home->name,
-		    uuid_text(t->obj.meta.id).s, why->text);
-		give_back_failed(t, "home has it; the edge could not delete it");
+		on_unkept(t, why);
 		return;
 	}
+	t->ho->pause_ms = 0;
 	board_add(edge_board(t->ho->edge), BC_HANDED_OVER, 1);
 	log_info(NULL, "handover.done home=%s id=%s size=%llu ms=%lld", t->ho->home->name,
 	    uuid_text(t->obj.meta.id).s, (unsigned long long)t->obj.size,
@@ -107,21 +134,10 @@ on_deleted(void *arg, bool ok, const struct why *why)
 }
 
 static void
-on_marked(void *arg, bool ok, const struct why *why)
+on_stale(struct transfer *t, const struct why *why)
 {
-	struct transfer *t = arg;
 	struct handover *ho = t->ho;
 
-	if (ok) {
-		ho->stale = false;
-		spool_delete(ho->edge->spool, t->obj.row, on_deleted, t);
-		return;
-	}
-	ho->top = (struct ledger_mark){ 0, 0 };
-	if (!ho->edge->writer) {		/* nobody has judged the mark */
-		give_back(t, AGAIN_LEAST_MS);
-		return;
-	}
 	board_add(edge_board(ho->edge), BC_STALE_LEDGER, 1);
 	if (!ho->stale)
 		log_error(NULL, "handover.stale home=%s id=%s: %s", ho->home->name,
@@ -129,6 +145,24 @@ on_marked(void *arg, bool ok, const struct why *why)
 	ho->stale = true;
 	handover_pause(ho, PAUSE_MOST_MS);
 	give_back(t, 0);
+}
+
+static void
+on_marked(void *arg, enum marked marked, const struct why *why)
+{
+	struct transfer *t = arg;
+	struct handover *ho = t->ho;
+
+	if (marked == MARKED) {
+		ho->stale = false;
+		spool_delete(ho->edge->spool, t->obj.row, on_deleted, t);
+		return;
+	}
+	ho->top = (struct ledger_mark){ 0, 0 };
+	if (marked == MARKED_STALE)
+		on_stale(t, why);
+	else
+		on_unkept(t, why);
 }
 
 /*
@@ -173,22 +207,12 @@ on_refused(struct transfer *t, bool whole)
 	transfer_free(t);
 }
 
-/* Home has no room now: nothing else would find any, so all wait, twice as long each time. */
+/* Home has no room now: nothing else would find any, so all wait. */
 static void
 on_unavailable(struct transfer *t, const char *reason)
 {
-	struct handover *ho = t->ho;
-
-	/* Those that were under way together say it together: that is once. */
-	if (!handover_paused(ho)) {
-		ho->pause_ms = ho->pause_ms == 0 ? PAUSE_LEAST_MS : ho->pause_ms * 2;
-		if (ho->pause_ms > PAUSE_MOST_MS)
-			ho->pause_ms = PAUSE_MOST_MS;
-		log_warn(NULL, "handover.later home=%s id=%s wait_ms=%lld: %s", ho->home->name,
-		    uuid_text(t->obj.meta.id).s, (long long)ho->pause_ms, reason);
-		handover_pause(ho, ho->pause_ms);
-	}
-	spool_failed(ho->edge->spool, t->obj.row, reason);
+	pause_longer(t, reason);
+	spool_failed(t->ho->edge->spool, t->obj.row, reason);
 	give_back(t, 0);
 }
 
@@ -258,7 +282,6 @@ on_closed(void *arg, const struct why *why)
 	if (t->status == 0) {
 		on_cut(t, why);
 	} else if (t->status == 200 || t->status == 201 || t->status == 202) {
-		t->ho->pause_ms = 0;
 		ask_over(t, VERDICT_TAKEN, NULL);
 		mark_and_delete(t);
 	} else if (t->status == 422) {

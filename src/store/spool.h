@@ -125,15 +125,22 @@ void	spool_release(struct spool *, int64_t row);
 void	spool_failed(struct spool *, int64_t row, const char *reason);
 
 /*
- * Edge: the highest (epoch, counter) a home's ledger has shown.  false: this one
- * is smaller than what was seen: an old ledger was restored, hand nothing over.
- * Kept durably before true is answered when the epoch changes; lazily for the counter.
+ * Edge: the highest (epoch, counter) a home's ledger has shown.  Kept durably before
+ * MARKED is answered when the epoch changes; lazily for the counter.
  */
 struct ledger_mark {
 	uint64_t	epoch;
 	uint64_t	counter;
 };
-void	spool_mark(struct spool *, const char *home, struct ledger_mark, spool_done_fn *,
+enum marked {
+	/* our disk failed, or the writer died: nothing is known of the ledger; ask again later */
+	MARKED_NOT = 0,
+	MARKED,			/* as new as any that was seen: what home says it has, it has */
+	/* older than one that was seen: an old copy was restored; hand nothing over */
+	MARKED_STALE,
+};
+typedef void spool_marked_fn(void *arg, enum marked, const struct why *);
+void	spool_mark(struct spool *, const char *home, struct ledger_mark, spool_marked_fn *,
     void *arg);
 
 /* --- home: the ledger ------------------------------------------------------ */

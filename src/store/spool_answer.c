@@ -41,6 +41,9 @@ ask_fail(struct spool *s, struct ask *a, const struct why *why)
 	case WM_GET:
 		a->fn.get(a->arg, a->row, &none, why);
 		break;
+	case WM_MARK:
+		a->fn.marked(a->arg, MARKED_NOT, why);
+		break;
 	case WM_CLAIM:
 		a->fn.job(a->arg, NULL);
 		break;
@@ -84,7 +87,6 @@ on_done(struct spool *s, struct ask *a, struct answer *m)
 	switch ((enum wire_type)a->type) {
 	case WM_ASIDE:
 	case WM_DELETE:
-	case WM_MARK:
 	case WM_NOTE:
 	case WM_CONFIRM:
 	case WM_PEER_UPDATE:
@@ -93,6 +95,18 @@ on_done(struct spool *s, struct ask *a, struct answer *m)
 	default:
 		return false;
 	}
+}
+
+static bool
+on_marked(struct spool *s, struct ask *a, struct answer *m)
+{
+	enum marked marked = (enum marked)wire_get_enum(&m->in, MARKED_STALE);
+
+	get_why(m);
+	if (!wire_done(&m->in) || a->type != WM_MARK)
+		return false;
+	TELL(s, a, marked, marked, &m->why);
+	return true;
 }
 
 static bool
@@ -248,6 +262,7 @@ static const struct {
 } answers[] = {
 	{ WA_KEPT, on_kept },
 	{ WA_DONE, on_done },
+	{ WA_MARKED, on_marked },
 	{ WA_LIST, on_list },
 	{ WA_CONTENT, on_content },
 	{ WA_JOB_PART, on_job_part },

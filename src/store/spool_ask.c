@@ -69,7 +69,7 @@ spool_failed(struct spool *s, int64_t row, const char *reason)
 }
 
 void
-spool_mark(struct spool *s, const char *home, struct ledger_mark mark, spool_done_fn *told,
+spool_mark(struct spool *s, const char *home, struct ledger_mark mark, spool_marked_fn *told,
     void *arg)
 {
 	struct wire_out w = { .n = 0 };
@@ -79,7 +79,7 @@ spool_mark(struct spool *s, const char *home, struct ledger_mark mark, spool_don
 	wire_u64(&w, mark.epoch);
 	wire_u64(&w, mark.counter);
 	a = ask_new(s, WM_MARK, &w, arg);
-	a->fn.done = told;
+	a->fn.marked = told;
 	ask_go(s, a);
 }
 

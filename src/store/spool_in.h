@@ -20,6 +20,7 @@ union spool_fn {			/* whom to tell, by kind; may be NULL */
 	spool_list_fn	*list;
 	spool_get_fn	*get;
 	spool_done_fn	*done;
+	spool_marked_fn	*marked;
 	ledger_job_fn	*job;
 	ledger_outcome_fn *outcome;
 	spool_pair_fn	*paired;

@@ -49,6 +49,7 @@ enum wire_type {
 	WA_JOB,
 	WA_JOBS_END,
 	WA_OUTCOME,		/* u8 enum outcome, reply */
+	WA_MARKED,		/* u8 enum marked, text why */
 	WA_PAIRED,		/* text error, peer as JSON if there is none */
 
 	/* writer -> client, unasked; tag 0 */

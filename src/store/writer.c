@@ -114,6 +114,10 @@ answer(struct owed *o)
 		wire_u64(&w, (uint64_t)o->row);
 		wire_text(&w, o->text != NULL ? o->text : "");
 		break;
+	case WA_MARKED:
+		wire_u8(&w, o->marked);
+		wire_text(&w, o->text != NULL ? o->text : "");
+		break;
 	case WA_OUTCOME:
 		wire_u8(&w, o->outcome);
 		wire_reply(&w, o->reply != NULL ? o->reply : &none);
@@ -160,6 +164,10 @@ undone(struct writer *w, struct owed *o, const struct why *why)
 			return;
 		o->kept = db_was_full(w->db) ? KEPT_FULL : NOT_KEPT;
 		o->row = 0;
+		break;
+	case WA_MARKED:
+		/* STALE too: what it was measured by may have been undone. */
+		o->marked = MARKED_NOT;
 		break;
 	default:
 		o->ok = false;
@@ -436,8 +444,11 @@ writer_new(uv_loop_t *loop, const struct writer_conf *conf, struct why *why)
 	}
 	w->loop = loop;
 	w->conf = *conf;
-	if ((w->db = db_open(&sys_real, conf->common->state, conf->role, NULL, why)) == NULL ||
-	    (w->peers = peers_open(&sys_real, conf->common->state, conf->role, why)) == NULL) {
+	if (w->conf.sys == NULL)
+		w->conf.sys = &sys_real;
+	if ((w->db = db_open(w->conf.sys, conf->common->state, conf->role, conf->vfs,
+	    why)) == NULL ||
+	    (w->peers = peers_open(w->conf.sys, conf->common->state, conf->role, why)) == NULL) {
 		db_close(&w->db);
 		free(w);
 		return NULL;
@@ -474,9 +485,12 @@ writer_control(struct writer *w, int listen_fd)
 int
 writer_reload(struct writer *w, const struct writer_conf *conf, struct why *why)
 {
+	const struct sys *sys = w->conf.sys;
+
 	if (conf->role != w->conf.role || strcmp(conf->common->state, db_path(w->db)) != 0)
 		return why_set(why, "state: the directory cannot change while we run: restart");
 	w->conf = *conf;
+	w->conf.sys = sys;
 	set_limits(w);
 	return 0;
 }

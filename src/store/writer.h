@@ -26,6 +26,7 @@ struct writer;
 struct chan;
 struct db;
 struct peers;
+struct sys;
 
 struct writer_conf {
 	enum conf_role	role;
@@ -34,6 +35,9 @@ struct writer_conf {
 	const struct conf_edge *edge;		/* by role */
 	const struct conf_home *home;
 	struct scoreboard *board;		/* what `status` shows of the other processes */
+	/* tests: what lies under the store (sys.h; SQLite's VFS by name); NULL: the true ones */
+	const struct sys *sys;
+	const char	*vfs;
 };
 
 /* opens and recovers */

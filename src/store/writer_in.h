@@ -31,6 +31,7 @@ struct owed {
 	int64_t		 row;
 	bool		 ok;
 	enum kept	 kept;
+	enum marked	 marked;
 	bool		 hide;		/* the row waits for its verdict */
 	bool		 ends_claim;
 	bool		 came;		/* somebody has work now */

@@ -253,6 +253,16 @@ seen(struct writer *w, const char *home)
 	return NULL;
 }
 
+static void
+marked_now(struct client *c, uint64_t tag)
+{
+	struct wire_out w = { .n = 0 };
+
+	wire_u8(&w, MARKED);
+	wire_text(&w, "");
+	(void)writer_send(c, WA_MARKED, tag, &w, span_of(NULL, 0), -1);
+}
+
 /*
  * A counter goes up with every answer of home; writing each down would double the
  * commits.  What is in memory is written with the first commit that has another
@@ -278,10 +288,10 @@ serve_mark(struct client *c, struct chan_msg *m)
 	    mark.counter >= s->mark.counter) {
 		s->dirty = s->dirty || mark.counter > s->mark.counter;
 		s->mark = mark;
-		writer_done(c, m->tag, true, "");
+		marked_now(c, m->tag);
 		return true;
 	}
-	o = writer_owe(c, m, WA_DONE);
+	o = writer_owe(c, m, WA_MARKED);
 	if (writer_marks(w, &why) == -1) {	/* what is not written yet counts too */
 		writer_failed(w, &why);
 		return true;
@@ -291,11 +301,12 @@ serve_mark(struct client *c, struct chan_msg *m)
 		writer_failed(w, &why);
 		return true;
 	case MARK_STALE:
+		o->marked = MARKED_STALE;
 		o->text = strdup(why.text);
 		return true;
 	case MARK_NEW:
 	case MARK_SAME:
-		o->ok = true;
+		o->marked = MARKED;
 		break;
 	}
 	/* Cached once the commit has told that it is so: the next one finds it in the database. */

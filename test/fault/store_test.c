@@ -381,6 +381,49 @@ the_power_goes_at_home(void **state)
 	sweep(CONF_HOME, FAULT_CUT, "home, power");
 }
 
+/* --- a writer on such a disk -------------------------------------------------------------- */
+
+/* A disk that fails says nothing about home's ledger: that is neither old nor good by it. */
+static void
+a_failing_disk_is_no_old_ledger(void **state)
+{
+	struct mark_told t = { 0 };
+	struct play p;
+	struct spool *s;
+	unsigned at, failed = 0;
+
+	for (at = 1; at == 1 || fault_hit(); at++) {
+		play_begin(&p, CONF_EDGE);
+		writer_free(&p.writer);
+		p.conf.sys = &fault_sys;
+		p.conf.vfs = fault_vfs;
+		play_writer(&p);
+		s = play_client(&p);
+		play_attach(&p, s);
+		play_until(&p, &p.known, 1);
+		fault_begin(FAULT_STAYS, at);
+		t.told = 0;
+		spool_mark(s, "alice", (struct ledger_mark){ 9, 5 }, on_marked, &t);
+		play_until(&p, &t.told, 1);
+		if (fault_hit()) {
+			assert_int_equal(t.last, MARKED_NOT);
+			failed++;
+		} else
+			assert_int_equal(t.last, MARKED);
+		fault_end();
+		spool_mark(s, "alice", (struct ledger_mark){ 9, 6 }, on_marked, &t);
+		play_until(&p, &t.told, 2);
+		assert_int_equal(t.last, MARKED);
+		spool_mark(s, "alice", (struct ledger_mark){ 9, 4 }, on_marked, &t);
+		play_until(&p, &t.told, 3);
+		assert_int_equal(t.last, MARKED_STALE);
+		spool_free(&s);
+		play_end(&p);
+		fault_power_cut("/nonexistent");
+	}
+	assert_true(failed > 1);
+}
+
 /* --- damage ---------------------------------------------------------------------------- */
 
 static void
@@ -640,6 +683,7 @@ main(void)
 		cmocka_unit_test(one_call_fails_at_home),
 		cmocka_unit_test(the_disk_goes_bad_at_home),
 		cmocka_unit_test(the_power_goes_at_home),
+		cmocka_unit_test(a_failing_disk_is_no_old_ledger),
 		cmocka_unit_test(a_damaged_database_is_set_aside_whole),
 		cmocka_unit_test(what_is_not_ours_is_refused_or_set_aside),
 		cmocka_unit_test(a_damaged_large_file_is_reported),

@@ -4,6 +4,8 @@
  */
 #include "edge_rig.h"
 
+#include <sqlite3.h>
+
 #include "edge/object_out.h"
 #include "net/h2.h"
 #include "net/tls.h"
@@ -497,6 +499,32 @@ an_older_ledger(void **state)
 	assert_int_equal(rows(), 0);
 }
 
+/*
+ * Home has it and we cannot note that: our own trouble is no older ledger, and what
+ * home has must not go round whole at the speed of the line.
+ */
+static void
+our_own_disk_fails(void **state)
+{
+	char file[100];
+	sqlite3 *other;
+
+	hold_many(3, 100);
+	snprintf(file, sizeof(file), "%s/spool.db", R.dir);
+	assert_int_equal(sqlite3_open(file, &other), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(other, "BEGIN IMMEDIATE", NULL, NULL, NULL), SQLITE_OK);
+	dial(0);
+	RUN_UNTIL(H.ntaken >= 3);
+	rig_run_ms(3000);
+	assert_true(H.nputs <= 6);
+	assert_int_equal(board_get(&R.board, BC_STALE_LEDGER), 0);
+	assert_int_equal(board_get(&R.board, BC_HANDED_OVER), 0);
+	sqlite3_close(other);
+	RUN_UNTIL(board_get(&R.board, BC_HANDED_OVER) == 3);
+	assert_int_equal(rows(), 0);
+	assert_int_equal(board_get(&R.board, BC_STALE_LEDGER), 0);
+}
+
 /* On two tunnels a later answer may come first: that is no older ledger. */
 static void
 answers_overtake_each_other(void **state)
@@ -766,6 +794,7 @@ main(void)
 		TEST(the_tunnel_is_cut),
 		TEST(the_writer_is_killed),
 		TEST(an_older_ledger),
+		TEST(our_own_disk_fails),
 		TEST(answers_overtake_each_other),
 		TEST(one_tunnel_leaves),
 		TEST(the_verdict_is_taken),

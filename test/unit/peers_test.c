@@ -157,6 +157,7 @@ everybody_hears_of_a_pairing(void **state)
 	unsigned char token[PAIRING_TOKEN_LEN], wrong[PAIRING_TOKEN_LEN] = { 1 };
 	struct peer *peer = a_peer("alice");
 	struct paired t = { 0 };
+	struct mark_told mark = { 0 };
 	struct done d = { 0 };
 	struct why why = { "" };
 	struct play p;
@@ -168,8 +169,8 @@ everybody_hears_of_a_pairing(void **state)
 	play_until(&p, &p.known, 1);
 	assert_int_equal(p.peers, 0);
 	assert_false(p.pairing);
-	spool_mark(s, "alice", (struct ledger_mark){ 5, 100 }, on_done, &d);
-	play_until(&p, &d.told, 1);
+	spool_mark(s, "alice", (struct ledger_mark){ 5, 100 }, on_marked, &mark);
+	play_until(&p, &mark.told, 1);
 	assert_int_equal(peers_pairing_new(writer_peers(p.writer), "alice", domains, 2, wall_ms(),
 	    token, &why), 0);
 	spool_pair_check(s, "alice", wrong, on_paired, &t);
@@ -187,20 +188,20 @@ everybody_hears_of_a_pairing(void **state)
 	play_for(&p, 10);
 	assert_false(p.pairing);
 	/* paired anew: an old ledger is meant */
-	spool_mark(s, "alice", (struct ledger_mark){ 5, 3 }, on_done, &d);
-	play_until(&p, &d.told, 2);
-	assert_true(d.ok);
+	spool_mark(s, "alice", (struct ledger_mark){ 5, 3 }, on_marked, &mark);
+	play_until(&p, &mark.told, 2);
+	assert_int_equal(mark.last, MARKED);
 	peer->npins = 2;
 	peer->ndomains = 0;
 	spool_peer_update(s, peer, on_done, &d);
-	play_until(&p, &d.told, 3);
+	play_until(&p, &d.told, 1);
 	assert_true(d.ok);
 	assert_int_equal(peers_find(writer_peers(p.writer), "alice")->npins, 2);
 	/* granted by pairing alone */
 	assert_int_equal(peers_find(writer_peers(p.writer), "alice")->ndomains, 2);
 	snprintf(peer->name, sizeof(peer->name), "mallory");
 	spool_peer_update(s, peer, on_done, &d);
-	play_until(&p, &d.told, 4);
+	play_until(&p, &d.told, 2);
 	assert_false(d.ok);
 	assert_int_equal(peers_remove(writer_peers(p.writer), "alice", &why), 0);
 	play_until(&p, &p.gone, 1);

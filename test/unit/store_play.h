@@ -384,4 +384,20 @@ on_done(void *arg, bool ok, const struct why *why)
 	snprintf(d->why, sizeof(d->why), "%.290s", why->text);
 }
 
+struct mark_told {
+	unsigned	told;
+	enum marked	last;
+	char		why[300];
+};
+
+static inline void
+on_marked(void *arg, enum marked marked, const struct why *why)
+{
+	struct mark_told *t = arg;
+
+	t->told++;
+	t->last = marked;
+	snprintf(t->why, sizeof(t->why), "%.290s", why->text);
+}
+
 #endif

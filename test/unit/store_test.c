@@ -224,15 +224,15 @@ a_mark_never_goes_back(void **state)
 {
 	static const struct {
 		uint64_t epoch, counter;
-		bool ok;
+		enum marked marked;
 	} marks[] = {
-		{ 500, 10, true }, { 500, 10, true }, { 500, 12, true }, { 500, 11, false },
-		{ 500, 12, true },
-		{ 77, 1, true },		/* a new ledger, whatever its number */
-		{ 500, 13, false },		/* the old one, restored */
-		{ 77, 2, true },
+		{ 500, 10, MARKED }, { 500, 10, MARKED }, { 500, 12, MARKED },
+		{ 500, 11, MARKED_STALE }, { 500, 12, MARKED },
+		{ 77, 1, MARKED },		/* a new ledger, whatever its number */
+		{ 500, 13, MARKED_STALE },	/* the old one, restored */
+		{ 77, 2, MARKED },
 	};
-	struct done d = { 0 };
+	struct mark_told t = { 0 };
 	struct play p;
 	struct spool *s;
 	unsigned i, n = 0;
@@ -244,11 +244,11 @@ a_mark_never_goes_back(void **state)
 		play_attach(&p, s);
 		for (i = round == 0 ? 0 : 6; i < sizeof(marks) / sizeof(marks[0]); i++) {
 			spool_mark(s, "alice", (struct ledger_mark){ marks[i].epoch,
-			    marks[i].counter }, on_done, &d);
-			play_until(&p, &d.told, ++n);
-			assert_int_equal(d.ok, marks[i].ok);
-			if (!d.ok)
-				assert_non_null(strstr(d.why, "older"));
+			    marks[i].counter }, on_marked, &t);
+			play_until(&p, &t.told, ++n);
+			assert_int_equal(t.last, marks[i].marked);
+			if (t.last == MARKED_STALE)
+				assert_non_null(strstr(t.why, "older"));
 		}
 		spool_free(&s);
 		writer_free(&p.writer);
