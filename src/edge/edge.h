@@ -33,6 +33,7 @@ struct terms {
 struct session;
 struct listener;
 struct tunnel;
+struct ephemerals;
 
 struct edge {
 	struct proc	*proc;
@@ -40,6 +41,7 @@ struct edge {
 	struct spool	*spool;
 	struct resolver	*resolver;
 	struct clients	*clients;
+	struct ephemerals *ephemerals;
 	struct homes	 homes;
 	struct terms	*terms;
 	SSL_CTX		*smtp_tls;		/* NULL: STARTTLS is not offered */

@@ -150,7 +150,7 @@ begin_object(struct session *s, struct why *why)
 		.client_name = t->env->client_name[0] != '\0' ? t->env->client_name : NULL,
 		.with = protocol(s), .tls = tls[0] != '\0' ? tls : NULL,
 		.rcpt = rcpt[0] != '\0' ? rcpt : NULL, .id = meta.id, .received_ms = meta.received_ms };
-	t->out = object_out_new(s->edge->spool, t->home, &meta, t->env, &trace, why);
+	t->out = object_out_new(s->edge, t->home, &meta, t->env, &trace, why);
 	return t->out == NULL ? -1 : 0;
 }
 

@@ -3,6 +3,8 @@
 #include <stdlib.h>
 
 #include "base/buf.h"
+#include "edge/edge.h"
+#include "edge/ephemerals.h"
 #include "proto/age.h"
 #include "proto/batch_smtp.h"
 #include "proto/object_mac.h"
@@ -91,11 +93,29 @@ open_transcript(struct object_out *o, const struct envelope *env, const struct t
 	return rc;
 }
 
+static struct age_seal *
+seal_new(struct ephemerals *es, const struct peer *to)
+{
+	struct age_ephemeral e[AGE_RECIPIENTS_MAX];
+	unsigned char rnd[AGE_SEAL_RND(0)];
+	struct age_seal *seal = NULL;
+	size_t n = 0;
+
+	while (n < to->nrecipients && ephemerals_take(es, &to->recipients[n], &e[n]))
+		n++;
+	if (n == to->nrecipients) {
+		random_bytes(rnd, sizeof(rnd));
+		seal = age_seal_with(e, n, rnd);
+		explicit_bzero(rnd, sizeof(rnd));
+	}
+	explicit_bzero(e, sizeof(e));
+	return seal;
+}
+
 struct object_out *
-object_out_new(struct spool *spool, const struct home *h, const struct spool_meta *meta,
+object_out_new(struct edge *e, const struct home *h, const struct spool_meta *meta,
     const struct envelope *env, const struct trace *t, struct why *why)
 {
-	unsigned char rnd[AGE_SEAL_RND(AGE_RECIPIENTS_MAX)];
 	struct object_out *o;
 
 	/* It may have been unpaired since its recipient was taken: nobody could ever open this. */
@@ -107,13 +127,11 @@ object_out_new(struct spool *spool, const struct home *h, const struct spool_met
 		why_set(why, "object: memory is out");
 		return NULL;
 	}
-	random_bytes(rnd, AGE_SEAL_RND(h->peer.nrecipients));
 	o->obj.meta = *meta;
 	o->key = h->peer.mac[0];
-	o->seal = age_seal_new(h->peer.recipients, h->peer.nrecipients, rnd);
-	explicit_bzero(rnd, sizeof(rnd));
+	o->seal = seal_new(e->ephemerals, &h->peer);
 	o->mac = object_mac_new();
-	o->put = spool_put_new(spool, meta);
+	o->put = spool_put_new(e->spool, meta);
 	if (o->seal == NULL || o->mac == NULL || o->put == NULL) {
 		why_set(why, "object: memory is out");
 		object_out_free(&o);

@@ -16,12 +16,14 @@
  * process.  doc/OBJECT has the format.
  */
 struct object_out;
+struct edge;
 
 /*
  * Opens an object for the home with the envelope's head and our Received: as its
- * first chunk.  NULL with why: memory is out, or the spool refuses.
+ * first chunk, with the edge's spool and ephemerals.  NULL with why: memory is out, or the
+ * spool refuses.
  */
-struct object_out *object_out_new(struct spool *, const struct home *, const struct spool_meta *,
+struct object_out *object_out_new(struct edge *, const struct home *, const struct spool_meta *,
 		    const struct envelope *, const struct trace *, struct why *);
 /* Message octets.  -1: disk full or failing; the object is lost and only _free is left. */
 int	object_out_add(struct object_out *, struct span, struct why *);

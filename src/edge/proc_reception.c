@@ -5,6 +5,7 @@
 #include "base/buf.h"
 #include "base/log.h"
 #include "edge/edge.h"
+#include "edge/ephemerals.h"
 #include "edge/handover.h"
 #include "edge/listener.h"
 #include "edge/session.h"
@@ -27,15 +28,16 @@ edge_of(struct proc *p)
 
 	if (e != NULL)
 		return e;
-	if ((e = calloc(1, sizeof(*e))) == NULL)
-		abort();		/* at start, with nothing in hand */
+	/* At start, with nothing in hand, it may end so. */
+	if ((e = calloc(1, sizeof(*e))) == NULL || (e->resolver = resolver_new()) == NULL ||
+	    (e->ephemerals = ephemerals_new()) == NULL)
+		abort();
 	e->proc = p;
 	e->loop = p->loop;
 	e->large_fd = -1;
 	buf_init(&e->cert_pem, PEM_MAX);
 	buf_init(&e->key_pem, PEM_MAX);
 	buf_init(&e->tunnel_pem, PEM_MAX);
-	e->resolver = resolver_new();
 	p->arg = e;
 	return e;
 }
@@ -53,11 +55,13 @@ on_work(void *arg)
 }
 
 static void
-give_handovers(struct edge *e)
+homes_changed(struct edge *e)
 {
 	for (size_t i = 0; i < e->homes.n; i++)
 		if (e->homes.list[i]->handover == NULL)
 			e->homes.list[i]->handover = handover_new(e, e->homes.list[i]);
+	ephemerals_want(e->ephemerals, &e->homes);
+	tunnels_recheck(e);
 }
 
 static void
@@ -66,8 +70,7 @@ on_peer(void *arg, const struct peer *p)
 	struct edge *e = arg;
 
 	homes_paired(&e->homes, edge_conf(e), p->name, p);
-	give_handovers(e);
-	tunnels_recheck(e);
+	homes_changed(e);
 }
 
 static void
@@ -76,7 +79,7 @@ on_peer_gone(void *arg, const char *name)
 	struct edge *e = arg;
 
 	homes_paired(&e->homes, edge_conf(e), name, NULL);
-	tunnels_recheck(e);
+	homes_changed(e);
 }
 
 /*
@@ -215,12 +218,12 @@ start(struct proc *p, struct why *why)
 	spool_up(e);
 	e->clients = clients_new();
 	e->terms = terms_new(edge_conf(e));
-	if (e->spool == NULL || e->clients == NULL || e->terms == NULL || e->resolver == NULL)
+	if (e->spool == NULL || e->clients == NULL || e->terms == NULL)
 		return why_set(why, "reception: memory is out");
 	if (smtp_context(e, why) == -1 || tunnel_context(e, why) == -1)
 		return -1;
 	homes_configure(&e->homes, edge_conf(e));
-	give_handovers(e);
+	homes_changed(e);
 	uv_timer_init(e->loop, &e->sweep);
 	e->sweep.data = e;
 	return 0;
@@ -232,6 +235,8 @@ run(struct proc *p)
 	struct edge *e = p->arg;
 
 	uv_timer_start(&e->sweep, on_sweep, 1000, 1000);
+	if (ephemerals_start(e->ephemerals) == -1)
+		log_warn(NULL, "reception.thread none: keys are made when mail comes, and bursts are slower");
 	e->running = true;
 	if (e->known)
 		listeners_start(e);
@@ -248,8 +253,7 @@ reload(struct proc *p)
 		e->terms = terms;
 	}
 	homes_configure(&e->homes, edge_conf(e));
-	give_handovers(e);
-	tunnels_recheck(e);
+	homes_changed(e);
 }
 
 /* --- the end ------------------------------------------------------------------------------- */

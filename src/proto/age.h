@@ -53,6 +53,22 @@ int	age_identities_read(struct span file, struct age_identity *, size_t max, str
 struct age_seal;			/* about 64 KiB while a chunk is filling, less for small input */
 /* 1 to AGE_RECIPIENTS_MAX of them.  NULL: out of memory, or a low-order recipient. */
 struct age_seal *age_seal_new(const struct age_recipient *, size_t n, const unsigned char *rnd);
+
+/*
+ * Most of sealing a small message is two scalar multiplications for each recipient.
+ * They ask for nothing of the message and so may be made ahead; one belongs to one
+ * object, since its key wraps under a nonce of zero.
+ */
+struct age_ephemeral {
+	unsigned char	share[32];	/* public, stands in the stanza */
+	unsigned char	wrap[32];	/* secret: the key that wraps the file key */
+};
+/* secret: 32 fresh octets.  False: as for age_seal_new. */
+bool	age_ephemeral_make(const struct age_recipient *, const unsigned char secret[32],
+	    struct age_ephemeral *);
+/* Of rnd only file key and nonce are read.  The ephemerals are used up: the caller wipes them. */
+struct age_seal *age_seal_with(const struct age_ephemeral *, size_t n,
+		    const unsigned char rnd[AGE_SEAL_RND(0)]);
 /*
  * Appends sealed bytes to out, the header first.  False when out is full or
  * memory is out: the object can never be whole then.  Large input is sealed

@@ -23,37 +23,43 @@ add_base64_line(struct buf *b, const unsigned char p[32])
 	return buf_add(b, text, n);
 }
 
-/* One recipient's stanza: the file key, wrapped under an ephemeral key of its own. */
-static bool
-add_stanza(struct age_seal *s, const struct age_recipient *to, const unsigned char secret[32],
-    const unsigned char file_key[AGE_FILE_KEY])
+bool
+age_ephemeral_make(const struct age_recipient *to, const unsigned char secret[32],
+    struct age_ephemeral *e)
 {
-	unsigned char share[32], shared[32], key[32], body[AGE_BODY];
-	EVP_PKEY *ephemeral = x25519_key(secret, NULL);
+	unsigned char shared[32];
+	EVP_PKEY *key = x25519_key(secret, NULL);
 	bool ok;
 
-	ok = ephemeral != NULL && x25519_public(ephemeral, share) &&
-	    x25519_shared(ephemeral, to->pub, shared) == X25519_OK &&
-	    age_wrap_key(shared, share, to->pub, key) && age_wrap(s->ctx, key, file_key, body) &&
-	    buf_add_str(&s->head, "-> X25519 ") && add_base64_line(&s->head, share) &&
-	    add_base64_line(&s->head, body);
-	EVP_PKEY_free(ephemeral);
+	ok = key != NULL && x25519_public(key, e->share) &&
+	    x25519_shared(key, to->pub, shared) == X25519_OK &&
+	    age_wrap_key(shared, e->share, to->pub, e->wrap);
+	EVP_PKEY_free(key);
 	explicit_bzero(shared, sizeof(shared));
-	explicit_bzero(key, sizeof(key));
 	return ok;
 }
 
 static bool
-start(struct age_seal *s, const struct age_recipient *to, size_t n, const unsigned char *rnd)
+add_stanza(struct age_seal *s, const struct age_ephemeral *e,
+    const unsigned char file_key[AGE_FILE_KEY])
+{
+	unsigned char body[AGE_BODY];
+
+	return age_wrap(s->ctx, e->wrap, file_key, body) &&
+	    buf_add_str(&s->head, "-> X25519 ") && add_base64_line(&s->head, e->share) &&
+	    add_base64_line(&s->head, body);
+}
+
+static bool
+start(struct age_seal *s, const struct age_ephemeral *e, size_t n, const unsigned char *rnd)
 {
 	const unsigned char *file_key = rnd, *nonce = rnd + AGE_FILE_KEY;
-	const unsigned char *secrets = nonce + AGE_NONCE;
 	unsigned char mac[32];
 
 	if (!buf_add_str(&s->head, AGE_VERSION_LINE))
 		return false;
 	for (size_t i = 0; i < n; i++)
-		if (!add_stanza(s, &to[i], secrets + 32 * i, file_key))
+		if (!add_stanza(s, &e[i], file_key))
 			return false;
 	return buf_add_str(&s->head, "---") && age_header_mac(file_key, buf_span(&s->head), mac) &&
 	    buf_add_str(&s->head, " ") && add_base64_line(&s->head, mac) &&
@@ -62,7 +68,7 @@ start(struct age_seal *s, const struct age_recipient *to, size_t n, const unsign
 }
 
 struct age_seal *
-age_seal_new(const struct age_recipient *to, size_t n, const unsigned char *rnd)
+age_seal_with(const struct age_ephemeral *e, size_t n, const unsigned char rnd[AGE_SEAL_RND(0)])
 {
 	struct age_seal *s;
 
@@ -72,8 +78,24 @@ age_seal_new(const struct age_recipient *to, size_t n, const unsigned char *rnd)
 	buf_init(&s->head, AGE_HEADER_MAX);
 	buf_init(&s->held, AGE_CHUNK);
 	if (!crypto_init() || (s->ctx = EVP_CIPHER_CTX_new()) == NULL ||
-	    buf_room(&s->head, 128 + 128 * n) == NULL || !start(s, to, n, rnd))
+	    buf_room(&s->head, 128 + 128 * n) == NULL || !start(s, e, n, rnd))
 		age_seal_free(&s);
+	return s;
+}
+
+struct age_seal *
+age_seal_new(const struct age_recipient *to, size_t n, const unsigned char *rnd)
+{
+	struct age_ephemeral e[AGE_RECIPIENTS_MAX];
+	struct age_seal *s = NULL;
+	size_t i = 0;
+
+	assert(n > 0 && n <= AGE_RECIPIENTS_MAX);
+	while (i < n && age_ephemeral_make(&to[i], rnd + AGE_SEAL_RND(i), &e[i]))
+		i++;
+	if (i == n)
+		s = age_seal_with(e, n, rnd);
+	explicit_bzero(e, sizeof(e));
 	return s;
 }
 

@@ -19,6 +19,7 @@
 #include "base/log.h"
 #include "edge/edge.h"
 #include "edge/handover.h"
+#include "edge/ephemerals.h"
 #include "edge/homes.h"
 #include "edge/session.h"
 #include "edge/tunnel.h"
@@ -159,6 +160,7 @@ rig_up(const char *more)
 	R.e.proc = &R.proc;
 	R.e.loop = &R.loop;
 	assert_non_null(R.e.clients = clients_new());
+	assert_non_null(R.e.ephemerals = ephemerals_new());
 	assert_non_null(R.e.terms = terms_new(R.conf));
 
 	secret_set(&R.mac, key);
@@ -189,6 +191,7 @@ rig_down(void)
 	handover_free(&R.alice->handover);
 	spool_free(&R.e.spool);
 	homes_fini(&R.e.homes);
+	ephemerals_free(&R.e.ephemerals);
 	clients_free(&R.e.clients);
 	terms_drop(&R.e.terms);
 	SSL_CTX_free(R.e.tunnel_tls);

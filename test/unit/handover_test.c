@@ -286,7 +286,7 @@ hold(size_t octets)
 	strcpy(env->edge, "mx.edge.test");
 	envelope_set_from(env, &a, span_str(""));
 	envelope_add_rcpt(env, &a, span_str(""));
-	assert_non_null(o = object_out_new(R.e.spool, R.alice, &meta, env, &trace, &why));
+	assert_non_null(o = object_out_new(&R.e, R.alice, &meta, env, &trace, &why));
 	for (; octets > 0; octets -= octets < sizeof(text) ? octets : sizeof(text))
 		assert_int_equal(object_out_add(o, span_of(text, octets < sizeof(text) ? octets : sizeof(text)),
 		    &why), 0);

@@ -78,7 +78,7 @@ begin(size_t nrcpts, const char *params, struct why *why)
 		to = address(path);
 		assert_true(envelope_add_rcpt(made.env, &to, span_str(params)));
 	}
-	o = object_out_new(R.e.spool, R.alice, &meta, made.env, &trace, why);
+	o = object_out_new(&R.e, R.alice, &meta, made.env, &trace, why);
 	return o;
 }
 

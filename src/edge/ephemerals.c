@@ -1,0 +1,243 @@
+#include "edge/ephemerals.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/secret.h"
+
+/* The thread rests until this many are left: not woken for every message. */
+#define LOW	(EPHEMERALS_AHEAD / 4 * 3)
+
+struct shelf {
+	struct age_recipient	to;
+	size_t			n;
+	bool			useless;	/* nothing can be made for it: low order */
+	struct age_ephemeral	made[EPHEMERALS_AHEAD];
+};
+
+struct ephemerals {
+	pthread_t	 thread;
+	bool		 started;
+	pthread_mutex_t	 lock;		/* all below; held for a copy, never for a multiplication */
+	pthread_cond_t	 wake;
+	struct shelf	*shelves[EPHEMERALS_RECIPIENTS];	/* NULL: free */
+	bool		 resting;
+	bool		 over;
+};
+
+static bool
+make(const struct age_recipient *to, struct age_ephemeral *e)
+{
+	unsigned char secret[32];
+	bool ok;
+
+	random_bytes(secret, sizeof(secret));
+	ok = age_ephemeral_make(to, secret, e);
+	explicit_bzero(secret, sizeof(secret));
+	return ok;
+}
+
+/* --- shelves, under the lock --------------------------------------------------------------- */
+
+static struct shelf **
+shelf_of(struct ephemerals *es, const struct age_recipient *to)
+{
+	for (size_t i = 0; i < EPHEMERALS_RECIPIENTS; i++)
+		if (es->shelves[i] != NULL && memcmp(&es->shelves[i]->to, to, sizeof(*to)) == 0)
+			return &es->shelves[i];
+	return NULL;
+}
+
+static struct shelf *
+emptiest(struct ephemerals *es)
+{
+	struct shelf *least = NULL;
+
+	for (size_t i = 0; i < EPHEMERALS_RECIPIENTS; i++) {
+		struct shelf *s = es->shelves[i];
+
+		if (s != NULL && !s->useless && s->n < EPHEMERALS_AHEAD &&
+		    (least == NULL || s->n < least->n))
+			least = s;
+	}
+	return least;
+}
+
+static void
+shelf_add(struct ephemerals *es, const struct age_recipient *to)
+{
+	for (size_t i = 0; i < EPHEMERALS_RECIPIENTS; i++)
+		if (es->shelves[i] == NULL) {
+			/* Without memory there is no shelf, and each is made when it is asked for. */
+			if ((es->shelves[i] = calloc(1, sizeof(struct shelf))) != NULL)
+				es->shelves[i]->to = *to;
+			return;
+		}
+}
+
+static void
+shelf_free(struct shelf **sp)
+{
+	if (*sp != NULL)
+		explicit_bzero(*sp, sizeof(**sp));
+	free(*sp);
+	*sp = NULL;
+}
+
+static void
+wake(struct ephemerals *es)
+{
+	if (es->resting)
+		pthread_cond_signal(&es->wake);
+}
+
+/* --- the thread ---------------------------------------------------------------------------- */
+
+/* The lock is let go of meanwhile, so the shelf may be gone afterwards. */
+static void
+make_one(struct ephemerals *es, struct age_recipient to)
+{
+	struct age_ephemeral e;
+	struct shelf **sp;
+	bool ok;
+
+	pthread_mutex_unlock(&es->lock);
+	ok = make(&to, &e);
+	pthread_mutex_lock(&es->lock);
+	if ((sp = shelf_of(es, &to)) != NULL) {
+		if (ok)
+			(*sp)->made[(*sp)->n++] = e;
+		else
+			(*sp)->useless = true;
+	}
+	explicit_bzero(&e, sizeof(e));
+}
+
+static void *
+work(void *arg)
+{
+	struct ephemerals *es = arg;
+	struct shelf *s;
+
+	pthread_mutex_lock(&es->lock);
+	while (!es->over) {
+		if ((s = emptiest(es)) != NULL) {
+			make_one(es, s->to);
+			continue;
+		}
+		es->resting = true;
+		pthread_cond_wait(&es->wake, &es->lock);
+		es->resting = false;
+	}
+	pthread_mutex_unlock(&es->lock);
+	return NULL;
+}
+
+/* --- the loop's side ----------------------------------------------------------------------- */
+
+struct ephemerals *
+ephemerals_new(void)
+{
+	struct ephemerals *es = calloc(1, sizeof(*es));
+
+	if (es == NULL)
+		return NULL;
+	pthread_mutex_init(&es->lock, NULL);
+	pthread_cond_init(&es->wake, NULL);
+	return es;
+}
+
+int
+ephemerals_start(struct ephemerals *es)
+{
+	sigset_t all, before;
+
+	/* Signals are the loop's. */
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	es->started = pthread_create(&es->thread, NULL, work, es) == 0;
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	return es->started ? 0 : -1;
+}
+
+void
+ephemerals_free(struct ephemerals **esp)
+{
+	struct ephemerals *es = *esp;
+
+	*esp = NULL;
+	if (es == NULL)
+		return;
+	if (es->started) {
+		pthread_mutex_lock(&es->lock);
+		es->over = true;
+		wake(es);
+		pthread_mutex_unlock(&es->lock);
+		pthread_join(es->thread, NULL);
+	}
+	for (size_t i = 0; i < EPHEMERALS_RECIPIENTS; i++)
+		shelf_free(&es->shelves[i]);
+	pthread_cond_destroy(&es->wake);
+	pthread_mutex_destroy(&es->lock);
+	free(es);
+}
+
+static bool
+wanted(const struct homes *hs, const struct age_recipient *to)
+{
+	for (size_t i = 0; i < hs->n; i++)
+		for (size_t k = 0; k < hs->list[i]->peer.nrecipients; k++)
+			if (memcmp(&hs->list[i]->peer.recipients[k], to, sizeof(*to)) == 0)
+				return true;
+	return false;
+}
+
+void
+ephemerals_want(struct ephemerals *es, const struct homes *hs)
+{
+	pthread_mutex_lock(&es->lock);
+	for (size_t i = 0; i < EPHEMERALS_RECIPIENTS; i++)
+		if (es->shelves[i] != NULL && !wanted(hs, &es->shelves[i]->to))
+			shelf_free(&es->shelves[i]);
+	for (size_t i = 0; i < hs->n; i++)
+		for (size_t k = 0; k < hs->list[i]->peer.nrecipients; k++)
+			if (shelf_of(es, &hs->list[i]->peer.recipients[k]) == NULL)
+				shelf_add(es, &hs->list[i]->peer.recipients[k]);
+	wake(es);
+	pthread_mutex_unlock(&es->lock);
+}
+
+bool
+ephemerals_take(struct ephemerals *es, const struct age_recipient *to, struct age_ephemeral *e)
+{
+	struct shelf **sp;
+	bool got;
+
+	pthread_mutex_lock(&es->lock);
+	sp = shelf_of(es, to);
+	got = sp != NULL && (*sp)->n > 0;
+	if (got) {
+		struct age_ephemeral *last = &(*sp)->made[--(*sp)->n];
+
+		*e = *last;
+		explicit_bzero(last, sizeof(*last));
+		if ((*sp)->n < LOW)
+			wake(es);
+	}
+	pthread_mutex_unlock(&es->lock);
+	return got || make(to, e);
+}
+
+size_t
+ephemerals_ahead(struct ephemerals *es, const struct age_recipient *to)
+{
+	struct shelf **sp;
+	size_t n;
+
+	pthread_mutex_lock(&es->lock);
+	n = (sp = shelf_of(es, to)) != NULL ? (*sp)->n : 0;
+	pthread_mutex_unlock(&es->lock);
+	return n;
+}

@@ -1,0 +1,32 @@
+#ifndef EDGE_EPHEMERALS_H
+#define EDGE_EPHEMERALS_H
+
+#include <stdbool.h>
+
+#include "edge/homes.h"
+#include "proto/age.h"
+
+/*
+ * What sealing can do before the message is there, done before: a thread keeps
+ * some age_ephemerals ahead for each recipient that mail is sealed to, so that a
+ * burst costs the loop a third of the work, and a second core takes the rest of it.
+ * Each is given out once and wiped here.  Whoever can read them can read the mail
+ * that is coming in at this moment anyway: they live in that same process.
+ */
+#define EPHEMERALS_AHEAD	2048	/* for each recipient: 128 KiB, and a burst of as many messages */
+#define EPHEMERALS_RECIPIENTS	16	/* that something is kept ahead for: 2 MiB; the others wait */
+
+struct ephemerals;
+
+struct ephemerals *ephemerals_new(void);	/* NULL: memory is out */
+/* In the sandbox: a thread inherits what its maker may do.  -1: it stays without, and slower. */
+int	ephemerals_start(struct ephemerals *);
+void	ephemerals_free(struct ephemerals **);	/* ends the thread, wipes all */
+
+/* The homes' recipients are others now.  What was made for those that are gone is wiped. */
+void	ephemerals_want(struct ephemerals *, const struct homes *);
+/* One that was made ahead, or else is made now.  False: memory is out, or a low-order recipient. */
+bool	ephemerals_take(struct ephemerals *, const struct age_recipient *, struct age_ephemeral *);
+size_t	ephemerals_ahead(struct ephemerals *, const struct age_recipient *);
+
+#endif

@@ -1,0 +1,201 @@
+/* Keys made ahead: each given out once, those of recipients that are gone wiped. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <time.h>
+
+#include <cmocka.h>
+
+#include "base/secret.h"
+#include "edge/ephemerals.h"
+
+static struct home home;
+static struct homes homes = { .list = { &home }, .n = 1 };
+static struct age_identity ids[3];
+
+static void
+wanted_are(size_t n)
+{
+	home.peer.nrecipients = n;
+	for (size_t i = 0; i < n; i++)
+		memcpy(home.peer.recipients[i].pub, ids[i].pub, 32);
+}
+
+static struct age_recipient
+recipient(size_t i)
+{
+	struct age_recipient r;
+
+	memcpy(r.pub, ids[i].pub, 32);
+	return r;
+}
+
+static int
+set_up(void **state)
+{
+	unsigned char key[32];
+
+	for (size_t i = 0; i < 3; i++) {
+		random_bytes(key, sizeof(key));
+		assert_true(age_identity_from_bytes(key, &ids[i]));
+	}
+	wanted_are(2);
+	return 0;
+}
+
+static size_t
+ahead(struct ephemerals *es, size_t i)
+{
+	struct age_recipient r = recipient(i);
+
+	return ephemerals_ahead(es, &r);
+}
+
+/* The thread has its own time; a minute is the machine's fault. */
+static void
+wait_full(struct ephemerals *es, size_t i)
+{
+	for (int tries = 0; ahead(es, i) < EPHEMERALS_AHEAD; tries++) {
+		assert_int_not_equal(tries, 6000);
+		nanosleep(&(struct timespec){ .tv_nsec = 10000000 }, NULL);
+	}
+}
+
+static void
+opens(const struct age_ephemeral *e, size_t i)
+{
+	unsigned char rnd[AGE_SEAL_RND(0)];
+	struct age_open *o = age_open_new(&ids[i], 1);
+	struct why why = { "" };
+	struct buf sealed, plain;
+	struct age_seal *s;
+
+	buf_init(&sealed, 4096);
+	buf_init(&plain, 4096);
+	random_bytes(rnd, sizeof(rnd));
+	assert_non_null(s = age_seal_with(e, 1, rnd));
+	assert_true(age_seal_add(s, "hello", 5, &sealed));
+	assert_true(age_seal_end(s, &sealed));
+	assert_int_equal(age_open_add(o, sealed.p, sealed.n, &plain, &why), AGE_OK);
+	assert_int_equal(age_open_end(o, &plain, &why), AGE_OK);
+	assert_true(span_eq(buf_span(&plain), SPAN_LIT("hello")));
+	age_seal_free(&s);
+	age_open_free(&o);
+	buf_fini(&sealed);
+	buf_fini(&plain);
+}
+
+static void
+without_a_thread_each_is_made_when_it_is_asked_for(void **state)
+{
+	struct ephemerals *es = ephemerals_new();
+	struct age_recipient to = recipient(0);
+	struct age_ephemeral e;
+
+	ephemerals_want(es, &homes);
+	assert_int_equal(ahead(es, 0), 0);
+	assert_true(ephemerals_take(es, &to, &e));
+	opens(&e, 0);
+	ephemerals_free(&es);
+}
+
+static void
+no_two_are_alike_and_each_opens(void **state)
+{
+	static unsigned char seen[EPHEMERALS_AHEAD + 100][32];
+	struct ephemerals *es = ephemerals_new();
+	struct age_recipient to = recipient(0);
+	struct age_ephemeral e;
+
+	ephemerals_want(es, &homes);
+	assert_int_equal(ephemerals_start(es), 0);
+	wait_full(es, 0);
+	wait_full(es, 1);
+	for (size_t n = 0; n < sizeof(seen) / sizeof(seen[0]); n++) {
+		assert_true(ephemerals_take(es, &to, &e));
+		if (n % 64 == 0)
+			opens(&e, 0);
+		memcpy(seen[n], e.share, 32);
+		for (size_t i = 0; i < n; i++)
+			assert_memory_not_equal(seen[i], seen[n], 32);
+	}
+	wait_full(es, 0);			/* it was woken */
+	to = recipient(1);
+	assert_true(ephemerals_take(es, &to, &e));
+	opens(&e, 1);
+	ephemerals_free(&es);
+}
+
+static void
+a_rotation_leaves_nothing_of_the_old_recipient(void **state)
+{
+	struct ephemerals *es = ephemerals_new();
+	struct age_recipient to = recipient(0);
+	struct age_ephemeral e;
+
+	ephemerals_want(es, &homes);
+	assert_int_equal(ephemerals_start(es), 0);
+	wait_full(es, 0);
+	memcpy(home.peer.recipients[0].pub, ids[2].pub, 32);
+	ephemerals_want(es, &homes);
+	assert_int_equal(ahead(es, 0), 0);
+	wait_full(es, 1);
+	wait_full(es, 2);
+	assert_true(ephemerals_take(es, &to, &e));	/* a message that began before */
+	opens(&e, 0);
+	home.peer.nrecipients = 0;
+	ephemerals_want(es, &homes);
+	assert_int_equal(ahead(es, 2), 0);
+	ephemerals_free(&es);
+}
+
+static void
+a_low_order_recipient_costs_one_try_and_is_refused(void **state)
+{
+	struct ephemerals *es = ephemerals_new();
+	struct age_recipient to = { { 0 } };
+	struct age_ephemeral e;
+
+	home.peer.recipients[0] = to;
+	ephemerals_want(es, &homes);
+	assert_int_equal(ephemerals_start(es), 0);
+	wait_full(es, 1);			/* the other one is served all the same */
+	assert_int_equal(ephemerals_ahead(es, &to), 0);
+	assert_false(ephemerals_take(es, &to, &e));
+	ephemerals_free(&es);
+}
+
+static void
+more_recipients_than_shelves_are_still_served(void **state)
+{
+	static struct home many[EPHEMERALS_RECIPIENTS + 1];
+	struct homes hs = { .n = 0 };
+	struct ephemerals *es = ephemerals_new();
+	struct age_ephemeral e;
+
+	for (size_t i = 0; i <= EPHEMERALS_RECIPIENTS; i++) {
+		memcpy(many[i].peer.recipients[0].pub, ids[0].pub, 32);
+		many[i].peer.recipients[0].pub[0] ^= (unsigned char)i;
+		many[i].peer.nrecipients = 1;
+		hs.list[hs.n++] = &many[i];
+	}
+	ephemerals_want(es, &hs);
+	assert_true(ephemerals_take(es, &many[hs.n - 1].peer.recipients[0], &e));
+	ephemerals_free(&es);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup(without_a_thread_each_is_made_when_it_is_asked_for, set_up),
+		cmocka_unit_test_setup(no_two_are_alike_and_each_opens, set_up),
+		cmocka_unit_test_setup(a_rotation_leaves_nothing_of_the_old_recipient, set_up),
+		cmocka_unit_test_setup(a_low_order_recipient_costs_one_try_and_is_refused, set_up),
+		cmocka_unit_test_setup(more_recipients_than_shelves_are_still_served, set_up),
+	};
+
+	return cmocka_run_group_tests_name("ephemerals", tests, NULL, NULL);
+}
