@@ -4,7 +4,7 @@
  * kept is there, whole; what was not is there whole or not at all; what was told
  * gone is gone; the quotas' sums are the objects'.
  */
-#include "../unit/store_play.h"
+#include "kit/store_play.h"
 
 #include <signal.h>
 #include <sqlite3.h>

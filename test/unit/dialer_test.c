@@ -12,16 +12,14 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "home/dialer.h"
+#include "kit/loop.h"
+#include "kit/net_keys.h"
 #include "net/h2.h"
 #include "net/tls.h"
-#include "net_keys.h"
 
 /* A dialer against an edge that is there, is not, shows another key, goes, and comes back. */
 
 static struct net_key home_key, other_key, edge_key, strange_key;
-static uv_loop_t loop;
-static uv_timer_t patience;
-static bool timed_out;
 static struct scoreboard board;
 static struct proc proc;
 static struct conf_home conf;
@@ -41,21 +39,6 @@ static struct {
 	struct pin	 seen;
 	bool		 refuse;	/* it knows no home any more */
 } E;
-
-#define RUN_UNTIL(cond) do {						\
-	timed_out = false;						\
-	uv_timer_start(&patience, on_patience, 20000, 0);		\
-	while (!(cond) && !timed_out)					\
-		uv_run(&loop, UV_RUN_ONCE);				\
-	uv_timer_stop(&patience);					\
-	assert_true(cond);						\
-} while (0)
-
-static void
-on_patience(uv_timer_t *t)
-{
-	timed_out = true;
-}
 
 static bool
 on_pin(void *arg, const struct pin *pin, const char *alpn)
@@ -166,9 +149,7 @@ learn(const char *address)
 static int
 setup(void **state)
 {
-	uv_loop_init(&loop);
-	uv_timer_init(&loop, &patience);
-	uv_unref((uv_handle_t *)&patience);
+	loop_begin();
 	memset(&board, 0, sizeof(board));
 	memset(&E, 0, sizeof(E));
 	conf.connections = 2;
@@ -188,9 +169,7 @@ teardown(void **state)
 	if (dialer != NULL)
 		dialer_free(&dialer, "the test is over");
 	edge_down();
-	uv_close((uv_handle_t *)&patience, NULL);
-	uv_run(&loop, UV_RUN_DEFAULT);
-	assert_int_equal(uv_loop_close(&loop), 0);	/* nothing left behind */
+	loop_end();
 	resolver_free(&T.resolver);
 	buf_fini(&T.pem);
 	edges_fini(&T.edges);

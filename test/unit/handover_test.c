@@ -2,14 +2,14 @@
  * What is held goes home: a true spool and its writer, the edge's own tunnel, and at
  * its other end a home that does as it is told.  Verdicts have a true SMTP session.
  */
-#include "edge_rig.h"
+#include "kit/edge_rig.h"
 
 #include <sqlite3.h>
 
 #include "edge/object_out.h"
 #include "net/h2.h"
 #include "net/tls.h"
-#include "net_keys.h"
+#include "kit/net_keys.h"
 #include "proto/object_mac.h"
 
 static struct net_key edge_key, home_key;
@@ -190,9 +190,9 @@ dial(unsigned which)
 	unsigned before = handover_tunnels(R.alice->handover);
 	int fds[2];
 
-	rig_tcp_pair(fds);
+	tcp_pair(fds);
 	end->ready = false;
-	end->h2 = h2_new(&R.loop, fds[0], H.ctx, false, false, &home_ops, end, &why);
+	end->h2 = h2_new(&loop, fds[0], H.ctx, false, false, &home_ops, end, &why);
 	assert_non_null(end->h2);
 	tunnel_accept(&R.e, fds[1]);
 	RUN_UNTIL(handover_tunnels(R.alice->handover) == before + 1);
@@ -355,7 +355,7 @@ bounded_and_large_ones_in_half_of_the_places(void **state)
 	H.hold = 8;				/* until all places are taken */
 	dial(0);
 	RUN_UNTIL(H.now == 8);
-	rig_run_ms(100);
+	loop_run_ms(100);
 	assert_int_equal(H.now, 8);
 	assert_int_equal(H.large_now, 4);
 	H.hold = 0;
@@ -384,7 +384,7 @@ home_has_no_room(void **state)
 	hold_many(20, 100);
 	dial(0);
 	RUN_UNTIL(H.nputs >= 8);
-	rig_run_ms(500);
+	loop_run_ms(500);
 	assert_int_equal(H.nputs, 8);		/* those that were under way, and no more */
 	H.judge = take;
 	RUN_UNTIL(board_get(&R.board, BC_HANDED_OVER) == 20);	/* a second, not a minute */
@@ -408,7 +408,7 @@ what_home_refuses_does_not_stop_the_others(void **state)
 	H.judge = not_the_first_two;
 	dial(0);
 	RUN_UNTIL(board_get(&R.board, BC_HANDED_OVER) == 98);
-	rig_run_ms(1500);
+	loop_run_ms(1500);
 	assert_int_equal(H.nputs, 100);		/* they wait, and do not go round */
 	assert_int_equal(rows(), 2);
 	assert_int_equal(board_get(&R.board, BC_HANDOVER_FAILED), 2);
@@ -472,7 +472,7 @@ the_writer_is_killed(void **state)
 		next = p->next;
 		put_answer(p, 201);		/* which nobody can write down */
 	}
-	rig_run_ms(200);
+	loop_run_ms(200);
 	rig_writer_up();
 	RUN_UNTIL(board_get(&R.board, BC_HANDED_OVER) == 40);
 	assert_int_equal(rows(), 0);
@@ -489,7 +489,7 @@ an_older_ledger(void **state)
 	hold_many(10, 100);
 	handover_work(R.alice->handover);
 	RUN_UNTIL(board_get(&R.board, BC_STALE_LEDGER) >= 1 && !handover_busy(R.alice->handover));
-	rig_run_ms(100);
+	loop_run_ms(100);
 	assert_int_equal(rows(), 10);
 	assert_int_equal(board_get(&R.board, BC_HANDED_OVER), 1);
 	H.counter = 500;			/* it was not: home is as it was */
@@ -538,7 +538,7 @@ answers_overtake_each_other(void **state)
 		next = p->next;
 		H.counter -= 2;
 		put_answer(p, 201);
-		rig_run_ms(20);			/* each mark is lower than the one before */
+		loop_run_ms(20);			/* each mark is lower than the one before */
 	}
 	RUN_UNTIL(board_get(&R.board, BC_HANDED_OVER) == 8);
 	assert_int_equal(board_get(&R.board, BC_STALE_LEDGER), 0);
@@ -551,10 +551,10 @@ one_tunnel_leaves(void **state)
 	dial(0);
 	dial(1);
 	h2_goaway(H.end[0].h2);
-	rig_run_ms(50);
+	loop_run_ms(50);
 	hold_many(30, 100);
 	handover_work(R.alice->handover);
-	rig_run_ms(500);
+	loop_run_ms(500);
 	assert_int_equal(board_get(&R.board, BC_HANDED_OVER), 30);
 }
 
@@ -595,7 +595,7 @@ message(void)
 {
 	int fds[2];
 
-	rig_tcp_pair(fds);
+	tcp_pair(fds);
 	C.fd = fds[0];
 	C.n = 0;
 	session_accept(&R.e, fds[1], &R.conf->services[0]);
@@ -746,7 +746,7 @@ cut_before_the_delete(void **state)
 	hang_up(0);
 	RUN_UNTIL(rows() == 0);
 	dial(0);
-	rig_run_ms(100);
+	loop_run_ms(100);
 	assert_int_equal(H.nputs, 1);		/* it is not sent again: nobody was told 250 */
 	goodbye();
 }

@@ -11,11 +11,10 @@
 #include <cmocka.h>
 
 #include "base/codec.h"
+#include "kit/loop.h"
 #include "net/chan.h"
 
 static struct {
-	uv_loop_t	 loop;
-	uv_timer_t	 timer;
 	int		 fds[2];
 	struct chan	*a, *b;		/* b listens */
 	uint64_t	 got;		/* messages; tags count up from 0 */
@@ -25,23 +24,7 @@ static struct {
 	uint64_t	 pause_at, free_at;	/* after this many; 0 never */
 	bool		 keep;		/* the descriptor */
 	int		 kept;
-	bool		 timed_out;
 } T;
-
-static void
-on_time_out(uv_timer_t *t)
-{
-	T.timed_out = true;
-}
-
-#define RUN_UNTIL(cond) do {						\
-	T.timed_out = false;						\
-	uv_timer_start(&T.timer, on_time_out, 20000, 0);		\
-	while (!(cond) && !T.timed_out)					\
-		uv_run(&T.loop, UV_RUN_ONCE);				\
-	uv_timer_stop(&T.timer);					\
-	assert_true(cond);						\
-} while (0)
 
 /* What message n holds, so that a mix-up shows: sizes around every boundary, at most 300 KB. */
 static size_t
@@ -90,10 +73,9 @@ setup(void **state)
 
 	memset(&T, 0, sizeof(T));
 	memset(big, 'b', sizeof(big));
-	uv_loop_init(&T.loop);
-	uv_timer_init(&T.loop, &T.timer);
+	loop_begin();
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, T.fds), 0);
-	T.b = chan_new(&T.loop, T.fds[1], &why);
+	T.b = chan_new(&loop, T.fds[1], &why);
 	assert_non_null(T.b);
 	chan_start(T.b, on_msg, on_close, NULL);
 	return 0;
@@ -104,9 +86,7 @@ teardown(void **state)
 {
 	chan_free(&T.a);
 	chan_free(&T.b);
-	uv_close((uv_handle_t *)&T.timer, NULL);
-	uv_run(&T.loop, UV_RUN_DEFAULT);
-	assert_int_equal(uv_loop_close(&T.loop), 0);
+	loop_end();
 	return 0;
 }
 
@@ -115,7 +95,7 @@ start_a(void)
 {
 	struct why why;
 
-	T.a = chan_new(&T.loop, T.fds[0], &why);
+	T.a = chan_new(&loop, T.fds[0], &why);
 	assert_non_null(T.a);
 }
 
@@ -167,7 +147,7 @@ a_pause_loses_nothing(void **state)
 		send_n(n, n % 13 == 0 ? dup(0) : -1);
 	RUN_UNTIL(T.got == 10);
 	for (seen = 10; seen < 1000; seen += 10) {
-		uv_run(&T.loop, UV_RUN_NOWAIT);
+		loop_turns(1);
 		assert_int_equal(T.got, seen);		/* paused is paused */
 		chan_pause(T.b, false);
 		RUN_UNTIL(T.got == seen + 10);
@@ -257,7 +237,7 @@ it_may_be_freed_in_its_own_callback(void **state)
 	for (n = 0; n < 100; n++)
 		send_n(n, -1);
 	RUN_UNTIL(T.b == NULL);
-	uv_run(&T.loop, UV_RUN_NOWAIT);
+	loop_turns(1);
 	assert_int_equal(T.got, 5);
 	assert_int_equal(T.closed, 0);
 }
@@ -292,7 +272,7 @@ an_end_can_be_handed_on(void **state)
 	assert_null(T.b);
 	send_n(1, -1);
 	RUN_UNTIL(chan_queued(T.a) == 0);
-	T.b = chan_new(&T.loop, fd, &why);
+	T.b = chan_new(&loop, fd, &why);
 	chan_start(T.b, on_msg, on_close, NULL);
 	RUN_UNTIL(T.got == 2);
 }
@@ -379,7 +359,7 @@ frames_come_in_any_pieces(void **state)
 		put_u64(frame + 8, piece - 1);
 		for (i = 0; i < sizeof(frame); i += piece) {
 			raw(frame + i, piece < sizeof(frame) - i ? piece : sizeof(frame) - i, NULL, 0);
-			uv_run(&T.loop, UV_RUN_NOWAIT);
+			loop_turns(1);
 		}
 		RUN_UNTIL(T.got == piece);
 	}

@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "base/codec.h"
+#include "kit/loop.h"
 #include "net/chan.h"
 #include "net/resolve.h"
 #include "net/resolve_proto.h"
@@ -41,15 +42,12 @@ static const struct {
 };
 
 static struct {
-	uv_loop_t	 loop;
 	uv_poll_t	 dns;
-	uv_timer_t	 timer;
 	int		 dns_fd;
 	unsigned	 asked;
 	struct resolve_server *server;
 	struct resolver	*resolver;
 	int		 ends[2];
-	bool		 timed_out;
 } T;
 
 static size_t
@@ -132,26 +130,11 @@ on_dns(uv_poll_t *poll, int status, int events)
 	sendto(T.dns_fd, a, end, 0, (struct sockaddr *)&from, from_n);
 }
 
-static void
-on_time_out(uv_timer_t *t)
-{
-	T.timed_out = true;
-}
-
-#define RUN_UNTIL(cond) do {						\
-	T.timed_out = false;						\
-	uv_timer_start(&T.timer, on_time_out, 20000, 0);		\
-	while (!(cond) && !T.timed_out)					\
-		uv_run(&T.loop, UV_RUN_ONCE);				\
-	uv_timer_stop(&T.timer);					\
-	assert_true(cond);						\
-} while (0)
-
 static struct chan *
 chan_of(int fd)
 {
 	struct why why;
-	struct chan *c = chan_new(&T.loop, fd, &why);
+	struct chan *c = chan_new(&loop, fd, &why);
 
 	assert_non_null(c);
 	return c;
@@ -177,15 +160,14 @@ setup(void **state)
 	struct why why;
 
 	memset(&T, 0, sizeof(T));
-	uv_loop_init(&T.loop);
-	uv_timer_init(&T.loop, &T.timer);
+	loop_begin();
 	T.dns_fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	assert_int_equal(bind(T.dns_fd, (struct sockaddr *)&sin, n), 0);
 	assert_int_equal(getsockname(T.dns_fd, (struct sockaddr *)&sin, &n), 0);
-	uv_poll_init(&T.loop, &T.dns, T.dns_fd);
+	uv_poll_init(&loop, &T.dns, T.dns_fd);
 	uv_poll_start(&T.dns, UV_READABLE, on_dns);
 	snprintf(text, sizeof(text), "127.0.0.1:%u", ntohs(sin.sin_port));
-	T.server = resolve_server_new(&T.loop, servers, 1, 1000, &why);
+	T.server = resolve_server_new(&loop, servers, 1, 1000, &why);
 	assert_non_null(T.server);
 	T.resolver = resolver_new();
 	assert_non_null(T.resolver);
@@ -199,9 +181,7 @@ teardown(void **state)
 	resolver_free(&T.resolver);
 	resolve_server_free(&T.server);
 	uv_close((uv_handle_t *)&T.dns, NULL);
-	uv_close((uv_handle_t *)&T.timer, NULL);
-	uv_run(&T.loop, UV_RUN_DEFAULT);
-	assert_int_equal(uv_loop_close(&T.loop), 0);
+	loop_end();
 	close(T.dns_fd);
 	return 0;
 }
@@ -338,7 +318,7 @@ the_resolver_dies_and_another_comes(void **state)
 	assert_int_equal(none.times, 2);
 	assert_non_null(strstr(none.why, "not running"));
 
-	T.server = resolve_server_new(&T.loop, servers, 1, 100, &why);
+	T.server = resolve_server_new(&loop, servers, 1, 100, &why);
 	assert_non_null(T.server);
 	attach();
 	resolve_host(T.resolver, "localhost", 25, got_addrs, &g);	/* /etc/hosts, and every resolver */

@@ -1,5 +1,5 @@
 /* What an edge makes of a message, read back from a true spool with home's own readers. */
-#include "edge_rig.h"
+#include "kit/edge_rig.h"
 
 #include <dirent.h>
 
@@ -305,7 +305,7 @@ no_room(void **state)
 	rig_writer_up();
 	finish(&o);
 	assert_int_equal(made.kept, KEPT_FULL);
-	rig_run_ms(50);
+	loop_run_ms(50);
 	assert_int_equal(large_files(), 0);
 }
 

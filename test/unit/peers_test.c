@@ -1,5 +1,5 @@
 /* Peers and pairing lines on disk, and through the writer. */
-#include "store_play.h"
+#include "kit/store_play.h"
 
 static const char *const domains[] = { "example.org", "example.net" };
 static const int64_t now = 1795232400000;

@@ -1,10 +1,10 @@
 /* The edge's SMTP sessions over true sockets: limits, time, TLS, the end, a full spool. */
-#include "edge_rig.h"
+#include "kit/edge_rig.h"
 
 #include <errno.h>
 
 #include "net/tls.h"
-#include "net_keys.h"
+#include "kit/net_keys.h"
 
 struct client {
 	int	 fd;
@@ -78,7 +78,7 @@ connect_client(struct client *c)
 {
 	int fds[2];
 
-	rig_tcp_pair(fds);
+	tcp_pair(fds);
 	*c = (struct client){ .fd = fds[0] };
 	session_accept(&R.e, fds[1], &R.conf->services[0]);
 }
@@ -135,7 +135,7 @@ a_client_that_goes_before_the_answer(void **state)
 	close(A.fd);
 	A.fd = -1;
 	RUN_UNTIL(R.e.sessions == NULL);
-	rig_run_ms(50);
+	loop_run_ms(50);
 }
 
 static void
@@ -195,7 +195,7 @@ silence_ends(void **state)
 	connect_client(&A);
 	RUN_UNTIL(heard(&A, "220 "));
 	sweep_in(R.e.terms->timeouts.command_ms - 2000);
-	rig_run_ms(20);
+	loop_run_ms(20);
 	assert_false(heard(&A, "421"));
 	sweep_in(R.e.terms->timeouts.command_ms + 2000);
 	RUN_UNTIL(heard(&A, "421 4.4.2") && ended(&A));
@@ -208,9 +208,9 @@ dripping_ends(void **state)
 {
 	connect_client(&A);
 	RUN_UNTIL(heard(&A, "220 "));
-	rig_run_ms(1500);
+	loop_run_ms(1500);
 	say(&A, "E");
-	rig_run_ms(20);
+	loop_run_ms(20);
 	sweep_in(R.e.terms->timeouts.command_ms - 1000);
 	RUN_UNTIL(heard(&A, "421 4.4.2"));
 }
@@ -270,9 +270,9 @@ a_drain_during_a_handshake(void **state)
 	RUN_UNTIL(heard(&A, "250-STARTTLS"));
 	say(&A, "STARTTLS\r\n");
 	RUN_UNTIL(heard(&A, "220 2.0.0"));
-	rig_run_ms(20);
+	loop_run_ms(20);
 	sessions_drain(&R.e);
-	rig_run_ms(20);
+	loop_run_ms(20);
 	assert_false(heard(&A, "421"));
 	assert_int_equal(R.e.nsessions, 1);
 	sweep_in(R.e.terms->timeouts.handshake_ms + 1000);
@@ -363,7 +363,7 @@ a_client_that_never_reads(void **state)
 	for (int i = 0; i < 20000 && sent < (64u << 20); i++) {
 		if ((n = send(A.fd, noops, 6000, MSG_NOSIGNAL)) > 0)
 			sent += (size_t)n;
-		uv_run(&R.loop, UV_RUN_NOWAIT);
+		loop_turns(1);
 	}
 	assert_int_equal(n, -1);		/* we read no more of it */
 	assert_int_equal(errno, EAGAIN);

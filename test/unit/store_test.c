@@ -1,5 +1,5 @@
 /* Spool and ledger from a client's side: whole round trips over a channel. */
-#include "store_play.h"
+#include "kit/store_play.h"
 
 /* --- edge ---------------------------------------------------------------------------- */
 

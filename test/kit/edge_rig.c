@@ -1,82 +1,9 @@
-#ifndef TEST_EDGE_RIG_H
-#define TEST_EDGE_RIG_H
+#include "kit/edge_rig.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
-#include <netinet/in.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
 #include <fcntl.h>
+#include <sys/stat.h>
 
-#include "base/log.h"
-#include "edge/edge.h"
-#include "edge/handover.h"
-#include "edge/ephemerals.h"
-#include "edge/homes.h"
-#include "edge/session.h"
-#include "edge/tunnel.h"
-#include "net/chan.h"
-#include "proto/crypto.h"
-#include "store/writer.h"
-
-/*
- * The reception of an edge on a loop of the test's own, with a true spool and its
- * writer at the other end of a socketpair, in a directory that goes with it.
- * Home "alice" has alice.test, the age identity and the MAC key below.
- */
-struct rig {
-	uv_loop_t	 loop;
-	uv_timer_t	 timer;
-	bool		 timed_out;
-	char		 dir[64];
-	struct conf_edge *conf;
-	struct scoreboard board;
-	struct proc	 proc;
-	struct edge	 e;
-	struct home	*alice;
-	struct age_identity age;
-	struct secret	 mac;
-	struct writer	*writer;
-	unsigned	 works;
-};
-
-static struct rig R;
-
-/* Runs until the condition holds; what hangs fails after 20 s. */
-static void
-rig_time_out(uv_timer_t *t)
-{
-	(void)t;
-	R.timed_out = true;
-}
-
-#define RUN_UNTIL(cond) do {						\
-	R.timed_out = false;						\
-	uv_timer_start(&R.timer, rig_time_out, 20000, 0);		\
-	while (!(cond) && !R.timed_out)					\
-		uv_run(&R.loop, UV_RUN_ONCE);				\
-	uv_timer_stop(&R.timer);					\
-	assert_true(cond);						\
-} while (0)
-
-/* Runs for so long, whatever happens. */
-static inline void
-rig_run_ms(unsigned ms)
-{
-	R.timed_out = false;
-	uv_timer_start(&R.timer, rig_time_out, ms, 0);
-	while (!R.timed_out)
-		uv_run(&R.loop, UV_RUN_ONCE);
-	uv_timer_stop(&R.timer);
-}
+struct rig R;
 
 static void
 rig_attached(void *arg, bool up)
@@ -98,7 +25,7 @@ rig_work(void *arg)
 
 static const struct spool_events rig_events = { .attached = rig_attached, .work = rig_work };
 
-static inline void
+void
 rig_writer_up(void)
 {
 	struct writer_conf wc = { .role = CONF_EDGE, .common = &R.conf->common, .hold = &R.conf->hold,
@@ -107,27 +34,25 @@ rig_writer_up(void)
 	struct chan *ends[2];
 	int fds[2];
 
-	R.writer = writer_new(&R.loop, &wc, &why);
+	R.writer = writer_new(&loop, &wc, &why);
 	if (R.writer == NULL)
 		fail_msg("%s", why.text);
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds), 0);
 	for (int i = 0; i < 2; i++)
-		assert_non_null(ends[i] = chan_new(&R.loop, fds[i], &why));
+		assert_non_null(ends[i] = chan_new(&loop, fds[i], &why));
 	writer_client(R.writer, ends[0]);
 	spool_attach(R.e.spool, ends[1]);
 	RUN_UNTIL(R.e.writer);
 }
 
-/* As by kill -9: what was asked of it is answered with failure. */
-static inline void
+void
 rig_writer_down(void)
 {
 	writer_free(&R.writer);
 	RUN_UNTIL(!R.e.writer);
 }
 
-/* more: further lines of configuration. */
-static inline void
+void
 rig_up(const char *more)
 {
 	static const unsigned char key[32] = { 1, 2, 3 };
@@ -140,8 +65,7 @@ rig_up(const char *more)
 	memset(&R, 0, sizeof(R));
 	log_init("test", LOG_ERROR + 1);
 	assert_true(crypto_init());
-	uv_loop_init(&R.loop);
-	uv_timer_init(&R.loop, &R.timer);
+	loop_begin();
 	snprintf(R.dir, sizeof(R.dir), "/tmp/posthouse-edge-XXXXXX");
 	assert_non_null(mkdtemp(R.dir));
 	assert_true(age_identity_from_bytes(key, &R.age));
@@ -155,10 +79,10 @@ rig_up(const char *more)
 	if ((R.conf = conf_edge_parse("test.conf", span_of(text, (size_t)n), &why)) == NULL)
 		fail_msg("%s", why.text);
 	R.conf->client_names = false;
-	R.proc = (struct proc){ .loop = &R.loop, .kind = PROC_RECEPTION, .role = CONF_EDGE, .edge = R.conf,
+	R.proc = (struct proc){ .loop = &loop, .kind = PROC_RECEPTION, .role = CONF_EDGE, .edge = R.conf,
 		.common = &R.conf->common, .board = &R.board, .arg = &R.e };
 	R.e.proc = &R.proc;
-	R.e.loop = &R.loop;
+	R.e.loop = &loop;
 	assert_non_null(R.e.clients = clients_new());
 	assert_non_null(R.e.ephemerals = ephemerals_new());
 	assert_non_null(R.e.terms = terms_new(R.conf));
@@ -180,7 +104,7 @@ rig_up(const char *more)
 	rig_writer_up();
 }
 
-static inline void
+void
 rig_down(void)
 {
 	char rm[80];
@@ -199,30 +123,7 @@ rig_down(void)
 	close(R.e.large_fd);
 	free(R.conf);
 	age_identity_fini(&R.age);
-	uv_close((uv_handle_t *)&R.timer, NULL);
-	uv_run(&R.loop, UV_RUN_DEFAULT);
-	assert_int_equal(uv_loop_close(&R.loop), 0);	/* nothing left behind */
+	loop_end();
 	snprintf(rm, sizeof(rm), "rm -rf %s", R.dir);
 	assert_int_equal(system(rm), 0);
 }
-
-static inline void
-rig_tcp_pair(int fds[2])
-{
-	struct sockaddr_in sin = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-	socklen_t n = sizeof(sin);
-	int l = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	assert_int_equal(bind(l, (struct sockaddr *)&sin, n), 0);
-	assert_int_equal(listen(l, 1), 0);
-	assert_int_equal(getsockname(l, (struct sockaddr *)&sin, &n), 0);
-	fds[0] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	assert_int_equal(connect(fds[0], (struct sockaddr *)&sin, n), 0);
-	fds[1] = accept(l, NULL, NULL);
-	assert_true(fds[1] >= 0);
-	for (int i = 0; i < 2; i++)
-		fcntl(fds[i], F_SETFL, O_NONBLOCK);
-	close(l);
-}
-
-#endif

@@ -1,5 +1,4 @@
-#ifndef TEST_NET_KEYS_H
-#define TEST_NET_KEYS_H
+#include "kit/net_keys.h"
 
 #include <assert.h>
 #include <openssl/evp.h>
@@ -7,15 +6,7 @@
 #include <openssl/x509.h>
 #include <string.h>
 
-#include "base/span.h"
-
-/* A self-signed certificate and its key in one PEM text, as keygen makes them; its dates are long over. */
-struct net_key {
-	char	pem[4096];
-	size_t	n;
-};
-
-static inline void
+void
 net_key_make(struct net_key *k, const char *type)
 {
 	EVP_PKEY *key = strcmp(type, "ED25519") == 0 ? EVP_PKEY_Q_keygen(NULL, NULL, type) :
@@ -46,11 +37,3 @@ net_key_make(struct net_key *k, const char *type)
 	X509_free(x);
 	EVP_PKEY_free(key);
 }
-
-static inline struct span
-net_key_span(const struct net_key *k)
-{
-	return span_of(k->pem, k->n);
-}
-
-#endif

@@ -1,5 +1,5 @@
-#ifndef TEST_STORE_PLAY_H
-#define TEST_STORE_PLAY_H
+#ifndef KIT_STORE_PLAY_H
+#define KIT_STORE_PLAY_H
 
 #include <setjmp.h>
 #include <stdarg.h>

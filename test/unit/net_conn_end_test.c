@@ -1,0 +1,150 @@
+/* How a connection ends, and what both sides are told of it. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "kit/conn_ends.h"
+#include "kit/tcp_pair.h"
+
+static void
+close_sends_what_is_queued(void **state)
+{
+	int tls;
+
+	for (tls = 0; tls < 2; tls++) {
+		ends_again(state, tls == 1, &conn_end_ops);
+		conn_pause(ends.b.c);
+		assert_true(octets_write(ends.a.c, 0, 4000000));
+		conn_close(ends.a.c);
+		conn_close(ends.a.c);
+		assert_false(conn_write(ends.a.c, "x", 1));
+		assert_int_equal(ends.a.closed, 0);
+		conn_resume(ends.b.c);
+		RUN_UNTIL(ends.a.closed == 1 && ends.b.closed == 1);
+		assert_true(ends.a.well);
+		assert_non_null(strstr(ends.b.why, "the peer closed"));
+		octets_check(&ends.b, 4000000);
+	}
+}
+
+/* A last reply must not be lost to a reset because the peer had pipelined more than we read. */
+static void
+close_with_unread_input_is_no_reset(void **state)
+{
+	ends_meet(&conn_end_ops);
+	conn_pause(ends.b.c);
+	assert_true(conn_write(ends.a.c, "QUIT\r\nMORE\r\n", 12));
+	loop_turns(1);
+	assert_true(conn_write(ends.b.c, "221 bye\r\n", 9));
+	conn_close(ends.b.c);
+	RUN_UNTIL(ends.a.closed == 1);
+	assert_int_equal(ends.a.n, 9);
+	assert_string_equal(ends.a.why, "the peer closed the connection");
+}
+
+static void
+half_close(void **state)
+{
+	int tls;
+
+	for (tls = 0; tls < 2; tls++) {
+		ends_again(state, tls == 1, &conn_end_half);
+		assert_true(octets_write(ends.a.c, 0, 500000));
+		conn_shutdown(ends.a.c);
+		assert_false(conn_write(ends.a.c, "x", 1));
+		RUN_UNTIL(ends.b.eofs == 1);
+		octets_check(&ends.b, 500000);
+		assert_int_equal(ends.b.closed + ends.a.closed, 0);
+		assert_true(octets_write(ends.b.c, 0, 700000));	/* the other way goes on */
+		RUN_UNTIL(ends.a.n == 700000);
+		octets_check(&ends.a, 700000);
+		conn_close(ends.b.c);
+		RUN_UNTIL(ends.a.eofs == 1 && ends.b.closed == 1);
+		conn_close(ends.a.c);
+		RUN_UNTIL(ends.a.closed == 1);
+		assert_int_equal(ends.b.eofs, 1);
+		assert_true(ends.a.well && ends.b.well);
+	}
+}
+
+static void
+abort_now(struct conn_end *e)
+{
+	conn_abort(e->c);
+	conn_abort(e->c);
+	assert_int_equal(e->closed, 0);
+}
+
+static void
+abort_in_the_callback_is_a_reset(void **state)
+{
+	ends_meet(&conn_end_ops);
+	ends.b.said = abort_now;
+	assert_true(octets_write(ends.a.c, 0, 100));
+	RUN_UNTIL(ends.a.closed == 1 && ends.b.closed == 1);
+	assert_true(ends.b.well);
+	assert_non_null(strstr(ends.a.why, "reset"));
+}
+
+static void
+close_now(struct conn_end *e)
+{
+	conn_close(e->c);
+}
+
+static void
+close_in_the_callback(void **state)
+{
+	int tls;
+
+	for (tls = 0; tls < 2; tls++) {
+		ends_again(state, tls == 1, &conn_end_ops);
+		ends.b.said = close_now;
+		ends.b.take = 10;
+		assert_true(octets_write(ends.a.c, 0, 100000));
+		RUN_UNTIL(ends.a.closed == 1 && ends.b.closed == 1);
+		assert_int_equal(ends.b.reads, 1);
+	}
+}
+
+/* TLS that ends without its own end may have been cut by anybody on the road. */
+static void
+a_cut_is_told_from_an_end(void **state)
+{
+	struct why why;
+	int fds[2], copy;
+
+	tcp_pair(fds);
+	copy = dup(fds[0]);
+	ends.a.c = conn_new(&loop, fds[0], &conn_end_ops, &ends.a, &why);
+	ends.b.c = conn_new(&loop, fds[1], &conn_end_half, &ends.b, &why);
+	ends_secure();
+	shutdown(copy, SHUT_WR);
+	RUN_UNTIL(ends.b.closed == 1);
+	assert_non_null(strstr(ends.b.why, "without ending TLS"));
+	assert_int_equal(ends.b.eofs, 0);
+	close(copy);
+}
+
+int
+main(void)
+{
+#define NET(f) cmocka_unit_test_setup_teardown(f, ends_setup, ends_teardown)
+	const struct CMUnitTest tests[] = {
+		NET(close_sends_what_is_queued),
+		NET(close_with_unread_input_is_no_reset),
+		NET(half_close),
+		NET(abort_in_the_callback_is_a_reset),
+		NET(close_in_the_callback),
+		NET(a_cut_is_told_from_an_end),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

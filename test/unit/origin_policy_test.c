@@ -1,0 +1,162 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+/* What an edge is told of its home, and when. */
+#include "kit/origin_play.h"
+
+static struct ask
+get_policy(const char *etag, const char *prefer, const char *seen)
+{
+	struct ask a = { .body = NULL };
+	struct h2_header h[] = { { "if-none-match", span_str(etag) },
+		{ "prefer", span_str(prefer) }, { "posthouse-keys-seen", span_str(seen) } };
+
+	ask(&a, "GET", "/policy", h, 3);
+	if (prefer[0] == '\0' || etag[0] == '\0')
+		RUN_UNTIL(a.closed);
+	return a;
+}
+
+static void
+policy_says_what_was_granted_and_nothing_else(void **state)
+{
+	struct ask a = get_policy("", "", ""), b;
+	struct why why = { "" };
+	struct policy *p = policy_parse(span_of(a.answer, a.nanswer), &why);
+	struct peer other = paired();
+
+	assert_int_equal(a.status, 200);
+	assert_non_null(p);
+	assert_int_equal(p->ndomains, 1);
+	assert_string_equal(p->domains[0].name, "example.org");
+	assert_int_equal(p->epoch, 5);
+	assert_int_equal(p->counter, 41);
+	assert_true(p->smtputf8);
+	assert_true(p->dsn);
+	assert_int_equal(p->npins, 1);
+	policy_free(&p);
+	span_copy(SPAN_LIT("mx2.example.org"), other.name, sizeof(other.name));
+	span_copy(SPAN_LIT("secret.example"), other.domains[0], sizeof(other.domains[0]));
+	edges_paired(&T.edges, &conf, other.name, &other);
+	T.mark.counter = 42;
+	b = get_policy(
+	    a.etag, "", ""); /* another edge's grant and a new message change nothing here */
+	assert_int_equal(b.status, 304);
+	assert_string_equal(b.ledger, "5.42");
+}
+
+static void
+a_long_poll_is_answered_when_policy_changes(void **state)
+{
+	static struct ask polls[ORIGIN_WAITERS_MAX + 1];
+	struct ask a = get_policy("", "", "");
+	struct peer p = paired();
+
+	for (size_t i = 0; i <= ORIGIN_WAITERS_MAX; i++) {
+		struct h2_header h[] = { { "if-none-match", span_str(a.etag) },
+			{ "prefer", SPAN_LIT("wait=60") } };
+
+		polls[i] = (struct ask){ .body = NULL };
+		ask(&polls[i], "GET", "/policy", h, 2);
+	}
+	RUN_UNTIL(polls[0].closed);			/* the oldest gives way */
+	assert_int_equal(polls[0].status, 304);
+	assert_int_equal(origin->nwaiters, ORIGIN_WAITERS_MAX);
+	p.ndomains = 2;
+	span_copy(SPAN_LIT("example.net"), p.domains[1], sizeof(p.domains[1]));
+	edges_paired(&T.edges, &conf, p.name, &p);
+	origin_policy(origin);
+	for (size_t i = 1; i <= ORIGIN_WAITERS_MAX; i++) {
+		RUN_UNTIL(polls[i].closed);
+		assert_int_equal(polls[i].status, 200);
+		assert_string_not_equal(polls[i].etag, a.etag);
+	}
+	polls[0] = (struct ask){ .body = NULL };
+	struct h2_header h[] = { { "if-none-match", span_str(polls[1].etag) },
+		{ "prefer", SPAN_LIT("wait=1") } };
+	ask(&polls[0], "GET", "/policy", h, 2);
+	RUN_UNTIL(polls[0].closed);
+	assert_int_equal(polls[0].status, 304);		/* nothing changed within the second */
+	assert_int_equal(origin->nwaiters, 0);
+}
+
+static void
+policy_waits_for_the_ledger(void **state)
+{
+	struct ask a = { .body = NULL };
+
+	T.mark = (struct ledger_mark){ 0, 0 };
+	ask(&a, "GET", "/policy", NULL, 0);
+	RUN_UNTIL(origin->nwaiters == 1);
+	T.mark = (struct ledger_mark){ 9, 1 };
+	origin_policy(origin);
+	RUN_UNTIL(a.closed);
+	assert_int_equal(a.status, 200);
+	assert_string_equal(a.ledger, "9.1");
+}
+
+static void
+keys_seen_are_kept(void **state)
+{
+	struct age_identity id;
+	struct age_recipient r;
+	char text[AGE_TEXT_MAX], seen[200];
+	unsigned char key[32] = { 9 };
+	struct peer p;
+
+	assert_true(age_identity_from_bytes(key, &id));
+	memcpy(r.pub, id.pub, sizeof(r.pub));
+	age_recipient_print(&r, text);
+	snprintf(seen, sizeof(seen), "sha256:00 %s", text);
+	get_policy("", "", seen);
+	assert_int_equal(play.updates, 1);
+	assert_int_equal(play.update.nrecipients, 1);
+	assert_memory_equal(play.update.recipients[0].pub, r.pub, 32);
+	p = play.update;
+	edges_paired(&T.edges, &conf, p.name, &p);
+	get_policy("", "", seen);
+	assert_int_equal(play.updates, 1);			/* known already */
+	age_identity_fini(&id);
+}
+
+static void
+finishing_ends_what_waits(void **state)
+{
+	struct ask a = get_policy("", "", ""), poll = { .body = NULL },
+		   b = { .body = "sealed", .n = 6 };
+	char mac[2 * OBJECT_MAC_LEN + 1], path[64];
+	struct h2_header h[] = { { "if-none-match", span_str(a.etag) },
+		{ "prefer", SPAN_LIT("wait=60") }, { "posthouse-mac", { mac, 64 } } };
+
+	sign("sealed", 6, 1, mac);
+	snprintf(path, sizeof(path), "/mail/%s", id_text);
+	ask(&poll, "GET", "/policy", h, 2);
+	ask(&b, "PUT", path, h + 1, 2);
+	RUN_UNTIL(play.watches == 1 && origin->nwaiters == 1);
+	play.over = OUTCOME_PENDING;
+	origin_finish(origin);
+	RUN_UNTIL(poll.closed && b.closed);
+	assert_int_equal(poll.status, 304);
+	assert_int_equal(b.status, 202);
+}
+
+int
+main(void)
+{
+#define TEST(f) cmocka_unit_test_setup_teardown(f, origin_setup, origin_teardown)
+	const struct CMUnitTest tests[] = {
+		TEST(policy_says_what_was_granted_and_nothing_else),
+		TEST(a_long_poll_is_answered_when_policy_changes),
+		TEST(policy_waits_for_the_ledger),
+		TEST(keys_seen_are_kept),
+		TEST(finishing_ends_what_waits),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
