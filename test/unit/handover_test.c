@@ -515,7 +515,7 @@ our_own_disk_fails(void **state)
 	assert_int_equal(sqlite3_exec(other, "BEGIN IMMEDIATE", NULL, NULL, NULL), SQLITE_OK);
 	dial(0);
 	RUN_UNTIL(H.ntaken >= 3);
-	rig_run_ms(3000);
+	loop_run_ms(3000);
 	assert_true(H.nputs <= 6);
 	assert_int_equal(board_get(&R.board, BC_STALE_LEDGER), 0);
 	assert_int_equal(board_get(&R.board, BC_HANDED_OVER), 0);
