@@ -298,6 +298,23 @@ class Postfix:
         self.postfix("stop")
 
 
+class UsedPostfix(Postfix):
+    """
+    The same, whose queue files are deleted before each run as those of delivered mail are: a queue at
+    work deletes as many as it makes, and the file system remembers.
+    """
+
+    name = "postfix-used"
+
+    def __init__(self):
+        super().__init__()
+        smtp_source(self.where, 2000, 20, 5120)
+
+    def clear(self):
+        for name in list(self.queued()):
+            os.unlink(name)
+
+
 class Sink:
     """Postfix's smtp-sink: says 250 and stores nothing. What the load generator can do at most."""
 
