@@ -8,7 +8,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "ctl/role.h"
 
 int
 identities_load(struct identities *ids, const char *path, struct why *why)
@@ -22,13 +21,40 @@ identities_load(struct identities *ids, const char *path, struct why *why)
 		return why_set(why, "there is no %s; make it with: posthouse keygen --home", path);
 	if (read_file(path, IDENTITY_FILE_MAX, &text, why) == -1)
 		return -1;
-	n = age_identities_read(buf_span(&text), ids->id, IDENTITIES_MAX, &line);
+	n = age_identities_read(buf_span(&text), ids->id, IDENTITIES_USED_MAX, &line);
 	buf_wipe(&text);
 	if (n == -1)
 		return why_set(why, "%s: %s", path, line.text);
 	if (n == 0)
 		return why_set(why, "%s: no identity in it; `posthouse keygen` makes one", path);
 	ids->n = (size_t)n;
+	return 0;
+}
+
+void
+identities_retired_path(const struct role *r, char out[IDENTITIES_PATH_MAX])
+{
+	snprintf(out, IDENTITIES_PATH_MAX, "%s/age-retired.key", r->common->state);
+}
+
+int
+identities_add_retired(struct identities *ids, const struct role *r, struct why *why)
+{
+	char path[IDENTITIES_PATH_MAX];
+	struct buf text;
+	struct why line;
+	int n;
+
+	identities_retired_path(r, path);
+	if (access(path, F_OK) == -1 && errno == ENOENT)
+		return 0;
+	if (read_file(path, IDENTITY_FILE_MAX, &text, why) == -1)
+		return -1;
+	n = age_identities_read(buf_span(&text), ids->id + ids->n, IDENTITIES_RETIRED_MAX, &line);
+	buf_wipe(&text);
+	if (n == -1)
+		return why_set(why, "%s: %s", path, line.text);
+	ids->n += (size_t)n;
 	return 0;
 }
 

@@ -170,6 +170,7 @@ ctl_open(int argc, char **argv)
 		return rc;
 	if (role_load(&role, &o, CONF_HOME, &why) == 0 &&
 	    identities_load(&keys, role.home->age_key, &why) == 0 &&
+	    identities_add_retired(&keys, &role, &why) == 0 &&
 	    (c = client_new(&role, NULL, &why)) != NULL &&
 	    open_one(c, o.args[0], &keys, o.object, &why) == 0)
 		rc = CTL_OK;

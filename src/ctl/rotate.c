@@ -17,7 +17,8 @@
 /*
  * rotate: new keys beside the old, then the old ones away.  The files are the
  * whole state of it (doc/STORE): while STATE/tunnel-next.pem is there, or the age
- * key file has two identities (the new one first), home tells edges both.
+ * key file has two identities (the new one first), home tells edges both.  An old
+ * age identity is retired, not thrown away: home drops it when nothing needs it.
  */
 static const struct opts_use use = {
 	"rotate", OPT_CONF | OPT_ROTATE | OPT_FORCE, 0, 0,
@@ -26,13 +27,14 @@ static const struct opts_use use = {
 	"\n"
 	"At home: makes the next age key and the next tunnel key beside those in use (one of them\n"
 	"with --age or --tunnel).  After a reload, home tells its edges; they take the new keys\n"
-	"over while the old ones stay good.  --finish drops the old ones: it refuses while home\n"
-	"has mail that only the old age key opens, an edge is not known to seal to the new one,\n"
-	"or an edge does not accept the new tunnel key.\n"
+	"over while the old ones stay good.  --finish ends that: it refuses while home has mail to\n"
+	"deliver or to look at that only the old age key opens, an edge is not known to seal to\n"
+	"the new one, or an edge does not accept the new tunnel key.  The old age key is kept in\n"
+	"STATE/age-retired.key for as long as an object needs it.\n"
 	"\n"
 	"  -c, --config FILE   home's configuration\n"
-	"      --finish        drop what was in use before\n"
-	"      --force         whatever may still be sealed to it\n"
+	"      --finish        use the new keys alone\n"
+	"      --force         whether or not all know the new ones\n"
 };
 
 /* "# created", "# public key" and the identity, as age-keygen writes them. */
@@ -87,26 +89,98 @@ age_begin(const struct role *r, bool force, struct why *why)
 	return rc;
 }
 
+static bool
+has(const struct identities *ids, const struct age_identity *id)
+{
+	for (size_t i = 0; i < ids->n; i++)
+		if (memcmp(ids->id[i].pub, id->pub, sizeof(id->pub)) == 0)
+			return true;
+	return false;
+}
+
+/* Beside what was retired before; on the disk before the key file forgets them. */
+static int
+age_retire(const struct role *r, const struct identities *ids, struct why *why)
+{
+	char path[IDENTITIES_PATH_MAX];
+	struct identities have = { .n = 0 };
+	struct account account;
+	struct buf text;
+	size_t n;
+	int rc;
+
+	identities_retired_path(r, path);
+	if (state_enter(&account, r, path, why) == -1)
+		return -1;
+	buf_init(&text, IDENTITY_FILE_MAX);
+	rc = identities_add_retired(&have, r, why);
+	n = have.n;
+	for (size_t i = 0; i < have.n; i++)
+		identity_text(&have.id[i], &text);
+	for (size_t i = 1; i < ids->n; i++)
+		if (!has(&have, &ids->id[i])) {
+			identity_text(&ids->id[i], &text);
+			n++;
+		}
+	if (rc == 0 && n > IDENTITIES_RETIRED_MAX)
+		rc = why_set(why, "%s would hold %zu keys, more than %d: each goes by itself when "
+		    "no mail needs it", path, n, IDENTITIES_RETIRED_MAX);
+	else if (rc == 0 && text.failed)
+		rc = why_set(why, "memory is out");
+	else if (rc == 0)
+		rc = replace_secret(path, buf_span(&text), why);
+	account_leave(&account);
+	buf_wipe(&text);
+	identities_fini(&have);
+	return rc;
+}
+
+static int
+age_replace(const struct role *r, const struct age_identity *id, struct why *why)
+{
+	struct account account;
+	struct buf text;
+	int rc = -1;
+
+	if (state_enter(&account, r, r->home->age_key, why) == -1)
+		return -1;
+	buf_init(&text, 4096);
+	if (!identity_text(id, &text))
+		why_set(why, "memory is out");
+	else
+		rc = replace_secret(r->home->age_key, buf_span(&text), why);
+	account_leave(&account);
+	buf_wipe(&text);
+	return rc;
+}
+
 static int
 age_finish(const struct role *r, bool force, struct why *why)
 {
 	const char *path = r->home->age_key;
-	struct identities ids;
-	struct buf text;
-	int rc = -1;
+	char retired[IDENTITIES_PATH_MAX];
+	unsigned long long refused = 0;
+	struct identities ids = { .n = 0 };
+	struct account account;
+	int rc;
 
-	if (identities_load(&ids, path, why) == -1)
+	if (state_enter(&account, r, path, why) == -1)
 		return -1;
-	buf_init(&text, 4096);
-	if (ids.n == 1)
-		why_set(why, "%s has one key: there is no old one to drop", path);
-	else if (!force && rotate_check_age(r, &ids, why) == -1)
-		rc = -1;
-	else if (!identity_text(&ids.id[0], &text))
-		why_set(why, "memory is out");
-	else if ((rc = replace_secret(path, buf_span(&text), why)) == 0)
-		printf("%s has the new key only.\n", path);
-	buf_wipe(&text);
+	rc = identities_load(&ids, path, why);
+	if (rc == 0 && ids.n == 1)
+		rc = why_set(why, "%s has one key: there is no old one to drop", path);
+	if (rc == 0 && !force)
+		rc = rotate_check_age(r, &ids, &refused, why);
+	account_leave(&account);
+	if (rc == 0 && (rc = age_retire(r, &ids, why)) == 0 &&
+	    (rc = age_replace(r, &ids.id[0], why)) == 0) {
+		identities_retired_path(r, retired);
+		printf("%s has the new key only.  The old one is in %s, for what may still be "
+		    "sealed to it; it goes by itself.\n", path, retired);
+		if (refused > 0)
+			printf("%llu objects that policy refused need it: look at them with "
+			    "posthouse queue --state parked, posthouse open ID.\n", refused);
+	}
 	identities_fini(&ids);
 	return rc;
 }
@@ -178,8 +252,8 @@ rotate(const struct role *r, const struct opts *o, struct why *why)
 	char next[CONF_PATH_MAX + 32];
 
 	next_path(r, next);
-	if ((both || o->age) &&
-	    as_owner(o->finish ? age_finish : age_begin, r, r->home->age_key, o->force, why) == -1)
+	if ((both || o->age) && (o->finish ? age_finish(r, o->force, why) :
+	    as_owner(age_begin, r, r->home->age_key, false, why)) == -1)
 		return -1;
 	if ((both || o->tunnel) && as_owner(o->finish ? tunnel_finish : tunnel_begin, r,
 	    o->finish ? r->common->tunnel_key : next, o->force, why) == -1)

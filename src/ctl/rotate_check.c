@@ -52,13 +52,42 @@ needs_old(struct client *c, int64_t row, const struct age_identity *new_, struct
 	return rc;
 }
 
+/* Every part of it that is not delivered is parked by policy. */
+static bool
+only_expires(struct client *c, int64_t row)
+{
+	char id[24];
+	json_t *answer, *e;
+	size_t i, refused = 0;
+	struct why gone;
+	bool yes = true;
+
+	snprintf(id, sizeof(id), "%lld", (long long)row);
+	answer = client_ask(c, json_pack("{s:s, s:s}", "do", "show", "id", id), &gone);
+	json_array_foreach(json_object_get(json_object_get(answer, "object"), "deliveries"), i, e) {
+		if (strcmp(json_text(e, "state"), "delivered") == 0)
+			continue;
+		if (strcmp(json_text(e, "parked"), "policy") == 0)
+			refused++;
+		else
+			yes = false;
+	}
+	json_decref(answer);
+	return yes && refused > 0;
+}
+
+struct old {			/* what only the old key opens */
+	unsigned long long waiting;
+	unsigned long long refused;
+};
+
 static int
-count_old(struct client *c, const struct age_identity *new_, unsigned long long *n, struct why *why)
+count_old(struct client *c, const struct age_identity *new_, struct old *n, struct why *why)
 {
 	int64_t at = 0;
 	bool more = true;
 
-	*n = 0;
+	*n = (struct old){ 0 };
 	while (more) {
 		json_t *page = client_ask(c, json_pack("{s:s, s:I}", "do", "queue", "after",
 		    (json_int_t)at), why), *o;
@@ -72,8 +101,10 @@ count_old(struct client *c, const struct age_identity *new_, unsigned long long 
 			int old = needs_old(c, json_number(o, "row"), new_, &gone);
 
 			/* -1: delivered since. A lost connection shows at the next page. */
-			if (old == 1)
-				++*n;
+			if (old == 1 && only_expires(c, json_number(o, "row")))
+				n->refused++;
+			else if (old == 1)
+				n->waiting++;
 		}
 		json_decref(page);
 		more = next > at;
@@ -102,8 +133,7 @@ edges_seal_to(struct client *c, const struct age_identity *new_, struct why *why
 				found = true;
 		if (!found && rc == 0)
 			rc = why_set(why, "the edge %s is not known to seal to the new key: is it "
-			    "connected, and was home reloaded? --force drops the old key all the "
-			    "same",
+			    "connected, and was home reloaded? --force goes on all the same",
 			    log_safe(span_str(json_text(p, "name"))).s);
 	}
 	json_decref(answer);
@@ -111,17 +141,21 @@ edges_seal_to(struct client *c, const struct age_identity *new_, struct why *why
 }
 
 int
-rotate_check_age(const struct role *r, const struct identities *ids, struct why *why)
+rotate_check_age(const struct role *r, const struct identities *ids, unsigned long long *refused,
+    struct why *why)
 {
 	struct client *c = client_new(r, NULL, why);
-	unsigned long long n;
+	struct old n;
 	int rc;
 
+	*refused = 0;
 	if (c == NULL)
 		return -1;
-	if ((rc = count_old(c, &ids->id[0], &n, why)) == 0 && n > 0)
-		rc = why_set(why, "%llu objects here open with the old key only: let them be "
-		    "delivered first (posthouse queue), or give them up with --force", n);
+	if ((rc = count_old(c, &ids->id[0], &n, why)) == 0 && n.waiting > 0)
+		rc = why_set(why, "%llu objects here open with the old key only, beside %llu that "
+		    "policy refused: let them be delivered, or look at them, first (posthouse "
+		    "queue); --force keeps the old key for them", n.waiting, n.refused);
+	*refused = n.refused;
 	if (rc == 0)
 		rc = edges_seal_to(c, &ids->id[0], why);
 	client_free(&c);

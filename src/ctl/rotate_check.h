@@ -8,8 +8,13 @@
 
 /* Whether old keys may go.  Home must be running.  -1: why names what still needs them. */
 
-/* ids: the new identity first.  Looks at the header of every object that home holds. */
-int	rotate_check_age(const struct role *, const struct identities *ids, struct why *);
+/*
+ * ids: the new identity first.  Looks at the header of every object that home holds.
+ * What policy refused is only kept until it expires, so it holds nothing up: *refused
+ * counts those that need an old identity.
+ */
+int	rotate_check_age(const struct role *, const struct identities *ids,
+	    unsigned long long *refused, struct why *);
 /* Shows the new key to every paired edge, as the tunnel will. */
 int	rotate_check_tunnel(const struct role *, struct span next_pem, struct why *);
 

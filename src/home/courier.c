@@ -423,7 +423,7 @@ claim(struct courier *c)
 	c->work = false;
 	c->claiming = true;
 	c->opener.ids = c->ids;
-	c->opener.nids = c->nids;
+	c->opener.nids = c->nids + c->nretired;
 	c->opener.edges = &c->edges;
 	c->opener.maildir = c->maildir;
 	c->opener.now_ms = wall_ms();
@@ -578,9 +578,9 @@ courier_fini(struct courier *c)
 	drop_held(c);
 	free(c->held);
 	c->held = NULL;
-	for (size_t i = 0; i < c->nids; i++)
+	for (size_t i = 0; i < c->nids + c->nretired; i++)
 		age_identity_fini(&c->ids[i]);
-	c->nids = 0;
+	c->nids = c->nretired = 0;
 	edges_fini(&c->edges);
 	opener_fini(&c->opener);
 	uv_close((uv_handle_t *)&c->retry, NULL);

@@ -32,7 +32,7 @@
  */
 #define COURIER_BATCHES		2
 #define COURIER_HELD_MAX	1000	/* stuck objects, beyond which nothing more is claimed */
-#define COURIER_IDENTITIES_MAX	8
+#define COURIER_IDENTITIES_MAX	8	/* in use; as many may be retired */
 
 struct batch;
 
@@ -45,8 +45,8 @@ struct courier {
 	struct maildir	*maildir;
 	struct roster	*roster;
 	struct edges	 edges;
-	struct age_identity ids[COURIER_IDENTITIES_MAX];
-	size_t		 nids;
+	struct age_identity ids[2 * COURIER_IDENTITIES_MAX];	/* in use, then retired ones */
+	size_t		 nids, nretired;
 	struct opener	 opener;
 	struct batch	*batches[COURIER_BATCHES];	/* NULL: free */
 	struct parcel	*held;		/* stuck */

@@ -7,13 +7,14 @@
 #include "base/secret.h"
 #include "home/courier.h"
 #include "home/home.h"
+#include "home/retired.h"
 #include "priv/proc.h"
 #include "proto/crypto.h"
 
 /*
  * The courier process of a home: the only one that sees mail in the clear.
  *
- * It holds the age identities and the folder of mailboxes.  It talks to the
+ * It holds the age identities, retired ones too, and the folder of mailboxes.  It talks to the
  * writer (claims and notes), the helper (the list of mailboxes) and the tunnel
  * (what the backend honours).  It has no network.  An attacker inside it, who
  * came by a sealed object that our parsers misread, reads all mail that passes
@@ -28,7 +29,9 @@ struct courier_proc {
 	struct chan	*to_writer;	/* came before start */
 	struct chan	*to_tunnel;
 	struct chan	*to_helper;
+	struct retired	 retired;
 	struct buf	 key_file;	/* until start */
+	struct buf	 retired_file;
 	bool		 started;
 	uv_timer_t	 drained;
 };
@@ -43,6 +46,7 @@ courier_of(struct proc *p)
 			abort();	/* at start: memory is out */
 		c->proc = p;
 		buf_init(&c->key_file, CONF_FILE_MAX);
+		buf_init(&c->retired_file, CONF_FILE_MAX);
 		p->arg = c;
 	}
 	return c;
@@ -90,6 +94,50 @@ on_tunnel_closed(void *arg, const struct why *why)
 
 /* --- keys --------------------------------------------------------------------------------- */
 
+/* Takes ids in place of those in use, or of the retired ones. */
+static void
+put_keys(struct courier *c, const struct age_identity *ids, size_t n, bool retired)
+{
+	struct age_identity *old = retired ? c->ids + c->nids : c->ids;
+	size_t nold = retired ? c->nretired : c->nids;
+
+	for (size_t i = 0; i < nold; i++)
+		age_identity_fini(&old[i]);
+	if (!retired)
+		memmove(c->ids + n, c->ids + nold, c->nretired * sizeof(*ids));
+	memcpy(old, ids, n * sizeof(*ids));
+	if (retired)
+		c->nretired = n;
+	else
+		c->nids = n;
+	c->opener.nids = c->nids + c->nretired;		/* what was claimed comes yet */
+}
+
+static void
+take_retired(struct courier_proc *cp, struct span file)
+{
+	struct age_identity ids[COURIER_IDENTITIES_MAX];
+	struct why why = { "" };
+	int n = age_identities_read(file, ids, COURIER_IDENTITIES_MAX, &why);
+
+	if (n == -1) {
+		log_error(NULL, "age.retired kept=%zu: %s", cp->courier.nretired, why.text);
+		return;
+	}
+	put_keys(&cp->courier, ids, (size_t)n, true);
+	explicit_bzero(ids, sizeof(ids));
+	log_info(NULL, "age.retired identities=%d", n);
+	retired_changed(&cp->retired);
+}
+
+static void
+on_unneeded(void *arg)
+{
+	struct courier_proc *cp = arg;
+
+	chan_send(cp->proc->parent, PM_UNRETIRED, 0, NULL, 0, -1);
+}
+
 /* The identities in force stay where the new file is not one. */
 static void
 take_keys(struct courier_proc *cp, struct span file)
@@ -105,14 +153,12 @@ take_keys(struct courier_proc *cp, struct span file)
 		courier_alarm(c);
 		return;
 	}
-	for (size_t i = 0; i < c->nids; i++)
-		age_identity_fini(&c->ids[i]);
-	memcpy(c->ids, ids, (size_t)n * sizeof(ids[0]));
+	put_keys(c, ids, (size_t)n, false);
 	explicit_bzero(ids, sizeof(ids));
-	c->nids = (size_t)n;
 	log_info(NULL, "age.keys identities=%d", n);
 	courier_alarm(c);
 	tell_backend(cp);
+	retired_changed(&cp->retired);
 	courier_work(c);
 }
 
@@ -120,16 +166,18 @@ static void
 on_secret(struct proc *p, const char *name, struct span value)
 {
 	struct courier_proc *cp = courier_of(p);
+	bool retired = strcmp(name, "age-retired") == 0;
+	struct buf *to = retired ? &cp->retired_file : &cp->key_file;
 
-	if (strcmp(name, "age") != 0)
+	if (!retired && strcmp(name, "age") != 0)
 		return;
 	if (cp->started) {
-		take_keys(cp, value);
+		(retired ? take_retired : take_keys)(cp, value);
 		return;
 	}
-	buf_wipe(&cp->key_file);
-	buf_init(&cp->key_file, CONF_FILE_MAX);
-	buf_add_span(&cp->key_file, value);
+	buf_wipe(to);
+	buf_init(to, CONF_FILE_MAX);
+	buf_add_span(to, value);
 }
 
 /* --- what the parent tells ---------------------------------------------------------------- */
@@ -196,6 +244,7 @@ start(struct proc *p, struct why *why)
 	if (!crypto_init())
 		return why_set(why, "this libcrypto lacks X25519 or ChaCha20-Poly1305");
 	courier_init(c, p->loop, p->home, p->board, p->board->proc[p->kind].alarm);
+	retired_init(&cp->retired, c, on_unneeded, cp);
 	if ((c->maildir = maildir_new(&sys_real, p->home->maildir, why)) == NULL)
 		return -1;
 	c->spool = spool_new(&courier_events, c, -1, 0, 0);
@@ -216,8 +265,11 @@ run(struct proc *p)
 	cp->started = true;
 	edges_configure(&c->edges, p->home);
 	roster_configure(c->roster, p->home);
+	if (cp->retired_file.n > 0)
+		take_retired(cp, buf_span(&cp->retired_file));
 	take_keys(cp, buf_span(&cp->key_file));
 	buf_wipe(&cp->key_file);
+	buf_wipe(&cp->retired_file);
 	if (cp->to_helper != NULL)
 		roster_attach(c->roster, cp->to_helper);
 	if (cp->to_tunnel != NULL)
@@ -236,6 +288,7 @@ reload(struct proc *p)
 	edges_configure(&cp->courier.edges, p->home);
 	roster_configure(cp->courier.roster, p->home);
 	tell_backend(cp);
+	retired_look(&cp->retired);
 	courier_alarm(&cp->courier);
 	courier_work(&cp->courier);
 }

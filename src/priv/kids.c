@@ -141,7 +141,23 @@ kill_kid(struct kid *k)
 		kill(k->pid, SIGKILL);	/* what remains is done when it is reaped */
 }
 
-/* From a child only READY and RELOADED are believed; anything else is not our program speaking. */
+/*
+ * The courier has these keys and the mail that they open: a false word of it loses
+ * nothing that it could not destroy by itself.
+ */
+static void
+drop_retired(struct parent *p)
+{
+	struct why why = { "" };
+	int rc = secrets_drop_retired(&p->secrets, p->common->state, p->home->parked_keep_ms, &why);
+
+	if (rc == 1)
+		log_info(NULL, "age.retired dropped: nothing that is held needs it");
+	else if (rc == -1)
+		log_error(NULL, "age.retired kept: %s", why.text);
+}
+
+/* Only these are believed of a child; anything else is not our program speaking. */
 static void
 on_message(void *arg, struct chan_msg *m)
 {
@@ -154,6 +170,9 @@ on_message(void *arg, struct chan_msg *m)
 		parent_up(k->parent);
 	} else if (m->type == PM_RELOADED && m->fd == -1 && k->reloading) {
 		reload_answered(k, m->body);
+	} else if (m->type == PM_UNRETIRED && m->body.n == 0 && m->fd == -1 &&
+	    k->kind == PROC_COURIER) {
+		drop_retired(k->parent);
 	} else {
 		log_error(NULL, "proc.distrust name=%s pid=%d message=%u: ended",
 		    proc_kind_name(k->kind),

@@ -51,6 +51,7 @@ static const struct gift {
 	{ "tunnel", BIT(PROC_RECEPTION) | BIT(PROC_TUNNEL) },
 	{ "tunnel-next", BIT(PROC_RECEPTION) | BIT(PROC_TUNNEL) },
 	{ "age", BIT(PROC_COURIER) },
+	{ "age-retired", BIT(PROC_COURIER) },
 }, dirs[] = {
 	{ "large", BIT(PROC_WRITER) | BIT(PROC_RECEPTION) | BIT(PROC_TUNNEL) },
 	{ "maildir", BIT(PROC_COURIER) },

@@ -15,7 +15,7 @@
  * It may be root, and stays it: to read key files that only root may, and to
  * start processes as the configured user.  It holds the public listeners, the
  * secret files' contents and the channels to its children, reads no octet from
- * any network and believes nothing from its children but READY and RELOADED.
+ * any network and believes nothing from its children but what proc.h lists.
  * Started by anybody else it works the same, without changing user.
  */
 #define FORCE_MS	30000

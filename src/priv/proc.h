@@ -33,7 +33,8 @@
  * ends the role: what is wrong at the very start is for a person to mend.
  *
  * A message from a less trusted process is input: from its children the parent
- * takes READY, RELOADED and nothing else; anything more ends the child.
+ * takes READY and RELOADED, from the courier UNRETIRED, and nothing else; anything
+ * more ends the child.
  *
  * A process that dies is started again after 100 ms, doubling to 30 s, back to
  * 100 ms once it has lived a minute; its neighbours get new channels.
@@ -56,8 +57,9 @@ enum proc_msg {
 	PM_CONFIG = 1,		/* body: u8 role, file name NUL, text */
 	/*
 	 * body: name NUL, bytes: "tls.cert", "tls.key", "tunnel", "age", and "tunnel-next" while
-	 * keys are rotated (empty when that is over).  The parent has seen that each is whole and
-	 * that a key fits its certificate; "tls.cert" comes directly before its "tls.key".
+	 * keys are rotated, "age-retired" after it (both empty when that is over).  The parent has
+	 * seen that each is whole and that a key fits its certificate; "tls.cert" comes directly
+	 * before its "tls.key".
 	 */
 	PM_SECRET,
 	/* body: service name; fd: a bound, listening socket ("tunnel" and "control" too) */
@@ -70,6 +72,7 @@ enum proc_msg {
 	/* process -> parent */
 	PM_READY = 64,		/* sandboxed and working */
 	PM_RELOADED,		/* body: empty, or why it was refused */
+	PM_UNRETIRED,		/* courier: nothing held needs "age-retired" */
 };
 
 /* What a process is given before it starts; lives as long as it does. */

@@ -10,11 +10,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "net/tls.h"
 #include "proto/age.h"
 
 /* a long certificate chain; a message of a channel holds it */
 #define SECRET_FILE_MAX	(256u << 10)
+#define RETIRED		"age-retired.key"
 
 static void
 add(struct secrets *s, const char *name, const char *key, const char *path, bool public)
@@ -30,18 +32,23 @@ static void
 list_files(struct secrets *s, const struct conf_edge *edge, const struct conf_home *home)
 {
 	const struct conf_common *c = edge != NULL ? &edge->common : &home->common;
-	char next[CONF_PATH_MAX];
+	char path[CONF_PATH_MAX];
 
 	*s = (struct secrets){ 0 };
 	if (edge != NULL && edge->tls.cert[0] != '\0') {
 		add(s, "tls.cert", "tls.cert", edge->tls.cert, true);
 		add(s, "tls.key", "tls.key", edge->tls.key, false);
 	}
-	if (home != NULL)
+	if (home != NULL) {
+		snprintf(path, sizeof(path), "%.230s/" RETIRED, c->state);
+		/* Before "age": a key that moves over is never missing. */
+		add(s, "age-retired", "the retired age keys", path, false);
+		s->file[s->n - 1].optional = true;
 		add(s, "age", "age.key", home->age_key, false);
+	}
 	add(s, "tunnel", "tunnel.key", c->tunnel_key, false);
-	snprintf(next, sizeof(next), "%.230s/tunnel-next.pem", c->state);
-	add(s, "tunnel-next", "the next tunnel key", next, false);
+	snprintf(path, sizeof(path), "%.230s/tunnel-next.pem", c->state);
+	add(s, "tunnel-next", "the next tunnel key", path, false);
 	s->file[s->n - 1].optional = true;
 }
 
@@ -187,7 +194,7 @@ contents_fit(const struct secrets *s, struct why *why)
 		if (strcmp(f->name, "tls.cert") == 0)
 			/* list_files puts its key there */
 			rc = pair_fits(f, &s->file[i + 1], why);
-		else if (strcmp(f->name, "age") == 0)
+		else if (strncmp(f->name, "age", 3) == 0)
 			rc = identities_fit(f, why);
 		else if (strcmp(f->name, "tls.key") != 0)
 			rc = pair_fits(f, f, why);
@@ -286,6 +293,34 @@ secrets_changed(struct secrets *s)
 		f->seen = now;
 	}
 	return changed && !moving;
+}
+
+int
+secrets_drop_retired(const struct secrets *s, const char *state, int64_t keep_ms, struct why *why)
+{
+	const struct secret_file *f = s->file;
+	struct secret_mark now;
+	struct stat st;
+	int dir, rc = 1;
+
+	while (f < s->file + s->n && strcmp(f->name, "age-retired") != 0)
+		f++;
+	if (f == s->file + s->n || f->text.n == 0)
+		return 0;
+	if ((dir = open(state, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)) == -1)
+		return why_sys(why, "%s", state);
+	if (fstatat(dir, RETIRED, &st, AT_SYMLINK_NOFOLLOW) == -1) {
+		close(dir);
+		return 0;
+	}
+	now = mark_of(&st);
+	/* Another than the courier has: it will be read, and judged, first. */
+	if (!same_mark(&now, &f->mark) || wall_ms() - (int64_t)st.st_mtim.tv_sec * 1000 < keep_ms)
+		rc = 0;
+	else if (unlinkat(dir, RETIRED, 0) == -1 || fsync(dir) == -1)
+		rc = why_sys(why, "%s", f->path);
+	close(dir);
+	return rc;
 }
 
 void

@@ -17,7 +17,7 @@
  * certificate), in a forked process: OpenSSL's memory and its parsing of files
  * that others can write stay out of the one process that may be root.
  */
-#define SECRETS_MAX 4
+#define SECRETS_MAX 5
 
 struct secret_mark {			/* tells one version of a file from another */
 	bool	there;
@@ -31,7 +31,7 @@ struct secret_file {
 	const char	*name;		/* as PM_SECRET has it */
 	const char	*key;		/* in the configuration, for messages */
 	char		 path[CONF_PATH_MAX];
-	bool		 optional;	/* tunnel-next: there only while keys are rotated */
+	bool		 optional;	/* tunnel-next, age-retired: there only because of a rotation */
 	bool		 public;	/* a certificate: anyone may read it */
 	struct buf	 text;		/* empty: an optional one that is not there */
 	struct secret_mark mark;	/* of what was read */
@@ -52,6 +52,12 @@ void	secrets_fini(struct secrets *);		/* wipes */
  * look: one that is being written waits for its end.
  */
 bool	secrets_changed(struct secrets *);
+/*
+ * Removes the retired age identities, which home's courier says nothing needs any more:
+ * once they have lain keep_ms, for what edges may still hold.  1: gone, 0: not yet.
+ */
+int	secrets_drop_retired(const struct secrets *, const char *state, int64_t keep_ms,
+	    struct why *);
 /* What is there now is refused, and not looked at again until it changes once more. */
 void	secrets_settle(struct secrets *);
 

@@ -108,8 +108,8 @@ typedef void spool_get_fn(void *arg, int64_t row, struct spool_content *, const 
 typedef void spool_done_fn(void *arg, bool ok, const struct why *);
 
 /*
- * Edge: what is held for a home and not hidden by an open verdict, oldest row first, rows above
- * `after`.
+ * What is held for a home (home "": for all) and not hidden by an open verdict, oldest row first,
+ * rows above `after`.
  */
 void	spool_list(struct spool *, const char *home, int64_t after, unsigned max, spool_list_fn *,
     void *arg);

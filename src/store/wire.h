@@ -23,7 +23,7 @@ enum wire_type {
 	/* meta, mac[32], text file; u64 size with a file, else the sealed octets */
 	WM_PUT = 1,
 	WM_ASIDE,		/* text reason, then as WM_PUT */
-	WM_LIST,		/* text home, i64 after, u32 max */
+	WM_LIST,		/* text home (empty: all), i64 after, u32 max */
 	WM_GET,			/* i64 row */
 	WM_DELETE,		/* i64 row */
 	WM_RELEASE,		/* i64 row; not answered */

@@ -137,12 +137,13 @@ serve_list(struct client *c, struct chan_msg *m)
 	struct wire_in in = wire_in(m->body);
 	struct page page = { .w = c->w };
 	char home[PAIRING_NAME_MAX + 1];
-	struct db_filter f = { .home = home };
+	struct db_filter f = { 0 };
 	struct wire_out w = { .n = 0 };
 	struct why why = { 0 };
 	bool ok;
 
 	wire_get_text(&in, home, sizeof(home));
+	f.home = home[0] != '\0' ? home : NULL;
 	f.after = wire_get_row(&in);
 	page.max = wire_get_u32(&in);
 	if (!wire_done(&in) || page.max > WIRE_LIST_MAX)
@@ -352,7 +353,7 @@ static const struct {
 } table[] = {
 	{ WM_PUT,		EDGE | HOME,	serve_put },
 	{ WM_ASIDE,		HOME,		serve_aside },
-	{ WM_LIST,		EDGE,		serve_list },
+	{ WM_LIST,		EDGE | HOME,	serve_list },
 	{ WM_GET,		EDGE | HOME,	serve_get },
 	{ WM_DELETE,		EDGE,		serve_delete },
 	{ WM_RELEASE,		EDGE,		serve_release },

@@ -3,7 +3,9 @@
 import os
 import re
 import signal
+import sqlite3
 import subprocess
+import time
 
 import pytest
 
@@ -210,3 +212,95 @@ def test_rotate_does_not_finish_too_early(stand, mark):
     assert set(before) < set(identities(stand))
     stand.start("home")
     stand.wait_marked("alice", mark)
+
+
+def begin_rotation(stand):
+    """Old and new key, with the edge sealing to both: what the test waits for before --finish."""
+    old, = identities(stand)
+    stand.tool("rotate", "-c", stand.conf("home"), "--age")
+    hup(stand, "home")
+    new = next(i for i in identities(stand) if i != old)
+    public = subprocess.run(["age-keygen", "-y"], input=new, capture_output=True, text=True, check=True).stdout.strip()
+
+    def known():
+        out = stand.tool("pairings", "-c", stand.conf("home"), "--json").stdout
+        return public in out
+    until("the edge seals to the new key", 20, known)
+    return old, new
+
+
+def finish(stand):
+    return stand.tool("rotate", "-c", stand.conf("home"), "--age", "--finish", check=False)
+
+
+def retired(stand):
+    return os.path.join(stand.env["HOME_STATE"], "age-retired.key")
+
+
+def park_for(stand, who, subject):
+    before = len(stand.queue("home"))
+    assert send_mail(stand.smtp, message(subject=subject), rcpts=[who]).code == 250
+    return until("it is parked", 20, lambda: [o for o in stand.queue("home") if o["state"] == "parked"][before:])[0]
+
+
+def test_refused_mail_is_read_after_a_rotation(make_stand, mark):
+    """It holds nothing up, stays readable as long as it is kept, and then the old key goes by itself."""
+    stand = make_stand()
+    held = park_for(stand, "nobody@example.test", mark)
+    old, new = begin_rotation(stand)
+    r = finish(stand)
+    assert r.returncode == 0, r.stderr
+    assert re.search(r"1 objects? that policy refused", r.stdout) and "open ID" in r.stdout
+    assert identities(stand) == [new]
+    with open(retired(stand), encoding="ascii") as f:
+        assert re.findall(r"^AGE-SECRET-KEY-\S+", f.read(), re.M) == [old]
+    assert os.stat(retired(stand)).st_mode & 0o777 == 0o600
+    assert mark in stand.tool("open", "-c", stand.conf("home"), held["id"]).stdout
+
+    # Old enough to go: the object alone keeps it.
+    stand.stop("home")
+    past = time.time() - 31 * 86400
+    os.utime(retired(stand), (past, past))
+    stand.start("home")
+    hup(stand, "home")
+    time.sleep(3)
+    assert os.path.exists(retired(stand)), "something needs it yet"
+    assert mark in stand.tool("open", "-c", stand.conf("home"), held["id"]).stdout
+    stand.stop("home")
+    with sqlite3.connect(os.path.join(stand.env["HOME_STATE"], "spool.db")) as db:
+        db.execute("UPDATE object SET parked = 1")
+    db.close()
+    stand.start("home")
+    until("what policy refused has expired", 20, lambda: stand.queue("home") == [])
+    hup(stand, "home")
+    until("nothing needs the old key", 20, lambda: not os.path.exists(retired(stand)))
+
+
+def test_a_retired_key_opens_what_comes_late(make_stand, mark):
+    """An edge that knew nothing of the rotation hands over what only the old key opens."""
+    stand = make_stand()
+    stand.stop("home")
+    assert send_mail(stand.smtp, message(subject=mark)).code == 250
+    stand.tool("rotate", "-c", stand.conf("home"), "--age")
+    r = stand.tool("rotate", "-c", stand.conf("home"), "--age", "--finish", "--force", check=False)
+    assert r.returncode == 0, r.stderr
+    assert len(identities(stand)) == 1
+    stand.start("home")
+    stand.wait_marked("alice", mark)
+
+
+def test_other_parked_mail_blocks_a_rotation(make_stand, mark):
+    """Not policy's: somebody has to look at it first."""
+    stand = make_stand()
+    park_for(stand, "nobody@example.test", mark)
+    other = park_for(stand, "nobody@example.test", mark)
+    stand.stop("home")
+    with sqlite3.connect(os.path.join(stand.env["HOME_STATE"], "spool.db")) as db:
+        db.execute("UPDATE entry SET park = 2 WHERE row = ?", (other["row"],))
+        db.execute("UPDATE object SET parked = NULL WHERE row = ?", (other["row"],))
+    db.close()
+    stand.start("home")
+    old, new = begin_rotation(stand)
+    r = finish(stand)
+    assert r.returncode != 0 and re.search(r"1 objects .* beside 1 that policy refused", r.stderr), r.stderr
+    assert set(identities(stand)) == {old, new} and not os.path.exists(retired(stand))
