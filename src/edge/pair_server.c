@@ -87,7 +87,8 @@ refuse(struct pair *p, const char *why)
 
 	if (!p->gone)
 		h2_peer(p->h2, &peer);
-	log_warn(NULL, "pair.refused peer=%s home=%s: %s", netaddr_ip(&peer).s, log_safe(span_str(p->peer.name)).s, why);
+	log_warn(NULL, "pair.refused peer=%s home=%s: %s", netaddr_ip(&peer).s,
+	    log_safe(span_str(p->peer.name)).s, why);
 	say(p, json_pack("{s:s}", "error", why), true);
 }
 
@@ -171,7 +172,8 @@ on_hello(struct pair *p, const json_t *line)
 	const struct home *other;
 
 	if (name == NULL || token == NULL || !pairing_name_ok(span_str(name)) ||
-	    !hex_decode(span_str(token), p->token, sizeof(p->token)) || n == 0 || n > AGE_RECIPIENTS_MAX) {
+	    !hex_decode(span_str(token), p->token, sizeof(p->token)) || n == 0 ||
+	    n > AGE_RECIPIENTS_MAX) {
 		refuse(p, "the first line is not {\"name\",\"token\",\"recipients\"}");
 		return;
 	}
@@ -184,8 +186,10 @@ on_hello(struct pair *p, const json_t *line)
 		}
 	}
 	/* A tunnel is its home's by its key: two homes cannot have the same. */
-	if ((other = homes_by_pin(&p->edge->homes, &p->pin)) != NULL && strcmp(other->name, name) != 0) {
-		refuse(p, "this machine's tunnel key is paired as another home already: unpair that, or make a new key");
+	if ((other = homes_by_pin(&p->edge->homes, &p->pin)) != NULL &&
+	    strcmp(other->name, name) != 0) {
+		refuse(p, "this machine's tunnel key is paired as another home already: "
+		    "unpair that, or make a new key");
 		return;
 	}
 	p->peer.nrecipients = n;
@@ -203,7 +207,8 @@ on_proof(struct pair *p, const json_t *line)
 
 	if (text == NULL || !hex_decode(span_str(text), proof, sizeof(proof)) ||
 	    !secret_eq(proof, p->proof, sizeof(proof))) {
-		refuse(p, "the test object was not opened: home's age key is not the one that it named");
+		refuse(p,
+		    "the test object was not opened: home's age key is not the one that it named");
 		return;
 	}
 	agreed = tls_exporter(h2_ssl(p->h2), "EXPORTER-posthouse-pair-1", exporter) &&
@@ -249,7 +254,8 @@ on_data(void *arg, struct span s)
 		return;
 	}
 	/* One line at a time: the next is read when the writer has answered for this one. */
-	while (!p->last && p->asked == 0 && p->in.n > 0 && (lf = memchr(p->in.p, '\n', p->in.n)) != NULL) {
+	while (!p->last && p->asked == 0 && p->in.n > 0 &&
+	    (lf = memchr(p->in.p, '\n', p->in.n)) != NULL) {
 		size_t n = (size_t)(lf - p->in.p);
 
 		on_line(p, span_of(p->in.p, n));

@@ -19,7 +19,7 @@
  * attacker inside it gains).
  */
 #define PEM_MAX		(256u << 10)	/* a chain of certificates with room */
-#define DRAIN_MS	25000		/* for transactions under way; the parent forces the end at 30 s */
+#define DRAIN_MS	25000	/* for transactions under way; the parent forces the end at 30 s */
 
 static struct edge *
 edge_of(struct proc *p)
@@ -96,7 +96,10 @@ on_peers_known(void *arg)
 	e->known = true;
 }
 
-/* Another writer may have found other rows: an operator's, or those of a spool that was set aside. */
+/*
+ * Another writer may have found other rows: an operator's, or those of a
+ * spool that was set aside.
+ */
 static void
 on_attached(void *arg, bool up)
 {
@@ -214,7 +217,8 @@ start(struct proc *p, struct why *why)
 	struct edge *e = edge_of(p);
 
 	if (!crypto_init())
-		return why_set(why, "reception: OpenSSL offers no X25519, ChaCha20-Poly1305 or SHA-256");
+		return why_set(why,
+		    "reception: OpenSSL offers no X25519, ChaCha20-Poly1305 or SHA-256");
 	spool_up(e);
 	e->clients = clients_new();
 	e->terms = terms_new(edge_conf(e));
@@ -236,7 +240,8 @@ run(struct proc *p)
 
 	uv_timer_start(&e->sweep, on_sweep, 1000, 1000);
 	if (ephemerals_start(e->ephemerals) == -1)
-		log_warn(NULL, "reception.thread none: keys are made when mail comes, and bursts are slower");
+		log_warn(NULL,
+		    "reception.thread none: keys are made when mail comes, and bursts are slower");
 	e->running = true;
 	if (e->known)
 		listeners_start(e);
@@ -269,7 +274,8 @@ on_drain_check(uv_timer_t *timer)
 		began = instant_now();
 	sessions_drain(e);
 	for (size_t i = 0; i < e->homes.n; i++)
-		busy |= e->homes.list[i]->handover != NULL && handover_busy(e->homes.list[i]->handover);
+		busy |= e->homes.list[i]->handover != NULL &&
+		    handover_busy(e->homes.list[i]->handover);
 	if ((e->sessions != NULL || busy) && instant_ms_since(began, instant_now()) < DRAIN_MS)
 		return;
 	uv_stop(e->loop);

@@ -14,7 +14,8 @@
 
 #define POLICY_WAIT_S	55		/* a long poll; shorter than what middle boxes forget */
 #define POLICY_RETRY_MS	5000
-#define POLICY_REST_MS	1000		/* between two answers: a home that answers at once must not make us spin */
+/* Between two answers: a home that answers at once must not make us spin. */
+#define POLICY_REST_MS	1000
 #define TUNNELS_MAX	256		/* that homes have */
 #define SHAKING_MAX	256		/* connections that are nobody's yet */
 
@@ -81,7 +82,8 @@ show(struct tunnel *t, bool changed, const char *error)
 			p->since_ms = wall_ms();
 		p->rtt_us = h2_rtt_us(t->h2);
 		if (h2_peer(t->h2, &peer))
-			span_copy(span_str(netaddr_hostport(&peer).s), p->address, sizeof(p->address));
+			span_copy(span_str(netaddr_hostport(&peer).s), p->address,
+			    sizeof(p->address));
 		span_copy(span_str(error), p->error, sizeof(p->error));
 		return;
 	}
@@ -102,7 +104,8 @@ take_keys(struct tunnel *t, const struct policy *p)
 
 		/* Its tunnels would become this home's. */
 		if (other != NULL && other != t->home) {
-			log_error(NULL, "home.keys home=%s refused: it names the key of home %s", t->home->name, other->name);
+			log_error(NULL, "home.keys home=%s refused: it names the key of home %s",
+			    t->home->name, other->name);
 			peer_fini(&next);
 			return;
 		}
@@ -116,7 +119,8 @@ take_keys(struct tunnel *t, const struct policy *p)
 		next.nrecipients = p->nrecipients;
 	}
 	if (memcmp(&next, &t->home->paired, sizeof(next)) != 0) {
-		log_info(NULL, "home.keys home=%s pins=%zu recipients=%zu", t->home->name, next.npins, next.nrecipients);
+		log_info(NULL, "home.keys home=%s pins=%zu recipients=%zu", t->home->name,
+		    next.npins, next.nrecipients);
 		spool_peer_update(t->edge->spool, &next, NULL, NULL);
 	}
 	peer_fini(&next);
@@ -156,11 +160,13 @@ take_policy(struct tunnel *t)
 	if (t->status == 304)
 		return true;
 	if (t->status != 200 || t->doc.failed) {
-		log_warn(NULL, "policy.refused home=%s: answered %u, %zu octets", t->home->name, t->status, t->doc.n);
+		log_warn(NULL, "policy.refused home=%s: answered %u, %zu octets", t->home->name,
+		    t->status, t->doc.n);
 		return false;
 	}
 	if ((p = policy_parse(buf_span(&t->doc), &why)) == NULL) {
-		log_warn(NULL, "policy.refused home=%s kept=the last good one: %s", t->home->name, why.text);
+		log_warn(NULL, "policy.refused home=%s kept=the last good one: %s", t->home->name,
+		    why.text);
 		return false;
 	}
 	take_keys(t, p);
@@ -225,7 +231,8 @@ ask_policy(struct tunnel *t)
 	headers[head.nheaders++] = (struct h2_header){ "posthouse-keys-seen", span_str(seen) };
 	/* What we hold already need not come again; without one the answer comes at once. */
 	if (t->home->policy != NULL && t->home->etag[0] != '\0') {
-		headers[head.nheaders++] = (struct h2_header){ "if-none-match", span_str(t->home->etag) };
+		headers[head.nheaders++] = (struct h2_header){ "if-none-match",
+		    span_str(t->home->etag) };
 		headers[head.nheaders++] = (struct h2_header){ "prefer", span_str(wait) };
 	}
 	buf_init(&t->doc, POLICY_OCTETS_MAX);
@@ -267,7 +274,8 @@ on_closed(void *arg, const struct why *why)
 	if (t->up) {
 		handover_down(t->home->handover, t->h2);
 		show(t, true, why != NULL ? why->text : "closed");
-		log_info(NULL, "tunnel.down home=%s: %s", t->home->name, why != NULL ? why->text : "closed");
+		log_info(NULL, "tunnel.down home=%s: %s", t->home->name,
+		    why != NULL ? why->text : "closed");
 	} else {
 		log_info(NULL, "tunnel.refused: %s", why != NULL ? why->text : "closed");
 	}

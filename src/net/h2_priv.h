@@ -7,7 +7,10 @@
 #include "net/h2.h"
 #include "net/later.h"
 
-/* Shared by h2.c (the connection: bytes, time, beginning and end) and h2_stream.c (what happens on it). */
+/*
+ * Shared by h2.c (the connection: bytes, time, beginning and end) and
+ * h2_stream.c (what happens on it).
+ */
 
 struct h2_field {
 	uint32_t	name, value, value_n;	/* where they lie in block */

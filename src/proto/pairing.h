@@ -56,10 +56,12 @@ void	pin_print(const struct pin *, char out[PIN_TEXT_MAX]);
 bool	pin_eq(const struct pin *, const struct pin *);
 
 bool	pairing_name_ok(struct span);
-bool	pairing_line_parse(struct span, struct pairing_line *, struct why *);	/* surrounding white space is fine */
+/* Surrounding white space is fine. */
+bool	pairing_line_parse(struct span, struct pairing_line *, struct why *);
 void	pairing_line_print(const struct pairing_line *, char *out, size_t max);
 /* False: memory is out; *out is not set then. */
-bool	pairing_mac_key(const unsigned char exporter[32], const unsigned char token[PAIRING_TOKEN_LEN],
+bool	pairing_mac_key(const unsigned char exporter[32],
+    const unsigned char token[PAIRING_TOKEN_LEN],
 	    const char *name, struct secret *out);
 
 /*
@@ -75,7 +77,7 @@ bool	pairing_mac_key(const unsigned char exporter[32], const unsigned char token
  */
 #define PEER_DOMAINS_MAX	64
 struct peer {
-	char		name[256];		/* home's name at an edge; the edge's hostname at home */
+	char		name[256];	/* home's name at an edge; the edge's hostname at home */
 	char		home[PAIRING_NAME_MAX + 1];	/* at home: what the edge calls us */
 	char		address[300];		/* at home: where to dial; "" at the edge */
 	struct pin	pins[2];
@@ -88,7 +90,8 @@ struct peer {
 	size_t		ndomains;
 };
 
-bool	peer_parse(struct span json, struct peer *, struct why *);	/* on failure *peer is zero */
+/* On failure *peer is zero. */
+bool	peer_parse(struct span json, struct peer *, struct why *);
 bool	peer_print(const struct peer *, struct buf *);	/* holds keys: buf_wipe it */
 void	peer_fini(struct peer *);		/* wipes */
 

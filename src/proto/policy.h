@@ -34,7 +34,8 @@
  * far more.
  */
 #define POLICY_VERSION		1
-#define POLICY_OCTETS_MAX	(8u << 20)	/* POLICY_RECIPIENTS_MAX digests are 4.3 MB, the bans 1 MB */
+/* POLICY_RECIPIENTS_MAX digests are 4.3 MB, the bans 1 MB. */
+#define POLICY_OCTETS_MAX	(8u << 20)
 #define POLICY_DOMAINS_MAX	256
 #define POLICY_BANS_MAX		10000
 #define POLICY_SERVICES_MAX	64

@@ -45,7 +45,8 @@ domains(const struct conf_edge *c, const char *name, const json_t *list,
 		if (i == PEER_DOMAINS_MAX)
 			return why_set(why, "more than %d domains for one home", PEER_DOMAINS_MAX);
 		if (text == NULL || !address_domain(span_str(text), out[i]))
-			return why_set(why, "%.255s is not a domain name", text != NULL ? text : "?");
+			return why_set(why, "%.255s is not a domain name",
+			    text != NULL ? text : "?");
 	}
 	*n = i;
 	return 0;
