@@ -171,8 +171,6 @@ db_commit(struct db *db, struct why *why)
 	if (!db->in_txn)
 		return 0;
 	assert(!db->content_open);
-	if (db_files_sync(db, why) == -1)
-		return -1;
 	if ((count = db_st(db, ST_COUNT_COMMIT, why)) == NULL ||
 	    (commit = db_st(db, ST_COMMIT, why)) == NULL)
 		return -1;
@@ -183,7 +181,6 @@ db_commit(struct db *db, struct why *why)
 	db->mark.counter++;
 	db->next_row_kept = db->next_row;
 	db->total_kept = db->total;
-	db_names_clear(&db->fresh);
 	db_files_remove(db);
 	return 0;
 }
@@ -198,8 +195,6 @@ db_rollback(struct db *db)
 	db->next_row = db->next_row_kept;
 	db->total = db->total_kept;
 	memset(db->delivered, 0, sizeof(db->delivered));	/* one of them may be undone */
-	/* their files stay until the sweep: the rows may be on disk */
-	db_names_clear(&db->fresh);
 	db_names_clear(&db->gone);
 }
 
@@ -442,7 +437,6 @@ db_close(struct db **dbp)
 		db->sys->close(db->aside);
 	if (db->dir != -1)
 		db->sys->close(db->dir);
-	free(db->fresh.name);
 	free(db->gone.name);
 	free(db);
 }

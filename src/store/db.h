@@ -129,13 +129,35 @@ struct db_body {
 	uint64_t	size;
 };
 /*
+ * Large objects on their way to the disk.  Their octets may be many and the disk slow,
+ * so that this is the one thing of a db that another thread may do: db_sync_run, on a
+ * batch that nobody else touches meanwhile.  The batch may outlive its db.
+ */
+struct db_sync;
+struct db_sync *db_sync_new(struct db *);	/* NULL: memory or descriptors are out */
+/*
+ * One more file; -1 it is not there, no file of ours, not as long as it should be, or
+ * another object's.
+ */
+int	db_sync_add(struct db *, struct db_sync *, const struct db_body *, struct why *);
+void	db_sync_run(struct db_sync *);		/* each file, then the directory with their names */
+/* Of the file that was added as the n-th, from 0: durable (0), or the errno. */
+int	db_sync_error(const struct db_sync *, size_t n);
+void	db_sync_free(struct db_sync **);
+void	db_file_drop(struct db *, const struct db_body *);	/* removes it, unless a row has it */
+
+/*
+ * A file is durable already, by db_sync_run.
  * quota: of meta's home (edge).  KEPT here means: once db_commit says 0.
  * KEPT_BEFORE: *row is the earlier one, 0 when it was delivered; if *changed, that
  * row changed: a refusal that had been provisional parks.  NOT_KEPT: roll back.
  */
 enum kept db_put(struct db *, const struct spool_meta *, const unsigned char mac[OBJECT_MAC_LEN],
 	    const struct db_body *, uint64_t quota, int64_t *row, bool *changed, struct why *);
-/* Into aside/, with a text file beside it that says why.  Durable when it returns 0. */
+/*
+ * Into aside/, with a text file beside it that says why.  A file is durable already; the
+ * rest is durable when it returns 0.
+ */
 int	db_set_aside(struct db *, const struct spool_meta *, const struct db_body *,
     const char *reason, struct why *);
 int	db_delete(struct db *, int64_t row, struct why *);		/* 0 also when it is gone */

@@ -49,8 +49,6 @@ struct db {
 	uint64_t	 total, total_kept;	/* octets held: in the transaction, as committed */
 	uint64_t	 room;			/* what this transaction may still add */
 	bool		 room_known;
-	/* rows of this transaction name them: synced before it commits */
-	struct db_names	 fresh;
 	/* rows of this transaction let them go: removed after it */
 	struct db_names	 gone;
 	/* since the log was last copied into the database */
@@ -82,8 +80,10 @@ void	db_names_clear(struct db_names *);
 /* db_files.c: large/ and aside/ */
 /* 0 as its row says; -1 is not */
 int	db_file_check(struct db *, const char *name, uint64_t size, struct why *);
-int	db_files_sync(struct db *, struct why *);	/* db->fresh and the directory */
 void	db_files_remove(struct db *);			/* db->gone */
+/* 1 a row has this file, 0 none, -1 failed */
+int	db_file_taken(struct db *, const char *name, struct why *);
+/* moves a durable file, with a text beside it */
 int	db_file_aside(struct db *, const char *name, const char *as, const char *reason,
     struct why *);
 int	db_write_aside(struct db *, const char *as, struct span data, const char *reason,

@@ -71,7 +71,7 @@ owed_fini(struct owed *o)
 }
 
 struct owed *
-writer_owe(struct client *c, const struct chan_msg *m, enum wire_type answer)
+writer_owe(struct client *c, uint64_t tag, enum wire_type asked, enum wire_type answer)
 {
 	struct writer *w = c->w;
 	struct owed *o;
@@ -82,8 +82,7 @@ writer_owe(struct client *c, const struct chan_msg *m, enum wire_type answer)
 			abort();	/* nobody has been told anything that is not so */
 	}
 	o = &w->owed[w->nowed++];
-	*o = (struct owed){ .client = c, .tag = m->tag, .type = answer };
-	o->asked = (enum wire_type)m->type;
+	*o = (struct owed){ .client = c, .tag = tag, .type = answer, .asked = asked };
 	writer_awake(w);
 	return o;
 }
@@ -287,6 +286,7 @@ on_check(uv_check_t *h)
 			client_free(c);
 	}
 	(void)writer_commit(w, &why);
+	writer_sync(w);
 }
 
 /* --- timers ------------------------------------------------------------------------- */
@@ -377,6 +377,7 @@ client_free(struct client *c)
 	for (size_t i = 0; i < c->w->nowed; i++)
 		if (c->w->owed[i].client == c)
 			c->w->owed[i].client = NULL;
+	writer_puts_orphan(c->w, c);
 	writer_client_gone(c);
 	chan_free(&c->chan);
 	free(c->parts);
@@ -501,6 +502,11 @@ writer_drain(struct writer *w, void (*done)(void *), void *arg)
 	struct why why = { 0 };
 
 	(void)writer_commit(w, &why);
+	writer_sync(w);
+	w->drained = done;
+	w->drained_arg = arg;
+	if (w->syncing != NULL)
+		return;			/* its end comes back here */
 	while (db_idle(w->db, false))
 		;
 	done(arg);
@@ -525,6 +531,7 @@ writer_free(struct writer **wp)
 		return;
 	*wp = NULL;
 	(void)writer_commit(w, &why);
+	writer_puts_forget(w);
 	control_free(&w->control);
 	while (w->clients != NULL)
 		client_free(w->clients);

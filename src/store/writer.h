@@ -15,7 +15,8 @@
  * answered before its commit.  No read transaction survives a return to the
  * loop.  STATE/spool.db (SQLite: WAL, synchronous FULL, auto_vacuum INCREMENTAL,
  * journal_size_limit), STATE/large/ (objects above the threshold, fsynced with
- * their directory before their row commits), STATE/aside/ (foreign, forged,
+ * their directory on a thread before their row is made: a slow disk does not
+ * stop the loop for them), STATE/aside/ (foreign, forged,
  * damaged: named and reported), STATE/homes/ or STATE/edges/ (peers).
  *
  * At start it finishes what a crash left: large/ files without a row are removed,

@@ -409,6 +409,8 @@ large_ones_take_half(void **state)
 		struct spool_meta m = a_meta(&p, i);
 
 		put_one(s, &m, i, i < 10 ? 300000 : 100, &told);
+		if (i == 9)
+			play_until(&p, &told.told, 10);
 	}
 	play_until(&p, &told.told, 20);
 	assert_int_equal(told.kept, 20);
