@@ -38,6 +38,7 @@ edge_of(struct proc *p)
 	buf_init(&e->cert_pem, PEM_MAX);
 	buf_init(&e->key_pem, PEM_MAX);
 	buf_init(&e->tunnel_pem, PEM_MAX);
+	buf_init(&e->next_pem, PEM_MAX);
 	p->arg = e;
 	return e;
 }
@@ -146,7 +147,8 @@ on_secret(struct proc *p, const char *name, struct span value)
 	struct edge *e = edge_of(p);
 	struct buf *to = strcmp(name, "tls.cert") == 0 ? &e->cert_pem :
 	    strcmp(name, "tls.key") == 0 ? &e->key_pem :
-	    strcmp(name, "tunnel") == 0 ? &e->tunnel_pem : NULL;
+	    strcmp(name, "tunnel") == 0 ? &e->tunnel_pem :
+	    strcmp(name, "tunnel-next") == 0 ? &e->next_pem : NULL;
 	struct why why = { "" };
 
 	if (to == NULL)
@@ -158,6 +160,8 @@ on_secret(struct proc *p, const char *name, struct span value)
 		log_error(NULL, "tls.refused kept=the old certificate: %s", why.text);
 	if (e->spool != NULL && to == &e->tunnel_pem && tunnel_context(e, &why) == -1)
 		log_error(NULL, "tunnel.key kept=the old key: %s", why.text);
+	if (e->spool != NULL && (to == &e->tunnel_pem || to == &e->next_pem))
+		tunnels_rekey(e, to == &e->tunnel_pem);
 }
 
 static void
@@ -226,6 +230,7 @@ start(struct proc *p, struct why *why)
 		return why_set(why, "reception: memory is out");
 	if (smtp_context(e, why) == -1 || tunnel_context(e, why) == -1)
 		return -1;
+	tunnels_rekey(e, false);
 	homes_configure(&e->homes, edge_conf(e));
 	homes_changed(e);
 	uv_timer_init(e->loop, &e->sweep);

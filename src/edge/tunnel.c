@@ -33,6 +33,8 @@ struct tunnel {
 	unsigned	 status;
 	struct instant	 asked;
 	uv_timer_t	 retry;
+	bool		 again;		/* the long poll says what is true no more */
+	bool		 leaving;	/* its key was replaced */
 	bool		 up;
 	bool		 dropped;
 };
@@ -91,13 +93,16 @@ show(struct tunnel *t, bool changed, const char *error)
 
 /* --- policy ------------------------------------------------------------------------------- */
 
-/* A home that rotates its keys says the new ones here; it may replace only its own. */
+/*
+ * A home that rotates its keys says the new ones here; it may replace only its own.
+ * It says as well by which of ours it knows us: `rotate --finish` asks for that.
+ */
 static void
 take_keys(struct tunnel *t, const struct policy *p)
 {
 	struct peer next = t->home->paired;
 
-	if (next.name[0] == '\0' || (p->npins == 0 && p->nrecipients == 0))
+	if (next.name[0] == '\0')
 		return;
 	for (size_t i = 0; i < p->npins; i++) {
 		struct home *other = homes_by_pin(&t->edge->homes, &p->pins[i]);
@@ -118,9 +123,11 @@ take_keys(struct tunnel *t, const struct policy *p)
 		memcpy(next.recipients, p->recipients, sizeof(next.recipients));
 		next.nrecipients = p->nrecipients;
 	}
+	memcpy(next.ours, p->edge_pins, sizeof(next.ours));
+	next.nours = p->nedge_pins;
 	if (memcmp(&next, &t->home->paired, sizeof(next)) != 0) {
-		log_info(NULL, "home.keys home=%s pins=%zu recipients=%zu", t->home->name,
-		    next.npins, next.nrecipients);
+		log_info(NULL, "home.keys home=%s pins=%zu recipients=%zu ours=%zu", t->home->name,
+		    next.npins, next.nrecipients, next.nours);
 		spool_peer_update(t->edge->spool, &next, NULL, NULL);
 	}
 	peer_fini(&next);
@@ -185,7 +192,7 @@ on_policy_closed(void *arg, const struct why *why)
 	if (!t->up)
 		return;
 	show(t, false, "");
-	if (ok && instant_ms_since(t->asked, instant_now()) >= POLICY_REST_MS)
+	if (t->again || (ok && instant_ms_since(t->asked, instant_now()) >= POLICY_REST_MS))
 		ask_policy(t);
 	else
 		uv_timer_start(&t->retry, on_retry, ok ? POLICY_REST_MS : POLICY_RETRY_MS, 0);
@@ -194,6 +201,21 @@ on_policy_closed(void *arg, const struct why *why)
 static const struct h2_stream_ops policy_ops = {
 	.head = on_policy_head, .data = on_policy_data, .closed = on_policy_closed,
 };
+
+/* Our own, so that home knows the next one before it sees it. */
+static void
+edge_pins(const struct edge *e, char *out, size_t max)
+{
+	size_t n = 0;
+
+	out[0] = '\0';
+	for (size_t i = 0; i < e->npins && n < max; i++) {
+		char text[PIN_TEXT_MAX];
+
+		pin_print(&e->pins[i], text);
+		n += (size_t)snprintf(out + n, max - n, "%s%s", n > 0 ? " " : "", text);
+	}
+}
 
 /* Which of a home's keys we use already: it drops an old one only then. */
 static void
@@ -219,16 +241,19 @@ keys_seen(const struct home *h, char *out, size_t max)
 static void
 ask_policy(struct tunnel *t)
 {
-	char wait[24], seen[1024];
-	struct h2_header headers[3];
+	char wait[24], seen[1024], pins[2 * PIN_TEXT_MAX];
+	struct h2_header headers[4];
 	struct h2_head head = { .method = SPAN_LIT("GET"), .path = SPAN_LIT("/policy"),
 		.authority = span_str(t->home->name), .headers = headers };
 
-	if (t->policy != NULL || !t->up || t->edge->draining)
+	if (t->policy != NULL || !t->up || t->leaving || t->edge->draining)
 		return;
+	t->again = false;
 	snprintf(wait, sizeof(wait), "wait=%d", POLICY_WAIT_S);
 	keys_seen(t->home, seen, sizeof(seen));
 	headers[head.nheaders++] = (struct h2_header){ "posthouse-keys-seen", span_str(seen) };
+	edge_pins(t->edge, pins, sizeof(pins));
+	headers[head.nheaders++] = (struct h2_header){ "posthouse-edge-pins", span_str(pins) };
 	/* What we hold already need not come again; without one the answer comes at once. */
 	if (t->home->policy != NULL && t->home->etag[0] != '\0') {
 		headers[head.nheaders++] = (struct h2_header){ "if-none-match",
@@ -376,6 +401,40 @@ tunnels_recheck(struct edge *e)
 		next = t->next;
 		if (t->home != NULL && homes_by_pin(&e->homes, &t->pin) != t->home)
 			h2_abort(t->h2, "its key is not this home's any more");
+	}
+}
+
+static void
+take_pins(struct edge *e)
+{
+	const struct buf *pems[] = { &e->tunnel_pem, &e->next_pem };
+	struct why why = { "" };
+
+	e->npins = 0;
+	for (size_t i = 0; i < 2; i++) {
+		struct pin *pin = &e->pins[e->npins];
+
+		if (pems[i]->n == 0)
+			continue;
+		if (tls_pem_pin(buf_span(pems[i]), pin, &why) == -1)
+			log_error(NULL, "tunnel.key: %s", why.text);
+		else if (e->npins == 0 || !pin_eq(pin, &e->pins[0]))
+			e->npins++;	/* the same: a finish that was cut off */
+	}
+}
+
+void
+tunnels_rekey(struct edge *e, bool renewed)
+{
+	take_pins(e);
+	for (struct tunnel *t = e->tunnels, *next; t != NULL; t = next) {
+		next = t->next;
+		t->again = t->up;
+		t->leaving = t->leaving || (renewed && t->up);
+		if (t->policy != NULL)
+			h2_reset(t->policy);
+		if (t->leaving)
+			h2_goaway(t->h2);
 	}
 }
 

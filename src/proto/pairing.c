@@ -196,6 +196,12 @@ get_pin(struct span s, struct peer *p, size_t i)
 }
 
 static bool
+get_our_pin(struct span s, struct peer *p, size_t i)
+{
+	return pin_parse(s, &p->ours[i]);
+}
+
+static bool
 get_mac(struct span s, struct peer *p, size_t i)
 {
 	p->mac[i].set = hex_decode(s, p->mac[i].b, SECRET_LEN);
@@ -243,6 +249,8 @@ peer_from(const json_t *root, struct peer *p, struct why *why)
 		return why_set(why, "\"address\" is not host:port"), false;
 	if (!get_list(root, "pins", 2, &p->npins, get_pin, p))
 		return why_set(why, "\"pins\" are not at most two of sha256:..."), false;
+	if (!get_list(root, "our_pins", 2, &p->nours, get_our_pin, p))
+		return why_set(why, "\"our_pins\" are not at most two of sha256:..."), false;
 	if (!get_list(root, "mac", 2, &p->nmac, get_mac, p))
 		return why_set(why, "\"mac\" is not at most two keys of 64 hex digits"), false;
 	if (!get_list(root, "recipients", AGE_RECIPIENTS_MAX, &p->nrecipients, get_recipient, p))
@@ -314,6 +322,12 @@ print_pin(const struct peer *p, size_t i, char *out)
 }
 
 static void
+print_our_pin(const struct peer *p, size_t i, char *out)
+{
+	pin_print(&p->ours[i], out);
+}
+
+static void
 print_mac(const struct peer *p, size_t i, char *out)
 {
 	hex_encode(p->mac[i].b, SECRET_LEN, out);
@@ -341,6 +355,7 @@ peer_print(const struct peer *p, struct buf *out)
 	buf_add_str(out, ",\n  \"address\": ");
 	add_text(out, p->address);
 	add_list(out, "pins", p->npins, p, print_pin);
+	add_list(out, "our_pins", p->nours, p, print_our_pin);
 	add_list(out, "mac", p->nmac, p, print_mac);
 	add_list(out, "recipients", p->nrecipients, p, print_recipient);
 	add_list(out, "domains", p->ndomains, p, print_domain);

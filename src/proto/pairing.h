@@ -70,8 +70,8 @@ bool	pairing_mac_key(const unsigned char exporter[32],
  * pins, two keys, two recipients, all valid until the old is drained.
  *
  *	{"name": "mx1.example.org", "home": "alice", "address": "mx1.example.org:7443",
- *	 "pins": ["sha256:<64 hex>"], "mac": ["<64 hex>"], "recipients": ["age1..."],
- *	 "domains": ["example.org"]}
+ *	 "pins": ["sha256:<64 hex>"], "our_pins": ["sha256:<64 hex>"],
+ *	 "mac": ["<64 hex>"], "recipients": ["age1..."], "domains": ["example.org"]}
  *
  * name and pins are compulsory; unknown keys are ignored.
  */
@@ -82,6 +82,8 @@ struct peer {
 	char		address[300];		/* at home: where to dial; "" at the edge */
 	struct pin	pins[2];
 	size_t		npins;
+	struct pin	ours[2];		/* at the edge: by which that home said it knows us */
+	size_t		nours;
 	struct secret	mac[2];			/* [0] signs; both verify */
 	size_t		nmac;
 	struct age_recipient recipients[AGE_RECIPIENTS_MAX];	/* at the edge */

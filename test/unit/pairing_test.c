@@ -125,6 +125,7 @@ the_mac_key(void **state)
 
 #define PEER	"{\n  \"name\": \"mx1.example.org\",\n  \"home\": \"alice\"," \
 		"\n  \"address\": \"mx1.example.org:7443\",\n  \"pins\": [\"" PIN "\", \"" PIN "\"]," \
+		"\n  \"our_pins\": [\"" PIN "\"]," \
 		"\n  \"mac\": [\"" HEX64 "\"],\n  \"recipients\": [\"" AGE "\"]," \
 		"\n  \"domains\": [\"example.org\", \"example.net\"]\n}\n"
 
@@ -149,6 +150,7 @@ peers(void **state)
 		{ "{\"name\":\"alice\",\"pins\":[]}", NULL },
 		{ "{\"name\":\"alice\",\"pins\":\"" PIN "\"}", "pins" },
 		{ "{\"name\":\"alice\",\"pins\":[\"" PIN "\",\"" PIN "\",\"" PIN "\"]}", "pins" },
+		{ "{\"name\":\"alice\",\"our_pins\":[\"sha256:\"]}", "our_pins" },
 		{ "{\"name\":\"alice\",\"pins\":[\"" PIN "\"],\"home\":\"../x\"}", "home" },
 		{ "{\"name\":\"alice\",\"pins\":[\"" PIN "\"],\"address\":\"x\"}", "address" },
 		{ "{\"name\":\"alice\",\"pins\":[\"" PIN "\"],\"mac\":[\"00\"]}", "mac" },
@@ -179,6 +181,7 @@ a_peer_is_read_as_printed(void **state)
 
 	assert_true(peer_parse(SPAN_LIT(PEER), &p, &why));
 	assert_int_equal(p.npins, 2);
+	assert_int_equal(p.nours, 1);
 	assert_int_equal(p.nmac, 1);
 	assert_true(p.mac[0].set && !p.mac[1].set);
 	assert_int_equal(p.nrecipients, 1);
