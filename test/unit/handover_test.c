@@ -14,7 +14,7 @@
 
 static struct net_key edge_key, home_key;
 
-/* --- a home ------------------------------------------------------------------------------------ */
+/* --- a home ------------------------------------------------------------------------------- */
 
 struct put {
 	struct put	*next;
@@ -38,7 +38,7 @@ static struct {
 	struct put	*puts;		/* under way */
 	unsigned	 nputs, asked, deletes, now, most, large_now, large_most;
 	char		 deleted[40];
-	unsigned	 hold;		/* so many PUTs are not answered before they are told to be */
+	unsigned	 hold;	/* so many PUTs are not answered before they are told to be */
 	/* What to answer: by what has been taken so far; 0 resets the stream. */
 	unsigned	 (*judge)(const struct put *);
 	const char	*words;
@@ -113,7 +113,8 @@ put_closed(void *arg, const struct why *why)
 	free(p);
 }
 
-static const struct h2_stream_ops put_ops = { .data = put_data, .end = put_end, .closed = put_closed };
+static const struct h2_stream_ops put_ops = { .data = put_data, .end = put_end,
+    .closed = put_closed };
 
 static void
 on_put(struct tunnel_end *end, struct h2_stream *s, const struct h2_head *head)
@@ -126,7 +127,8 @@ on_put(struct tunnel_end *end, struct h2_stream *s, const struct h2_head *head)
 	p->stream = s;
 	p->mac = object_mac_new();
 	assert_true(span_copy(span_from(head->path, 6), p->id, sizeof(p->id)));
-	assert_true(span_copy(h2_header_get(head, "posthouse-mac"), p->mac_text, sizeof(p->mac_text)));
+	assert_true(span_copy(h2_header_get(head, "posthouse-mac"), p->mac_text,
+	    sizeof(p->mac_text)));
 	assert_true(span_u64(h2_header_get(head, "content-length"), UINT32_MAX, &length));
 	p->prefer = h2_header_get(head, "prefer").n > 0;
 	p->large = length > R.conf->hold.threshold;
@@ -174,7 +176,8 @@ on_closed(void *arg, const struct why *why)
 	((struct tunnel_end *)arg)->h2 = NULL;
 }
 
-static const struct h2_ops home_ops = { .request = on_request, .ready = on_ready, .closed = on_closed };
+static const struct h2_ops home_ops = { .request = on_request, .ready = on_ready,
+    .closed = on_closed };
 
 static bool
 is_edge(void *arg, const struct pin *pin, const char *proto)
@@ -207,7 +210,7 @@ hang_up(unsigned which)
 	RUN_UNTIL(H.end[which].h2 == NULL && handover_tunnels(R.alice->handover) == before - 1);
 }
 
-/* --- the rig ------------------------------------------------------------------------------------ */
+/* --- the rig ------------------------------------------------------------------------------ */
 
 static unsigned
 take(const struct put *p)
@@ -231,7 +234,8 @@ set_up(void **state)
 	buf_init(&R.e.tunnel_pem, sizeof(edge_key.pem));
 	buf_add_span(&R.e.tunnel_pem, net_key_span(&edge_key));
 	assert_int_equal(tunnel_context(&R.e, &why), 0);
-	assert_non_null(H.ctx = tls_tunnel_new(net_key_span(&home_key), false, alpn, is_edge, NULL, &why));
+	assert_non_null(H.ctx = tls_tunnel_new(net_key_span(&home_key), false, alpn, is_edge, NULL,
+	    &why));
 	peer = R.alice->paired;
 	assert_int_equal(tls_pem_pin(net_key_span(&home_key), &peer.pins[0], &why), 0);
 	peer.npins = 1;
@@ -252,7 +256,7 @@ tear_down(void **state)
 	return 0;
 }
 
-/* --- mail that is held ---------------------------------------------------------------------------- */
+/* --- mail that is held -------------------------------------------------------------------- */
 
 static struct {
 	unsigned	 asked, told;
@@ -271,7 +275,8 @@ hold(size_t octets)
 {
 	static char text[1024];
 	struct envelope *env = envelope_new();
-	struct spool_meta meta = { .origin = ORIGIN_RECEPTION, .received_ms = 1795232400000, .signer = "mx.edge.test",
+	struct spool_meta meta = { .origin = ORIGIN_RECEPTION, .received_ms = 1795232400000,
+	    .signer = "mx.edge.test",
 		.home = "alice" };
 	unsigned char rnd[10];
 	struct trace trace = { .helo = "x", .by = "mx.edge.test", .with = "SMTP" };
@@ -288,8 +293,8 @@ hold(size_t octets)
 	envelope_add_rcpt(env, &a, span_str(""));
 	assert_non_null(o = object_out_new(&R.e, R.alice, &meta, env, &trace, &why));
 	for (; octets > 0; octets -= octets < sizeof(text) ? octets : sizeof(text))
-		assert_int_equal(object_out_add(o, span_of(text, octets < sizeof(text) ? octets : sizeof(text)),
-		    &why), 0);
+		assert_int_equal(object_out_add(o,
+		    span_of(text, octets < sizeof(text) ? octets : sizeof(text)), &why), 0);
 	strcpy(held.id[held.asked++], uuid_text(meta.id).s);
 	assert_int_equal(object_out_commit(&o, &obj, on_kept, NULL, &why), 0);
 	envelope_free(&env);
@@ -323,7 +328,7 @@ rows(void)
 	return listed;
 }
 
-/* --- handing over ---------------------------------------------------------------------------------- */
+/* --- handing over ------------------------------------------------------------------------- */
 
 static void
 oldest_first_and_then_gone(void **state)
@@ -558,7 +563,7 @@ one_tunnel_leaves(void **state)
 	assert_int_equal(board_get(&R.board, BC_HANDED_OVER), 30);
 }
 
-/* --- verdicts ------------------------------------------------------------------------------------ */
+/* --- verdicts ----------------------------------------------------------------------------- */
 
 static struct {
 	int	 fd;

@@ -78,7 +78,8 @@ verdicts_become_status_codes(void **state)
 		a = put("sealed", 6, 1, v->prefer);
 		if (a.status != v->status || play.watches != v->watches || play.overs != v->overs)
 			fail_msg(
-			    "%s: %u, %u watched, %u over", v->name, a.status, play.watches, play.overs);
+			    "%s: %u, %u watched, %u over", v->name, a.status, play.watches,
+			    play.overs);
 		if (play.meta.verdict != (v->prefer[0] != '\0'))
 			fail_msg("%s: the row has verdict %d", v->name, play.meta.verdict);
 		if (a.status == 422)

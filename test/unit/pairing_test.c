@@ -62,7 +62,8 @@ lines(void **state)
 		{ "posthouse-pair-1  [2001:db8::1]:7443\n" PIN "\talice\n" TOKEN, NULL },
 		{ "posthouse-pair-1 192.0.2.1:7443 " PIN " alice " TOKEN, NULL },
 		{ "", "it must start with" },
-		{ "posthouse-pair-2 mx1.example.org:7443 " PIN " alice " TOKEN, "it must start with" },
+		{ "posthouse-pair-2 mx1.example.org:7443 " PIN " alice " TOKEN,
+		    "it must start with" },
 		{ "posthouse-pair-1 mx1.example.org:7443 " PIN " alice", "cut short" },
 		{ LINE " more", "behind the token" },
 		{ "posthouse-pair-1 mx1.example.org " PIN " alice " TOKEN, "host:port" },
@@ -120,11 +121,13 @@ the_mac_key(void **state)
 		token[i] = (unsigned char)i;
 	assert_true(pairing_mac_key(exporter, token, "alice", &key));
 	hex_encode(key.b, SECRET_LEN, hex);
-	assert_string_equal(hex, "f0ec4026d38a85428aae5c2a524258697f9fe40dfb5262cc84766700c92332da");
+	assert_string_equal(hex,
+	    "f0ec4026d38a85428aae5c2a524258697f9fe40dfb5262cc84766700c92332da");
 }
 
 #define PEER	"{\n  \"name\": \"mx1.example.org\",\n  \"home\": \"alice\"," \
-		"\n  \"address\": \"mx1.example.org:7443\",\n  \"pins\": [\"" PIN "\", \"" PIN "\"]," \
+		"\n  \"address\": \"mx1.example.org:7443\"," \
+		"\n  \"pins\": [\"" PIN "\", \"" PIN "\"]," \
 		"\n  \"our_pins\": [\"" PIN "\"]," \
 		"\n  \"mac\": [\"" HEX64 "\"],\n  \"recipients\": [\"" AGE "\"]," \
 		"\n  \"domains\": [\"example.org\", \"example.net\"]\n}\n"
@@ -146,7 +149,7 @@ peers(void **state)
 		{ "{\"pins\":[\"" PIN "\"]}", "name" },
 		{ "{\"name\":\"\",\"pins\":[\"" PIN "\"]}", "name" },
 		{ "{\"name\":1,\"pins\":[\"" PIN "\"]}", "name" },
-		{ "{\"name\":\"alice\"}", NULL },			/* a grant: nobody can come in by it yet */
+		{ "{\"name\":\"alice\"}", NULL },	/* a grant: nobody can come in by it yet */
 		{ "{\"name\":\"alice\",\"pins\":[]}", NULL },
 		{ "{\"name\":\"alice\",\"pins\":\"" PIN "\"}", "pins" },
 		{ "{\"name\":\"alice\",\"pins\":[\"" PIN "\",\"" PIN "\",\"" PIN "\"]}", "pins" },
@@ -154,7 +157,8 @@ peers(void **state)
 		{ "{\"name\":\"alice\",\"pins\":[\"" PIN "\"],\"home\":\"../x\"}", "home" },
 		{ "{\"name\":\"alice\",\"pins\":[\"" PIN "\"],\"address\":\"x\"}", "address" },
 		{ "{\"name\":\"alice\",\"pins\":[\"" PIN "\"],\"mac\":[\"00\"]}", "mac" },
-		{ "{\"name\":\"alice\",\"pins\":[\"" PIN "\"],\"recipients\":[\"age1\"]}", "recipients" },
+		{ "{\"name\":\"alice\",\"pins\":[\"" PIN "\"],\"recipients\":[\"age1\"]}",
+		    "recipients" },
 		{ "{\"name\":\"alice\",\"pins\":[\"" PIN "\"],\"domains\":[\"a b\"]}", "domains" },
 	};
 

@@ -20,9 +20,11 @@
 	"{\"version\":1,\"epoch\":\"18446744073709551615\",\"counter\":\"902\"," \
 	"\"stale_after_ms\":172800000," \
 	"\"backend\":{\"smtputf8\":true,\"dsn\":false,\"size\":\"0\"}," \
-	"\"domains\":[{\"name\":\"example.org\",\"unknown\":\"refuse\",\"fold_case\":true,\"tag\":\"+\"," \
+	"\"domains\":[{\"name\":\"example.org\",\"unknown\":\"refuse\"," \
+	"\"fold_case\":true,\"tag\":\"+\"," \
 	SALT ",\"learned_ms\":1795232400000,\"digests\":\"" ZEROES "\"}]," \
-	"\"bans\":[{\"net\":\"192.0.2.0/24\",\"until_ms\":5},{\"net\":\"2001:db8::/32\",\"until_ms\":0}]," \
+	"\"bans\":[{\"net\":\"192.0.2.0/24\",\"until_ms\":5}," \
+	"{\"net\":\"2001:db8::/32\",\"until_ms\":0}]," \
 	"\"services\":[{\"name\":\"imaps\",\"up\":true}]," \
 	"\"keys\":{\"pins\":[\"sha256:" HEX64 "\"],\"recipients\":[\"" AGE "\"]}," \
 	"\"edge\":{\"pins\":[\"sha256:" HEX64 "\"]}}"
@@ -183,7 +185,8 @@ digests(void **state)
 static void
 digests_out_of_order_are_put_in_order(void **state)
 {
-	static const char json[] = DOMAIN("\"digests\":\"/////////////////////wAAAAAAAAAAAAAAAAAAAAA=\"");
+	static const char json[] =
+	    DOMAIN("\"digests\":\"/////////////////////wAAAAAAAAAAAAAAAAAAAAA=\"");
 	struct why why = { "" };
 	struct policy *p = policy_parse(SPAN_LIT(json), &why);
 

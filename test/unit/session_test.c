@@ -88,7 +88,8 @@ codes(const struct client *c, const char *code)
 {
 	unsigned n = 0;
 
-	for (const char *p = c->text; p != NULL && *p != '\0'; p = strchr(p, '\n'), p = p != NULL ? p + 1 : p)
+	for (const char *p = c->text; p != NULL && *p != '\0';
+	    p = strchr(p, '\n'), p = p != NULL ? p + 1 : p)
 		n += strncmp(p, code, strlen(code)) == 0;
 	return n;
 }
@@ -103,8 +104,8 @@ pipelined(void **state)
 {
 	connect_client(&A);
 	RUN_UNTIL(heard(&A, "220 mx.edge.test"));
-	say(&A, "EHLO c\r\n" ENVELOPE "DATA\r\none\r\n.\r\n" ENVELOPE "BDAT 3\r\ntwoBDAT 2 LAST\r\n\r\n"
-	    ENVELOPE "BDAT 0 LAST\r\nQUIT\r\n");
+	say(&A, "EHLO c\r\n" ENVELOPE "DATA\r\none\r\n.\r\n" ENVELOPE
+	    "BDAT 3\r\ntwoBDAT 2 LAST\r\n\r\n" ENVELOPE "BDAT 0 LAST\r\nQUIT\r\n");
 	RUN_UNTIL(ended(&A));
 	assert_int_equal(codes(&A, "250 2.0.0 Accepted, held, id "), 3);
 	assert_non_null(strstr(A.text, "221 "));
@@ -178,7 +179,7 @@ one_client_takes_not_all(void **state)
 	RUN_UNTIL(heard(&B, "220 "));
 }
 
-/* --- time --------------------------------------------------------------------------------------- */
+/* --- time --------------------------------------------------------------------------------- */
 
 static void
 sweep_in(int64_t ms)
@@ -229,7 +230,7 @@ a_whole_session_ends(void **state)
 	assert_int_equal(board_get(&R.board, BC_TIMEOUTS), 1);		/* counted once */
 }
 
-/* --- the end ------------------------------------------------------------------------------------ */
+/* --- the end ------------------------------------------------------------------------------ */
 
 static void
 a_drain_lets_messages_end(void **state)
@@ -299,8 +300,8 @@ starttls(void **state)
 	SSL_set_fd(ssl, A.fd);
 	SSL_set_connect_state(ssl);
 	RUN_UNTIL(SSL_do_handshake(ssl) == 1);
-	rc = SSL_write_ex(ssl, "EHLO c\r\n" ENVELOPE "DATA\r\none\r\n.\r\n", strlen("EHLO c\r\n" ENVELOPE "DATA\r\none\r\n.\r\n"),
-	    &n);
+	rc = SSL_write_ex(ssl, "EHLO c\r\n" ENVELOPE "DATA\r\none\r\n.\r\n",
+	    strlen("EHLO c\r\n" ENVELOPE "DATA\r\none\r\n.\r\n"), &n);
 	assert_int_equal(rc, 1);
 	A.n = 0;
 	RUN_UNTIL((SSL_read_ex(ssl, text, sizeof(text), &n) == 1 &&
@@ -312,7 +313,7 @@ starttls(void **state)
 	SSL_CTX_free(ctx);
 }
 
-/* --- a spool that says no ------------------------------------------------------------------------ */
+/* --- a spool that says no ----------------------------------------------------------------- */
 
 static void
 full(void **state)
