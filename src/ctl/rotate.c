@@ -23,7 +23,8 @@
 static const struct opts_use use = {
 	"rotate", OPT_CONF | OPT_ROLE | OPT_ROTATE | OPT_FORCE, 0, 0,
 	"usage: posthouse rotate [-c FILE | --edge | --home] [--age] [--tunnel]\n"
-	"       posthouse rotate [-c FILE | --edge | --home] [--age] [--tunnel] --finish [--force]\n"
+	"       posthouse rotate [-c FILE | --edge | --home] [--age] [--tunnel] --finish"
+	" [--force]\n"
 	"\n"
 	"At home: makes the next age key and the next tunnel key beside those in use (one of them\n"
 	"with --age or --tunnel).  After a reload, home tells its edges; they take the new keys\n"

@@ -82,7 +82,7 @@ struct peer {
 	char		address[300];		/* at home: where to dial; "" at the edge */
 	struct pin	pins[2];
 	size_t		npins;
-	struct pin	ours[2];		/* at the edge: by which that home said it knows us */
+	struct pin	ours[2];	/* at the edge: by which that home said it knows us */
 	size_t		nours;
 	struct secret	mac[2];			/* [0] signs; both verify */
 	size_t		nmac;

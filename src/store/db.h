@@ -144,7 +144,8 @@ void	db_sync_run(struct db_sync *);		/* each file, then the directory with their
 /* Of the file that was added as the n-th, from 0: durable (0), or the errno. */
 int	db_sync_error(const struct db_sync *, size_t n);
 void	db_sync_free(struct db_sync **);
-void	db_file_drop(struct db *, const struct db_body *);	/* removes it, unless a row has it */
+/* Removes it, unless a row has it. */
+void	db_file_drop(struct db *, const struct db_body *);
 
 /*
  * A file is durable already, by db_sync_run.

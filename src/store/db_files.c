@@ -121,7 +121,8 @@ db_sync_new(struct db *db)
 	if (s == NULL)
 		return NULL;
 	s->sys = db->sys;
-	if ((s->dir = db->sys->openat(db->large, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0)) == -1) {
+	s->dir = db->sys->openat(db->large, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+	if (s->dir == -1) {
 		free(s);
 		return NULL;
 	}

@@ -20,11 +20,11 @@
  * behind this header.
  *
  * Answers come as calls from the loop, never from inside the call that asked,
- * and in the order asked for one kind, but that a large put may be overtaken.  When the writer dies every question
- * under way is answered with failure (NOT_KEPT and so on), after `attached(false)`;
- * the parent starts another writer and hands over a new channel (spool_attach),
- * and the session goes on: a restart treats work in flight as unfinished.  What is
- * asked while there is no writer waits for the next one.
+ * and in the order asked for one kind, but that a large put may be overtaken.  When
+ * the writer dies every question under way is answered with failure (NOT_KEPT and so
+ * on), after `attached(false)`; the parent starts another writer and hands over a new
+ * channel (spool_attach), and the session goes on: a restart treats work in flight as
+ * unfinished.  What is asked while there is no writer waits for the next one.
  */
 struct spool;
 struct chan;

@@ -23,7 +23,8 @@ def test_foreign_files_are_set_aside(make_stand, mark):
     stand.start("home")
     for role, key in (("edge", "EDGE_SPOOL"), ("home", "HOME_STATE")):
         assert large_files(stand, key) == []
-        kept = [os.path.join(b, n) for b, _, names in os.walk(os.path.join(stand.env[key], "aside")) for n in names]
+        kept = [os.path.join(b, n) for b, _, names in os.walk(os.path.join(stand.env[key], "aside"))
+                for n in names]
         assert any(open(k, "rb").read() == b"somebody's\n" for k in kept), "kept, octet for octet"
         assert "notes.txt" in stand.log(role) and stand.status(role)["aside"] >= 1
     assert send_mail(stand.smtp, message(subject=mark)).code == 250
@@ -44,7 +45,8 @@ def test_a_damaged_object_does_not_hold_the_rest(make_stand, mark):
         f.write(bytes([octet[0] ^ 1]))
     stand.start("home")
     stand.wait_marked("alice", mark)
-    until("someone is told", 20, lambda: stand.status("home")["aside"] + stand.status("edge")["aside"] >= 1
+    until("someone is told", 20, lambda: stand.status("home")["aside"]
+          + stand.status("edge")["aside"] >= 1
           or stand.status("edge")["counters"]["handover_failed"] > 0)
     assert not [m for m in stand.mails("alice") if b"Subject: large" in m]
 
@@ -78,7 +80,8 @@ def test_a_database_that_is_none(make_stand, mark):
 
 
 def test_an_old_ledger_is_refused(make_stand, mark):
-    """Home's state is put back from a copy: the edge sees the smaller mark, hands nothing over and says so."""
+    """Home's state is put back from a copy: the edge sees the smaller mark,
+    hands nothing over and says so."""
     stand = make_stand()
     stand.stop("home")
     copy = stand.env["HOME_STATE"] + ".copy"

@@ -1,4 +1,5 @@
-"""The edge changes its tunnel key: homes know the next one before they see it, whoever is killed when."""
+"""The edge changes its tunnel key: homes know the next one before they see
+it, whoever is killed when."""
 
 import json
 import os
@@ -82,10 +83,12 @@ def test_a_home_that_does_not_know_yet_is_named(stand, mark):
 
 
 def test_a_key_in_homes_configuration_is_not_passed_over(stand, mark):
-    """What is written there wins, so that home would refuse the next key: it must not seem to know it."""
+    """What is written there wins, so that home would refuse the next
+    key: it must not seem to know it."""
     old, = peer(stand, "home")["pins"]
     with open(stand.conf("home"), "a", encoding="ascii") as f:
-        f.write(f'edge "{peer(stand, "home")["name"]}" {{ address = "{stand.env["TUNNEL"]}" key = "{old}" }}\n')
+        f.write(f'edge "{peer(stand, "home")["name"]}" '
+                f'{{ address = "{stand.env["TUNNEL"]}" key = "{old}" }}\n')
     hup(stand, "home")
     next_pin(stand)
     hup(stand, "edge")
@@ -101,7 +104,8 @@ def test_an_edge_has_no_age_key(stand):
 
 @pytest.mark.parametrize("role", ["edge", "home"])
 def test_killed_at_every_step(make_stand, mark, role):
-    """kill -9 of one side after each step: the pair goes on with what it has, and ends with the new key alone."""
+    """kill -9 of one side after each step: the pair goes on with what it has,
+    and ends with the new key alone."""
     stand = make_stand()
 
     def crash(step, after=()):

@@ -25,7 +25,8 @@ def home_conf(stand, name):
     os.makedirs(os.path.join(base, "state"), mode=0o700)
     conf = os.path.join(stand.dir, f"{name}.conf")
     with open(conf, "w", encoding="ascii") as f:
-        f.write(f'hostname = "{name}.test"\nstate = "{base}/state"\ncontrol = "{base}/s"\nuser = ""\n'
+        f.write(f'hostname = "{name}.test"\nstate = "{base}/state"\n'
+                f'control = "{base}/s"\nuser = ""\n'
                 f'deliver {{ maildir = "{base}/mail" }}\nmailboxes {{ users = {{"alice"}} }}\n')
     stand.tool("keygen", "-c", conf)
     return conf
@@ -45,7 +46,8 @@ def test_a_line_pairs_once(stand):
     assert r.returncode != 0 and re.search(r"used|pending|no pairing", r.stderr), r.stderr
 
 
-@pytest.mark.parametrize("what", ["", "hello", "posthouse-pair-1 x", "posthouse-pair-2 a:1 sha256:00 new 00"])
+@pytest.mark.parametrize("what", ["", "hello", "posthouse-pair-1 x",
+                                  "posthouse-pair-2 a:1 sha256:00 new 00"])
 def test_not_a_line(stand, what):
     r = redeem(stand, home_conf(stand, "one"), what + "\n")
     assert r.returncode != 0 and r.stderr.strip(), "refused with a reason"
@@ -67,7 +69,8 @@ def test_wrong_pin(stand):
     wrong = re.sub(r"sha256:[0-9a-f]{64}", "sha256:" + "ab" * 32, text)
     r = redeem(stand, home_conf(stand, "one"), wrong + "\n")
     assert r.returncode != 0 and re.search(r"pin|key", r.stderr), r.stderr
-    assert redeem(stand, stand.conf("one"), text + "\n").returncode == 0, "and the token was not spent on a stranger"
+    assert redeem(stand, stand.conf("one"), text + "\n").returncode == 0, \
+        "and the token was not spent on a stranger"
 
 
 def test_a_new_line_ends_the_old(stand):
@@ -102,7 +105,8 @@ def test_secrets_are_nobody_elses(stand):
 
 
 def test_an_unpinned_home_is_refused_at_the_handshake(make_stand, mark):
-    """Home's tunnel key is replaced by a stranger's: nothing is handed to it, and the reason is said."""
+    """Home's tunnel key is replaced by a stranger's: nothing is handed
+    to it, and the reason is said."""
     stand = make_stand()
     stand.stop("home")
     key = os.path.join(stand.env["HOME_STATE"], "tunnel.pem")
@@ -164,11 +168,13 @@ def sealed_to(stand, identity, tmp_path):
     key = tmp_path / "one.key"
     key.write_text(identity + "\n")
     sealed = stand.cat("edge", stand.queue("edge")[0]["id"])
-    return subprocess.run(["age", "-d", "-i", key], input=sealed, capture_output=True, check=False).returncode == 0
+    return subprocess.run(["age", "-d", "-i", key], input=sealed, capture_output=True,
+                          check=False).returncode == 0
 
 
 def test_rotate(stand, mark, tmp_path):
-    """Two keys until the old one has nothing left to open: mail sealed before, between and after arrives."""
+    """Two keys until the old one has nothing left to open: mail sealed before,
+    between and after arrives."""
     old, = identities(stand)
     stand.stop("home")
     assert send_mail(stand.smtp, message(subject=f"{mark}-before-")).code == 250
@@ -189,7 +195,8 @@ def test_rotate(stand, mark, tmp_path):
     until("the edge seals to the new key", 40, taken_over, 0.5)
 
     def finished():
-        return stand.tool("rotate", "-c", stand.conf("home"), "--finish", check=False).returncode == 0
+        return stand.tool("rotate", "-c", stand.conf("home"),
+                          "--finish", check=False).returncode == 0
     until("the old keys go", 40, finished, 0.5)
     hup(stand, "home")
     assert identities(stand) == [new]
@@ -220,7 +227,8 @@ def begin_rotation(stand):
     stand.tool("rotate", "-c", stand.conf("home"), "--age")
     hup(stand, "home")
     new = next(i for i in identities(stand) if i != old)
-    public = subprocess.run(["age-keygen", "-y"], input=new, capture_output=True, text=True, check=True).stdout.strip()
+    public = subprocess.run(["age-keygen", "-y"], input=new, capture_output=True, text=True,
+                            check=True).stdout.strip()
 
     def known():
         out = stand.tool("pairings", "-c", stand.conf("home"), "--json").stdout
@@ -240,11 +248,13 @@ def retired(stand):
 def park_for(stand, who, subject):
     before = len(stand.queue("home"))
     assert send_mail(stand.smtp, message(subject=subject), rcpts=[who]).code == 250
-    return until("it is parked", 20, lambda: [o for o in stand.queue("home") if o["state"] == "parked"][before:])[0]
+    return until("it is parked", 20,
+                 lambda: [o for o in stand.queue("home") if o["state"] == "parked"][before:])[0]
 
 
 def test_refused_mail_is_read_after_a_rotation(make_stand, mark):
-    """It holds nothing up, stays readable as long as it is kept, and then the old key goes by itself."""
+    """It holds nothing up, stays readable as long as it is kept, and
+    then the old key goes by itself."""
     stand = make_stand()
     held = park_for(stand, "nobody@example.test", mark)
     old, new = begin_rotation(stand)
@@ -302,5 +312,6 @@ def test_other_parked_mail_blocks_a_rotation(make_stand, mark):
     stand.start("home")
     old, new = begin_rotation(stand)
     r = finish(stand)
-    assert r.returncode != 0 and re.search(r"1 objects .* beside 1 that policy refused", r.stderr), r.stderr
+    assert r.returncode != 0, r.stderr
+    assert re.search(r"1 objects .* beside 1 that policy refused", r.stderr), r.stderr
     assert set(identities(stand)) == {old, new} and not os.path.exists(retired(stand))

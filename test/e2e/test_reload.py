@@ -54,9 +54,10 @@ def test_bad_configuration_is_refused_and_the_old_kept(make_stand, mark, role):
     assert size_offered(stand) == 3 << 20
     assert send_mail(stand.smtp, message(subject=mark)).code == 250
     stand.wait_marked("alice", mark)
-    r = subprocess.run([posthouse(), role, "-c", stand.conf(role)], check=False, capture_output=True, text=True,
-                       timeout=20)
-    assert r.returncode != 0 and f"{stand.conf(role)}:{lines}: " in r.stderr, "and nothing starts with it"
+    r = subprocess.run([posthouse(), role, "-c", stand.conf(role)], check=False,
+                       capture_output=True, text=True, timeout=20)
+    assert r.returncode != 0 and f"{stand.conf(role)}:{lines}: " in r.stderr, \
+        "and nothing starts with it"
 
 
 def test_users_are_reloaded(stand, mark):
@@ -64,7 +65,8 @@ def test_users_are_reloaded(stand, mark):
     hup(stand, "home")
 
     def known():
-        assert send_mail(stand.smtp, message(subject=mark), rcpts=["carol@example.test"]).code == 250
+        assert send_mail(stand.smtp, message(subject=mark),
+                         rcpts=["carol@example.test"]).code == 250
         stand.edge_empty()
         stand.home_settled()
         return stand.files("carol")
@@ -81,8 +83,9 @@ def certificate(where):
 
 def test_certificate_is_reloaded_when_its_file_changes(stand):
     old = certificate(stand.smtp)
-    subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", stand.dir + "/n.key", "-out",
-                    stand.dir + "/n.cert", "-days", "5", "-subj", "/CN=edge.test"], check=True, capture_output=True)
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "5",
+                    "-subj", "/CN=edge.test", "-keyout", stand.dir + "/n.key",
+                    "-out", stand.dir + "/n.cert"], check=True, capture_output=True)
     os.rename(stand.dir + "/n.key", stand.dir + "/tls.key")
     os.rename(stand.dir + "/n.cert", stand.dir + "/tls.cert")
     until("the new one is shown", 90, lambda: certificate(stand.smtp) != old, 0.3)
@@ -100,7 +103,8 @@ def test_a_broken_certificate_keeps_the_old(stand):
 
 
 def test_sigterm_drains(stand, mark):
-    """A transaction under way when SIGTERM comes is either answered 250 and there, or not answered so and not there."""
+    """A transaction under way when SIGTERM comes is either answered 250 and there, or
+    not answered so and not there."""
     c = Client(stand.smtp)
     c.hello()
     c.begin("s@client.test", ["alice@example.test"])

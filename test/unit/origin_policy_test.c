@@ -137,7 +137,8 @@ say_pins(const struct pin *a, const struct pin *b)
 	h.value.n = (size_t)snprintf(said, sizeof(said), "%s", text);
 	if (b != NULL) {
 		pin_print(b, text);
-		h.value.n += (size_t)snprintf(said + h.value.n, sizeof(said) - h.value.n, " %s", text);
+		h.value.n += (size_t)snprintf(said + h.value.n, sizeof(said) - h.value.n,
+		    " %s", text);
 	}
 	ask(&asked, "GET", "/policy", &h, 1);
 	RUN_UNTIL(asked.closed);
