@@ -8,6 +8,15 @@
 #include "net/tls.h"
 #include "proto/trace.h"
 
+/* What the seal, the envelope and our Received add to a message, at least. */
+#define OBJECT_LEAST	1024
+
+static struct smtp_reply
+not_kept_reply(const struct why *why)
+{
+	return smtp_reply(452, 4, 3, 1, "Not accepted, nothing was kept: %s", why->text);
+}
+
 void
 message_end(struct session *s)
 {
@@ -43,12 +52,29 @@ on_name(void *arg, const char *name)
 	}
 }
 
+/*
+ * As far as is known now, so that a sender need not send in vain (RFC 1870 6.1: 452).
+ * It may be wrong either way: the end of data has the last word.
+ */
+static bool
+has_room(const struct session *s)
+{
+	return spool_room(s->edge->spool) >= OBJECT_LEAST + smtp_srv_declared_size(s->srv);
+}
+
 void
 message_mail(struct session *s, const struct smtp_ev *ev)
 {
 	struct txn *t;
 
 	message_end(s);
+	if (!has_room(s)) {
+		log_info(s->sid, "smtp.later peer=%s at=mail size=%llu: out of room",
+		    netaddr_ip(&s->client).s, (unsigned long long)smtp_srv_declared_size(s->srv));
+		board_add(edge_board(s->edge), BC_DEFERRED, 1);
+		session_say(s, not_kept_reply(&(struct why){ "out of room" }));
+		return;
+	}
 	if (!envelope_params_ok(ev->arg)) {
 		session_say(s, bad_params_reply());
 		return;
@@ -157,12 +183,6 @@ begin_object(struct session *s, struct why *why)
 		.received_ms = meta.received_ms };
 	t->out = object_out_new(s->edge, t->home, &meta, t->env, &trace, why);
 	return t->out == NULL ? -1 : 0;
-}
-
-static struct smtp_reply
-not_kept_reply(const struct why *why)
-{
-	return smtp_reply(452, 4, 3, 1, "Not accepted, nothing was kept: %s", why->text);
 }
 
 void

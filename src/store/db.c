@@ -228,6 +228,15 @@ db_disk_free(struct db *db)
 	return db_room(db);
 }
 
+uint64_t
+db_room_left(struct db *db)
+{
+	uint64_t disk = db_room(db);
+	uint64_t quota = db->limits.quota > db->total ? db->limits.quota - db->total : 0;
+
+	return disk < quota ? disk : quota;
+}
+
 void
 db_set_limits(struct db *db, const struct db_limits *l)
 {

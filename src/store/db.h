@@ -106,6 +106,7 @@ int	db_states(struct db *, struct db_states *, struct why *);
 int	db_aside_count(struct db *);
 /* what may still be kept: free disk and free pages, above the reserve */
 uint64_t db_disk_free(struct db *);
+uint64_t db_room_left(struct db *);	/* the same, and no more than is left of the quota in all */
 
 /*
  * The sealed octets: data (until db_content_end, which must come before the

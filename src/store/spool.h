@@ -250,6 +250,13 @@ struct spool *spool_new(const struct spool_events *, void *arg, int dirfd, uint6
 void	spool_attach(struct spool *, struct chan *);	/* takes the channel; NULL detaches */
 void	spool_free(struct spool **);
 uint64_t spool_memory(const struct spool *);		/* octets of puts in memory now */
+/*
+ * Edge: sealed octets that may still be kept, of the disk above its reserve and of
+ * hold.quota, as the writer said when it last changed or, while it is short, a second
+ * ago at most; UINT64_MAX: enough for anything.  A hint for refusing early; what a put is
+ * told is what counts.
+ */
+uint64_t spool_room(const struct spool *);
 
 /*
  * Edge: redeem a pairing token. error "" means paired; peer has the grant. Tries are counted

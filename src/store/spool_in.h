@@ -55,6 +55,7 @@ struct spool {
 	bool		 up;			/* the writer has spoken */
 	int		 dirfd;
 	uint64_t	 budget, threshold, memory, reserve;
+	uint64_t	 room;			/* UINT64_MAX: enough, or not known */
 	uint64_t	 tags;
 	struct asks	 kinds[SPOOL_KINDS];
 	struct ask	*unsent, **unsent_last;

@@ -50,7 +50,7 @@ struct writer {
 	uv_loop_t	*loop;
 	uv_check_t	 check;
 	uv_idle_t	 awake;		/* runs while something waits for the end of the turn */
-	uv_timer_t	 idle, due, hour, again, pairing;
+	uv_timer_t	 idle, due, hour, again, pairing, room;
 	unsigned	 handles;	/* not yet closed */
 	struct writer_conf conf;
 	struct db	*db;
@@ -72,6 +72,7 @@ struct writer {
 	bool		 failing;	/* said at error level already */
 	struct puts	*syncing;	/* large ones on a thread; NULL: none */
 	struct puts	*to_sync;	/* the next batch */
+	uint64_t	 room_told;	/* edge: UINT64_MAX, enough */
 	/* whom to tell when nothing is under way any more; NULL: nobody drains */
 	void		(*drained)(void *);
 	void		*drained_arg;
@@ -80,7 +81,7 @@ struct writer {
 /* What a message asks for.  False: the client broke the rules and is dropped. */
 bool	writer_serve(struct client *, struct chan_msg *);
 void	writer_client_gone(struct client *);		/* its claims, watches and hidden rows */
-/* peers, marks, work: all it must know first */
+/* room, peers, marks, work: all it must know first */
 void	writer_greet(struct client *);
 
 void	writer_work_soon(struct writer *);		/* everybody is told in a moment */

@@ -288,10 +288,15 @@ writer_greet(struct client *c)
 {
 	struct writer *w = c->w;
 	struct ledger_mark mark = db_ledger_mark(w->db);
-	struct wire_out out = { .n = 0 }, pairing = { .n = 0 }, ledger = { .n = 0 };
+	struct wire_out out = { .n = 0 }, pairing = { .n = 0 }, ledger = { .n = 0 },
+	    room = { .n = 0 };
 
 	wire_u64(&out, w->conf.hold->reserve);
 	(void)writer_send(c, WE_HELLO, 0, &out, span_of(NULL, 0), -1);
+	if (w->conf.role == CONF_EDGE) {
+		wire_u64(&room, w->room_told);
+		(void)writer_send(c, WE_ROOM, 0, &room, span_of(NULL, 0), -1);
+	}
 	for (size_t i = 0; i < peers_count(w->peers); i++)
 		writer_tell_peer(c, peers_at(w->peers, i));
 	wire_u8(&pairing, w->conf.role == CONF_EDGE && peers_pairing_open(w->peers, wall_ms()));

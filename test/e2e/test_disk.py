@@ -8,7 +8,7 @@ import tempfile
 import pytest
 from conftest import show_logs, take_down
 
-from kit.smtp import send_mail
+from kit.smtp import Client, send_mail
 from kit.stand import Stand, message, posthouse, until
 
 PAD = "x" * 75 + "\r\n"
@@ -97,6 +97,10 @@ def test_edge_disk_filled_by_a_stranger(edge_on, tmpfs, mark):
     for size in (1000, 600000):
         r = send_mail(stand.smtp, message(body=PAD * (size // len(PAD))))
         assert r.code == 452, r.text
+    with Client(stand.smtp) as c:       # and not only when it was all sent
+        c.hello()
+        until("a sender is told at MAIL", 10,
+              lambda: c.cmd("MAIL FROM:<a@client.test>").code == 452 or c.ok("RSET") is None)
     assert len(stand.queue("edge")) == 1
     os.unlink(in_the_way)
     until("mail is taken again", 30,
@@ -161,6 +165,10 @@ def test_quota_of_a_home(make_stand, mark):
     stand.stop("home")
     n = fill(stand, mark, 100000)
     assert 15 <= n <= 21
+    with Client(stand.smtp) as c:
+        c.hello()
+        r = c.cmd("MAIL FROM:<a@client.test> SIZE=900000")
+        assert r.code == 452, "it cannot fit, and that is said before it is sent"
     stand.start("home")
     stand.wait_marked("alice", mark, n)
     stand.edge_empty()

@@ -113,12 +113,16 @@ class Client:
 
 def send_mail(where, octets, *, sender="a@client.test", rcpts=("alice@example.test",), params="",
               chunk=0, source=None, tls=False, helo="client.test"):
-    """One message in one session; the reply to its end."""
+    """One message in one session; the reply to its end, or to a MAIL refused."""
     with Client(where, source) as c:
         c.hello(helo)
         if tls:
             c.starttls()
-        c.begin(sender, rcpts, params)
+        r = c.cmd(f"MAIL FROM:<{sender}>{params}")
+        if r.code != 250:
+            return r
+        for rcpt in rcpts:
+            c.ok(f"RCPT TO:<{rcpt}>")
         r = c.bdat(octets, chunk) if chunk else c.data(octets)
         if r.code == 250:
             c.ok("QUIT", 221)

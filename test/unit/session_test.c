@@ -316,21 +316,65 @@ starttls(void **state)
 /* --- a spool that says no ----------------------------------------------------------------- */
 
 static void
+quota(uint64_t octets)
+{
+	R.conf->hold.quota = octets;
+	rig_writer_down();
+	rig_writer_up();
+}
+
+static void
 full(void **state)
 {
-	R.conf->hold.quota = 10;
-	rig_writer_down();
-	rig_writer_up();
+	quota(10);
 	connect_client(&A);
-	say(&A, "EHLO c\r\n" ENVELOPE "DATA\r\none\r\n.\r\n");
+	say(&A, "EHLO c\r\nMAIL FROM:<s@far.test>\r\n");	/* not only behind DATA */
 	RUN_UNTIL(heard(&A, "452 4.3.1"));
-	R.conf->hold.quota = 1 << 30;
-	rig_writer_down();
-	rig_writer_up();
+	quota(1 << 30);
 	say(&A, ENVELOPE "DATA\r\none\r\n.\r\n");
 	RUN_UNTIL(heard(&A, "250 2.0.0 Accepted"));		/* it recovers by itself */
 	assert_int_equal(board_get(&R.board, BC_DEFERRED), 1);
 	assert_int_equal(board_get(&R.board, BC_ACCEPTED), 1);
+}
+
+static int64_t oldest;
+
+static void
+on_list(void *arg, bool ok, const struct spool_object *o, size_t n)
+{
+	assert_true(ok && n > 0);
+	oldest = o[0].row;
+}
+
+/* What was announced does not fit, what was not may; what is held goes, and it fits again. */
+static void
+nearly_full(void **state)
+{
+	static char text[16000];
+	size_t n;
+
+	R.conf->hold.share = 100;
+	quota(20000);
+	connect_client(&A);
+	say(&A, "EHLO c\r\nMAIL FROM:<s@far.test> SIZE=19500\r\n");
+	RUN_UNTIL(heard(&A, "452 4.3.1"));
+	n = (size_t)snprintf(text, sizeof(text), "%s", ENVELOPE "BDAT 15000 LAST\r\n");
+	memset(text + n, 'x', 15000);
+	memcpy(text + n + 14998, "\r\n", 2);
+	text[n + 15000] = '\0';
+	say(&A, text);
+	RUN_UNTIL(heard(&A, "250 2.0.0 Accepted"));
+	say(&A, "MAIL FROM:<s@far.test> SIZE=5000\r\n");
+	RUN_UNTIL(heard(&A, "452 4.3.1"));
+	say(&A, "MAIL FROM:<s@far.test> SIZE=100\r\nRSET\r\n");
+	RUN_UNTIL(heard(&A, "250 2.1.0"));
+	spool_list(R.e.spool, "alice", 0, 1, on_list, NULL);
+	RUN_UNTIL(oldest > 0);
+	spool_delete(R.e.spool, oldest, NULL, NULL);
+	RUN_UNTIL(spool_room(R.e.spool) >= 20000);
+	say(&A, "MAIL FROM:<s@far.test> SIZE=5000\r\n");
+	RUN_UNTIL(heard(&A, "250 2.1.0"));
+	assert_int_equal(board_get(&R.board, BC_DEFERRED), 2);
 }
 
 /* The home is unpaired between RCPT and DATA: nothing can be sealed, and nothing is taken. */
@@ -390,6 +434,7 @@ main(void)
 		TEST(a_drain_during_a_handshake),
 		TEST(starttls),
 		TEST(full),
+		TEST(nearly_full),
 		TEST(unpaired_in_between),
 		TEST(a_client_that_never_reads),
 	};
