@@ -6,8 +6,9 @@
 #include "edge/handover.h"
 
 /*
- * Shared by handover.c (which rows go, and when), transfer.c (one PUT) and
- * verdict.c (a sender who waits for home's word).
+ * Shared by handover.c (which rows go, and when), transfer.c (one PUT),
+ * sign_anew.c (a MAC for home's present key) and verdict.c (a sender who waits for
+ * home's word).
  */
 #define HANDOVER_TUNNELS_MAX	8
 
@@ -88,6 +89,11 @@ struct transfer *transfer_new(struct handover *, const struct spool_object *, bo
 void	transfer_begin(struct transfer *);
 /* Calls off what does not move any more. */
 void	transfers_sweep(struct handover *, struct instant now);
+
+/* sign_anew.c */
+bool	sign_needed(const struct transfer *);	/* its MAC may be an earlier pairing's */
+/* Its content is there.  t->obj.mac becomes home's present one; ok false: memory or file failed. */
+void	sign_anew(struct transfer *, void (*done)(struct transfer *, bool ok));
 
 /* verdict.c */
 /*

@@ -351,6 +351,27 @@ put_object(struct transfer *t)
 	return t->stream != NULL;
 }
 
+/* ready: its octets are in memory, or its file is open. */
+static void
+put_or_wait(struct transfer *t, bool ready)
+{
+	if (ready && put_object(t))
+		return;
+	if (t->ho->ntunnels > 0)
+		handover_pause(t->ho, PAUSE_LEAST_MS);
+	give_back(t, 0);
+}
+
+static void
+on_signed(struct transfer *t, bool ok)
+{
+	if (ok)
+		put_or_wait(t, true);
+	else
+		give_back_failed(t, "it could not be signed for the present pairing: its file "
+		    "cannot be read, or memory is out");
+}
+
 static void
 on_content(void *arg, int64_t row, struct spool_content *c, const struct why *why)
 {
@@ -366,11 +387,12 @@ on_content(void *arg, int64_t row, struct spool_content *c, const struct why *wh
 		return;
 	}
 	t->fd = c->fd;
-	if ((t->fd == -1 && !buf_add_span(&t->data, c->data)) || !put_object(t)) {
-		if (ho->ntunnels > 0)
-			handover_pause(ho, PAUSE_LEAST_MS);
-		give_back(t, 0);
-	}
+	if (t->fd == -1 && !buf_add_span(&t->data, c->data))
+		put_or_wait(t, false);
+	else if (sign_needed(t))
+		sign_anew(t, on_signed);
+	else
+		put_or_wait(t, true);
 }
 
 void

@@ -71,7 +71,8 @@ bool	pairing_mac_key(const unsigned char exporter[32],
  *
  *	{"name": "mx1.example.org", "home": "alice", "address": "mx1.example.org:7443",
  *	 "pins": ["sha256:<64 hex>"], "our_pins": ["sha256:<64 hex>"],
- *	 "mac": ["<64 hex>"], "recipients": ["age1..."], "domains": ["example.org"]}
+ *	 "mac": ["<64 hex>"], "signed_from": 17,
+ *	 "recipients": ["age1..."], "domains": ["example.org"]}
  *
  * name and pins are compulsory; unknown keys are ignored.
  */
@@ -86,6 +87,7 @@ struct peer {
 	size_t		nours;
 	struct secret	mac[2];			/* [0] signs; both verify */
 	size_t		nmac;
+	int64_t		signed_from;		/* at the edge: rows below may have an older MAC */
 	struct age_recipient recipients[AGE_RECIPIENTS_MAX];	/* at the edge */
 	size_t		nrecipients;
 	char		domains[PEER_DOMAINS_MAX][256];	/* the grant */

@@ -175,6 +175,10 @@ states(struct writer *w, json_t *o, struct why *why)
 		if (i != LEDGER_DELIVERED)
 			json_object_set_new(list, names[i], json_integer((json_int_t)s.objects[i]));
 	json_object_set_new(o, "states", list);
+	if (s.staying > 0)
+		json_array_append_new(json_object_get(o, "alarms"), json_sprintf("parked mail "
+		    "stays until somebody looks at it, %llu object%s: see posthouse queue --state "
+		    "parked", (unsigned long long)s.staying, s.staying == 1 ? "" : "s"));
 	json_object_set_new(o, "remembered", json_integer((json_int_t)s.delivered));
 	json_object_set_new(o, "ledger", json_pack("{s:I, s:I}", "epoch", (json_int_t)mark.epoch,
 	    "counter", (json_int_t)mark.counter));

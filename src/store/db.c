@@ -198,6 +198,12 @@ db_rollback(struct db *db)
 	db_names_clear(&db->gone);
 }
 
+int64_t
+db_next_row(const struct db *db)
+{
+	return db->next_row;
+}
+
 struct ledger_mark
 db_ledger_mark(const struct db *db)
 {

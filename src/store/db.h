@@ -59,6 +59,7 @@ bool	db_changed(const struct db *);		/* something waits for db_commit */
 int	db_commit(struct db *, struct why *);	/* 0 also when nothing waits */
 void	db_rollback(struct db *);
 struct ledger_mark db_ledger_mark(const struct db *);	/* ours, as of the last commit */
+int64_t	db_next_row(const struct db *);		/* the next put's */
 
 /* --- reading: everything a person may ask -------------------------------- */
 
@@ -100,6 +101,7 @@ struct db_states {			/* of home's objects, by enum ledger_state */
 	uint64_t	objects[LEDGER_REFUSED + 1];
 	uint64_t	bytes[LEDGER_REFUSED + 1];
 	uint64_t	delivered;	/* keys remembered */
+	uint64_t	staying;	/* parked, and none that expires: somebody must look */
 };
 int	db_states(struct db *, struct db_states *, struct why *);
 /* names in aside/, what SQLite keeps beside a database not counted; -1: cannot tell */

@@ -198,6 +198,8 @@ db_states(struct db *db, struct db_states *s, struct why *why)
 			continue;
 		s->objects[state] = (uint64_t)sqlite3_column_int64(st, 1);
 		s->bytes[state] = (uint64_t)sqlite3_column_int64(st, 2);
+		if (state == LEDGER_PARKED)
+			s->staying = s->objects[state] - (uint64_t)sqlite3_column_int64(st, 3);
 	}
 	if (rc == 0 && (rc = db_step(db, done, why)) == 1)
 		s->delivered = (uint64_t)sqlite3_column_int64(done, 0);

@@ -113,7 +113,7 @@ const char *const db_sql[ST_COUNT] = {
 	    " AND day < ?1",
 	[ST_TOTALS] = "SELECT home, objects, bytes FROM held WHERE objects > 0 ORDER BY home",
 	[ST_OLDEST] = "SELECT received FROM object WHERE home = ?1 ORDER BY row LIMIT 1",
-	[ST_STATES] = "SELECT state, count(*), sum(size) FROM object GROUP BY state",
+	[ST_STATES] = "SELECT state, count(*), sum(size), count(parked) FROM object GROUP BY state",
 	[ST_DONE_COUNT] = "SELECT count(*) FROM done",
 	[ST_SUM] = "SELECT coalesce(sum(bytes), 0) FROM held",
 	[ST_FREELIST] =

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -144,6 +145,54 @@ def test_held_mail_outlives_a_new_pairing(stand, mark):
     stand.start("home")
     stand.wait_marked("alice", mark)
     assert stand.status("home")["aside"] == 0
+
+
+def pair_anew(stand):
+    """Both forget each other, then pair under the same name."""
+    stand.tool("unpair", "-c", stand.conf("edge"), "home")
+    stand.tool("unpair", "-c", stand.conf("home"), "edge.test")
+    r = redeem(stand, stand.conf("home"), line(stand, "home", ("example.test",)) + "\n")
+    assert r.returncode == 0, r.stderr
+
+
+def test_held_mail_outlives_any_number_of_pairings(stand, mark):
+    """Home has none of the earlier keys; large objects are files of their own."""
+    stand.stop("home")
+    large = message(subject=f"{mark}-large-", body=("z" * 70 + "\r\n") * 10000)
+    assert send_mail(stand.smtp, message(subject=f"{mark}-0-")).code == 250
+    assert send_mail(stand.smtp, large).code == 250
+    for n in (1, 2):
+        pair_anew(stand)
+        assert send_mail(stand.smtp, message(subject=f"{mark}-{n}-")).code == 250
+    assert [o["file"] for o in stand.queue("edge")] == [False, True, False, False]
+    stand.start("home")
+    for what in ("0", "large", "1", "2"):
+        stand.wait_marked("alice", f"{mark}-{what}-")
+    stand.edge_empty()
+    assert stand.status("home")["aside"] == 0
+
+
+def test_another_machine_takes_the_homes_place(stand, mark):
+    """Its age key opens nothing that was held before: that is kept, and named."""
+    stand.stop("home")
+    assert send_mail(stand.smtp, message(subject=f"{mark}-lost-")).code == 250
+    stand.tool("unpair", "-c", stand.conf("edge"), "home")
+    shutil.rmtree(stand.env["HOME_STATE"])
+    os.makedirs(stand.env["HOME_STATE"], mode=0o700)
+    stand.tool("keygen", "-c", stand.conf("home"))
+    r = redeem(stand, stand.conf("home"), line(stand, "home", ("example.test",)) + "\n")
+    assert r.returncode == 0, r.stderr
+    stand.start("home")
+    assert send_mail(stand.smtp, message(subject=f"{mark}-new-")).code == 250
+    stand.wait_marked("alice", f"{mark}-new-")
+    stand.edge_empty()
+    held, = stand.queue("home")
+    assert held["state"] == "parked" and "age key" in held["reason"], held
+    assert stand.status("home")["aside"] == 0
+    alarms = stand.status("home")["alarms"]
+    assert any("parked" in a for a in alarms), alarms
+    r = stand.tool("open", "-c", stand.conf("home"), held["id"], check=False)
+    assert r.returncode != 0 and "age keys opens it" in r.stderr
 
 
 def send_mail_code(stand):

@@ -129,7 +129,8 @@ the_mac_key(void **state)
 		"\n  \"address\": \"mx1.example.org:7443\"," \
 		"\n  \"pins\": [\"" PIN "\", \"" PIN "\"]," \
 		"\n  \"our_pins\": [\"" PIN "\"]," \
-		"\n  \"mac\": [\"" HEX64 "\"],\n  \"recipients\": [\"" AGE "\"]," \
+		"\n  \"mac\": [\"" HEX64 "\"],\n  \"signed_from\": 17," \
+		"\n  \"recipients\": [\"" AGE "\"]," \
 		"\n  \"domains\": [\"example.org\", \"example.net\"]\n}\n"
 
 static void
@@ -154,6 +155,8 @@ peers(void **state)
 		{ "{\"name\":\"alice\",\"pins\":\"" PIN "\"}", "pins" },
 		{ "{\"name\":\"alice\",\"pins\":[\"" PIN "\",\"" PIN "\",\"" PIN "\"]}", "pins" },
 		{ "{\"name\":\"alice\",\"our_pins\":[\"sha256:\"]}", "our_pins" },
+		{ "{\"name\":\"alice\",\"signed_from\":-1}", "signed_from" },
+		{ "{\"name\":\"alice\",\"signed_from\":\"1\"}", "signed_from" },
 		{ "{\"name\":\"alice\",\"pins\":[\"" PIN "\"],\"home\":\"../x\"}", "home" },
 		{ "{\"name\":\"alice\",\"pins\":[\"" PIN "\"],\"address\":\"x\"}", "address" },
 		{ "{\"name\":\"alice\",\"pins\":[\"" PIN "\"],\"mac\":[\"00\"]}", "mac" },
@@ -186,6 +189,7 @@ a_peer_is_read_as_printed(void **state)
 	assert_true(peer_parse(SPAN_LIT(PEER), &p, &why));
 	assert_int_equal(p.npins, 2);
 	assert_int_equal(p.nours, 1);
+	assert_int_equal(p.signed_from, 17);
 	assert_int_equal(p.nmac, 1);
 	assert_true(p.mac[0].set && !p.mac[1].set);
 	assert_int_equal(p.nrecipients, 1);
