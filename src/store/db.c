@@ -53,10 +53,9 @@ db_fail(struct db *db, const char *what, struct why *why)
 	case SQLITE_NOTADB:
 		db->damaged = true;
 		snprintf(db->alarm, sizeof(db->alarm),
-		    "spool.db is damaged: restart to set it aside");
-		return why_set(why,
-		    "%s: %s: spool.db is damaged (%s): restart, it is set aside then "
-		    "and a fresh one made", db->path, what, sqlite3_errmsg(db->sq));
+		    "spool.db is damaged: see \"A damaged database\" in STORE.md");
+		return why_set(why, "%s: %s: spool.db is damaged (%s): see \"A damaged database\" "
+		    "in STORE.md", db->path, what, sqlite3_errmsg(db->sq));
 	default:
 		return why_set(why, "%s: %s: %s", db->path, what, sqlite3_errmsg(db->sq));
 	}
@@ -255,6 +254,12 @@ db_alarm(const struct db *db)
 	return db->trouble[0] != '\0' ? db->trouble : db->alarm;
 }
 
+const char *
+db_lost(const struct db *db)
+{
+	return db->lost;
+}
+
 void
 db_trouble(struct db *db, const char *text)
 {
@@ -423,10 +428,8 @@ db_open(const struct sys *sys, const char *state, enum conf_role role, const cha
 		close_file(db);
 		if (db_aside_database(db, why) == -1 || open_file(db, vfs, why) == -1)
 			goto fail;
-		snprintf(db->alarm, sizeof(db->alarm), "spool.db was damaged: it lies in aside/, "
-		    "see `sqlite3 ... .recover`; a fresh one is in use");
-		log_error(NULL, "store.aside what=spool.db why=\"%s\"", db->alarm);
 	}
+	db_lost_look(db);
 	return db;
 fail:
 	db_close(&db);

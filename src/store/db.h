@@ -40,8 +40,8 @@ struct db_limits {
 
 /*
  * Opens, makes or recovers everything below the directory `state`, which must
- * exist, and takes its lock.  A damaged database is set aside whole and a fresh
- * one made: said at error level and in db_alarm.  vfs: SQLite's, NULL for the default.
+ * exist, and takes its lock.  A damaged database is set aside whole, with all of large/,
+ * and a fresh one made: said at error level and in db_lost.  vfs: SQLite's, NULL for the default.
  */
 struct db *db_open(const struct sys *, const char *state, enum conf_role, const char *vfs,
     struct why *);
@@ -52,6 +52,11 @@ bool	db_was_full(const struct db *);		/* the last failure was for want of room *
 void	db_trouble(struct db *, const char *text);
 const char *db_path(const struct db *);		/* STATE */
 const char *db_alarm(const struct db *);	/* what someone must look at; "" none */
+/*
+ * A damaged database that lies in aside/ with the large objects it knew, as found at start:
+ * how many, how large, and what to do; "" none.
+ */
+const char *db_lost(const struct db *);
 
 /* --- transactions -------------------------------------------------------- */
 
@@ -97,6 +102,12 @@ struct db_totals {
 };
 /* By home, at most max; returns how many, or -1. */
 int	db_totals(struct db *, struct db_totals *, size_t max, struct why *);
+/*
+ * Edge: the client network that holds most of what is held for a home.  1 there, 0 nobody
+ * holds anything, -1 failed.
+ */
+int	db_share_most(struct db *, const char *home, struct netaddr *net, uint64_t *bytes,
+    struct why *);
 struct db_states {			/* of home's objects, by enum ledger_state */
 	uint64_t	objects[LEDGER_REFUSED + 1];
 	uint64_t	bytes[LEDGER_REFUSED + 1];

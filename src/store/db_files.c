@@ -224,7 +224,8 @@ db_aside_count(struct db *db)
 		size_t len = strlen(e->d_name);
 
 		if (e->d_name[0] == '.' || (len > 4 && strcmp(e->d_name + len - 4, ".txt") == 0) ||
-		    strstr(e->d_name, "-wal") != NULL || strstr(e->d_name, "-shm") != NULL)
+		    strstr(e->d_name, "-wal") != NULL || strstr(e->d_name, "-shm") != NULL ||
+		    (len > 6 && strcmp(e->d_name + len - 6, ".large") == 0))
 			continue;
 		n++;
 	}
@@ -361,25 +362,4 @@ db_sweep(struct db *db, bool report)
 		if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0)
 			sweep_one(db, e->d_name, now);
 	closedir(d);
-}
-
-int
-db_aside_database(struct db *db, struct why *why)
-{
-	/* the database last: a crash between starts over */
-	static const char *const part[] = { "-wal", "-shm", "" };
-	char from[32], to[80];
-	int64_t now = wall_ms();
-	size_t i;
-
-	for (i = 0; i < sizeof(part) / sizeof(part[0]); i++) {
-		snprintf(from, sizeof(from), "spool.db%s", part[i]);
-		snprintf(to, sizeof(to), "spool.db.%" PRId64 "%s", now, part[i]);
-		if (db->sys->renameat(db->dir, from, db->aside, to) == -1 && errno != ENOENT)
-			return why_sys(why, "%s/%s: damaged, and cannot be moved to aside/",
-			    db->path, from);
-	}
-	if (db->sys->fsync(db->aside) == -1 || db->sys->fsync(db->dir) == -1)
-		return why_sys(why, "%s/aside: cannot be synced", db->path);
-	return 0;
 }

@@ -20,7 +20,7 @@ enum db_stmt {			/* texts in db_sql.c, prepared at first use and kept */
 	ST_DUE_NOW, ST_DUE_LATER, ST_NEXT_DUE, ST_LOST, ST_ENTRIES, ST_NOTE, ST_SETTLE,
 	    ST_VERDICT_OFF, ST_PARK_REFUSED, ST_FIRST_DAY,
 	ST_EXPIRED, ST_OLD_VERDICTS, ST_FORGET_KEYS, ST_TOTALS, ST_OLDEST, ST_STATES, ST_DONE_COUNT,
-	ST_SUM, ST_FREELIST,
+	ST_SUM, ST_FREELIST, ST_SHARE_MOST,
 	ST_COUNT
 };
 extern const char *const db_sql[ST_COUNT];
@@ -55,7 +55,7 @@ struct db {
 	int		 wal_pages;
 	int64_t		 delivered[64];		/* rows that were delivered lately, a ring */
 	unsigned	 ndelivered;
-	char		 alarm[128], trouble[256];
+	char		 alarm[128], trouble[256], lost[256];
 };
 
 /* Says what SQLite (or, below it, the system) said, and what to do.  -1. */
@@ -90,7 +90,10 @@ int	db_write_aside(struct db *, const char *as, struct span data, const char *re
     struct why *);
 /* foreign files set aside, old ones without a row removed */
 void	db_sweep(struct db *, bool report);
-int	db_aside_database(struct db *, struct why *);
+
+/* db_lost.c */
+int	db_aside_database(struct db *, struct why *);	/* and all of large/ with it */
+void	db_lost_look(struct db *);			/* into db->lost */
 
 /* db_recover.c */
 int	db_recover(struct db *, struct why *);

@@ -61,5 +61,7 @@ struct db *writer_db(struct writer *);
 struct peers *writer_peers(struct writer *);
 const struct writer_conf *writer_conf(const struct writer *);
 int	writer_commit(struct writer *, struct why *);
+/* octets; hold.quota where it has none of its own */
+uint64_t writer_quota(const struct writer *, const char *home);
 
 #endif

@@ -33,17 +33,6 @@ struct puts {			/* a batch of large ones; in the order of their files in sync */
 	struct put	*first, **last;
 };
 
-static uint64_t
-home_quota(const struct writer *w, const char *home)
-{
-	const struct conf_edge *e = w->conf.edge;
-
-	for (size_t i = 0; e != NULL && i < e->nhomes; i++)
-		if (strcmp(e->homes[i].name, home) == 0)
-			return e->homes[i].quota;
-	return w->conf.hold->quota;
-}
-
 /* The road is told by the role: nobody claims to be a road that this machine does not have. */
 static bool
 meta_ok(const struct writer *w, const struct spool_meta *m)
@@ -86,7 +75,7 @@ keep(const struct put *p)
 	struct why why = { 0 };
 	bool changed;
 
-	o->kept = db_put(w->db, &p->meta, p->mac, &p->body, home_quota(w, p->meta.home), &o->row,
+	o->kept = db_put(w->db, &p->meta, p->mac, &p->body, writer_quota(w, p->meta.home), &o->row,
 	    &changed, &why);
 	switch (o->kept) {
 	case NOT_KEPT:

@@ -169,10 +169,29 @@ def test_quota_of_a_home(make_stand, mark):
         c.hello()
         r = c.cmd("MAIL FROM:<a@client.test> SIZE=900000")
         assert r.code == 452, "it cannot fit, and that is said before it is sent"
+    assert "hold.quota" in " ".join(stand.status("edge")["alarms"])
     stand.start("home")
     stand.wait_marked("alice", mark, n)
     stand.edge_empty()
     assert send_mail(stand.smtp, message()).code == 250
+
+
+def test_a_home_with_a_quota_of_its_own(make_stand, mark):
+    """Somebody is told before its mail is refused, and when it is."""
+    stand = make_stand(opt=["edge.hold.share=100"])
+    stand.stop("home")
+    stand.stop("edge")
+    with open(stand.conf("edge"), "a", encoding="ascii") as f:
+        f.write('home "home" { quota = 1M }\n')
+    stand.start("edge")
+    body, seen = PAD * (100000 // len(PAD)), []
+    while send_mail(stand.smtp, message(subject=mark, body=body)).code == 250:
+        seen += [a for a in stand.status("edge")["alarms"] if a.startswith("home home:")]
+    assert seen and "% of its quota" in seen[0], seen
+    while send_mail(stand.smtp, message(subject=mark)).code == 250:
+        pass
+    alarms = [a for a in stand.status("edge")["alarms"] if a.startswith("home home:")]
+    assert len(alarms) == 1 and "refused" in alarms[0], alarms
 
 
 def test_share_of_a_network(make_stand, mark):
@@ -185,6 +204,8 @@ def test_share_of_a_network(make_stand, mark):
         n += 1
         assert n < 60
     assert r.code == 452 and 7 <= n <= 11, (n, r.text)
+    alarms = " ".join(stand.status("edge")["alarms"])
+    assert "client network of 127.40.1.0" in alarms and "hold.share" in alarms, alarms
     assert send_mail(stand.smtp, message(subject=mark, body=body), source="127.40.2.1").code == 250
     stand.start("home")
     stand.wait_marked("alice", mark, n + 1)

@@ -267,6 +267,28 @@ want_of_room_names_the_key_to_change(void **state)
 		}
 }
 
+static void
+a_quota_is_nearly_used_from_eighty_percent(void **state)
+{
+	static const struct {
+		uint64_t octets, quota;
+		enum used used;
+		int percent;
+	} rows[] = {
+		{ 0, 1000, USED_LITTLE, 0 }, { 799, 1000, USED_LITTLE, 79 },
+		{ 800, 1000, USED_NEARLY, 80 }, { 989, 1000, USED_NEARLY, 98 },
+		{ 990, 1000, USED_UP, 99 }, { 5000, 1000, USED_UP, 100 }, { 0, 0, USED_UP, 100 },
+	};
+	int percent;
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		enum used used = answer_used(rows[i].octets, rows[i].quota, &percent);
+
+		assert_int_equal(used, rows[i].used);
+		assert_int_equal(percent, rows[i].percent);
+	}
+}
+
 int
 main(void)
 {
@@ -278,6 +300,7 @@ main(void)
 		cmocka_unit_test(clients_are_bounded),
 		cmocka_unit_test(hanging_up_is_harmless),
 		cmocka_unit_test(want_of_room_names_the_key_to_change),
+		cmocka_unit_test(a_quota_is_nearly_used_from_eighty_percent),
 	};
 
 	return cmocka_run_group_tests(tests, start, stop);
