@@ -374,8 +374,14 @@ tunnel_accept(struct edge *e, int fd)
 	struct tunnel *t;
 	struct why why = { "" };
 
-	if (!make_room(e) || e->tunnel_tls == NULL || (t = calloc(1, sizeof(*t))) == NULL) {
+	if (!make_room(e)) {
 		log_warn(NULL, "tunnel.many most=%d: closed a new one", TUNNELS_MAX);
+		close(fd);
+		return;
+	}
+	if (e->tunnel_tls == NULL || (t = calloc(1, sizeof(*t))) == NULL) {
+		log_warn(NULL, "tunnel.refused: %s",
+		    e->tunnel_tls == NULL ? "no tunnel key" : "memory is out");
 		close(fd);
 		return;
 	}
