@@ -214,12 +214,10 @@ host_done(struct job *j)
 {
 	unsigned char all[RESOLVE_ADDRS_MAX][RM_ADDR_LEN];
 	unsigned n = 0, i, max = RESOLVE_ADDRS_MAX;
-
 	/* Many of one family must not crowd the other out. */
-	if (j->naddrs[0] > max / 2 && j->naddrs[1] > 0)
-		j->naddrs[0] = j->naddrs[1] < max / 2 ? max - j->naddrs[1] < j->naddrs[0] ?
-		    max - j->naddrs[1] : j->naddrs[0] : max / 2;
-	for (i = 0; i < j->naddrs[0]; i++)
+	unsigned six = max - (j->naddrs[1] < max / 2 ? j->naddrs[1] : max / 2);
+
+	for (i = 0; i < j->naddrs[0] && i < six; i++)
 		memcpy(all[n++], j->addrs[0][i], RM_ADDR_LEN);
 	for (i = 0; i < j->naddrs[1] && n < max; i++)
 		memcpy(all[n++], j->addrs[1][i], RM_ADDR_LEN);
