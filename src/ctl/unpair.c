@@ -26,13 +26,14 @@ static const struct opts_use unpair_use = {
 };
 
 static const struct opts_use pairings_use = {
-	"pairings", OPT_CONF | OPT_ROLE | OPT_JSON, 0, 0,
-	"usage: posthouse pairings [-c FILE | --edge | --home] [--json]\n"
+	"pairings", OPT_CONF | OPT_ROLE | OPT_CONTROL | OPT_JSON, 0, 0,
+	"usage: posthouse pairings [-c FILE | --edge | --home | --control PATH] [--json]\n"
 	"\n"
 	"Lists who is paired, with the domains of the grant, and pairing lines that are open.\n"
 	"\n"
 	"  -c, --config FILE   the role's configuration\n"
 	"      --edge, --home  the role's file in /etc/posthouse\n"
+	"      --control PATH  a control socket, whatever its configuration says\n"
 	"      --json          one object, with pins and recipients\n"
 };
 
