@@ -130,6 +130,28 @@ home_room(struct writer *w, const struct db_totals *t, json_t *alarms, struct wh
 	return 0;
 }
 
+/* Whether mail of that home can leave: by its pairing, or by a key in the configuration. */
+static bool
+reachable(struct writer *w, const char *home)
+{
+	const struct conf_edge *c = writer_conf(w)->edge;
+
+	for (size_t i = 0; c != NULL && i < c->nhomes; i++)
+		if (c->homes[i].has_pin && strcmp(c->homes[i].name, home) == 0)
+			return true;
+	return peers_find(writer_peers(w), home) != NULL;
+}
+
+static void
+alarm_unpaired(json_t *alarms, const struct db_totals *t)
+{
+	json_array_append_new(alarms, json_sprintf("%llu object%s, %llu octets, held for home %s, "
+	    "which is not paired; the oldest for %lld days. Pair it again under that name to hand "
+	    "them over: posthouse pair %s DOMAIN", (unsigned long long)t->objects,
+	    t->objects == 1 ? "" : "s", (unsigned long long)t->bytes, t->home,
+	    (long long)((wall_ms() - t->oldest_ms) / (24 * 60 * 60 * 1000)), t->home));
+}
+
 static int
 totals(struct writer *w, json_t *o, struct why *why)
 {
@@ -156,6 +178,8 @@ totals(struct writer *w, json_t *o, struct why *why)
 		octets += t[i].bytes;
 		if (t[i].oldest_ms != 0 && (oldest == 0 || t[i].oldest_ms < oldest))
 			oldest = t[i].oldest_ms;
+		if (c->role == CONF_EDGE && !reachable(w, t[i].home))
+			alarm_unpaired(json_object_get(o, "alarms"), &t[i]);
 		if (c->role == CONF_EDGE && peers != NULL) {
 			p = peer_entry(peers, t[i].home);
 			json_object_set_new(p, "held", json_integer((json_int_t)t[i].objects));
