@@ -94,6 +94,8 @@ refuse(struct pair *p, const char *why)
 
 /* --- the dialogue -------------------------------------------------------------------------- */
 
+static void	read_lines(struct pair *);
+
 static void
 send_test(struct pair *p)
 {
@@ -130,6 +132,8 @@ on_checked(void *arg, const char *error, const struct peer *granted)
 		maybe_free(p);
 		return;
 	}
+	if (p->last)
+		return;			/* refused meanwhile: it said too much */
 	if (error[0] != '\0') {
 		refuse(p, error);
 		return;
@@ -137,6 +141,7 @@ on_checked(void *arg, const char *error, const struct peer *granted)
 	memcpy(p->peer.domains, granted->domains, sizeof(p->peer.domains));
 	p->peer.ndomains = granted->ndomains;
 	send_test(p);
+	read_lines(p);
 }
 
 static void
@@ -239,11 +244,25 @@ on_line(struct pair *p, struct span text)
 	json_decref(line);
 }
 
+/* One line at a time: the next is read when the writer has answered for this one. */
+static void
+read_lines(struct pair *p)
+{
+	const char *lf;
+
+	while (!p->last && p->asked == 0 && p->in.n > 0 &&
+	    (lf = memchr(p->in.p, '\n', p->in.n)) != NULL) {
+		size_t n = (size_t)(lf - p->in.p);
+
+		on_line(p, span_of(p->in.p, n));
+		buf_drop(&p->in, n + 1);
+	}
+}
+
 static void
 on_data(void *arg, struct span s)
 {
 	struct pair *p = arg;
-	const char *lf;
 
 	h2_consumed(p->stream, s.n);
 	p->octets += s.n;
@@ -253,14 +272,7 @@ on_data(void *arg, struct span s)
 		refuse(p, "more than 4 KB");
 		return;
 	}
-	/* One line at a time: the next is read when the writer has answered for this one. */
-	while (!p->last && p->asked == 0 && p->in.n > 0 &&
-	    (lf = memchr(p->in.p, '\n', p->in.n)) != NULL) {
-		size_t n = (size_t)(lf - p->in.p);
-
-		on_line(p, span_of(p->in.p, n));
-		buf_drop(&p->in, n + 1);
-	}
+	read_lines(p);
 }
 
 static void

@@ -23,7 +23,20 @@ rig_work(void *arg)
 		handover_work(R.alice->handover);
 }
 
-static const struct spool_events rig_events = { .attached = rig_attached, .work = rig_work };
+static void
+rig_peer(void *arg, const struct peer *p)
+{
+	assert_non_null(homes_paired(&R.e.homes, R.conf, p->name, p));
+}
+
+static void
+rig_pairing(void *arg, bool open)
+{
+	R.e.pairing = open;
+}
+
+static const struct spool_events rig_events = { .attached = rig_attached, .work = rig_work,
+	.peer = rig_peer, .pairing = rig_pairing };
 
 void
 rig_writer_up(void)
