@@ -1,5 +1,6 @@
 """Pairing by one pasted line, and every way that it is refused; unpair; rotate."""
 
+import json
 import os
 import re
 import shutil
@@ -63,6 +64,30 @@ def test_wrong_token_and_five_tries(stand):
         assert r.returncode != 0 and r.stderr.strip()
     r = redeem(stand, conf, text + "\n")
     assert r.returncode != 0, "after five tries even the right one is dead"
+
+
+def test_a_line_ends_with_its_time(stand):
+    """By the clock alone, though nobody used it; a stranger's handshake ends then, too."""
+    text = line(stand)
+    stand.stop("edge")
+    pending = os.path.join(stand.env["EDGE_SPOOL"], "pairings")
+    with open(pending, encoding="ascii") as f:
+        rows = json.load(f)
+    assert 0 < rows[0]["expires_ms"] - time.time() * 1000 <= 15 * 60 * 1000
+    rows[0]["expires_ms"] = int(time.time() * 1000) + 5000
+    with open(pending, "w", encoding="ascii") as f:
+        json.dump(rows, f)
+    stand.start("edge")
+    assert stand.status("edge")["pairing_lines"] == 1
+
+    def left():
+        with open(pending, encoding="ascii") as f:
+            return json.load(f)
+    until("the line is over", 40, lambda: left() == [])
+    assert time.time() * 1000 >= rows[0]["expires_ms"]
+    r = redeem(stand, home_conf(stand, "one"), text + "\n")
+    assert r.returncode != 0 and "no pairing line is open" in r.stderr, r.stderr
+    assert "pair.refused" not in stand.log("edge"), "it did not come so far as to say its token"
 
 
 def test_wrong_pin(stand):
@@ -145,6 +170,28 @@ def test_held_mail_outlives_a_new_pairing(stand, mark):
     stand.start("home")
     stand.wait_marked("alice", mark)
     assert stand.status("home")["aside"] == 0
+
+
+def test_mail_for_an_unpaired_home_is_not_forgotten(stand, mark):
+    """unpair says what is held, and status says it until the name is paired again."""
+    stand.stop("home")
+    for _ in range(2):
+        assert send_mail(stand.smtp, message(subject=mark)).code == 250
+    r = stand.tool("unpair", "-c", stand.conf("edge"), "home")
+    assert re.search(r"2 objects, .* held for home", r.stderr), r.stderr
+
+    def alarms():
+        return [a for a in stand.status("edge")["alarms"] if "not paired" in a]
+    octets = sum(o["size"] for o in stand.queue("edge"))
+    alarm, = alarms()
+    assert f"2 objects, {octets} octets, held for home home" in alarm and "0 days" in alarm, alarm
+    stand.stop("edge")
+    stand.start("edge")
+    assert alarms() == [alarm]
+    r = redeem(stand, stand.conf("home"), line(stand, "home", ("example.test",)) + "\n")
+    assert r.returncode == 0 and alarms() == []
+    stand.start("home")
+    stand.wait_marked("alice", mark, 2)
 
 
 def pair_anew(stand):

@@ -12,11 +12,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "store/control_answer.h"
@@ -140,6 +143,59 @@ questions_in_every_cut(void **state)
 		close(fd);
 		turn();
 	}
+}
+
+/* What somebody else hears of a question: the answer, or that nobody speaks to him. */
+static void
+ask_as(uid_t uid, gid_t gid, const gid_t *groups, size_t ngroups, char *out, size_t max)
+{
+	int ends[2], status, fd;
+	ssize_t n;
+	pid_t pid;
+
+	assert_int_equal(chmod(sun.sun_path, 0666), 0);	/* so that the credentials alone decide */
+	assert_int_equal(pipe(ends), 0);
+	assert_int_not_equal(pid = fork(), -1);
+	if (pid == 0) {
+		if (setgroups(ngroups, groups) == -1 || setresgid(gid, gid, gid) == -1 ||
+		    setresuid(uid, uid, uid) == -1)
+			_exit(1);
+		fd = socket(AF_UNIX, SOCK_STREAM, 0);
+		if (connect(fd, (struct sockaddr *)&sun, sizeof(sun)) == -1 ||
+		    write(ends[1], "", 1) != 1)
+			_exit(1);
+		send(fd, "who\n", 4, MSG_NOSIGNAL);
+		n = recv(fd, out, max, 0);
+		_exit(n > 0 && write(ends[1], out, (size_t)n) == n ? 0 : n > 0);
+	}
+	close(ends[1]);
+	assert_int_equal(read(ends[0], out, 1), 1);	/* connected */
+	while (waitpid(pid, &status, WNOHANG) == 0)
+		turn();
+	assert_int_equal(status, 0);
+	n = read(ends[0], out, max - 1);
+	out[n > 0 ? n : 0] = '\0';
+	close(ends[0]);
+}
+
+static void
+who_may_ask(void **state)
+{
+	const gid_t ours[] = { 4711, getegid() }, others[] = { 4711 };
+	char got[256];
+
+	if (geteuid() != 0)
+		skip();			/* nobody else can be played */
+	ask_as(0, 65534, NULL, 0, got, sizeof(got));
+	assert_string_equal(got, A("who"));
+	ask_as(65534, getegid(), NULL, 0, got, sizeof(got));
+	assert_string_equal(got, A("who"));
+	ask_as(65534, 65534, ours, 2, got, sizeof(got));
+	assert_string_equal(got, A("who"));
+	ask_as(65534, 65534, others, 1, got, sizeof(got));
+	assert_string_equal(got, "");
+	ask_as(65534, 65534, NULL, 0, got, sizeof(got));
+	assert_string_equal(got, "");
 }
 
 static void
@@ -294,6 +350,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(questions_in_every_cut),
+		cmocka_unit_test(who_may_ask),
 		cmocka_unit_test(too_long_a_question_ends_it),
 		cmocka_unit_test(big_content_waits_for_its_reader),
 		cmocka_unit_test(content_shorter_than_promised_ends_it),
