@@ -261,6 +261,8 @@ db_write_aside(struct db *db, const char *as, struct span data, const char *reas
 
 			if (n == -1 && errno == EINTR)
 				continue;
+			if (n == 0)		/* says nothing else of why */
+				errno = ENOSPC;
 			if (n <= 0)
 				break;
 			left = span_from(left, (size_t)n);
