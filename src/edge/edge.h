@@ -7,6 +7,7 @@
 #include "base/buf.h"
 #include "conf/conf.h"
 #include "edge/clients.h"
+#include "edge/crowd.h"
 #include "edge/homes.h"
 #include "net/resolve.h"
 #include "priv/proc.h"
@@ -53,6 +54,7 @@ struct edge {
 	struct listener	*listeners;
 	struct session	*sessions;		/* all that are open */
 	size_t		 nsessions;
+	struct crowd	 crowd;
 	struct tunnel	*tunnels;
 	unsigned	 verdicts;		/* being waited for */
 	int		 large_fd;

@@ -1,3 +1,4 @@
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -213,6 +214,8 @@ on_sweep(uv_timer_t *timer)
 		if (e->homes.list[i]->handover != NULL)
 			handover_sweep(e->homes.list[i]->handover, instant_now());
 	atomic_store(&edge_board(e)->count[BC_MEMORY], (int64_t)spool_memory(e->spool));
+	if (crowd_has_gone(&e->crowd, e->nsessions, instant_now()))
+		malloc_trim(0);
 }
 
 static int
