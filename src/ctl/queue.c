@@ -68,7 +68,10 @@ page(struct client *c, const struct opts *o, int64_t after, struct listing *l, s
 			row(l->table, object);
 		else {
 			fputs(l->n > 0 ? ",\n  " : "\n  ", stdout);
-			json_dumpf(object, stdout, JSON_ENSURE_ASCII);
+			if (json_dumpf(object, stdout, JSON_ENSURE_ASCII) == -1) {
+				json_decref(answer);
+				return why_sys(why, "standard output");
+			}
 		}
 		l->n++;
 	}

@@ -16,6 +16,8 @@
  * it durably (201, 200, 202) and home's ledger is not an older one than we have
  * seen.
  */
+#define HANDOVER_TUNNELS_MAX	8	/* of one home; it dials 2 */
+
 struct handover;
 struct ask;
 

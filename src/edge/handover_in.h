@@ -10,7 +10,6 @@
  * sign_anew.c (a MAC for home's present key) and verdict.c (a sender who waits for
  * home's word).
  */
-#define HANDOVER_TUNNELS_MAX	8
 
 /* One PUT.  Lives from the row's choice until the row is deleted or given back. */
 struct transfer {

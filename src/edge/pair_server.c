@@ -155,6 +155,11 @@ on_finished(void *arg, const char *error, const struct peer *granted)
 		maybe_free(p);
 		return;
 	}
+	if (p->last) {		/* it was told of its fault meanwhile */
+		log_warn(NULL, "pair.lost home=%s was %s, and does not know it: unpair it",
+		    p->peer.name, error[0] == '\0' ? "paired" : "refused");
+		return;
+	}
 	if (error[0] != '\0') {
 		refuse(p, error);
 		return;

@@ -198,6 +198,8 @@ start_tls(struct session *s)
 	struct why why = { "" };
 
 	s->starttls = false;
+	if (s->waiting == WAIT_DRAIN)
+		s->waiting = WAIT_NOTHING;	/* it has drained, or we would not be here */
 	deadline(s, s->terms->timeouts.handshake_ms);
 	if (s->edge->smtp_tls == NULL || conn_tls(s->conn, s->edge->smtp_tls, true, &why) == -1) {
 		log_warn(s->sid, "smtp.tls peer=%s: %s", netaddr_ip(&s->client).s, why.text);

@@ -16,7 +16,7 @@
 #define POLICY_RETRY_MS	5000
 /* Between two answers: a home that answers at once must not make us spin. */
 #define POLICY_REST_MS	1000
-#define TUNNELS_MAX	256		/* that homes have */
+#define TUNNELS_MAX	(CONF_HOMES_MAX * HANDOVER_TUNNELS_MAX)	/* that homes have */
 #define SHAKING_MAX	256		/* connections that are nobody's yet */
 
 static const char *const alpn[] = { "posthouse/1", "posthouse-pair/1", NULL };
@@ -323,6 +323,24 @@ on_ready(void *arg)
 
 static const struct h2_ops tunnel_ops = { .ready = on_ready, .closed = on_closed };
 
+/* One home keeps no other out: its oldest tunnel, which a dead line may have left, makes way. */
+static void
+make_way(struct edge *e, const struct home *h)
+{
+	struct tunnel *oldest = NULL;
+	size_t n = 0;
+
+	for (struct tunnel *t = e->tunnels; t != NULL; t = t->next)
+		if (h != NULL && t->home == h && !t->dropped) {
+			oldest = t;
+			n++;
+		}
+	if (n < HANDOVER_TUNNELS_MAX)
+		return;
+	oldest->dropped = true;
+	h2_abort(oldest->h2, "this home has too many tunnels, and this is the oldest");
+}
+
 /* The certificate has been judged; which protocol and whose tunnel this is. */
 static bool
 on_secured(void *arg, struct h2 *h2, SSL *ssl)
@@ -339,6 +357,7 @@ on_secured(void *arg, struct h2 *h2, SSL *ssl)
 		tunnel_end(t);		/* the connection is the pairing's now */
 		return true;
 	}
+	make_way(t->edge, homes_by_pin(&t->edge->homes, &t->pin));
 	t->home = homes_by_pin(&t->edge->homes, &t->pin);
 	return t->home != NULL && t->home->handover != NULL;
 }

@@ -49,6 +49,8 @@ void	chan_start(struct chan *, chan_msg_fn *, chan_close_fn *, void *arg);
  */
 bool	chan_send(struct chan *, uint16_t type, uint64_t tag, const struct span *parts,
     size_t nparts, int fd);
+/* Now, as far as the kernel takes it: for what must not be overtaken on another way. */
+void	chan_flush(struct chan *);
 size_t	chan_queued(const struct chan *);	/* octets not yet taken by the kernel */
 void	chan_pause(struct chan *, bool paused);	/* no messages while paused: back-pressure */
 /* Takes the descriptor back out, for handing the end on; nothing may be queued or read. */

@@ -346,6 +346,8 @@ on_msg(void *arg, struct chan_msg *m)
 	bool host = m->type == RM_HOST;
 	struct job *j;
 
+	if (!host && m->type != RM_NAME)
+		return;			/* nobody would know what an answer is to */
 	if (s->njobs >= RESOLVE_UNDERWAY || (j = calloc(1, sizeof(*j))) == NULL) {
 		struct span body = host ? SPAN_LIT("f") : SPAN_LIT("");
 

@@ -11,7 +11,10 @@
 #define STALLED	256	/* SHAKING_MAX in src/edge/tunnel.c */
 
 static struct net_key edge_key, home_key;
-static struct h2 *home;
+#define TUNNELS	(HANDOVER_TUNNELS_MAX + 1)
+
+static struct h2 *homes[TUNNELS], *home;	/* the last one */
+static size_t nhomes;
 static bool home_up;
 static int stalled[STALLED + 8];
 static SSL_CTX *ctx;
@@ -33,7 +36,8 @@ on_request(void *arg, struct h2_stream *s, const struct h2_head *head, bool has_
 static void
 on_closed(void *arg, const struct why *why)
 {
-	home = NULL;
+	*(struct h2 **)arg = NULL;
+	home = nhomes > 0 ? homes[nhomes - 1] : NULL;
 }
 
 static const struct h2_ops home_ops = { .request = on_request, .ready = on_ready,
@@ -74,6 +78,7 @@ set_up(void **state)
 	for (size_t i = 0; i < sizeof(stalled) / sizeof(stalled[0]); i++)
 		stalled[i] = -1;
 	home_up = false;
+	nhomes = 0;
 	return 0;
 }
 
@@ -83,8 +88,9 @@ tear_down(void **state)
 	for (size_t i = 0; i < sizeof(stalled) / sizeof(stalled[0]); i++)
 		if (stalled[i] != -1)
 			close(stalled[i]);
-	if (home != NULL)
-		h2_abort(home, "the test is over");
+	for (size_t i = 0; i < nhomes; i++)
+		if (homes[i] != NULL)
+			h2_abort(homes[i], "the test is over");
 	RUN_UNTIL(home == NULL && R.e.tunnels == NULL);
 	rig_down();
 	SSL_CTX_free(ctx);
@@ -117,7 +123,11 @@ dial(void)
 	int fds[2];
 
 	tcp_pair(fds);
-	assert_non_null(home = h2_new(&loop, fds[0], ctx, false, false, &home_ops, NULL, &why));
+	home_up = false;
+	home = homes[nhomes] = h2_new(&loop, fds[0], ctx, false, false, &home_ops, &homes[nhomes],
+	    &why);
+	assert_non_null(home);
+	nhomes++;
 	tunnel_accept(&R.e, fds[1]);
 }
 
@@ -150,6 +160,22 @@ the_oldest_go_first_and_a_home_stays(void **state)
 	assert_int_equal(handover_tunnels(R.alice->handover), 1);
 }
 
+static void
+a_home_with_too_many_tunnels_loses_its_own_oldest(void **state)
+{
+	for (size_t i = 0; i < HANDOVER_TUNNELS_MAX; i++) {
+		dial();
+		RUN_UNTIL(home_up && handover_tunnels(R.alice->handover) == i + 1);
+	}
+	assert_non_null(homes[0]);
+	dial();
+	RUN_UNTIL(home_up && homes[0] == NULL);
+	loop_run_ms(20);
+	for (size_t i = 1; i < TUNNELS; i++)
+		assert_non_null(homes[i]);
+	assert_int_equal(handover_tunnels(R.alice->handover), HANDOVER_TUNNELS_MAX);
+}
+
 int
 main(void)
 {
@@ -157,6 +183,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(stalled_handshakes_keep_no_home_out),
 		TEST(the_oldest_go_first_and_a_home_stays),
+		TEST(a_home_with_too_many_tunnels_loses_its_own_oldest),
 	};
 
 	net_key_make(&edge_key, "P-256");
