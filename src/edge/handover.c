@@ -230,16 +230,17 @@ handover_recheck(struct handover *ho)
 /* --- tunnels ------------------------------------------------------------------------------- */
 
 /* A new tunnel is a new chance for whatever failed before: home may have been mended. */
-void
+bool
 handover_up(struct handover *ho, struct h2 *h2)
 {
 	if (ho->ntunnels == HANDOVER_TUNNELS_MAX)
-		return;
+		return false;
 	ho->tunnels[ho->ntunnels++] = h2;
 	ho->paused_until.ns = ho->again.ns = ho->pause_ms = 0;
 	ho->naside = 0;
 	arm(ho);
 	handover_recheck(ho);
+	return true;
 }
 
 void

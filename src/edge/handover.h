@@ -16,7 +16,7 @@
  * it durably (201, 200, 202) and home's ledger is not an older one than we have
  * seen.
  */
-#define HANDOVER_TUNNELS_MAX	8	/* of one home; it dials 2 */
+#define HANDOVER_TUNNELS_MAX	16	/* of one home, with those that are ending */
 
 struct handover;
 struct ask;
@@ -28,9 +28,9 @@ void	handover_free(struct handover **);
 
 /*
  * A tunnel is there for requests, until _down.  It must outlive no
- * request on it: h2 tells them closed first.
+ * request on it: h2 tells them closed first.  False: too many.
  */
-void	handover_up(struct handover *, struct h2 *);
+bool	handover_up(struct handover *, struct h2 *);
 void	handover_down(struct handover *, struct h2 *);
 unsigned handover_tunnels(const struct handover *);
 

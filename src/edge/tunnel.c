@@ -16,7 +16,8 @@
 #define POLICY_RETRY_MS	5000
 /* Between two answers: a home that answers at once must not make us spin. */
 #define POLICY_REST_MS	1000
-#define TUNNELS_MAX	(CONF_HOMES_MAX * HANDOVER_TUNNELS_MAX)	/* that homes have */
+#define TUNNELS_HOME	8		/* of one home; it dials 2 */
+#define TUNNELS_MAX	(CONF_HOMES_MAX * TUNNELS_HOME)
 #define SHAKING_MAX	256		/* connections that are nobody's yet */
 
 static const char *const alpn[] = { "posthouse/1", "posthouse-pair/1", NULL };
@@ -314,9 +315,12 @@ on_ready(void *arg)
 
 	if (t->home == NULL || t->up)
 		return;
+	if (!handover_up(t->home->handover, t->h2)) {
+		h2_abort(t->h2, "this home has too many tunnels");
+		return;
+	}
 	t->up = true;
 	log_info(NULL, "tunnel.up home=%s", t->home->name);
-	handover_up(t->home->handover, t->h2);
 	show(t, true, "");
 	ask_policy(t);
 }
@@ -335,7 +339,7 @@ make_way(struct edge *e, const struct home *h)
 			oldest = t;
 			n++;
 		}
-	if (n < HANDOVER_TUNNELS_MAX)
+	if (n < TUNNELS_HOME)
 		return;
 	oldest->dropped = true;
 	h2_abort(oldest->h2, "this home has too many tunnels, and this is the oldest");

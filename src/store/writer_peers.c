@@ -47,7 +47,7 @@ on_pending(void *arg, bool any)
 	writer_pairing(arg, any);
 	wire_u8(&w, any);
 	writer_tell(arg, WE_PAIRING, &w, span_of(NULL, 0));
-	/* The operator's answer goes at once, and his home may dial before this turn's commit is over. */
+	/* The operator is answered at once; his home may dial before this turn's commit is over. */
 	for (struct client *c = ((struct writer *)arg)->clients; c != NULL; c = c->next)
 		chan_flush(c->chan);
 }
