@@ -44,7 +44,8 @@ static const struct conf_key keys[] = {
 	{ "age", "recovery", CT_RECIPIENT, CONF_FIELD(conf_home, recovery), .shown = "none",
 	    .doc = "Public age key of an offline identity that edges seal to as well." },
 
-	{ "deliver", "maildir", CT_PATH, CONF_FIELD(conf_home, maildir),
+	/* The courier's sandbox knows one place, and a staged file is looked for in it. */
+	{ "deliver", "maildir", CT_PATH, CONF_FIELD(conf_home, maildir), .fixed = true,
 	    .shown = "none: it must be given",
 	    .doc = "Folder of the mailboxes: USER/new and so on are made in it." },
 	{ "deliver", "deliveries", CT_NUMBER, CONF_FIELD(conf_home, deliveries), .def = "256",

@@ -131,12 +131,15 @@ static const struct spool_events spool_events = {
 static int
 smtp_context(struct edge *e, struct why *why)
 {
-	SSL_CTX *ctx;
+	SSL_CTX *ctx = NULL;
 
-	if (e->cert_pem.n == 0 || e->key_pem.n == 0)
+	if ((e->cert_pem.n == 0) != (e->key_pem.n == 0))
 		return 0;
-	if ((ctx = tls_server_new(buf_span(&e->cert_pem), buf_span(&e->key_pem), why)) == NULL)
-		return -1;
+	if (e->key_pem.n > 0) {
+		ctx = tls_server_new(buf_span(&e->cert_pem), buf_span(&e->key_pem), why);
+		if (ctx == NULL)
+			return -1;
+	}
 	SSL_CTX_free(e->smtp_tls);	/* open connections hold their own reference */
 	e->smtp_tls = ctx;
 	return 0;

@@ -74,24 +74,42 @@ differs(const struct parent *old, const struct parent *new_, struct why *why)
 	return why_set(why, "%s: only a restart changes %.400s", old->file, keys.text);
 }
 
+static const struct secret_file *
+secret_named(const struct secrets *s, const char *name)
+{
+	for (size_t i = 0; i < s->n; i++)
+		if (strcmp(s->file[i].name, name) == 0)
+			return &s->file[i];
+	return NULL;
+}
+
 static void
-send_changed_secrets(struct parent *p, const struct secrets *old)
+send_secret(struct parent *p, const struct secret_file *f)
+{
+	log_info(NULL, "secret.%s name=%s file=%s", f->text.n > 0 ? "read" : "gone", f->name,
+	    f->path);
+	for (enum proc_kind k = 0; k < PROC_KINDS; k++)
+		kid_send_secret(&p->kids[k], f);
+}
+
+static void
+send_changed_secrets(struct parent *p, struct secrets *old)
 {
 	for (size_t i = 0; i < p->secrets.n; i++) {
-		const struct secret_file *f = &p->secrets.file[i], *was = NULL;
+		const struct secret_file *f = &p->secrets.file[i];
+		const struct secret_file *was = secret_named(old, f->name);
 
-		for (size_t j = 0; j < old->n; j++)
-			if (strcmp(old->file[j].name, f->name) == 0)
-				was = &old->file[j];
 		/* A key goes with its certificate: both, even if one of them is what it was. */
-		if (was != NULL && span_eq(buf_span(&was->text), buf_span(&f->text)) &&
-		    strncmp(f->name, "tls.", 4) != 0)
-			continue;
-		log_info(NULL, "secret.%s name=%s file=%s", f->text.n > 0 ? "read" : "gone",
-		    f->name, f->path);
-		for (enum proc_kind k = 0; k < PROC_KINDS; k++)
-			kid_send_secret(&p->kids[k], f);
+		if (was == NULL || !span_eq(buf_span(&was->text), buf_span(&f->text)) ||
+		    strncmp(f->name, "tls.", 4) == 0)
+			send_secret(p, f);
 	}
+	/* What the new configuration does not name any more is taken away, as an empty one. */
+	for (size_t i = 0; i < old->n; i++)
+		if (secret_named(&p->secrets, old->file[i].name) == NULL) {
+			buf_wipe(&old->file[i].text);
+			send_secret(p, &old->file[i]);
+		}
 }
 
 static void

@@ -146,6 +146,28 @@ def test_a_broken_certificate_keeps_the_old(stand):
     assert certificate(stand.smtp) == old
 
 
+def test_starttls_ends_with_its_section(make_stand):
+    stand = make_stand()
+    with open(stand.conf("edge"), encoding="ascii") as f:
+        text = f.read()
+    with Client(stand.smtp) as c:
+        assert "STARTTLS" in c.hello().text
+        edit(stand.conf("edge"), re.search(r"^tls \{.*?^\}\n", text, re.M | re.S).group(0), "")
+        hup(stand, "edge")
+        until("it is no longer offered", 10, lambda: "STARTTLS" not in greeting(stand))
+        c.ok("NOOP")
+    with open(stand.conf("edge"), "w", encoding="ascii") as f:
+        f.write(text)
+    hup(stand, "edge")
+    until("it is offered again", 10, lambda: "STARTTLS" in greeting(stand))
+    assert certificate(stand.smtp)
+
+
+def greeting(stand):
+    with Client(stand.smtp) as c:
+        return c.hello().text
+
+
 def test_sigterm_drains(stand, mark):
     """A transaction under way when SIGTERM comes is either answered 250 and there, or
     not answered so and not there."""

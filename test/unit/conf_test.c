@@ -355,6 +355,8 @@ reload_names_what_needs_a_restart(void **state)
 		{ CONF_HOME, HOME, HOME "edge m { address = \"m:1\" key = \"" PIN "\" }\n", "" },
 		{ CONF_HOME, HOME, HOME "user = \"\"\ndns { servers = {::1} }\n",
 		    "user, dns.servers" },
+		{ CONF_HOME, HOME, "deliver { maildir = /elsewhere }\n"
+		    "mailboxes { users = {alice} }\n", "deliver.maildir" },
 	};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
