@@ -157,14 +157,6 @@ static const struct {
 	{ "::", 127 }, { "fc00::", 7 }, { "fe80::", 10 }, { "ff00::", 8 },
 };
 
-static bool
-covers(const struct netaddr *net, unsigned bits, const struct netaddr *a)
-{
-	struct netaddr cut = netaddr_network(a, bits, bits);
-
-	return net->v6 == a->v6 && netaddr_same_ip(&cut, net);
-}
-
 bool
 policy_ban_ok(const struct policy_ban *b, struct why *why)
 {
@@ -179,7 +171,7 @@ policy_ban_ok(const struct policy_ban *b, struct why *why)
 		struct netaddr s;
 
 		if (netaddr_parse_ip(span_str(spared[i].net), &s) &&
-		    (covers(&s, spared[i].bits, &b->net) || covers(&b->net, b->bits, &s)))
+		    (netaddr_in(&b->net, &s, spared[i].bits) || netaddr_in(&s, &b->net, b->bits)))
 			return why_set(why, "ban: %s/%u is not public: it is never banned",
 			    spared[i].net, spared[i].bits), false;
 	}
@@ -489,7 +481,7 @@ policy_banned(const struct policy *p, const struct netaddr *a, int64_t now_ms)
 {
 	for (size_t i = 0; i < p->nbans; i++)
 		if ((p->bans[i].until_ms == 0 || p->bans[i].until_ms > now_ms) &&
-		    covers(&p->bans[i].net, p->bans[i].bits, a))
+		    netaddr_in(a, &p->bans[i].net, p->bans[i].bits))
 			return true;
 	return false;
 }
