@@ -206,8 +206,8 @@ test_netaddr_in(void **state)
 		{ "192.0.2.255", "192.0.2.0", 24, true }, { "192.0.3.0", "192.0.2.0", 24, false },
 		{ "192.0.2.1", "192.0.2.1", 32, true }, { "192.0.2.2", "192.0.2.1", 32, false },
 		{ "203.0.113.1", "0.0.0.0", 0, true }, { "2001:db8::1", "::", 0, true },
-		{ "2001:db8:0:ffff::1", "2001:db8::", 48, true }, { "2001:db8:1::", "2001:db8::",
-		    48, false },
+		{ "2001:db8:0:ffff::1", "2001:db8::", 48, true },
+		{ "2001:db8:1::", "2001:db8::", 48, false },
 		/* Families are kept apart, though one lies in the other's octets. */
 		{ "192.0.2.1", "::", 0, false }, { "2001:db8::1", "0.0.0.0", 0, false },
 		{ "::ffff:192.0.2.1", "192.0.2.0", 24, true },
@@ -245,12 +245,11 @@ static const struct special {
 	{ "240.0.0.0", 4, false }, { "255.255.255.255", 32, false },
 
 	{ "::1", 128, false }, { "::", 128, false },
-	{ "64:ff9b::", 96,
-	    false },		/* reachable: a destination behind NAT64, no source */
+	{ "64:ff9b::", 96, false },		/* reachable: behind NAT64, no source */
 	{ "64:ff9b:1::", 48, false }, { "100::", 64, false }, { "100:0:0:1::", 64, false },
 	{ "2001::", 23, false }, { "2001::", 32, false },
-	{ "2001:1::1", 128, false }, { "2001:1::2", 128, false }, { "2001:1::3", 128,
-	    false },	/* reachable: anycast */
+	{ "2001:1::1", 128, false },		/* reachable: anycast, and the next two */
+	{ "2001:1::2", 128, false }, { "2001:1::3", 128, false },
 	{ "2001:2::", 48, false },
 	{ "2001:3::", 32, false },		/* reachable: AMT */
 	{ "2001:4:112::", 48, false },		/* reachable: AS112 */
@@ -258,13 +257,12 @@ static const struct special {
 	{ "2001:20::", 28, false },		/* reachable: ORCHIDv2 */
 	{ "2001:30::", 28, false },		/* reachable: identities of drones */
 	{ "2001:db8::", 32, false }, { "2002::", 16, false }, { "2620:4f:8000::", 48, true },
-	{ "3fff::", 20, false }, { "5f00::", 16, false }, { "fc00::", 7, false }, { "fe80::", 10,
-	    false },
+	{ "3fff::", 20, false }, { "5f00::", 16, false }, { "fc00::", 7, false },
+	{ "fe80::", 10, false },
 
 	/* Beside them: multicast (RFC 5771, RFC 4291), and what has not been allocated. */
-	{ "224.0.0.0", 4, false }, { "ff00::", 8, false }, { "::", 96, false }, { "4000::", 3,
-	    false },
-	{ "fec0::", 10, false },
+	{ "224.0.0.0", 4, false }, { "ff00::", 8, false }, { "::", 96, false },
+	{ "4000::", 3, false }, { "fec0::", 10, false },
 };
 
 static void
@@ -301,8 +299,8 @@ test_global_addresses(void **state)
 		{ "198.51.101.0", true }, { "203.0.112.255", true }, { "203.0.114.0", true },
 		{ "223.255.255.255", true },
 		{ "2001:200::", true }, { "2001:db7:ffff::1", true }, { "2001:db9::", true },
-		{ "2001:ffff::1", true }, { "2003::", true }, { "2a01:4f8::1", true }, { "3ffe::1",
-		    true },
+		{ "2001:ffff::1", true }, { "2003::", true }, { "2a01:4f8::1", true },
+		{ "3ffe::1", true },
 		{ "3fff:1000::", true }, { "1fff:ffff::1", false }, { "::ffff:10.0.0.1", false },
 		{ "::ffff:8.8.8.8", true }, { "::8.8.8.8", false }, { "2000::", true },
 	};
