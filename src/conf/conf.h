@@ -129,12 +129,31 @@ struct conf_home_edge {			/* edge "mx1" {...}: optional, wins over the pairing *
 	struct pin	pin;
 };
 
+/* How a backend is told who its client is (the HAProxy PROXY protocol). */
+enum conf_proxy {
+	CONF_PROXY_V2 = 0,
+	CONF_PROXY_V1,
+	CONF_PROXY_NONE,		/* it sees this machine's address; never for SMTP */
+};
+
+/* home: service "imaps" { backend = "127.0.0.1:993" proxy = "v2" } */
+struct conf_home_service {
+	char		name[CONF_NAME_MAX];
+	struct netaddr	backend;
+	enum conf_proxy	proxy;
+	bool		allow_private;		/* clients of private networks, and of our own */
+	unsigned	streams;		/* at once: 5000 */
+};
+
 struct conf_home {
 	struct conf_common common;
 	char		age_key[CONF_PATH_MAX];	/* identity file; default STATE/age.key */
 	char		recovery[AGE_TEXT_MAX];	/* an offline recipient that edges seal to as well; "" none */
 	struct conf_home_edge edges[CONF_EDGES_MAX];
 	size_t		nedges;
+	struct conf_home_service services[CONF_SERVICES_MAX];	/* passed by edges; may be none */
+	size_t		nservices;
+	unsigned	edge_streams;	/* passed of one edge at once: 10000 */
 	char		maildir[CONF_PATH_MAX];	/* deliver { maildir = "/var/mail/posthouse" }: the folder of USER/{tmp,new,cur} */
 	char		users[CONF_USERS_MAX][CONF_NAME_MAX];	/* mailboxes { users = {"alice", "bob"} } */
 	size_t		nusers;
@@ -149,6 +168,14 @@ struct conf_home {
 	unsigned	connections;		/* tunnels to each edge: 2 */
 	char		helper_path[CONF_PATH_MAX];	/* PATH of the helper's commands */
 };
+
+/*
+ * Whether a service may turn out to speak SMTP, by what is known before anything
+ * was said: a name or a port that mail goes by.  In doubt it is: what errs here
+ * only has to pass the interlock.
+ */
+bool	conf_smtp_name(const char *service);
+bool	conf_smtp_port(uint16_t);
 
 /* Which role the text is for, told by its keys. */
 enum conf_role conf_role(const char *file, struct span text, struct why *);

@@ -21,6 +21,7 @@ enum conf_type {
 	CT_PATH,		/* absolute */
 	CT_HOSTPORT,		/* name or literal, with a port; kept as written */
 	CT_LISTEN,		/* list of address literals with a port: struct netaddr */
+	CT_BACKEND,		/* one such, of a server to connect to */
 	/* list of address literals, optionally @port, as libunbound has it */
 	CT_SERVERS,
 	CT_ACCOUNT,		/* a user or group of this machine, or "" */
@@ -172,6 +173,7 @@ int	conf_fault_set(struct conf_fault *, const char *section, const char *key, si
 	    const char *, ...) __attribute__((format(printf, 5, 6)));
 
 /* conf.c: the rules that both roles share. */
+bool	conf_service_name_ok(const char *);	/* goes into :authority, policy and logs as it is */
 int	conf_common_settle(struct conf_common *, const struct conf_hold *, struct conf_fault *);
 int	conf_default_path(char *out, size_t max, const char *state, const char *name,
     struct conf_fault *);

@@ -106,6 +106,23 @@ store_listen(const struct conf_key *k, void *dst, struct span s, struct why *why
 }
 
 static int
+store_backend(const struct conf_key *k, void *dst, struct span s, struct why *why)
+{
+	static const unsigned char none[12];
+	struct netaddr a;
+
+	if (!netaddr_parse(s, &a) || a.port == 0)
+		return why_set(why,
+		    "%s is no address and port of a server; write the address itself, like "
+		    "\"127.0.0.1:993\" or \"[::1]:993\"", conf_quote(s).s);
+	if (memcmp(a.ip + 12, none, 4) == 0 && (!a.v6 || memcmp(a.ip, none, 12) == 0))
+		return why_set(why, "%s is where a server may listen, not where to reach it; write "
+		    "one address, like \"127.0.0.1:%u\"", conf_quote(s).s, (unsigned)a.port);
+	memcpy(dst, &a, sizeof(a));
+	return 0;
+}
+
+static int
 store_server(const struct conf_key *k, void *dst, struct span s, struct why *why)
 {
 	const char *at = s.n > 0 ? memchr(s.p, '@', s.n) : NULL;
@@ -322,6 +339,7 @@ static const struct type {
 	[CT_PATH] = { "path", false, store_path },
 	[CT_HOSTPORT] = { "host:port", false, store_hostport },
 	[CT_LISTEN] = { "list of address:port", true, store_listen },
+	[CT_BACKEND] = { "address:port", false, store_backend },
 	[CT_SERVERS] = { "list of addresses", true, store_server },
 	[CT_ACCOUNT] = { "account", false, store_account },
 	[CT_HOME] = { "name of a home", false, store_home },

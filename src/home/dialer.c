@@ -488,6 +488,16 @@ dialer_drain(struct dialer *d)
 }
 
 bool
+dialer_has_address(const struct dialer *d, const struct netaddr *a)
+{
+	for (size_t i = 0; i < LINES_MAX; i++)
+		for (size_t n = 0; d->lines[i] != NULL && n < d->lines[i]->naddr; n++)
+			if (netaddr_same_ip(&d->lines[i]->addr[n], a))
+				return true;
+	return false;
+}
+
+bool
 dialer_busy(const struct dialer *d)
 {
 	return d->nlines > 0;

@@ -14,7 +14,7 @@
 static bool
 print(const struct tunnel_proc *t, const struct home_edge *e, uint64_t counter, struct buf *out)
 {
-	const struct backend *b = &t->backend;
+	const struct delivery *b = &t->delivery;
 	struct policy p = { .epoch = t->mark.epoch,
 		.counter = counter,
 		.stale_after_ms = STALE_AFTER_MS,

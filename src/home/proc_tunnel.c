@@ -14,6 +14,7 @@
 /* See home/tunnel.h for what this process holds and may do. */
 
 #define TICK_MS		1000
+#define ADDRS_TICKS	60		/* between looks at our addresses that nothing asked for */
 #define DRAIN_TICKS	10		/* then tunnels are cut; what was under way comes again */
 
 static struct tunnel_proc *
@@ -165,9 +166,9 @@ on_courier(void *arg, struct chan_msg *m)
 		    m->type, m->body.n);
 		return;
 	}
-	t->backend = (struct backend){ .smtputf8 = (p[0] & HM_BACKEND_SMTPUTF8) != 0,
+	t->delivery = (struct delivery){ .smtputf8 = (p[0] & HM_BACKEND_SMTPUTF8) != 0,
 		.dsn = (p[0] & HM_BACKEND_DSN) != 0, .size = get_u64(p + 1), .nrecipients = n };
-	memcpy(t->backend.recipients, p + HM_BACKEND_HEAD, n * 32);
+	memcpy(t->delivery.recipients, p + HM_BACKEND_HEAD, n * 32);
 	policy_changed(t);
 }
 
@@ -271,10 +272,21 @@ on_peer_chan(struct proc *p, enum proc_kind kind, struct chan *chan)
 }
 
 static void
+read_addrs(struct tunnel_proc *t)
+{
+	struct why why = { "" };
+
+	if (own_addrs_read(&t->own, &why) == -1)
+		log_error(NULL, "network.addresses %s", why.text);
+	t->addrs_ticks = 0;
+}
+
+static void
 on_network(void *arg)
 {
 	struct tunnel_proc *t = arg;
 
+	read_addrs(t);
 	for (size_t i = 0; i < EDGES_MAX; i++)
 		if (t->dialers[i] != NULL)
 			dialer_wake(t->dialers[i]);
@@ -298,6 +310,8 @@ on_tick(uv_timer_t *timer)
 		if (t->dialers[i] != NULL)
 			dialer_tick(t->dialers[i]);
 	t->proc->board->count[BC_MEMORY] = (int64_t)spool_memory(t->spool);
+	if (++t->addrs_ticks >= ADDRS_TICKS)
+		read_addrs(t);
 	if (!t->draining)
 		return;
 	if (any_busy(t) && ++t->drain_ticks < DRAIN_TICKS * 10)
@@ -326,6 +340,7 @@ start(struct proc *p, struct why *why)
 	if (t->netwatch == NULL)
 		log_warn(
 		    NULL, "network.watch: %s; edges are dialled again by the clock alone", w.text);
+	read_addrs(t);
 	edges_configure(&t->edges, p->home);
 	uv_timer_init(t->loop, &t->tick);
 	t->tick.data = t;

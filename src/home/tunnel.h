@@ -7,6 +7,7 @@
 
 #include "base/buf.h"
 #include "home/edges.h"
+#include "home/own_addrs.h"
 #include "net/resolve.h"
 #include "priv/proc.h"
 #include "store/spool.h"
@@ -25,7 +26,7 @@
 struct dialer;
 struct netwatch;
 
-struct backend {			/* what the courier delivers to, as it said */
+struct delivery {			/* what held mail is delivered to, as the courier said */
 	bool		 smtputf8;
 	bool		 dsn;
 	uint64_t	 size;		/* 0: no limit of its own */
@@ -42,8 +43,9 @@ struct tunnel_proc {
 	struct chan	*to_courier;
 	struct netwatch	*netwatch;
 	struct edges	 edges;
+	struct own_addrs own;
 	struct dialer	*dialers[EDGES_MAX];	/* by row of the edge; NULL: not dialled */
-	struct backend	 backend;
+	struct delivery	 delivery;
 	struct ledger_mark mark;	/* epoch 0: not known yet */
 	struct buf	 pem;		/* our tunnel key */
 	struct buf	 next_pem;	/* the one we change to; empty: none */
@@ -53,6 +55,7 @@ struct tunnel_proc {
 	int		 large_fd;
 	bool		 spool_up;
 	bool		 peers_known;	/* before it, a grant may only not have been told yet */
+	unsigned	 addrs_ticks;	/* since own was read */
 	bool		 draining;
 	unsigned	 drain_ticks;
 };

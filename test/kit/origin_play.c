@@ -254,7 +254,7 @@ origin_setup(void **state)
 	conf.hold.quota = 1 << 24;
 	proc = (struct proc){ .loop = &loop, .home = &conf, .board = &board };
 	T = (struct tunnel_proc){ .proc = &proc, .loop = &loop, .mark = { 5, 41 }, .spool_up = true,
-		.peers_known = true, .npins = 1, .backend = { .smtputf8 = true, .dsn = true } };
+		.peers_known = true, .npins = 1, .delivery = { .smtputf8 = true, .dsn = true } };
 	assert_non_null(edges_paired(&T.edges, &conf, p.name, &p));
 	tcp_pair(fds);
 	edge_ready = false;
