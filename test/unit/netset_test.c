@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "base/netset.h"
+#include "kit/heap.h"
 
 #define MANY	100000
 
@@ -313,6 +314,29 @@ a_hundred_thousand(void **state)
 	netset_free(&s);
 }
 
+/* A fork that no longer forks is not kept for the sake of what lies below it. */
+static void
+what_goes_leaves_nothing(void **state)
+{
+	struct netset *s = netset_new(10);
+	size_t before;
+
+	assert_true(add(s, "192.0.2.0", 32, 0));
+	before = heap_in_use();
+	for (unsigned bit = 0; bit < 24; bit++) {
+		struct netaddr beside = at("192.0.2.0");
+
+		beside.ip[12 + bit / 8] ^= (unsigned char)(0x80 >> bit % 8);
+		assert_true(netset_add(s, &beside, 32, bit % 2 ? 0 : 1));
+		if (bit % 2)
+			assert_true(netset_remove(s, &beside, 32));
+		else
+			assert_int_equal(netset_expire(s, 1), 1);
+	}
+	assert_true(heap_in_use() == before);
+	netset_free(&s);
+}
+
 int
 main(void)
 {
@@ -325,6 +349,7 @@ main(void)
 		cmocka_unit_test(told_in_order),
 		cmocka_unit_test(as_a_list_says),
 		cmocka_unit_test(a_hundred_thousand),
+		cmocka_unit_test(what_goes_leaves_nothing),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
