@@ -178,8 +178,10 @@ remove_at(struct node **at, const struct netaddr *net, unsigned bits)
 bool
 netset_remove(struct netset *s, const struct netaddr *net, unsigned bits)
 {
-	bool gone = remove_at(&s->root[net->v6], net, bits);
+	bool gone;
 
+	assert(bits <= width(net));
+	gone = remove_at(&s->root[net->v6], net, bits);
 	s->count -= gone;
 	return gone;
 }
