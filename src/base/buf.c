@@ -40,13 +40,17 @@ buf_room(struct buf *b, size_t n)
 		b->failed = true;
 		return NULL;
 	}
-	if (b->p == NULL || n > b->cap - b->n) {	/* room for nothing is room as well: never NULL for it */
+	/* Room for nothing is room as well: never NULL for it. */
+	if (b->p == NULL || n > b->cap - b->n) {
 		size_t cap = b->cap < 64 ? 64 : b->cap;
 		char *p;
 
 		while (cap - b->n < n)
 			cap = cap > b->max / 2 ? b->max : cap * 2;
-		/* Not realloc: a moved block would leave its bytes behind, and some of these are secrets. */
+		/*
+		 * Not realloc: a moved block would leave its bytes behind, and some of
+		 * these are secrets.
+		 */
 		if ((p = malloc(cap)) == NULL) {
 			b->failed = true;
 			return NULL;

@@ -21,13 +21,16 @@ struct buf {
 
 void	buf_init(struct buf *, size_t max);
 void	buf_fini(struct buf *);			/* frees; usable again after buf_init */
-void	buf_wipe(struct buf *);			/* as buf_fini, zeroing first: for secrets and plaintext */
+void	buf_wipe(struct buf *);	/* as buf_fini, zeroing first: for secrets and plaintext */
 void	buf_clear(struct buf *);		/* empty, keeps the allocation */
 bool	buf_add(struct buf *, const void *, size_t);
 bool	buf_add_span(struct buf *, struct span);
 bool	buf_add_str(struct buf *, const char *);
 bool	buf_addf(struct buf *, const char *, ...) __attribute__((format(printf, 2, 3)));
-/* Room for n more bytes at the end, to be written and then claimed by buf_used; NULL if there is none. */
+/*
+ * Room for n more bytes at the end, to be written and then claimed by
+ * buf_used; NULL if there is none.
+ */
 char	*buf_room(struct buf *, size_t n);
 void	buf_used(struct buf *, size_t n);
 void	buf_drop(struct buf *, size_t n);	/* forget the first n bytes */

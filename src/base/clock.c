@@ -45,8 +45,8 @@ wall_rfc5322(int64_t ms, char *out, size_t max)
 	struct tm tm = utc(ms);
 
 	/* Not strftime: these names are English whatever the locale is. */
-	snprintf(out, max, "%.3s, %d %.3s %d %02d:%02d:%02d +0000", day + tm.tm_wday * 3, tm.tm_mday,
-	    mon + tm.tm_mon * 3, tm.tm_year + 1900, tm.tm_hour, tm.tm_min, tm.tm_sec);
+	snprintf(out, max, "%.3s, %d %.3s %d %02d:%02d:%02d +0000", day + tm.tm_wday * 3,
+	    tm.tm_mday, mon + tm.tm_mon * 3, tm.tm_year + 1900, tm.tm_hour, tm.tm_min, tm.tm_sec);
 }
 
 void

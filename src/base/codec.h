@@ -17,7 +17,8 @@ bool	hex_decode(struct span, void *out, size_t n);
  * white space).  Unpadded as the age format has it, or padded.
  */
 #define BASE64_LEN(n)	(((n) + 2) / 3 * 4)
-size_t	base64_encode(const void *, size_t n, bool pad, char *out);	/* NUL-terminated; returns the length */
+/* NUL-terminated; returns the length. */
+size_t	base64_encode(const void *, size_t n, bool pad, char *out);
 bool	base64_decode(struct span, bool pad, void *out, size_t max, size_t *n);
 
 static inline void

@@ -43,9 +43,11 @@ log_line(enum log_level level, const char *sid, const char *fmt, ...)
 	if (n > (int)sizeof(line) - 2)
 		n = (int)sizeof(line) - 2;
 	line[n++] = '\n';
-	/* One write a line, so that processes sharing the descriptor do not mix. */
-	while (write(STDERR_FILENO, line, (size_t)n) == -1)
-		break;
+	/*
+	 * One write a line, so that processes sharing the descriptor do not mix.  There is
+	 * nobody to tell that it failed.
+	 */
+	(void)!write(STDERR_FILENO, line, (size_t)n);
 }
 
 static const char *

@@ -16,7 +16,10 @@ void	secret_set(struct secret *, const unsigned char b[SECRET_LEN]);
 void	secret_fini(struct secret *);
 /* Constant time. */
 bool	secret_eq(const void *, const void *, size_t);
-/* From the kernel; cannot fail (it aborts where getrandom does, as nothing can be done safely then). */
+/*
+ * From the kernel; cannot fail (it aborts where getrandom does, as
+ * nothing can be done safely then).
+ */
 void	random_bytes(void *, size_t);
 
 #endif

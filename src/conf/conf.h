@@ -33,7 +33,8 @@
 #define CONF_SERVICES_MAX	32
 #define CONF_EDGES_MAX		16
 #define CONF_USERS_MAX		1000
-#define CONF_FILE_MAX		(512u << 10)	/* it travels to each process in one message of a channel */
+/* It travels to each process in one message of a channel. */
+#define CONF_FILE_MAX		(512u << 10)
 
 enum conf_role {
 	CONF_NO_ROLE = 0,
@@ -41,21 +42,27 @@ enum conf_role {
 	CONF_HOME,
 };
 
-enum conf_mode {			/* of a public SMTP service; only hold is there yet, others are refused with words */
+/* Of a public SMTP service; only hold is there yet, others are refused with words. */
+enum conf_mode {
 	CONF_HOLD = 0,
 };
 
 struct conf_common {			/* in both files, at top level */
-	char		hostname[256];		/* edge: its name in banners, Received and pairing; home: in logs */
-	char		state[CONF_PATH_MAX];	/* /var/lib/posthouse/edge, /var/lib/posthouse/home */
-	char		control[CONF_PATH_MAX];	/* unix socket, /run/posthouse/edge.sock, home.sock */
+	/* Edge: its name in banners, Received and pairing; home: in logs. */
+	char		hostname[256];
+	/* /var/lib/posthouse/edge, /var/lib/posthouse/home */
+	char		state[CONF_PATH_MAX];
+	/* Unix socket, /run/posthouse/edge.sock, home.sock */
+	char		control[CONF_PATH_MAX];
 	char		user[CONF_NAME_MAX];	/* "posthouse"; used only when started as root */
 	char		group[CONF_NAME_MAX];
 	int		log_level;		/* enum log_level; log = "info" */
-	char		nameservers[4][64];	/* dns { servers = {...} }; none: /etc/resolv.conf */
+	/* dns { servers = {...} }; none: /etc/resolv.conf */
+	char		nameservers[4][64];
 	size_t		nnameservers;
 	int64_t		dns_timeout_ms;		/* dns { timeout = 5s } */
-	char		tunnel_key[CONF_PATH_MAX];	/* PEM: tunnel { key = ...}; default STATE/tunnel.pem */
+	/* PEM: tunnel { key = ...}; default STATE/tunnel.pem */
+	char		tunnel_key[CONF_PATH_MAX];
 };
 
 struct conf_tls {			/* STARTTLS; both empty: not offered */
@@ -63,7 +70,8 @@ struct conf_tls {			/* STARTTLS; both empty: not offered */
 	char		key[CONF_PATH_MAX];
 };
 
-struct conf_edge_home {			/* home "alice" {...}: all optional but domains when it is not paired; wins over the pairing */
+/* home "alice" {...}: all optional but domains when it is not paired; wins over the pairing. */
+struct conf_edge_home {
 	char		name[PAIRING_NAME_MAX + 1];
 	bool		has_pin;
 	struct pin	pin;
@@ -74,7 +82,7 @@ struct conf_edge_home {			/* home "alice" {...}: all optional but domains when i
 	uint64_t	quota;		/* bytes held for it; default hold.quota */
 };
 
-struct conf_service {			/* edge: service "smtp" { listen = {...} home = {...} mode = "hold" } */
+struct conf_service {	/* edge: service "smtp" { listen = {...} home = {...} mode = "hold" } */
 	char		name[CONF_NAME_MAX];
 	struct netaddr	listen[CONF_LISTEN_MAX];
 	size_t		nlisten;
@@ -93,10 +101,12 @@ struct conf_timeouts {			/* RFC 5321 4.5.3.2, as a server sees them */
 struct conf_hold {
 	uint64_t	quota;		/* bytes held in all: 20G */
 	uint64_t	reserve;	/* free disk below which only deletes write: 512M */
-	unsigned	share;		/* percent of a home's quota that one client network (/24, /48) may fill: 10 */
-	uint64_t	memory;		/* bytes of objects waiting in memory, over all sessions: 16M */
+	/* Percent of a home's quota that one client network (/24, /48) may fill: 10. */
+	unsigned	share;
+	uint64_t	memory;	/* bytes of objects waiting in memory, over all sessions: 16M */
 	uint64_t	threshold;	/* an object above it is a file of its own: 256K */
-	int64_t		max_hold_ms;	/* alarm, and the ledger's memory: 30d; nothing is ever thrown away */
+	/* Alarm, and the ledger's memory: 30d; nothing is ever thrown away. */
+	int64_t		max_hold_ms;
 };
 
 struct conf_edge {
@@ -104,12 +114,17 @@ struct conf_edge {
 	struct conf_tls	tls;
 	struct netaddr	tunnel_listen[CONF_LISTEN_MAX];
 	size_t		ntunnel_listen;
-	char		tunnel_address[300];	/* tunnel { address = "mx1.example.org:7443" }: what the pairing line names; default hostname:port */
+	/*
+	 * tunnel { address = "mx1.example.org:7443" }: what the pairing line
+	 * names; default hostname:port.
+	 */
+	char		tunnel_address[300];
 	struct conf_edge_home homes[CONF_HOMES_MAX];
 	size_t		nhomes;
 	struct conf_service services[CONF_SERVICES_MAX];
 	size_t		nservices;
-	char		postmaster[PAIRING_NAME_MAX + 1];	/* the home that takes bare <postmaster>; default: the first */
+	/* The home that takes bare <postmaster>; default: the first. */
+	char		postmaster[PAIRING_NAME_MAX + 1];
 	struct smtp_limits limits;
 	enum smtp_bare_lf bare_lf;
 	unsigned	connections;		/* in all: 20000 */
@@ -118,7 +133,8 @@ struct conf_edge {
 	struct conf_hold hold;
 	int64_t		verdict_ms;		/* 0: never ask */
 	unsigned	verdicts;		/* at once: 100; beyond it plain hold */
-	unsigned	handover;		/* PUTs at once to one home: 32; large objects take at most half */
+	/* PUTs at once to one home: 32; large objects take at most half. */
+	unsigned	handover;
 	bool		client_names;		/* look client names up: true */
 };
 
@@ -148,19 +164,28 @@ struct conf_home_service {
 struct conf_home {
 	struct conf_common common;
 	char		age_key[CONF_PATH_MAX];	/* identity file; default STATE/age.key */
-	char		recovery[AGE_TEXT_MAX];	/* an offline recipient that edges seal to as well; "" none */
+	/* An offline recipient that edges seal to as well; "" none. */
+	char		recovery[AGE_TEXT_MAX];
 	struct conf_home_edge edges[CONF_EDGES_MAX];
 	size_t		nedges;
 	struct conf_home_service services[CONF_SERVICES_MAX];	/* passed by edges; may be none */
 	size_t		nservices;
 	unsigned	edge_streams;	/* passed of one edge at once: 10000 */
-	char		maildir[CONF_PATH_MAX];	/* deliver { maildir = "/var/mail/posthouse" }: the folder of USER/{tmp,new,cur} */
-	char		users[CONF_USERS_MAX][CONF_NAME_MAX];	/* mailboxes { users = {"alice", "bob"} } */
+	/* deliver { maildir = "/var/mail/posthouse" }: the folder of USER/{tmp,new,cur} */
+	char		maildir[CONF_PATH_MAX];
+	/* mailboxes { users = {"alice", "bob"} } */
+	char		users[CONF_USERS_MAX][CONF_NAME_MAX];
 	size_t		nusers;
-	char		users_command[1024];	/* mailboxes { command = "..." }: one local part a line, run by the helper */
+	/* mailboxes { command = "..." }: one local part a line, run by the helper. */
+	char		users_command[1024];
 	int64_t		users_refresh_ms;	/* mailboxes { refresh = 5m } */
-	char		catch_all[CONF_NAME_MAX];	/* "": unknown local parts are refused, 550 5.1.1 */
-	char		roles[CONF_NAME_MAX];	/* mailbox of postmaster@ when nobody is called so; default: catch_all, else the first user */
+	/* "": unknown local parts are refused, 550 5.1.1. */
+	char		catch_all[CONF_NAME_MAX];
+	/*
+	 * Mailbox of postmaster@ when nobody is called so; default: catch_all,
+	 * else the first user.
+	 */
+	char		roles[CONF_NAME_MAX];
 	struct conf_hold hold;
 	int64_t		parked_keep_ms;		/* 30d */
 	unsigned	deliveries;		/* objects in the courier's hands at once: 256 */
@@ -185,7 +210,9 @@ struct conf_home *conf_home_parse(const char *file, struct span text, struct why
 /* `posthouse config`: every key with type, default, range and doc; json as an array of objects. */
 bool	conf_describe(enum conf_role, bool json, struct buf *out);
 /* Non-reloadable keys that differ, named in why; 0 when a reload may go on. */
-int	conf_edge_reloadable(const struct conf_edge *old, const struct conf_edge *new_, struct why *);
-int	conf_home_reloadable(const struct conf_home *old, const struct conf_home *new_, struct why *);
+int	conf_edge_reloadable(const struct conf_edge *old, const struct conf_edge *new_,
+    struct why *);
+int	conf_home_reloadable(const struct conf_home *old, const struct conf_home *new_,
+    struct why *);
 
 #endif

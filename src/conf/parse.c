@@ -6,15 +6,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "conf/parse_in.h"
+
 /*
  * From text to struct: libconfuse knows the syntax and takes every value as
  * text; the table knows what each must be.  A value is stored when libconfuse
  * has just read it, because only then is its line known.
  */
 #define KEYS_MAX	96
-#define TITLE_MAX	64
 #define PLACES_MAX	1024
-#define NEAR_MAX	2	/* edits that are still taken for a slip of the pen */
 
 /* Where a key of an item stood, so that a rule across keys can name its line. */
 struct place {
@@ -109,77 +109,12 @@ conf_table_section(const struct conf_table *t, const char *name)
 	return NULL;
 }
 
-/* Edits that make b of a; more than `most` is only said to be more. */
-static unsigned
-distance(const char *a, const char *b, unsigned most)
-{
-	unsigned row[TITLE_MAX];
-	size_t na = strlen(a), nb = strlen(b);
-
-	if (na >= TITLE_MAX || nb >= TITLE_MAX)
-		return most + 1;
-	for (unsigned j = 0; j <= nb; j++)
-		row[j] = j;
-	for (unsigned i = 1; i <= na; i++) {
-		unsigned diagonal = row[0];
-
-		row[0] = i;
-		for (unsigned j = 1; j <= nb; j++) {
-			unsigned best = diagonal + (a[i - 1] != b[j - 1]);
-
-			diagonal = row[j];
-			if (row[j] + 1 < best)
-				best = row[j] + 1;
-			if (row[j - 1] + 1 < best)
-				best = row[j - 1] + 1;
-			row[j] = best;
-		}
-	}
-	return row[nb];
-}
-
-static void
-nearer(const char *word, const char *name, const char **best, unsigned *least)
-{
-	unsigned d = distance(word, name, NEAR_MAX);
-
-	if (d < *least && d < strlen(name)) {
-		*least = d;
-		*best = name;
-	}
-}
-
-/* The key or section that was most likely meant; NULL if none is near. */
-static const char *
-near_key(const struct conf_table *t, const char *section, const char *word)
-{
-	const char *best = NULL;
-	unsigned least = NEAR_MAX + 1;
-
-	for (size_t i = 0; i < t->nkeys; i++)
-		if (strcmp(t->keys[i].section, section) == 0)
-			nearer(word, t->keys[i].name, &best, &least);
-	for (size_t i = 0; i < t->nsections && section[0] == '\0'; i++)
-		nearer(word, t->sections[i].name, &best, &least);
-	return best;
-}
-
-/* A key that is right, but stands in another section: where it belongs. */
-static const char *
-elsewhere(const struct conf_table *t, const char *word)
-{
-	for (size_t i = 0; i < t->nkeys; i++)
-		if (strcmp(t->keys[i].name, word) == 0)
-			return t->keys[i].section;
-	return NULL;
-}
-
 static void
 on_error(cfg_t *cfg, const char *fmt, va_list ap)
 {
 	static const char unknown[] = "no such option '";
 	const char *section = section_of(cfg), *near, *place;
-	char said[256], word[TITLE_MAX], text[400];
+	char said[256], word[CONF_WORD_MAX], text[400];
 	size_t n = strlen(unknown);
 
 	vsnprintf(said, sizeof(said), fmt, ap);
@@ -191,8 +126,8 @@ on_error(cfg_t *cfg, const char *fmt, va_list ap)
 		return;
 	}
 	snprintf(word, sizeof(word), "%.*s", (int)strcspn(said + n, "'"), said + n);
-	near = near_key(parsing->table, section, word);
-	place = elsewhere(parsing->table, word);
+	near = conf_near_key(parsing->table, section, word);
+	place = conf_key_elsewhere(parsing->table, word);
 	snprintf(text, sizeof(text), "no key \"%s\" %s%s", word, section[0] != '\0' ? "in " :
 	    "at top level",
 	    section);
@@ -394,70 +329,6 @@ reader(const struct conf_table *t)
 	return cfg_init(top, CFGF_NONE);	/* copies the options */
 }
 
-size_t
-conf_skip(struct span s, size_t i)
-{
-	size_t from = i;
-	char c = s.p[i], next = i + 1 < s.n ? s.p[i + 1] : '\0';
-
-	if (c == '#' || (c == '/' && next == '/')) {
-		while (i < s.n && s.p[i] != '\n')
-			i++;
-	} else if (c == '/' && next == '*') {
-		i += 2;
-		while (i < s.n && !(s.p[i - 1] == '*' && s.p[i] == '/' && i > from + 2))
-			i++;
-		i++;
-	} else if (c == '"' || c == '\'') {
-		for (i++; i < s.n && s.p[i] != c; i++)
-			if (s.p[i] == '\\')
-				i++;
-		i++;
-	}
-	return (i < s.n ? i : s.n) - from;
-}
-
-/*
- * What libconfuse would let through and we do not want: ${NAME} would be taken
- * from the environment, which differs between our processes (in single quotes it
- * is left alone); a NUL would end the text; a section at the end need not be closed.
- */
-static int
-plain_text(const char *file, struct span text, struct why *why)
-{
-	int line = 1, opened = 0;
-	size_t depth = 0;
-
-	for (size_t i = 0, n; i < text.n; i += n) {
-		bool quoted = false, single = text.p[i] == '\'';
-
-		n = conf_skip(text, i);
-		if (n == 0)
-			n = 1;
-		else
-			quoted = text.p[i] == '"' || single;
-		for (size_t j = i; j < i + n; j++) {
-			if (text.p[j] == '\0')
-				return why_set(why, "%s:%d: a NUL octet; this is no text file",
-				    file, line);
-			if (text.p[j] == '$' && (n == 1 || (quoted && !single)) && j + 1 < text.n &&
-			    text.p[j + 1] == '{')
-				return why_set(why,
-				    "%s:%d: ${...} is not filled in here; write the value "
-				    "itself, or a command that needs it in single quotes", file,
-				    line);
-			line += text.p[j] == '\n';
-		}
-		if (n == 1 && text.p[i] == '{' && depth++ == 0)
-			opened = line;
-		if (n == 1 && text.p[i] == '}' && depth > 0)
-			depth--;
-	}
-	if (depth > 0)
-		return why_set(why, "%s:%d: this \"{\" is never closed; add a \"}\"", file, opened);
-	return 0;
-}
-
 static int
 rules(struct parse *p)
 {
@@ -489,7 +360,7 @@ conf_table_parse(const struct conf_table *t, const char *file, struct span text,
 		    CONF_FILE_MAX);
 		return NULL;
 	}
-	if (plain_text(file, text, why) == -1)
+	if (conf_plain_text(file, text, why) == -1)
 		return NULL;
 	/* Untouched parts of it cost no memory: it is large, and most of it stays zero. */
 	p.conf = calloc(1, t->size);

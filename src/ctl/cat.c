@@ -9,14 +9,15 @@
 
 /* cat: the sealed object itself, as edge, bucket and home keep it. */
 static const struct opts_use use = {
-	"cat", OPT_CONF | OPT_ROLE, 1, 1,
-	"usage: posthouse cat [-c FILE | --edge | --home] ID >FILE\n"
+	"cat", OPT_CONF | OPT_ROLE | OPT_CONTROL, 1, 1,
+	"usage: posthouse cat [-c FILE | --edge | --home | --control PATH] ID >FILE\n"
 	"\n"
 	"Writes a held object to standard output as it is, sealed: an age file that\n"
 	"`age -d -i KEYFILE` opens.  ID is its UUID, or the number of its row.\n"
 	"\n"
 	"  -c, --config FILE   the role's configuration\n"
 	"      --edge, --home  the role's file in /etc/posthouse\n"
+	"      --control PATH  a control socket, whatever its configuration says\n"
 };
 
 static int

@@ -1,6 +1,7 @@
 #include "ctl/client.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -8,6 +9,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "ctl/text.h"
 #include "store/control.h"
 
 #define ANSWER_WAIT_S	30
@@ -42,15 +44,14 @@ connect_to(const char *path)
 	return -1;
 }
 
-struct client *
-client_new(const struct role *r, bool *running, struct why *why)
+/* NULL, with why and errno. */
+static struct client *
+client_at(const char *path, const char *who, struct why *why)
 {
-	struct client *c;
-	const char *who = role_name(r->role), *path = r->common->control;
+	struct client *c = calloc(1, sizeof(*c));
+	int error;
 
-	if (running != NULL)
-		*running = true;
-	if ((c = calloc(1, sizeof(*c))) == NULL) {
+	if (c == NULL) {
 		why_sys(why, "memory");
 		return NULL;
 	}
@@ -58,18 +59,30 @@ client_new(const struct role *r, bool *running, struct why *why)
 	c->who = who;
 	if ((c->fd = connect_to(path)) != -1)
 		return c;
-	if (errno == ENOENT || errno == ECONNREFUSED) {
-		why_set(why, "%s is not running (no answer at %s): start it with systemctl start "
-		    "posthouse-%s", who, path, who);
-		if (running != NULL)
-			*running = false;
-	} else if (errno == EACCES)
+	error = errno;
+	if (error == EACCES)
 		why_set(why, "%s: permission denied; run this as root or as a member of the group "
 		    "of %s", path, who);
 	else
 		why_sys(why, "%s", path);
 	free(c);
+	errno = error;
 	return NULL;
+}
+
+struct client *
+client_new(const struct role *r, bool *running, struct why *why)
+{
+	const char *who = role_name(r->role), *path = r->common->control;
+	struct client *c = client_at(path, who, why);
+	bool there = c != NULL || (errno != ENOENT && errno != ECONNREFUSED);
+
+	if (running != NULL)
+		*running = there;
+	if (!there)
+		why_set(why, "%s is not running (no answer at %s): start it with systemctl start "
+		    "posthouse-%s", who, path, who);
+	return c;
 }
 
 void
@@ -182,11 +195,47 @@ client_octets(struct client *c, uint64_t left, client_sink_fn *sink, void *arg, 
 	return 0;
 }
 
+/* No configuration that can be read: what may be running all the same was started with another. */
+static int
+without_file(struct asking *a, struct why *why)
+{
+	bool standard;
+	enum conf_role role = role_of_file(&a->role, &standard);
+	struct why none = { "" };
+	struct shown text;
+	size_t n = strlen(why->text);
+
+	if (a->role.file[0] == '\0')		/* nor is it known which */
+		return -1;
+	if (standard &&
+	    (a->client = client_at(role_control(role), role_name(role), &none)) != NULL) {
+		fprintf(stderr, "posthouse: warning: %s\n"
+		    "posthouse: warning: asking what runs at %s, which was started otherwise\n",
+		    shown(span_str(why->text), &text), role_control(role));
+		return 0;
+	}
+	snprintf(why->text + n, sizeof(why->text) - n, "; what runs can be asked with --control "
+	    "PATH, by default %s", role != CONF_NO_ROLE ? role_control(role) :
+	    "/run/posthouse/edge.sock or home.sock");
+	return -1;
+}
+
+int
+asking_connect(struct asking *a, const struct opts *o, struct why *why)
+{
+	if (o->control != NULL)
+		a->client = client_at(o->control, "whoever listens there", why);
+	else if (role_load(&a->role, o, CONF_NO_ROLE, why) == -1)
+		return without_file(a, why);
+	else
+		a->client = client_new(&a->role, NULL, why);
+	return a->client != NULL ? 0 : -1;
+}
+
 int
 asking_begin(struct asking *a, const struct opts *o, json_t *question, struct why *why)
 {
-	if (role_load(&a->role, o, CONF_NO_ROLE, why) == 0 &&
-	    (a->client = client_new(&a->role, NULL, why)) != NULL) {
+	if (asking_connect(a, o, why) == 0) {
 		a->answer = client_ask(a->client, question, why);
 		return a->answer != NULL ? 0 : -1;
 	}

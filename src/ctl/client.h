@@ -41,7 +41,14 @@ struct asking {
 	struct client	*client;
 	json_t		*answer;
 };
-/* Reads the configuration, connects, asks (takes the question).  asking_fini either way. */
+/*
+ * Connects: to the socket that --control names, else to that of the configuration.  Where
+ * a role's own file in /etc/posthouse is not right, as after a change that the running
+ * role refused, the default socket is tried, with a warning.  role stays zero unless the
+ * configuration was read.  asking_fini either way.
+ */
+int	asking_connect(struct asking *, const struct opts *, struct why *);
+/* The same, and asks (takes the question). */
 int	asking_begin(struct asking *, const struct opts *, json_t *question, struct why *);
 void	asking_fini(struct asking *);
 

@@ -27,7 +27,7 @@ static const struct command {
 	{ "pair", ctl_pair, "tie an edge and a home by one pasted line" },
 	{ "pairings", ctl_pairings, "who is paired" },
 	{ "unpair", ctl_unpair, "end a pairing" },
-	{ "rotate", ctl_rotate, "change home's keys without losing mail" },
+	{ "rotate", ctl_rotate, "change a role's keys without losing mail" },
 	{ "status", ctl_status, "how a running edge or home is" },
 	{ "queue", ctl_queue, "what is held, oldest first" },
 	{ "show", ctl_show, "everything known of one held object" },

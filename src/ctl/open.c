@@ -123,7 +123,10 @@ finish(struct opening *p, struct why *why)
 	if (p->terminal) {
 		buf_clear(&p->out);
 		term_filter_end(&p->filter, &p->out);
-		fwrite(p->out.p, 1, p->out.n, stdout);
+		if (p->out.failed)
+			return why_set(why, "memory is out");
+		if (fwrite(p->out.p, 1, p->out.n, stdout) != p->out.n)
+			return why_sys(why, "standard output");
 	}
 	return fflush(stdout) == EOF ? why_sys(why, "standard output") : 0;
 }

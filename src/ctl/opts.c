@@ -26,6 +26,7 @@ static const struct option_rule {
 	{ "--finish", NULL, OPT_ROTATE, false },
 	{ "--force", NULL, OPT_FORCE, false },
 	{ "--check", NULL, OPT_CHECK, true },
+	{ "--control", NULL, OPT_CONTROL, true },
 };
 
 int
@@ -85,6 +86,9 @@ apply(const struct opts_use *use, const struct option_rule *r, const char *value
 		break;
 	case OPT_CHECK:
 		o->check = value;
+		break;
+	case OPT_CONTROL:
+		o->control = value;
 		break;
 	}
 	return -1;

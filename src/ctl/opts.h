@@ -20,13 +20,14 @@ enum opt_bits {
 	OPT_ROTATE = 1 << 5,	/* --age, --tunnel, --finish */
 	OPT_FORCE = 1 << 6,	/* --force */
 	OPT_CHECK = 1 << 7,	/* --check FILE */
+	OPT_CONTROL = 1 << 8,	/* --control PATH: without a configuration */
 };
 
 struct opts {
 	const char	*conf;
 	enum conf_role	 role;
 	bool		 json, object, age, tunnel, finish, force;
-	const char	*state, *of, *check;
+	const char	*state, *of, *check, *control;
 	unsigned long long count;	/* 0: not said */
 	char		**args;
 	size_t		 nargs;

@@ -17,7 +17,8 @@ struct pipeline {
 	pthread_mutex_t	 reading;
 	uint64_t	 blocks;	/* read so far */
 	bool		 ended;
-	bool		 has_ahead;	/* one octet was read ahead, to know whether a block is the last */
+	/* One octet was read ahead, to know whether a block is the last. */
+	bool		 has_ahead;
 	char		 ahead;
 	/* Under `putting`: */
 	pthread_mutex_t	 putting;

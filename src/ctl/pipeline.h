@@ -17,7 +17,7 @@
 
 struct pipeline_block {
 	uint64_t	 number;	/* from 0 */
-	bool		 last;		/* nothing comes behind it; empty only when it is the only one */
+	bool		 last;	/* nothing comes behind it; empty only when it is the only one */
 	char		*p;		/* n octets in use of the job's block */
 	size_t		 n;
 	struct buf	 out;		/* for make and put to use; cleared before each block */

@@ -9,14 +9,15 @@
 
 /* queue: what is held, oldest first.  Pages keep the writer's turns and our memory short. */
 static const struct opts_use use = {
-	"queue", OPT_CONF | OPT_ROLE | OPT_JSON | OPT_FILTER, 0, 0,
-	"usage: posthouse queue [-c FILE | --edge | --home] [--json]\n"
+	"queue", OPT_CONF | OPT_ROLE | OPT_CONTROL | OPT_JSON | OPT_FILTER, 0, 0,
+	"usage: posthouse queue [-c FILE | --edge | --home | --control PATH] [--json]\n"
 	"                       [--state STATE] [--of HOME] [-n COUNT]\n"
 	"\n"
 	"Lists what is held, oldest first.\n"
 	"\n"
 	"  -c, --config FILE   the role's configuration\n"
 	"      --edge, --home  the role's file in /etc/posthouse\n"
+	"      --control PATH  a control socket, whatever its configuration says\n"
 	"      --state STATE   only these: held, verdict (edge); queued, sending, staged,\n"
 	"                      deferred, parked, uncertain, refused (home)\n"
 	"      --of HOME       at an edge: only what is held for this home\n"
@@ -67,7 +68,10 @@ page(struct client *c, const struct opts *o, int64_t after, struct listing *l, s
 			row(l->table, object);
 		else {
 			fputs(l->n > 0 ? ",\n  " : "\n  ", stdout);
-			json_dumpf(object, stdout, JSON_ENSURE_ASCII);
+			if (json_dumpf(object, stdout, JSON_ENSURE_ASCII) == -1) {
+				json_decref(answer);
+				return why_sys(why, "standard output");
+			}
 		}
 		l->n++;
 	}
@@ -127,20 +131,17 @@ int
 ctl_queue(int argc, char **argv)
 {
 	struct opts o;
-	struct role role;
-	struct client *c = NULL;
+	struct asking a = { .client = NULL };
 	struct why why;
 	int rc = opts_parse(argc, argv, &use, &o);
 
 	if (rc != -1)
 		return rc;
-	if (role_load(&role, &o, CONF_NO_ROLE, &why) == 0 &&
-	    (c = client_new(&role, NULL, &why)) != NULL &&
-	    list(c, &o, role.role == CONF_EDGE, &why) == 0)
+	if (asking_connect(&a, &o, &why) == 0 &&
+	    list(a.client, &o, a.role.role == CONF_EDGE, &why) == 0)
 		rc = CTL_OK;
 	else
 		rc = opts_failed(&use, &why);
-	client_free(&c);
-	role_fini(&role);
+	asking_fini(&a);
 	return rc;
 }

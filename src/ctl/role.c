@@ -12,6 +12,23 @@ static const char *const standard[] = {
 	[CONF_HOME] = "/etc/posthouse/home.conf",
 };
 
+enum conf_role
+role_of_file(const struct role *r, bool *is_standard)
+{
+	*is_standard = true;
+	for (enum conf_role i = CONF_EDGE; i <= CONF_HOME; i++)
+		if (strcmp(r->file, standard[i]) == 0)
+			return i;
+	*is_standard = false;
+	return r->role;
+}
+
+const char *
+role_control(enum conf_role role)
+{
+	return role == CONF_EDGE ? "/run/posthouse/edge.sock" : "/run/posthouse/home.sock";
+}
+
 const char *
 role_name(enum conf_role r)
 {

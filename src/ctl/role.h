@@ -20,6 +20,12 @@ struct role {
 /* want: CONF_NO_ROLE for either.  -1 with why. */
 int	role_load(struct role *, const struct opts *, enum conf_role want, struct why *);
 void	role_fini(struct role *);
+/*
+ * After role_load failed: the role that the file should be of, as far as that is known,
+ * and whether it is that role's file in /etc/posthouse.
+ */
+enum conf_role role_of_file(const struct role *, bool *standard);
+const char *role_control(enum conf_role);	/* where its control socket is by default */
 const char *role_name(enum conf_role);		/* "edge", "home" */
 
 /* A whole file of at most max octets into out (made here; wipe or fini it). */

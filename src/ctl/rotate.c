@@ -21,18 +21,23 @@
  * age identity is retired, not thrown away: home drops it when nothing needs it.
  */
 static const struct opts_use use = {
-	"rotate", OPT_CONF | OPT_ROTATE | OPT_FORCE, 0, 0,
-	"usage: posthouse rotate [-c FILE] [--age] [--tunnel]\n"
-	"       posthouse rotate [-c FILE] [--age] [--tunnel] --finish [--force]\n"
+	"rotate", OPT_CONF | OPT_ROLE | OPT_ROTATE | OPT_FORCE, 0, 0,
+	"usage: posthouse rotate [-c FILE | --edge | --home] [--age] [--tunnel]\n"
+	"       posthouse rotate [-c FILE | --edge | --home] [--age] [--tunnel] --finish"
+	" [--force]\n"
 	"\n"
 	"At home: makes the next age key and the next tunnel key beside those in use (one of them\n"
 	"with --age or --tunnel).  After a reload, home tells its edges; they take the new keys\n"
-	"over while the old ones stay good.  --finish ends that: it refuses while home has mail to\n"
-	"deliver or to look at that only the old age key opens, an edge is not known to seal to\n"
-	"the new one, or an edge does not accept the new tunnel key.  The old age key is kept in\n"
-	"STATE/age-retired.key for as long as an object needs it.\n"
+	"over while the old ones stay good.  --finish ends that: it refuses while home has mail\n"
+	"to deliver or to look at that only the old age key opens, an edge is not known to seal\n"
+	"to the new one, or an edge does not accept the new tunnel key.  The old age key is kept\n"
+	"in STATE/age-retired.key for as long as an object needs it.\n"
 	"\n"
-	"  -c, --config FILE   home's configuration\n"
+	"At an edge: makes the next tunnel key.  The edge tells its homes, which take either;\n"
+	"--finish refuses while a paired home has not said that it knows the next one.\n"
+	"\n"
+	"  -c, --config FILE   the role's configuration\n"
+	"      --edge, --home  the role's file in /etc/posthouse\n"
 	"      --finish        use the new keys alone\n"
 	"      --force         whether or not all know the new ones\n"
 };
@@ -221,8 +226,10 @@ tunnel_finish(const struct role *r, bool force, struct why *why)
 	if (read_file(path, CONF_FILE_MAX, &pem, why) == -1)
 		return -1;
 	/* Written anew, not renamed: the key's file may lie on another file system. */
-	rc = !force && rotate_check_tunnel(r, buf_span(&pem), why) == -1 ? -1 :
-	    replace_secret(r->common->tunnel_key, buf_span(&pem), why);
+	rc = force ? 0 : r->role == CONF_EDGE ? rotate_check_homes(r, buf_span(&pem), why) :
+	    rotate_check_tunnel(r, buf_span(&pem), why);
+	if (rc == 0)
+		rc = replace_secret(r->common->tunnel_key, buf_span(&pem), why);
 	buf_wipe(&pem);
 	if (rc == 0 && unlink(path) == -1)
 		rc = why_sys(why, "%s", path);
@@ -248,20 +255,21 @@ as_owner(int (*act)(const struct role *, bool force, struct why *), const struct
 static int
 rotate(const struct role *r, const struct opts *o, struct why *why)
 {
-	bool both = !o->age && !o->tunnel;
+	bool age = r->role == CONF_HOME && (o->age || !o->tunnel), tunnel = o->tunnel || !o->age;
 	char next[CONF_PATH_MAX + 32];
 
 	next_path(r, next);
-	if ((both || o->age) && (o->finish ? age_finish(r, o->force, why) :
+	if (age && (o->finish ? age_finish(r, o->force, why) :
 	    as_owner(age_begin, r, r->home->age_key, false, why)) == -1)
 		return -1;
-	if ((both || o->tunnel) && as_owner(o->finish ? tunnel_finish : tunnel_begin, r,
+	if (tunnel && as_owner(o->finish ? tunnel_finish : tunnel_begin, r,
 	    o->finish ? r->common->tunnel_key : next, o->force, why) == -1)
 		return -1;
-	puts("Now: systemctl reload posthouse-home");
+	printf("Now: systemctl reload posthouse-%s\n", role_name(r->role));
 	if (!o->finish)
-		puts("Later, when edges have handed over what they hold: posthouse rotate "
-		    "--finish");
+		puts(r->role == CONF_HOME ? "Later, when edges have handed over what they hold: "
+		    "posthouse rotate --finish" :
+		    "Later, when every home has been connected: posthouse rotate --finish");
 	return 0;
 }
 
@@ -277,10 +285,12 @@ ctl_rotate(int argc, char **argv)
 		return rc;
 	if (o.force && !o.finish)
 		return opts_misused(&use, "--force belongs to --finish", NULL);
-	if (role_load(&role, &o, CONF_HOME, &why) == 0 && rotate(&role, &o, &why) == 0)
-		rc = CTL_OK;
-	else
+	if (role_load(&role, &o, CONF_NO_ROLE, &why) == -1)
 		rc = opts_failed(&use, &why);
+	else if (role.role == CONF_EDGE && o.age)
+		rc = opts_misused(&use, "an edge has no age key; it seals to its homes'", NULL);
+	else
+		rc = rotate(&role, &o, &why) == 0 ? CTL_OK : opts_failed(&use, &why);
 	role_fini(&role);
 	return rc;
 }

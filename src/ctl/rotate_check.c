@@ -1,11 +1,13 @@
 #include "ctl/rotate_check.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/log.h"
 #include "ctl/client.h"
 #include "ctl/dial.h"
+#include "net/tls.h"
 #include "store/control.h"
 
 struct head {
@@ -250,6 +252,46 @@ probe(const struct conf_home *c, const char *address, const struct pin *pins, si
 	uv_run(&p.loop, UV_RUN_DEFAULT);
 	uv_loop_close(&p.loop);
 	return p.rc;
+}
+
+static bool
+lists(const json_t *pins, const char *text)
+{
+	const json_t *e;
+	size_t i;
+
+	json_array_foreach(pins, i, e)
+		if (json_is_string(e) && strcmp(json_string_value(e), text) == 0)
+			return true;
+	return false;
+}
+
+int
+rotate_check_homes(const struct role *r, struct span pem, struct why *why)
+{
+	char text[PIN_TEXT_MAX], names[200] = "";
+	struct pin next;
+	struct client *c;
+	json_t *answer, *p;
+	size_t i, n = 0;
+
+	if (tls_pem_pin(pem, &next, why) == -1 || (c = client_new(r, NULL, why)) == NULL)
+		return -1;
+	pin_print(&next, text);
+	answer = client_ask(c, json_pack("{s:s}", "do", "pairings"), why);
+	client_free(&c);
+	if (answer == NULL)
+		return -1;
+	json_array_foreach(json_object_get(answer, "peers"), i, p)
+		if (!lists(json_object_get(p, "our_pins"), text) && n < sizeof(names) - 1)
+			n += (size_t)snprintf(names + n, sizeof(names) - n, "%s%s",
+			    n > 0 ? ", " : "", log_safe(span_str(json_text(p, "name"))).s);
+	json_decref(answer);
+	if (n > 0)
+		return why_set(why, "not yet known to accept the next key: %s. Has that home been "
+		    "connected since, and does its configuration name no other key? With --force "
+		    "it must be paired anew", names);
+	return 0;
 }
 
 int

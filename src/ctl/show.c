@@ -8,14 +8,15 @@
 
 /* show: everything that is known of one object without opening it. */
 static const struct opts_use use = {
-	"show", OPT_CONF | OPT_ROLE | OPT_JSON, 1, 1,
-	"usage: posthouse show [-c FILE | --edge | --home] [--json] ID\n"
+	"show", OPT_CONF | OPT_ROLE | OPT_CONTROL | OPT_JSON, 1, 1,
+	"usage: posthouse show [-c FILE | --edge | --home | --control PATH] [--json] ID\n"
 	"\n"
 	"Shows one held object: where it came from, what was tried and what was answered.\n"
 	"ID is its UUID, or the number of its row.\n"
 	"\n"
 	"  -c, --config FILE   the role's configuration\n"
 	"      --edge, --home  the role's file in /etc/posthouse\n"
+	"      --control PATH  a control socket, whatever its configuration says\n"
 	"      --json          the same as one JSON object\n"
 };
 

@@ -13,14 +13,15 @@
 #define PAGE_MAX	(1u << 20)
 
 static const struct opts_use use = {
-	"status", OPT_CONF | OPT_ROLE | OPT_JSON, 0, 0,
-	"usage: posthouse status [-c FILE | --edge | --home] [--json]\n"
+	"status", OPT_CONF | OPT_ROLE | OPT_CONTROL | OPT_JSON, 0, 0,
+	"usage: posthouse status [-c FILE | --edge | --home | --control PATH] [--json]\n"
 	"\n"
 	"Shows what a running edge or home holds, its peers, its processes and what it has\n"
 	"counted since it started.  What someone must look at comes first.\n"
 	"\n"
 	"  -c, --config FILE   the role's configuration\n"
 	"      --edge, --home  the role's file in /etc/posthouse\n"
+	"      --control PATH  a control socket, whatever its configuration says\n"
 	"      --json          the same as one JSON object\n"
 };
 

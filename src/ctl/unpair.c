@@ -18,21 +18,23 @@ static const struct opts_use unpair_use = {
 	"usage: posthouse unpair [-c FILE | --edge | --home] NAME\n"
 	"\n"
 	"Forgets a paired home (at the edge) or edge (at home), and a pairing line of that name\n"
-	"that is still open.  Mail that the edge holds for the home stays, sealed to its key, and\n"
-	"waits until that home is paired again.  Works while the role is stopped, too.\n"
+	"that is still open.  Mail that the edge holds for the home is counted; it stays, sealed\n"
+	"to the home's key, with an alarm in status, until a home is paired under that name\n"
+	"again.  Works while the role is stopped, too.\n"
 	"\n"
 	"  -c, --config FILE   the role's configuration\n"
 	"      --edge, --home  the role's file in /etc/posthouse\n"
 };
 
 static const struct opts_use pairings_use = {
-	"pairings", OPT_CONF | OPT_ROLE | OPT_JSON, 0, 0,
-	"usage: posthouse pairings [-c FILE | --edge | --home] [--json]\n"
+	"pairings", OPT_CONF | OPT_ROLE | OPT_CONTROL | OPT_JSON, 0, 0,
+	"usage: posthouse pairings [-c FILE | --edge | --home | --control PATH] [--json]\n"
 	"\n"
 	"Lists who is paired, with the domains of the grant, and pairing lines that are open.\n"
 	"\n"
 	"  -c, --config FILE   the role's configuration\n"
 	"      --edge, --home  the role's file in /etc/posthouse\n"
+	"      --control PATH  a control socket, whatever its configuration says\n"
 	"      --json          one object, with pins and recipients\n"
 };
 
@@ -61,6 +63,25 @@ remove_file(const struct role *r, const char *name, struct why *why)
 	return rc;
 }
 
+/* What goes nowhere from now on; said before it is so. */
+static void
+say_held(const struct role *r, struct client *c, const char *name)
+{
+	struct why why;
+	json_t *status = client_ask(c, json_pack("{s:s}", "do", "status"), &why), *p;
+	size_t i;
+
+	json_array_foreach(json_object_get(status, "peers"), i, p)
+		if (r->role == CONF_EDGE && strcmp(json_text(p, "name"), name) == 0 &&
+		    json_number(p, "held") > 0)
+			fprintf(stderr, "%lld object%s, %s, held for %s: they stay here, sealed, "
+			    "and are handed over when a home is paired under this name again.\n",
+			    (long long)json_number(p, "held"),
+			    json_number(p, "held") == 1 ? "" : "s",
+			    brief_size((uint64_t)json_number(p, "held_octets")).s, name);
+	json_decref(status);
+}
+
 static int
 unpair(const struct role *r, const char *name, struct why *why)
 {
@@ -71,6 +92,7 @@ unpair(const struct role *r, const char *name, struct why *why)
 
 	if (c == NULL)
 		return running ? -1 : remove_file(r, name, why);
+	say_held(r, c, name);
 	answer = client_ask(c, json_pack("{s:s, s:s}", "do", "unpair", "name", name), why);
 	rc = answer != NULL ? 0 : -1;
 	if (json_is_true(json_object_get(answer, "configured")))

@@ -47,7 +47,10 @@ clients_free(struct clients **cp)
 	*cp = NULL;
 }
 
-/* Multiply and fold with secret odd keys: enough where the table is small and the key is never shown. */
+/*
+ * Multiply and fold with secret odd keys: enough where the table is
+ * small and the key is never shown.
+ */
 static struct client **
 bucket_of(struct clients *c, const struct netaddr *net)
 {

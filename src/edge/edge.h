@@ -7,6 +7,7 @@
 #include "base/buf.h"
 #include "conf/conf.h"
 #include "edge/clients.h"
+#include "edge/crowd.h"
 #include "edge/homes.h"
 #include "net/resolve.h"
 #include "priv/proc.h"
@@ -47,9 +48,13 @@ struct edge {
 	SSL_CTX		*smtp_tls;		/* NULL: STARTTLS is not offered */
 	SSL_CTX		*tunnel_tls;
 	struct buf	 cert_pem, key_pem, tunnel_pem;
+	struct buf	 next_pem;		/* of the tunnel key that follows; empty: none */
+	struct pin	 pins[2];		/* of both, the one in use first */
+	size_t		 npins;
 	struct listener	*listeners;
 	struct session	*sessions;		/* all that are open */
 	size_t		 nsessions;
+	struct crowd	 crowd;
 	struct tunnel	*tunnels;
 	unsigned	 verdicts;		/* being waited for */
 	int		 large_fd;

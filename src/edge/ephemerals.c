@@ -70,7 +70,10 @@ shelf_add(struct ephemerals *es, const struct age_recipient *to)
 {
 	for (size_t i = 0; i < EPHEMERALS_RECIPIENTS; i++)
 		if (es->shelves[i] == NULL) {
-			/* Without memory there is no shelf, and each is made when it is asked for. */
+			/*
+			 * Without memory there is no shelf, and each is made
+			 * when it is asked for.
+			 */
 			if ((es->shelves[i] = calloc(1, sizeof(struct shelf))) != NULL)
 				es->shelves[i]->to = *to;
 			return;

@@ -13,8 +13,11 @@
  * Each is given out once and wiped here.  Whoever can read them can read the mail
  * that is coming in at this moment anyway: they live in that same process.
  */
-#define EPHEMERALS_AHEAD	2048	/* for each recipient: 128 KiB, and a burst of as many messages */
-#define EPHEMERALS_RECIPIENTS	16	/* that something is kept ahead for: 2 MiB; the others wait */
+
+/* For each recipient: 128 KiB, and a burst of as many messages. */
+#define EPHEMERALS_AHEAD	2048
+/* Recipients that something is kept ahead for: 2 MiB; the others wait. */
+#define EPHEMERALS_RECIPIENTS	16
 
 struct ephemerals;
 

@@ -6,8 +6,10 @@
 #include "edge/handover_in.h"
 
 #define LIST_MAX	64	/* rows asked for at once */
-#define RETRY_MS	1000	/* after a failure of our own: memory, or the writer is being started again */
-#define ASIDE_MAX	1024	/* rows remembered as set aside; all others wait for the next pass */
+/* After a failure of our own: memory, or the writer is being started again. */
+#define RETRY_MS	1000
+/* Rows remembered as set aside; all others wait for the next pass. */
+#define ASIDE_MAX	1024
 
 static void arm(struct handover *);
 
@@ -59,7 +61,8 @@ arm(struct handover *ho)
 	if (next == INT64_MAX)
 		uv_timer_stop(ho->timer);
 	else
-		uv_timer_start(ho->timer, on_timer, next <= now ? 1 : (uint64_t)((next - now) / 1000000 + 1), 0);
+		uv_timer_start(ho->timer, on_timer,
+		    next <= now ? 1 : (uint64_t)((next - now) / 1000000 + 1), 0);
 }
 
 bool
@@ -167,12 +170,18 @@ list_more(struct handover *ho)
 	spool_list(ho->edge->spool, ho->home->name, ho->after, LIST_MAX, on_list, ho);
 }
 
-/* Begins as many transfers as there are places; the oldest first, but a large one waits for its half. */
+/*
+ * Begins as many transfers as there are places; the oldest first, but a
+ * large one waits for its half.
+ */
 void
 handover_step(struct handover *ho)
 {
 	const struct conf_edge *conf = edge_conf(ho->edge);
-	/* With an older ledger at home nothing leaves us: one object at a time finds out whether it still is. */
+	/*
+	 * With an older ledger at home nothing leaves us: one object at a time
+	 * finds out whether it still is.
+	 */
 	unsigned places = ho->stale ? 1 : conf->handover;
 	unsigned large_places = places / 2 > 0 ? places / 2 : 1;
 
@@ -221,16 +230,17 @@ handover_recheck(struct handover *ho)
 /* --- tunnels ------------------------------------------------------------------------------- */
 
 /* A new tunnel is a new chance for whatever failed before: home may have been mended. */
-void
+bool
 handover_up(struct handover *ho, struct h2 *h2)
 {
 	if (ho->ntunnels == HANDOVER_TUNNELS_MAX)
-		return;
+		return false;
 	ho->tunnels[ho->ntunnels++] = h2;
 	ho->paused_until.ns = ho->again.ns = ho->pause_ms = 0;
 	ho->naside = 0;
 	arm(ho);
 	handover_recheck(ho);
+	return true;
 }
 
 void
@@ -252,7 +262,8 @@ handover_request(struct handover *ho, struct h2_head *head, h2_pull_fn *pull, vo
 
 	head->authority = span_str(ho->home->name);
 	for (size_t i = 0; i < ho->ntunnels && stream == NULL; i++)
-		stream = h2_request(ho->tunnels[ho->turn++ % ho->ntunnels], head, pull, pull_arg, ops, arg);
+		stream = h2_request(ho->tunnels[ho->turn++ % ho->ntunnels], head, pull, pull_arg,
+		    ops, arg);
 	return stream;
 }
 

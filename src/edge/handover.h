@@ -16,6 +16,8 @@
  * it durably (201, 200, 202) and home's ledger is not an older one than we have
  * seen.
  */
+#define HANDOVER_TUNNELS_MAX	16	/* of one home, with those that are ending */
+
 struct handover;
 struct ask;
 
@@ -24,22 +26,31 @@ struct handover *handover_new(struct edge *, struct home *);	/* NULL: memory is 
 /* Only when no transfer is under way and no list was asked for. */
 void	handover_free(struct handover **);
 
-/* A tunnel is there for requests, until _down.  It must outlive no request on it: h2 tells them closed first. */
-void	handover_up(struct handover *, struct h2 *);
+/*
+ * A tunnel is there for requests, until _down.  It must outlive no
+ * request on it: h2 tells them closed first.  False: too many.
+ */
+bool	handover_up(struct handover *, struct h2 *);
 void	handover_down(struct handover *, struct h2 *);
 unsigned handover_tunnels(const struct handover *);
 
 void	handover_work(struct handover *);		/* new rows may be there */
-void	handover_recheck(struct handover *);		/* and old ones: the writer was started again, say */
-/* Calls off what has not moved for long, so that no place is lost to a home that hangs: once a second. */
+/* Old and new rows may be there: the writer was started again, say. */
+void	handover_recheck(struct handover *);
+/*
+ * Calls off what has not moved for long, so that no place is lost to a
+ * home that hangs: once a second.
+ */
 void	handover_sweep(struct handover *, struct instant now);
 bool	handover_busy(const struct handover *);		/* something is under way: for drain */
 
 /* A home's word on a message that is committed and whose sender waits. */
 enum verdict {
-	VERDICT_LATE = 0,	/* no word, or no certain one: say 250; it is handed over like any other */
+	/* No word, or no certain one: say 250; it is handed over like any other. */
+	VERDICT_LATE = 0,
 	VERDICT_TAKEN,		/* home has it: say 250 */
-	VERDICT_REFUSED,	/* every recipient permanently refused: say the reply, then handover_refused */
+	/* Every recipient permanently refused: say the reply, then handover_refused. */
+	VERDICT_REFUSED,
 };
 typedef void verdict_fn(void *arg, enum verdict, const struct smtp_reply *);
 
@@ -50,7 +61,8 @@ typedef void verdict_fn(void *arg, enum verdict, const struct smtp_reply *);
  * verdicts, home's disk is full): say 250 and handover_release.
  */
 struct ask *handover_ask(struct handover *, const struct spool_object *, verdict_fn *, void *arg);
-void	handover_unask(struct ask **);		/* the session went: a refusal reaches nobody, so it counts as held */
+/* The session went: a refusal reaches nobody, so it counts as held. */
+void	handover_unask(struct ask **);
 /* Nobody was asked, or nobody is there to be told: the row is handed over like any other. */
 void	handover_release(struct handover *, int64_t row);
 /* The sender was told 5xx: forget the row, then confirm it to home by DELETE. */

@@ -6,10 +6,10 @@
 #include "edge/handover.h"
 
 /*
- * Shared by handover.c (which rows go, and when), transfer.c (one PUT) and
- * verdict.c (a sender who waits for home's word).
+ * Shared by handover.c (which rows go, and when), transfer.c (one PUT),
+ * sign_anew.c (a MAC for home's present key) and verdict.c (a sender who waits for
+ * home's word).
  */
-#define HANDOVER_TUNNELS_MAX	8
 
 /* One PUT.  Lives from the row's choice until the row is deleted or given back. */
 struct transfer {
@@ -62,7 +62,8 @@ struct handover {
 	bool		 large_waits;	/* a large row was passed over for want of a place */
 	struct aside	*aside;
 	size_t		 naside;
-	struct instant	 again;		/* rows stepped aside that are not remembered: try all then; 0 none */
+	/* Rows stepped aside that are not remembered: try all then; 0 none. */
+	struct instant	 again;
 	uv_timer_t	*timer;		/* the end of a pause, or the return of a row set aside */
 	int64_t		 pause_ms;	/* the last one; 0 since a row went all its way */
 	struct instant	 paused_until;
@@ -73,11 +74,13 @@ struct handover {
 /* handover.c */
 void	handover_step(struct handover *);
 bool	handover_paused(const struct handover *);
-void	handover_pause(struct handover *, int64_t ms);	/* nothing of this home goes for so long, at least */
+/* Nothing of this home goes for so long, at least. */
+void	handover_pause(struct handover *, int64_t ms);
 /* The row is tried again after so long, while others go on. 0: at once. */
 void	handover_aside(struct handover *, int64_t row, int64_t ms);
 /* A stream on whichever tunnel takes it; NULL: none does. */
-struct h2_stream *handover_request(struct handover *, struct h2_head *, h2_pull_fn *, void *pull_arg,
+struct h2_stream *handover_request(struct handover *, struct h2_head *, h2_pull_fn *,
+    void *pull_arg,
 		    const struct h2_stream_ops *, void *arg);
 
 /* transfer.c */
@@ -86,8 +89,16 @@ void	transfer_begin(struct transfer *);
 /* Calls off what does not move any more. */
 void	transfers_sweep(struct handover *, struct instant now);
 
+/* sign_anew.c */
+bool	sign_needed(const struct transfer *);	/* its MAC may be an earlier pairing's */
+/* Its content is there.  t->obj.mac becomes home's present one; ok false: memory or file failed. */
+void	sign_anew(struct transfer *, void (*done)(struct transfer *, bool ok));
+
 /* verdict.c */
-/* The only end of a question: tells the session, if it is still there.  Nothing where nobody asks. */
+/*
+ * The only end of a question: tells the session, if it is still there.
+ * Nothing where nobody asks.
+ */
 void	ask_over(struct transfer *, enum verdict, const struct smtp_reply *);
 
 #endif

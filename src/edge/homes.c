@@ -67,12 +67,14 @@ claim(const struct homes *hs, struct home *h, const struct conf_edge *conf)
 	join(h, configured(conf, h->name));
 	for (size_t i = 0; i < h->peer.ndomains; i++) {
 		if (another_has(hs, h, h->peer.domains[i])) {
-			log_error(NULL, "home.domain home=%s domain=%s is another home's already: not given twice",
+			log_error(NULL, "home.domain home=%s domain=%s"
+			    " is another home's already: not given twice",
 			    h->name, h->peer.domains[i]);
 			continue;
 		}
 		if (kept != i)
-			memcpy(h->peer.domains[kept], h->peer.domains[i], sizeof(h->peer.domains[0]));
+			memcpy(h->peer.domains[kept], h->peer.domains[i],
+			    sizeof(h->peer.domains[0]));
 		kept++;
 	}
 	h->peer.ndomains = kept;
@@ -96,8 +98,8 @@ homes_paired(struct homes *hs, const struct conf_edge *conf, const char *name, c
 	struct home *h = home_make(hs, name);
 
 	if (h == NULL) {
-		log_error(NULL, "home.many home=%s not served: %d homes are the most an edge has", name,
-		    CONF_HOMES_MAX);
+		log_error(NULL, "home.many home=%s not served: %d homes are the most an edge has",
+		    name, CONF_HOMES_MAX);
 		return NULL;
 	}
 	peer_fini(&h->paired);

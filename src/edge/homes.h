@@ -29,10 +29,17 @@ struct homes {
 	size_t		 n;
 };
 
-/* Joins configuration and pairings anew; homes that lost both stay, without pins, keys or domains. */
+/*
+ * Joins configuration and pairings anew; homes that lost both stay,
+ * without pins, keys or domains.
+ */
 void	homes_configure(struct homes *, const struct conf_edge *);
-/* A pairing was made, changed or (peer NULL) ended.  Returns the home, NULL when there are too many. */
-struct home *homes_paired(struct homes *, const struct conf_edge *, const char *name, const struct peer *);
+/*
+ * A pairing was made, changed or (peer NULL) ended.  Returns the home,
+ * NULL when there are too many.
+ */
+struct home *homes_paired(struct homes *, const struct conf_edge *, const char *name,
+    const struct peer *);
 void	homes_fini(struct homes *);
 
 struct home *homes_by_name(const struct homes *, const char *name);
@@ -41,6 +48,7 @@ struct home *homes_by_pin(const struct homes *, const struct pin *);
 
 /* Something to seal to and something to sign with: mail can be held for it. */
 bool	home_can_hold(const struct home *);
-void	home_set_policy(struct home *, struct policy *, struct span etag);	/* takes the policy */
+/* Takes the policy. */
+void	home_set_policy(struct home *, struct policy *, struct span etag);
 
 #endif

@@ -46,7 +46,7 @@ hand_on(struct listener *l, int fd)
 			session_accept(l->edge, fd, &conf->services[i]);
 			return;
 		}
-	close(fd);		/* a reload took the service away; its socket goes with the next restart */
+	close(fd);	/* a reload took the service away; its socket goes with the next restart */
 }
 
 static void

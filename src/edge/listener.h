@@ -7,7 +7,8 @@
  * The sockets that the parent bound: accepts a bounded number a turn of the
  * loop, and rests for a moment when descriptors run out.
  */
-int	listener_add(struct edge *, const char *service, int fd);	/* takes fd; "tunnel" is the homes' */
+/* Takes fd; "tunnel" is the homes'. */
+int	listener_add(struct edge *, const char *service, int fd);
 void	listeners_start(struct edge *);
 void	listeners_close(struct edge *);
 

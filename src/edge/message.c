@@ -8,6 +8,15 @@
 #include "net/tls.h"
 #include "proto/trace.h"
 
+/* What the seal, the envelope and our Received add to a message, at least. */
+#define OBJECT_LEAST	1024
+
+static struct smtp_reply
+not_kept_reply(const struct why *why)
+{
+	return smtp_reply(452, 4, 3, 1, "Not accepted, nothing was kept: %s", why->text);
+}
+
 void
 message_end(struct session *s)
 {
@@ -26,7 +35,8 @@ message_end(struct session *s)
 static struct smtp_reply
 bad_params_reply(void)
 {
-	return smtp_reply(501, 5, 5, 4, "Parameters of %d octets at most, please", ENVELOPE_PARAMS_MAX);
+	return smtp_reply(501, 5, 5, 4, "Parameters of %d octets at most, please",
+	    ENVELOPE_PARAMS_MAX);
 }
 
 static void
@@ -42,18 +52,36 @@ on_name(void *arg, const char *name)
 	}
 }
 
+/*
+ * As far as is known now, so that a sender need not send in vain (RFC 1870 6.1: 452).
+ * It may be wrong either way: the end of data has the last word.
+ */
+static bool
+has_room(const struct session *s)
+{
+	return spool_room(s->edge->spool) >= OBJECT_LEAST + smtp_srv_declared_size(s->srv);
+}
+
 void
 message_mail(struct session *s, const struct smtp_ev *ev)
 {
 	struct txn *t;
 
 	message_end(s);
+	if (!has_room(s)) {
+		log_info(s->sid, "smtp.later peer=%s at=mail size=%llu: out of room",
+		    netaddr_ip(&s->client).s, (unsigned long long)smtp_srv_declared_size(s->srv));
+		board_add(edge_board(s->edge), BC_DEFERRED, 1);
+		session_say(s, not_kept_reply(&(struct why){ "out of room" }));
+		return;
+	}
 	if (!envelope_params_ok(ev->arg)) {
 		session_say(s, bad_params_reply());
 		return;
 	}
 	t = calloc(1, sizeof(*t));
-	if (t != NULL && (t->env = envelope_new()) != NULL && envelope_set_from(t->env, ev->addr, ev->arg)) {
+	if (t != NULL && (t->env = envelope_new()) != NULL &&
+	    envelope_set_from(t->env, ev->addr, ev->arg)) {
 		s->txn = t;
 		t->began = instant_now();
 		if (s->name == NULL && s->lookup == NULL && edge_conf(s->edge)->client_names)
@@ -71,7 +99,8 @@ void
 message_rcpt(struct session *s, const struct smtp_ev *ev)
 {
 	const struct conf_edge *conf = edge_conf(s->edge);
-	struct recipient_rules rules = { &s->edge->homes, session_service(s), conf->postmaster, s->txn->home };
+	struct recipient_rules rules = { &s->edge->homes, session_service(s), conf->postmaster,
+	    s->txn->home };
 	struct smtp_reply reply;
 	struct home *h;
 
@@ -117,7 +146,8 @@ fill_envelope(struct session *s, struct uuid id)
 	struct envelope *env = s->txn->env;
 
 	span_copy(smtp_srv_helo(s->srv), env->helo, sizeof(env->helo));
-	span_copy(span_str(s->name != NULL ? s->name : ""), env->client_name, sizeof(env->client_name));
+	span_copy(span_str(s->name != NULL ? s->name : ""), env->client_name,
+	    sizeof(env->client_name));
 	span_copy(span_str(s->terms->hostname), env->edge, sizeof(env->edge));
 	env->client = s->client;
 	conn_local(s->conn, &env->dest);
@@ -149,15 +179,10 @@ begin_object(struct session *s, struct why *why)
 	trace = (struct trace){ .helo = t->env->helo, .client = s->client, .by = s->terms->hostname,
 		.client_name = t->env->client_name[0] != '\0' ? t->env->client_name : NULL,
 		.with = protocol(s), .tls = tls[0] != '\0' ? tls : NULL,
-		.rcpt = rcpt[0] != '\0' ? rcpt : NULL, .id = meta.id, .received_ms = meta.received_ms };
+		.rcpt = rcpt[0] != '\0' ? rcpt : NULL, .id = meta.id,
+		.received_ms = meta.received_ms };
 	t->out = object_out_new(s->edge, t->home, &meta, t->env, &trace, why);
 	return t->out == NULL ? -1 : 0;
-}
-
-static struct smtp_reply
-not_kept_reply(const struct why *why)
-{
-	return smtp_reply(452, 4, 3, 1, "Not accepted, nothing was kept: %s", why->text);
 }
 
 void
@@ -166,7 +191,7 @@ message_begin(struct session *s)
 	struct why why = { "" };
 
 	if (s->lookup != NULL) {
-		s->waiting = WAIT_NAME;		/* on_name comes back here; the resolver bounds the wait */
+		s->waiting = WAIT_NAME;	/* on_name comes back here; the resolver bounds the wait */
 		return;
 	}
 	if (begin_object(s, &why) == -1) {
@@ -186,7 +211,10 @@ message_body(struct session *s, struct span octets)
 
 	if (t->failed.code != 0 || object_out_add(t->out, octets, &why) == 0)
 		return;
-	/* The rest is read and forgotten: in DATA there is no other place to say so than its end. */
+	/*
+	 * The rest is read and forgotten: in DATA there is no other place to
+	 * say so than its end.
+	 */
 	log_warn(s->sid, "smtp.later peer=%s: %s", netaddr_ip(&s->client).s, why.text);
 	object_out_free(&t->out);
 	t->failed = not_kept_reply(&(struct why){ "out of room" });
@@ -197,7 +225,8 @@ message_body(struct session *s, struct span octets)
 static void
 answer_end(struct session *s, struct smtp_reply r)
 {
-	board_add(edge_board(s->edge), r.code / 100 == 2 ? BC_ACCEPTED : r.code / 100 == 4 ? BC_DEFERRED : BC_REFUSED, 1);
+	board_add(edge_board(s->edge), r.code / 100 == 2 ? BC_ACCEPTED :
+	    r.code / 100 == 4 ? BC_DEFERRED : BC_REFUSED, 1);
 	session_say(s, r);
 	session_go_on(s);
 }
@@ -241,9 +270,10 @@ on_durable(struct pending *p)
 {
 	struct session *s = p->session;
 
-	log_info(s != NULL ? s->sid : NULL, "smtp.accept peer=%s id=%s home=%s size=%llu rcpts=%zu ms=%lld",
-	    s != NULL ? netaddr_ip(&s->client).s : "gone", uuid_text(p->obj.meta.id).s, p->home->name,
-	    (unsigned long long)p->obj.size, p->nrcpts,
+	log_info(s != NULL ? s->sid : NULL,
+	    "smtp.accept peer=%s id=%s home=%s size=%llu rcpts=%zu ms=%lld",
+	    s != NULL ? netaddr_ip(&s->client).s : "gone", uuid_text(p->obj.meta.id).s,
+	    p->home->name, (unsigned long long)p->obj.size, p->nrcpts,
 	    (long long)instant_ms_since(p->began, instant_now()));
 	if (p->obj.meta.verdict && s != NULL &&
 	    (s->ask = handover_ask(p->home->handover, &p->obj, on_verdict, p)) != NULL) {
@@ -271,13 +301,14 @@ on_kept(void *arg, enum kept kept, int64_t row, const struct why *why)
 		on_durable(p);
 		return;
 	}
-	log_warn(s != NULL ? s->sid : NULL, "smtp.not_kept id=%s home=%s: %s", uuid_text(p->obj.meta.id).s,
-	    p->home->name, why->text);
+	log_warn(s != NULL ? s->sid : NULL, "smtp.not_kept id=%s home=%s: %s",
+	    uuid_text(p->obj.meta.id).s, p->home->name, why->text);
 	pending_off(p);
 	if (s != NULL && kept == KEPT_FULL)
 		answer_end(s, not_kept_reply(&(struct why){ "out of room" }));
 	else if (s != NULL)
-		answer_end(s, smtp_reply(451, 4, 3, 0, "Not accepted, nothing was kept: storage is failing"));
+		answer_end(s,
+		    smtp_reply(451, 4, 3, 0, "Not accepted, nothing was kept: storage is failing"));
 	free(p);
 }
 

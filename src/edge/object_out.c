@@ -10,7 +10,10 @@
 #include "proto/object_mac.h"
 
 #define STEP_MAX	(4 * AGE_CHUNK)
-/* Sealed octets that one step may produce: a header, the chunk being filled and the longest input. */
+/*
+ * Sealed octets that one step may produce: a header, the chunk being
+ * filled and the longest input.
+ */
 #define SEALED_MAX	(AGE_HEADER_MAX + 8 * (AGE_CHUNK + AGE_TAG))
 /* The head of a transaction with every recipient that there may be, and our Received:. */
 #define HEAD_MAX	(BATCH_LINE_MAX * (ENVELOPE_RCPTS_MAX + 8))
@@ -77,7 +80,8 @@ chunk(struct object_out *o, struct span s, struct why *why)
 }
 
 static int
-open_transcript(struct object_out *o, const struct envelope *env, const struct trace *t, struct why *why)
+open_transcript(struct object_out *o, const struct envelope *env, const struct trace *t,
+    struct why *why)
 {
 	struct buf head, received;
 	int rc = -1;

@@ -31,7 +31,8 @@ int	object_out_add(struct object_out *, struct span, struct why *);
  * Ends it and hands it to the spool, which calls told once; the object is freed, *obj says what
  * was made of it (all but the row).  -1: as above, nothing will be told.
  */
-int	object_out_commit(struct object_out **, struct spool_object *obj, spool_kept_fn *told, void *arg,
+int	object_out_commit(struct object_out **, struct spool_object *obj, spool_kept_fn *told,
+    void *arg,
 	    struct why *);
 void	object_out_free(struct object_out **);
 

@@ -87,11 +87,14 @@ refuse(struct pair *p, const char *why)
 
 	if (!p->gone)
 		h2_peer(p->h2, &peer);
-	log_warn(NULL, "pair.refused peer=%s home=%s: %s", netaddr_ip(&peer).s, log_safe(span_str(p->peer.name)).s, why);
+	log_warn(NULL, "pair.refused peer=%s home=%s: %s", netaddr_ip(&peer).s,
+	    log_safe(span_str(p->peer.name)).s, why);
 	say(p, json_pack("{s:s}", "error", why), true);
 }
 
 /* --- the dialogue -------------------------------------------------------------------------- */
+
+static void	read_lines(struct pair *);
 
 static void
 send_test(struct pair *p)
@@ -129,6 +132,8 @@ on_checked(void *arg, const char *error, const struct peer *granted)
 		maybe_free(p);
 		return;
 	}
+	if (p->last)
+		return;			/* refused meanwhile: it said too much */
 	if (error[0] != '\0') {
 		refuse(p, error);
 		return;
@@ -136,6 +141,7 @@ on_checked(void *arg, const char *error, const struct peer *granted)
 	memcpy(p->peer.domains, granted->domains, sizeof(p->peer.domains));
 	p->peer.ndomains = granted->ndomains;
 	send_test(p);
+	read_lines(p);
 }
 
 static void
@@ -147,6 +153,11 @@ on_finished(void *arg, const char *error, const struct peer *granted)
 	p->asked--;
 	if (p->gone) {
 		maybe_free(p);
+		return;
+	}
+	if (p->last) {		/* it was told of its fault meanwhile */
+		log_warn(NULL, "pair.lost home=%s was %s, and does not know it: unpair it",
+		    p->peer.name, error[0] == '\0' ? "paired" : "refused");
 		return;
 	}
 	if (error[0] != '\0') {
@@ -171,7 +182,8 @@ on_hello(struct pair *p, const json_t *line)
 	const struct home *other;
 
 	if (name == NULL || token == NULL || !pairing_name_ok(span_str(name)) ||
-	    !hex_decode(span_str(token), p->token, sizeof(p->token)) || n == 0 || n > AGE_RECIPIENTS_MAX) {
+	    !hex_decode(span_str(token), p->token, sizeof(p->token)) || n == 0 ||
+	    n > AGE_RECIPIENTS_MAX) {
 		refuse(p, "the first line is not {\"name\",\"token\",\"recipients\"}");
 		return;
 	}
@@ -184,8 +196,10 @@ on_hello(struct pair *p, const json_t *line)
 		}
 	}
 	/* A tunnel is its home's by its key: two homes cannot have the same. */
-	if ((other = homes_by_pin(&p->edge->homes, &p->pin)) != NULL && strcmp(other->name, name) != 0) {
-		refuse(p, "this machine's tunnel key is paired as another home already: unpair that, or make a new key");
+	if ((other = homes_by_pin(&p->edge->homes, &p->pin)) != NULL &&
+	    strcmp(other->name, name) != 0) {
+		refuse(p, "this machine's tunnel key is paired as another home already: "
+		    "unpair that, or make a new key");
 		return;
 	}
 	p->peer.nrecipients = n;
@@ -203,7 +217,8 @@ on_proof(struct pair *p, const json_t *line)
 
 	if (text == NULL || !hex_decode(span_str(text), proof, sizeof(proof)) ||
 	    !secret_eq(proof, p->proof, sizeof(proof))) {
-		refuse(p, "the test object was not opened: home's age key is not the one that it named");
+		refuse(p,
+		    "the test object was not opened: home's age key is not the one that it named");
 		return;
 	}
 	agreed = tls_exporter(h2_ssl(p->h2), "EXPORTER-posthouse-pair-1", exporter) &&
@@ -234,11 +249,25 @@ on_line(struct pair *p, struct span text)
 	json_decref(line);
 }
 
+/* One line at a time: the next is read when the writer has answered for this one. */
+static void
+read_lines(struct pair *p)
+{
+	const char *lf;
+
+	while (!p->last && p->asked == 0 && p->in.n > 0 &&
+	    (lf = memchr(p->in.p, '\n', p->in.n)) != NULL) {
+		size_t n = (size_t)(lf - p->in.p);
+
+		on_line(p, span_of(p->in.p, n));
+		buf_drop(&p->in, n + 1);
+	}
+}
+
 static void
 on_data(void *arg, struct span s)
 {
 	struct pair *p = arg;
-	const char *lf;
 
 	h2_consumed(p->stream, s.n);
 	p->octets += s.n;
@@ -248,13 +277,7 @@ on_data(void *arg, struct span s)
 		refuse(p, "more than 4 KB");
 		return;
 	}
-	/* One line at a time: the next is read when the writer has answered for this one. */
-	while (!p->last && p->asked == 0 && p->in.n > 0 && (lf = memchr(p->in.p, '\n', p->in.n)) != NULL) {
-		size_t n = (size_t)(lf - p->in.p);
-
-		on_line(p, span_of(p->in.p, n));
-		buf_drop(&p->in, n + 1);
-	}
+	read_lines(p);
 }
 
 static void

@@ -1,3 +1,4 @@
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -19,7 +20,7 @@
  * attacker inside it gains).
  */
 #define PEM_MAX		(256u << 10)	/* a chain of certificates with room */
-#define DRAIN_MS	25000		/* for transactions under way; the parent forces the end at 30 s */
+#define DRAIN_MS	25000	/* for transactions under way; the parent forces the end at 30 s */
 
 static struct edge *
 edge_of(struct proc *p)
@@ -38,6 +39,7 @@ edge_of(struct proc *p)
 	buf_init(&e->cert_pem, PEM_MAX);
 	buf_init(&e->key_pem, PEM_MAX);
 	buf_init(&e->tunnel_pem, PEM_MAX);
+	buf_init(&e->next_pem, PEM_MAX);
 	p->arg = e;
 	return e;
 }
@@ -96,7 +98,10 @@ on_peers_known(void *arg)
 	e->known = true;
 }
 
-/* Another writer may have found other rows: an operator's, or those of a spool that was set aside. */
+/*
+ * Another writer may have found other rows: an operator's, or those of a
+ * spool that was set aside.
+ */
 static void
 on_attached(void *arg, bool up)
 {
@@ -143,7 +148,8 @@ on_secret(struct proc *p, const char *name, struct span value)
 	struct edge *e = edge_of(p);
 	struct buf *to = strcmp(name, "tls.cert") == 0 ? &e->cert_pem :
 	    strcmp(name, "tls.key") == 0 ? &e->key_pem :
-	    strcmp(name, "tunnel") == 0 ? &e->tunnel_pem : NULL;
+	    strcmp(name, "tunnel") == 0 ? &e->tunnel_pem :
+	    strcmp(name, "tunnel-next") == 0 ? &e->next_pem : NULL;
 	struct why why = { "" };
 
 	if (to == NULL)
@@ -155,6 +161,8 @@ on_secret(struct proc *p, const char *name, struct span value)
 		log_error(NULL, "tls.refused kept=the old certificate: %s", why.text);
 	if (e->spool != NULL && to == &e->tunnel_pem && tunnel_context(e, &why) == -1)
 		log_error(NULL, "tunnel.key kept=the old key: %s", why.text);
+	if (e->spool != NULL && (to == &e->tunnel_pem || to == &e->next_pem))
+		tunnels_rekey(e, to == &e->tunnel_pem);
 }
 
 static void
@@ -206,6 +214,8 @@ on_sweep(uv_timer_t *timer)
 		if (e->homes.list[i]->handover != NULL)
 			handover_sweep(e->homes.list[i]->handover, instant_now());
 	atomic_store(&edge_board(e)->count[BC_MEMORY], (int64_t)spool_memory(e->spool));
+	if (crowd_has_gone(&e->crowd, e->nsessions, instant_now()))
+		malloc_trim(0);
 }
 
 static int
@@ -214,7 +224,8 @@ start(struct proc *p, struct why *why)
 	struct edge *e = edge_of(p);
 
 	if (!crypto_init())
-		return why_set(why, "reception: OpenSSL offers no X25519, ChaCha20-Poly1305 or SHA-256");
+		return why_set(why,
+		    "reception: OpenSSL offers no X25519, ChaCha20-Poly1305 or SHA-256");
 	spool_up(e);
 	e->clients = clients_new();
 	e->terms = terms_new(edge_conf(e));
@@ -222,6 +233,7 @@ start(struct proc *p, struct why *why)
 		return why_set(why, "reception: memory is out");
 	if (smtp_context(e, why) == -1 || tunnel_context(e, why) == -1)
 		return -1;
+	tunnels_rekey(e, false);
 	homes_configure(&e->homes, edge_conf(e));
 	homes_changed(e);
 	uv_timer_init(e->loop, &e->sweep);
@@ -236,7 +248,8 @@ run(struct proc *p)
 
 	uv_timer_start(&e->sweep, on_sweep, 1000, 1000);
 	if (ephemerals_start(e->ephemerals) == -1)
-		log_warn(NULL, "reception.thread none: keys are made when mail comes, and bursts are slower");
+		log_warn(NULL,
+		    "reception.thread none: keys are made when mail comes, and bursts are slower");
 	e->running = true;
 	if (e->known)
 		listeners_start(e);
@@ -269,7 +282,8 @@ on_drain_check(uv_timer_t *timer)
 		began = instant_now();
 	sessions_drain(e);
 	for (size_t i = 0; i < e->homes.n; i++)
-		busy |= e->homes.list[i]->handover != NULL && handover_busy(e->homes.list[i]->handover);
+		busy |= e->homes.list[i]->handover != NULL &&
+		    handover_busy(e->homes.list[i]->handover);
 	if ((e->sessions != NULL || busy) && instant_ms_since(began, instant_now()) < DRAIN_MS)
 		return;
 	uv_stop(e->loop);

@@ -23,7 +23,8 @@ postmaster_home(const struct recipient_rules *r)
 	    recipient_serves(r->service, h))
 		return h;
 	for (size_t i = 0; i < r->homes->n; i++)
-		if (recipient_serves(r->service, r->homes->list[i]) && home_can_hold(r->homes->list[i]))
+		if (recipient_serves(r->service, r->homes->list[i]) &&
+		    home_can_hold(r->homes->list[i]))
 			return r->homes->list[i];
 	return NULL;
 }
@@ -35,22 +36,26 @@ recipient_home(const struct recipient_rules *r, const struct address *a, struct 
 
 	if (a->postmaster) {
 		if ((h = postmaster_home(r)) == NULL) {
-			*reply = smtp_reply(451, 4, 3, 0, "No home is paired with this edge yet; try again later");
+			*reply = smtp_reply(451, 4, 3, 0,
+			    "No home is paired with this edge yet; try again later");
 			return NULL;
 		}
 	} else {
 		h = a->literal ? NULL : homes_by_domain(r->homes, a->domain);
 		if (h == NULL || !recipient_serves(r->service, h)) {
-			*reply = smtp_reply(550, 5, 7, 1, "Relaying denied: this server takes mail for its own domains only");
+			*reply = smtp_reply(550, 5, 7, 1,
+			    "Relaying denied: this server takes mail for its own domains only");
 			return NULL;
 		}
 	}
 	if (r->txn != NULL && r->txn != h) {
-		*reply = smtp_reply(452, 4, 5, 3, "That recipient lives elsewhere: send it in a transaction of its own");
+		*reply = smtp_reply(452, 4, 5, 3,
+		    "That recipient lives elsewhere: send it in a transaction of its own");
 		return NULL;
 	}
 	if (!home_can_hold(h)) {
-		*reply = smtp_reply(451, 4, 3, 0, "The home of this domain is not paired yet; try again later");
+		*reply = smtp_reply(451, 4, 3, 0,
+		    "The home of this domain is not paired yet; try again later");
 		return NULL;
 	}
 	*reply = smtp_reply(250, 2, 1, 5, "Recipient ok");

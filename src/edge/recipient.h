@@ -14,12 +14,14 @@
 struct recipient_rules {
 	const struct homes	*homes;
 	const struct conf_service *service;	/* its homes; none named: all */
-	const char		*postmaster;	/* the home of bare <postmaster>; "": the first that can hold mail */
-	const struct home	*txn;		/* of the transaction's first accepted recipient, or NULL */
+	/* The home of bare <postmaster>; "": the first that can hold mail. */
+	const char		*postmaster;
+	const struct home	*txn;	/* of the transaction's first accepted recipient, or NULL */
 };
 
 /* NULL with the reply to give, or the home. */
-struct home *recipient_home(const struct recipient_rules *, const struct address *, struct smtp_reply *);
+struct home *recipient_home(const struct recipient_rules *, const struct address *,
+    struct smtp_reply *);
 bool	recipient_serves(const struct conf_service *, const struct home *);
 
 #endif

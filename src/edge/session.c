@@ -59,8 +59,8 @@ on_closed(void *arg, const struct why *why)
 		s->next->prev = s->prev;
 	e->nsessions--;
 	board_add(edge_board(e), BC_CONNECTIONS, -1);
-	log_debug(s->sid, "smtp.close peer=%s%s%s", netaddr_ip(&s->client).s, why != NULL ? " why=" : "",
-	    why != NULL ? log_safe(span_str(why->text)).s : "");
+	log_debug(s->sid, "smtp.close peer=%s%s%s", netaddr_ip(&s->client).s,
+	    why != NULL ? " why=" : "", why != NULL ? log_safe(span_str(why->text)).s : "");
 	free(s->name);
 	free(s);
 }
@@ -79,7 +79,10 @@ in_data(const struct session *s)
 	return p == SMTP_P_DATA || p == SMTP_P_BDAT;
 }
 
-/* The listener's service as it is configured now; one that a reload took away serves every home no more. */
+/*
+ * The listener's service as it is configured now; one that a reload took
+ * away serves every home no more.
+ */
 const struct conf_service *
 session_service(const struct session *s)
 {
@@ -195,6 +198,8 @@ start_tls(struct session *s)
 	struct why why = { "" };
 
 	s->starttls = false;
+	if (s->waiting == WAIT_DRAIN)
+		s->waiting = WAIT_NOTHING;	/* it has drained, or we would not be here */
 	deadline(s, s->terms->timeouts.handshake_ms);
 	if (s->edge->smtp_tls == NULL || conn_tls(s->conn, s->edge->smtp_tls, true, &why) == -1) {
 		log_warn(s->sid, "smtp.tls peer=%s: %s", netaddr_ip(&s->client).s, why.text);
@@ -271,7 +276,8 @@ turn_away(struct edge *e, int fd, const struct netaddr *client, const char *why)
 	board_add(edge_board(e), BC_CONNECTIONS_REFUSED, 1);
 	log_info(NULL, "smtp.refuse peer=%s: %s", netaddr_ip(client).s, why);
 	if (write(fd, reply, sizeof(reply) - 1) == -1)
-		log_debug(NULL, "smtp.refuse peer=%s did not wait for the reason", netaddr_ip(client).s);
+		log_debug(NULL, "smtp.refuse peer=%s did not wait for the reason",
+		    netaddr_ip(client).s);
 	close(fd);
 }
 
@@ -353,7 +359,8 @@ shaking(const struct session *s)
 static void
 shut(struct session *s, unsigned detail, const char *text)
 {
-	struct smtp_reply r = smtp_reply(421, 4, detail >> 4, detail & 15, "%s %s", s->terms->hostname, text);
+	struct smtp_reply r = smtp_reply(421, 4, detail >> 4, detail & 15, "%s %s",
+	    s->terms->hostname, text);
 
 	smtp_srv_shut(s->srv, &r);
 	flush(s);
@@ -391,7 +398,8 @@ sessions_drain(struct edge *e)
 {
 	for (struct session *s = e->sessions, *next; s != NULL; s = next) {
 		next = s->next;
-		if (!s->closing && !shaking(s) && s->waiting == WAIT_NOTHING && smtp_srv_idle(s->srv))
+		if (!s->closing && !shaking(s) && s->waiting == WAIT_NOTHING &&
+		    smtp_srv_idle(s->srv))
 			shut(s, 0x32, "Service is restarting, try again");
 	}
 }

@@ -33,7 +33,8 @@ struct txn {
 	struct envelope	*env;
 	struct home	*home;		/* of the first accepted recipient */
 	struct object_out *out;
-	struct smtp_reply failed;	/* code 0: all is well; else what to say at the end of data */
+	/* Code 0: all is well; else what to say at the end of data. */
+	struct smtp_reply failed;
 	struct instant	 began;
 };
 

@@ -11,7 +11,8 @@
 #define PAUSE_MOST_MS	60000
 #define AGAIN_LEAST_MS	1000	/* a row that failed by itself: doubled with each try */
 #define AGAIN_MOST_MS	300000	/* and for one that home will not take */
-#define STILL_MS	300000	/* a stream that moved nothing for so long is called off: home hangs */
+/* A stream that moved nothing for so long is called off: home hangs. */
+#define STILL_MS	300000
 
 /* --- a transfer's life --------------------------------------------------------------------- */
 
@@ -238,7 +239,8 @@ on_declined(struct transfer *t)
 static void
 on_cut(struct transfer *t, const struct why *why)
 {
-	const char *reason = t->damaged ? "its file ended too early" : why != NULL ? why->text : "no answer";
+	const char *reason = t->damaged ? "its file ended too early" :
+	    why != NULL ? why->text : "no answer";
 
 	if (t->damaged)
 		log_error(NULL, "handover.read home=%s id=%s: %s", t->ho->home->name,
@@ -291,7 +293,8 @@ on_closed(void *arg, const struct why *why)
 	}
 }
 
-static const struct h2_stream_ops put_ops = { .head = on_head, .data = on_data, .closed = on_closed };
+static const struct h2_stream_ops put_ops = { .head = on_head, .data = on_data,
+    .closed = on_closed };
 
 /* --- the PUT ------------------------------------------------------------------------------- */
 
@@ -303,7 +306,10 @@ pull(void *arg, void *out, size_t max, bool *eof)
 	ssize_t n = (ssize_t)(left < max ? left : max);
 
 	if (t->fd >= 0) {
-		/* The file is our own disk's: a short wait here is the price of needing no thread. */
+		/*
+		 * The file is our own disk's: a short wait here is the price of
+		 * needing no thread.
+		 */
 		if ((n = read(t->fd, out, (size_t)n)) <= 0 && left > 0) {
 			t->damaged = true;
 			return -1;
@@ -333,7 +339,8 @@ put_object(struct transfer *t)
 		.nheaders = t->ask != NULL && t->ask->fn != NULL ? 3 : 2 };
 
 	hex_encode(t->obj.mac, OBJECT_MAC_LEN, mac);
-	headers[1].value.n = (size_t)snprintf(length, sizeof(length), "%llu", (unsigned long long)t->obj.size);
+	headers[1].value.n = (size_t)snprintf(length, sizeof(length), "%llu",
+	    (unsigned long long)t->obj.size);
 	headers[2].value.n = (size_t)snprintf(wait, sizeof(wait), "wait=%lld",
 	    (long long)((edge_conf(ho->edge)->verdict_ms + 999) / 1000));
 	snprintf(path, sizeof(path), "/mail/%s", uuid_text(t->obj.meta.id).s);
@@ -342,6 +349,27 @@ put_object(struct transfer *t)
 	t->floor = ho->top;
 	t->stream = handover_request(ho, &head, pull, t, &put_ops, t);
 	return t->stream != NULL;
+}
+
+/* ready: its octets are in memory, or its file is open. */
+static void
+put_or_wait(struct transfer *t, bool ready)
+{
+	if (ready && put_object(t))
+		return;
+	if (t->ho->ntunnels > 0)
+		handover_pause(t->ho, PAUSE_LEAST_MS);
+	give_back(t, 0);
+}
+
+static void
+on_signed(struct transfer *t, bool ok)
+{
+	if (ok)
+		put_or_wait(t, true);
+	else
+		give_back_failed(t, "it could not be signed for the present pairing: its file "
+		    "cannot be read, or memory is out");
 }
 
 static void
@@ -353,16 +381,18 @@ on_content(void *arg, int64_t row, struct spool_content *c, const struct why *wh
 	if (!c->ok || (c->fd == -1 && c->data.n != t->obj.size)) {
 		/* Gone or set aside: it will not be listed again.  Or the writer died: it will. */
 		log_warn(NULL, "handover.read home=%s id=%s row=%lld: %s", ho->home->name,
-		    uuid_text(t->obj.meta.id).s, (long long)row, c->ok ? "not as long as it was" : why->text);
+		    uuid_text(t->obj.meta.id).s, (long long)row,
+		    c->ok ? "not as long as it was" : why->text);
 		give_back(t, c->ok ? AGAIN_MOST_MS : AGAIN_LEAST_MS);
 		return;
 	}
 	t->fd = c->fd;
-	if ((t->fd == -1 && !buf_add_span(&t->data, c->data)) || !put_object(t)) {
-		if (ho->ntunnels > 0)
-			handover_pause(ho, PAUSE_LEAST_MS);
-		give_back(t, 0);
-	}
+	if (t->fd == -1 && !buf_add_span(&t->data, c->data))
+		put_or_wait(t, false);
+	else if (sign_needed(t))
+		sign_anew(t, on_signed);
+	else
+		put_or_wait(t, true);
 }
 
 void

@@ -14,8 +14,10 @@
 
 #define POLICY_WAIT_S	55		/* a long poll; shorter than what middle boxes forget */
 #define POLICY_RETRY_MS	5000
-#define POLICY_REST_MS	1000		/* between two answers: a home that answers at once must not make us spin */
-#define TUNNELS_MAX	256		/* that homes have */
+/* Between two answers: a home that answers at once must not make us spin. */
+#define POLICY_REST_MS	1000
+#define TUNNELS_HOME	8		/* of one home; it dials 2 */
+#define TUNNELS_MAX	(CONF_HOMES_MAX * TUNNELS_HOME)
 #define SHAKING_MAX	256		/* connections that are nobody's yet */
 
 static const char *const alpn[] = { "posthouse/1", "posthouse-pair/1", NULL };
@@ -32,6 +34,8 @@ struct tunnel {
 	unsigned	 status;
 	struct instant	 asked;
 	uv_timer_t	 retry;
+	bool		 again;		/* the long poll says what is true no more */
+	bool		 leaving;	/* its key was replaced */
 	bool		 up;
 	bool		 dropped;
 };
@@ -81,7 +85,8 @@ show(struct tunnel *t, bool changed, const char *error)
 			p->since_ms = wall_ms();
 		p->rtt_us = h2_rtt_us(t->h2);
 		if (h2_peer(t->h2, &peer))
-			span_copy(span_str(netaddr_hostport(&peer).s), p->address, sizeof(p->address));
+			span_copy(span_str(netaddr_hostport(&peer).s), p->address,
+			    sizeof(p->address));
 		span_copy(span_str(error), p->error, sizeof(p->error));
 		return;
 	}
@@ -89,20 +94,24 @@ show(struct tunnel *t, bool changed, const char *error)
 
 /* --- policy ------------------------------------------------------------------------------- */
 
-/* A home that rotates its keys says the new ones here; it may replace only its own. */
+/*
+ * A home that rotates its keys says the new ones here; it may replace only its own.
+ * It says as well by which of ours it knows us: `rotate --finish` asks for that.
+ */
 static void
 take_keys(struct tunnel *t, const struct policy *p)
 {
 	struct peer next = t->home->paired;
 
-	if (next.name[0] == '\0' || (p->npins == 0 && p->nrecipients == 0))
+	if (next.name[0] == '\0')
 		return;
 	for (size_t i = 0; i < p->npins; i++) {
 		struct home *other = homes_by_pin(&t->edge->homes, &p->pins[i]);
 
 		/* Its tunnels would become this home's. */
 		if (other != NULL && other != t->home) {
-			log_error(NULL, "home.keys home=%s refused: it names the key of home %s", t->home->name, other->name);
+			log_error(NULL, "home.keys home=%s refused: it names the key of home %s",
+			    t->home->name, other->name);
 			peer_fini(&next);
 			return;
 		}
@@ -115,8 +124,11 @@ take_keys(struct tunnel *t, const struct policy *p)
 		memcpy(next.recipients, p->recipients, sizeof(next.recipients));
 		next.nrecipients = p->nrecipients;
 	}
+	memcpy(next.ours, p->edge_pins, sizeof(next.ours));
+	next.nours = p->nedge_pins;
 	if (memcmp(&next, &t->home->paired, sizeof(next)) != 0) {
-		log_info(NULL, "home.keys home=%s pins=%zu recipients=%zu", t->home->name, next.npins, next.nrecipients);
+		log_info(NULL, "home.keys home=%s pins=%zu recipients=%zu ours=%zu", t->home->name,
+		    next.npins, next.nrecipients, next.nours);
 		spool_peer_update(t->edge->spool, &next, NULL, NULL);
 	}
 	peer_fini(&next);
@@ -156,11 +168,13 @@ take_policy(struct tunnel *t)
 	if (t->status == 304)
 		return true;
 	if (t->status != 200 || t->doc.failed) {
-		log_warn(NULL, "policy.refused home=%s: answered %u, %zu octets", t->home->name, t->status, t->doc.n);
+		log_warn(NULL, "policy.refused home=%s: answered %u, %zu octets", t->home->name,
+		    t->status, t->doc.n);
 		return false;
 	}
 	if ((p = policy_parse(buf_span(&t->doc), &why)) == NULL) {
-		log_warn(NULL, "policy.refused home=%s kept=the last good one: %s", t->home->name, why.text);
+		log_warn(NULL, "policy.refused home=%s kept=the last good one: %s", t->home->name,
+		    why.text);
 		return false;
 	}
 	take_keys(t, p);
@@ -179,7 +193,7 @@ on_policy_closed(void *arg, const struct why *why)
 	if (!t->up)
 		return;
 	show(t, false, "");
-	if (ok && instant_ms_since(t->asked, instant_now()) >= POLICY_REST_MS)
+	if (t->again || (ok && instant_ms_since(t->asked, instant_now()) >= POLICY_REST_MS))
 		ask_policy(t);
 	else
 		uv_timer_start(&t->retry, on_retry, ok ? POLICY_REST_MS : POLICY_RETRY_MS, 0);
@@ -188,6 +202,21 @@ on_policy_closed(void *arg, const struct why *why)
 static const struct h2_stream_ops policy_ops = {
 	.head = on_policy_head, .data = on_policy_data, .closed = on_policy_closed,
 };
+
+/* Our own, so that home knows the next one before it sees it. */
+static void
+edge_pins(const struct edge *e, char *out, size_t max)
+{
+	size_t n = 0;
+
+	out[0] = '\0';
+	for (size_t i = 0; i < e->npins && n < max; i++) {
+		char text[PIN_TEXT_MAX];
+
+		pin_print(&e->pins[i], text);
+		n += (size_t)snprintf(out + n, max - n, "%s%s", n > 0 ? " " : "", text);
+	}
+}
 
 /* Which of a home's keys we use already: it drops an old one only then. */
 static void
@@ -213,19 +242,23 @@ keys_seen(const struct home *h, char *out, size_t max)
 static void
 ask_policy(struct tunnel *t)
 {
-	char wait[24], seen[1024];
-	struct h2_header headers[3];
+	char wait[24], seen[1024], pins[2 * PIN_TEXT_MAX];
+	struct h2_header headers[4];
 	struct h2_head head = { .method = SPAN_LIT("GET"), .path = SPAN_LIT("/policy"),
 		.authority = span_str(t->home->name), .headers = headers };
 
-	if (t->policy != NULL || !t->up || t->edge->draining)
+	if (t->policy != NULL || !t->up || t->leaving || t->edge->draining)
 		return;
+	t->again = false;
 	snprintf(wait, sizeof(wait), "wait=%d", POLICY_WAIT_S);
 	keys_seen(t->home, seen, sizeof(seen));
 	headers[head.nheaders++] = (struct h2_header){ "posthouse-keys-seen", span_str(seen) };
+	edge_pins(t->edge, pins, sizeof(pins));
+	headers[head.nheaders++] = (struct h2_header){ "posthouse-edge-pins", span_str(pins) };
 	/* What we hold already need not come again; without one the answer comes at once. */
 	if (t->home->policy != NULL && t->home->etag[0] != '\0') {
-		headers[head.nheaders++] = (struct h2_header){ "if-none-match", span_str(t->home->etag) };
+		headers[head.nheaders++] = (struct h2_header){ "if-none-match",
+		    span_str(t->home->etag) };
 		headers[head.nheaders++] = (struct h2_header){ "prefer", span_str(wait) };
 	}
 	buf_init(&t->doc, POLICY_OCTETS_MAX);
@@ -267,7 +300,8 @@ on_closed(void *arg, const struct why *why)
 	if (t->up) {
 		handover_down(t->home->handover, t->h2);
 		show(t, true, why != NULL ? why->text : "closed");
-		log_info(NULL, "tunnel.down home=%s: %s", t->home->name, why != NULL ? why->text : "closed");
+		log_info(NULL, "tunnel.down home=%s: %s", t->home->name,
+		    why != NULL ? why->text : "closed");
 	} else {
 		log_info(NULL, "tunnel.refused: %s", why != NULL ? why->text : "closed");
 	}
@@ -281,14 +315,35 @@ on_ready(void *arg)
 
 	if (t->home == NULL || t->up)
 		return;
+	if (!handover_up(t->home->handover, t->h2)) {
+		h2_abort(t->h2, "this home has too many tunnels");
+		return;
+	}
 	t->up = true;
 	log_info(NULL, "tunnel.up home=%s", t->home->name);
-	handover_up(t->home->handover, t->h2);
 	show(t, true, "");
 	ask_policy(t);
 }
 
 static const struct h2_ops tunnel_ops = { .ready = on_ready, .closed = on_closed };
+
+/* One home keeps no other out: its oldest tunnel, which a dead line may have left, makes way. */
+static void
+make_way(struct edge *e, const struct home *h)
+{
+	struct tunnel *oldest = NULL;
+	size_t n = 0;
+
+	for (struct tunnel *t = e->tunnels; t != NULL; t = t->next)
+		if (h != NULL && t->home == h && !t->dropped) {
+			oldest = t;
+			n++;
+		}
+	if (n < TUNNELS_HOME)
+		return;
+	oldest->dropped = true;
+	h2_abort(oldest->h2, "this home has too many tunnels, and this is the oldest");
+}
 
 /* The certificate has been judged; which protocol and whose tunnel this is. */
 static bool
@@ -306,6 +361,7 @@ on_secured(void *arg, struct h2 *h2, SSL *ssl)
 		tunnel_end(t);		/* the connection is the pairing's now */
 		return true;
 	}
+	make_way(t->edge, homes_by_pin(&t->edge->homes, &t->pin));
 	t->home = homes_by_pin(&t->edge->homes, &t->pin);
 	return t->home != NULL && t->home->handover != NULL;
 }
@@ -341,8 +397,14 @@ tunnel_accept(struct edge *e, int fd)
 	struct tunnel *t;
 	struct why why = { "" };
 
-	if (!make_room(e) || e->tunnel_tls == NULL || (t = calloc(1, sizeof(*t))) == NULL) {
+	if (!make_room(e)) {
 		log_warn(NULL, "tunnel.many most=%d: closed a new one", TUNNELS_MAX);
+		close(fd);
+		return;
+	}
+	if (e->tunnel_tls == NULL || (t = calloc(1, sizeof(*t))) == NULL) {
+		log_warn(NULL, "tunnel.refused: %s",
+		    e->tunnel_tls == NULL ? "no tunnel key" : "memory is out");
 		close(fd);
 		return;
 	}
@@ -368,6 +430,40 @@ tunnels_recheck(struct edge *e)
 		next = t->next;
 		if (t->home != NULL && homes_by_pin(&e->homes, &t->pin) != t->home)
 			h2_abort(t->h2, "its key is not this home's any more");
+	}
+}
+
+static void
+take_pins(struct edge *e)
+{
+	const struct buf *pems[] = { &e->tunnel_pem, &e->next_pem };
+	struct why why = { "" };
+
+	e->npins = 0;
+	for (size_t i = 0; i < 2; i++) {
+		struct pin *pin = &e->pins[e->npins];
+
+		if (pems[i]->n == 0)
+			continue;
+		if (tls_pem_pin(buf_span(pems[i]), pin, &why) == -1)
+			log_error(NULL, "tunnel.key: %s", why.text);
+		else if (e->npins == 0 || !pin_eq(pin, &e->pins[0]))
+			e->npins++;	/* the same: a finish that was cut off */
+	}
+}
+
+void
+tunnels_rekey(struct edge *e, bool renewed)
+{
+	take_pins(e);
+	for (struct tunnel *t = e->tunnels, *next; t != NULL; t = next) {
+		next = t->next;
+		t->again = t->up;
+		t->leaving = t->leaving || (renewed && t->up);
+		if (t->policy != NULL)
+			h2_reset(t->policy);
+		if (t->leaving)
+			h2_goaway(t->h2);
 	}
 }
 

@@ -17,5 +17,10 @@ void	tunnels_recheck(struct edge *);
 void	tunnels_drain(struct edge *);
 /* The TLS context from the tunnel's key; called again when it changes. */
 int	tunnel_context(struct edge *, struct why *);
+/*
+ * What homes are told of our keys, at start and when one changes.  renewed: that in
+ * use is another, and the tunnels that showed the old one end when idle.
+ */
+void	tunnels_rekey(struct edge *, bool renewed);
 
 #endif

@@ -104,8 +104,12 @@ on_deleted(void *arg, bool ok, const struct why *why)
 	char path[64];
 
 	if (!ok) {
-		/* It is still here, then, and goes home as if 250 had been said: parked there, not lost. */
-		log_warn(NULL, "verdict.delete home=%s id=%s: %s", c->ho->home->name, uuid_text(c->id).s, why->text);
+		/*
+		 * It is still here, then, and goes home as if 250 had been said:
+		 * parked there, not lost.
+		 */
+		log_warn(NULL, "verdict.delete home=%s id=%s: %s", c->ho->home->name,
+		    uuid_text(c->id).s, why->text);
 		handover_release(c->ho, c->row);
 	} else {
 		snprintf(path, sizeof(path), "/mail/%s", uuid_text(c->id).s);

@@ -209,7 +209,9 @@ on_set_aside(void *arg, bool ok, const struct why *why)
 	if (!ok)
 		log_error(NULL, "mail.aside edge=%s id=%s: %s", in->edge, uuid_text(in->id).s,
 		    why != NULL ? why->text : "failed");
-	answer(in, 403, "the MAC is wrong: set aside; pair again if keys were changed by hand");
+	answer(in, 403, ok ?
+	    "the MAC is wrong: set aside; pair again if keys were changed by hand" :
+	    "the MAC is wrong: not kept; pair again if keys were changed by hand");
 	maybe_free(in);
 }
 

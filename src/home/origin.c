@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "home/intake.h"
 #include "home/policy_out.h"
+#include "net/tls.h"
 #include "proto/policy.h"
 
 struct waiter {				/* a GET /policy that is answered later */
@@ -258,33 +259,74 @@ on_waiter_late(uv_timer_t *timer)
 	waiter_answer(timer->data);
 }
 
+/* The next word of a header, its words parted by single spaces; n 0 at the end. */
+static struct span
+next_word(struct span *s)
+{
+	const char *end = s->n > 0 ? memchr(s->p, ' ', s->n) : NULL;
+	struct span word = span_of(s->p, end != NULL ? (size_t)(end - s->p) : s->n);
+
+	*s = span_from(*s, end != NULL ? word.n + 1 : word.n);
+	return word;
+}
+
+static void
+read_recipients(struct span seen, struct peer *p)
+{
+	p->nrecipients = 0;
+	memset(p->recipients, 0, sizeof(p->recipients));
+	while (seen.n > 0 && p->nrecipients < AGE_RECIPIENTS_MAX)
+		if (age_recipient_parse(next_word(&seen), &p->recipients[p->nrecipients]))
+			p->nrecipients++;
+}
+
 /*
- * What the edge seals to now, as it says itself: kept with its pairing, for
- * `rotate --finish` drops an old key only when every edge knows the new one.
+ * The edge's own pins, one or, while it changes its key, two.  It is believed only
+ * with the key that this tunnel showed among them: a list without it would shut
+ * out the edge that is speaking.
  */
 static void
-note_keys(struct origin *o, struct span seen)
+read_pins(struct origin *o, struct span said, struct peer *p)
+{
+	struct pin shown, pins[2] = { 0 };
+	bool own = false;
+	size_t n = 0;
+
+	while (said.n > 0) {
+		if (n == 2 || !pin_parse(next_word(&said), &pins[n]))
+			return;
+		n++;
+	}
+	for (size_t i = 0; i < n && tls_peer_pin(h2_ssl(o->h2), &shown); i++)
+		own = own || pin_eq(&pins[i], &shown);
+	if (!own)
+		return;
+	memcpy(p->pins, pins, sizeof(pins));
+	p->npins = n;
+}
+
+/*
+ * What the edge seals to now and the keys it shows, as it says itself: kept with
+ * its pairing.  `rotate --finish` here drops an old age key only when every edge
+ * knows the new one; the edge drops its old tunnel key only when we know the new
+ * one, which it hears when the writer has it.
+ */
+static void
+note_keys(struct origin *o, struct span seen, struct span edge_pins)
 {
 	const struct home_edge *e = tunnel_edge(o->tunnel, o->edge);
 	struct peer now;
 
-	if (e == NULL || e->paired.name[0] == '\0' || seen.n == 0)
+	if (e == NULL || e->paired.name[0] == '\0')
 		return;
 	now = e->paired;
-	now.nrecipients = 0;
-	memset(now.recipients, 0, sizeof(now.recipients));
-	while (seen.n > 0) {
-		const char *end = memchr(seen.p, ' ', seen.n);
-		struct span word = span_of(seen.p, end != NULL ? (size_t)(end - seen.p) : seen.n);
-
-		seen = span_from(seen, end != NULL ? word.n + 1 : word.n);
-		if (now.nrecipients < AGE_RECIPIENTS_MAX &&
-		    age_recipient_parse(word, &now.recipients[now.nrecipients]))
-			now.nrecipients++;
-	}
-	if (now.nrecipients != e->paired.nrecipients ||
-	    memcmp(now.recipients, e->paired.recipients, sizeof(now.recipients)) != 0) {
-		log_info(NULL, "edge.keys edge=%s recipients=%zu", o->edge, now.nrecipients);
+	if (seen.n > 0)
+		read_recipients(seen, &now);
+	if (edge_pins.n > 0)
+		read_pins(o, edge_pins, &now);
+	if (memcmp(&now, &e->paired, sizeof(now)) != 0) {
+		log_info(NULL, "edge.keys edge=%s pins=%zu recipients=%zu", o->edge, now.npins,
+		    now.nrecipients);
 		spool_peer_update(o->tunnel->spool, &now, NULL, NULL);
 	}
 	peer_fini(&now);
@@ -307,7 +349,8 @@ get_policy(struct origin *o, struct h2_stream *stream, const struct h2_head *hea
 			oldest = oldest->next;
 		waiter_answer(oldest);
 	}
-	note_keys(o, h2_header_get(head, "posthouse-keys-seen"));
+	note_keys(o, h2_header_get(head, "posthouse-keys-seen"),
+	    h2_header_get(head, "posthouse-edge-pins"));
 	w->origin = o;
 	w->stream = stream;
 	if (!span_copy(h2_header_get(head, "if-none-match"), w->etag, sizeof(w->etag)))

@@ -27,6 +27,8 @@ print(const struct tunnel_proc *t, const struct home_edge *e, uint64_t counter, 
 		return false;
 	p.npins = t->npins;
 	memcpy(p.pins, t->pins, sizeof(p.pins));
+	p.nedge_pins = e->peer.npins;
+	memcpy(p.edge_pins, e->peer.pins, sizeof(p.edge_pins));
 	p.nrecipients = b->nrecipients;
 	memcpy(p.recipients, b->recipients, sizeof(p.recipients));
 	if (e->peer.ndomains > 0 &&

@@ -17,8 +17,8 @@
  * mailboxes, when the courier asks, and hands its output back.
  *
  * It holds nothing and talks to the courier, which can only say "run it": what
- * is run stands in the configuration of that moment.  No network.  The command gets an empty
- * environment but PATH, nothing on standard input, HELPER_SECONDS, a process
+ * is run stands in the configuration of that moment.  No network.  The command gets
+ * an empty environment but PATH, nothing on standard input, HELPER_SECONDS, a process
  * group of its own that is killed with it, and no say beyond MAILBOXES_TEXT_MAX
  * octets.  An attacker who owns the command lies about which mailboxes exist.
  */
@@ -103,7 +103,8 @@ kill_group(struct helper *h, const char *why)
 {
 	if (h->failed == NULL)
 		h->failed = why;
-	kill(-h->child.pid, SIGKILL);
+	if (!h->exited)		/* else the group is dead, and its number may be another's */
+		kill(-h->child.pid, SIGKILL);
 	/* A descendant that left the group may hold the pipe open for ever: not waited for. */
 	uv_read_stop((uv_stream_t *)&h->out);
 	h->drained = true;

@@ -284,6 +284,13 @@ refuse:
 	return false;
 }
 
+void
+chan_flush(struct chan *c)
+{
+	if (!c->dead && (c->events & UV_WRITABLE) == 0)
+		flush(c);
+}
+
 size_t
 chan_queued(const struct chan *c)
 {

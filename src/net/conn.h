@@ -31,8 +31,10 @@ struct conn_ops {
 	size_t	(*read)(void *arg, struct span);
 	/* All that was written is in the kernel; only after conn_queued was not 0.  Optional. */
 	void	(*drained)(void *arg);
-	void	(*secured)(void *arg);			/* the handshake is done.  Optional while no TLS is asked for */
-	void	(*eof)(void *arg);			/* the peer will send no more.  Optional: else it is a close */
+	/* The handshake is done.  Optional while no TLS is asked for. */
+	void	(*secured)(void *arg);
+	/* The peer will send no more.  Optional: else it is a close. */
+	void	(*eof)(void *arg);
 	/*
 	 * The last call; conn frees itself after it.  why: what the peer or the network did,
 	 * "the peer closed the connection" too; NULL after conn_close or conn_abort.
@@ -59,15 +61,17 @@ SSL	*conn_ssl(struct conn *);			/* NULL while plain */
  */
 bool	conn_write(struct conn *, const void *, size_t);
 size_t	conn_queued(const struct conn *);
-void	conn_resume(struct conn *);			/* read again, after a short count from read or conn_pause */
+/* Read again, after a short count from read or conn_pause. */
+void	conn_resume(struct conn *);
 void	conn_pause(struct conn *);
 /*
  * What is queued is sent, then closed; callbacks stop but closed.  A peer that
  * takes none of it for CONN_LINGER_MS loses it, and conn_abort may still follow.
  */
 void	conn_close(struct conn *);
-void	conn_abort(struct conn *);			/* now, with a reset; callbacks stop but closed */
-void	conn_shutdown(struct conn *);			/* half-close, after what is queued: no more writes; reads go on */
+void	conn_abort(struct conn *);	/* now, with a reset; callbacks stop but closed */
+/* Half-close, after what is queued: no more writes; reads go on. */
+void	conn_shutdown(struct conn *);
 bool	conn_peer(const struct conn *, struct netaddr *);
 bool	conn_local(const struct conn *, struct netaddr *);
 #define CONN_QUEUE_MAX	(4u << 20)	/* octets a peer that does not read may make us hold */
@@ -80,8 +84,12 @@ bool	conn_local(const struct conn *, struct netaddr *);
 #define CONN_READ	(16u << 10)
 void	conn_set_read(struct conn *, size_t);
 
-/* Connect to an address; done exactly once, fd >= 0 (whose it is then) or -1 and why. Returns -1 with why at once if it cannot start. */
+/*
+ * Connect to an address; done exactly once, fd >= 0 (whose it is then)
+ * or -1 and why. Returns -1 with why at once if it cannot start.
+ */
 typedef void conn_dial_fn(void *arg, int fd, const struct why *);
-int	conn_dial(uv_loop_t *, const struct netaddr *, unsigned timeout_ms, conn_dial_fn *done, void *arg, struct why *);
+int	conn_dial(uv_loop_t *, const struct netaddr *, unsigned timeout_ms, conn_dial_fn *done,
+    void *arg, struct why *);
 
 #endif

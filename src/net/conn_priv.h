@@ -6,7 +6,10 @@
 #include "net/conn.h"
 #include "net/later.h"
 
-/* Shared by conn.c (the socket, what is held and queued, the end) and conn_tls.c (what OpenSSL makes of it). */
+/*
+ * Shared by conn.c (the socket, what is held and queued, the end) and
+ * conn_tls.c (what OpenSSL makes of it).
+ */
 
 /* Octets that the owner has not taken yet, in a block of their own: [off, n). */
 struct hold {
@@ -31,8 +34,10 @@ struct conn {
 	int		 fd;
 	int		 events;	/* what poll waits for */
 	bool		 paused;
-	bool		 resumed;	/* conn_resume was called since the last read callback began */
-	bool		 discard;	/* conn_tls was called since then: what is left of it must go */
+	/* conn_resume was called since the last read callback began. */
+	bool		 resumed;
+	/* conn_tls was called since then: what is left of it must go. */
+	bool		 discard;
 	bool		 shaking;	/* in the handshake */
 	bool		 eof;		/* nothing more will come */
 	bool		 shut;		/* nothing more will be written */
@@ -41,18 +46,21 @@ struct conn {
 };
 
 /* conn.c */
-void	conn_watch(struct conn *);			/* what libuv must look out for may have changed */
-void	conn_fail(struct conn *, const struct why *);	/* it ends by what somebody else did; closed follows */
+void	conn_watch(struct conn *);	/* what libuv must look out for may have changed */
+/* It ends by what somebody else did; closed follows. */
+void	conn_fail(struct conn *, const struct why *);
 void	conn_fail_text(struct conn *, const char *);
 bool	conn_put(struct conn *, const char *, size_t);	/* to the kernel, the rest to the queue */
 size_t	conn_give(struct conn *, const char *, size_t);	/* to the owner; how much it used */
-void	conn_hold(struct conn *, struct hold *, const char *, size_t);	/* a copy of what was not used */
+/* A copy of what was not used. */
+void	conn_hold(struct conn *, struct hold *, const char *, size_t);
 void	conn_hold_drop(struct hold *);
 void	conn_peer_eof(struct conn *, bool clean);
 
 /* conn_tls.c */
-size_t	conn_tls_take(struct conn *, const char *, size_t);	/* octets from the wire; how many went in */
+/* Octets from the wire; how many went in. */
+size_t	conn_tls_take(struct conn *, const char *, size_t);
 bool	conn_tls_write(struct conn *, const char *, size_t);
-void	conn_tls_end(struct conn *);			/* close_notify, where there is TLS to end */
+void	conn_tls_end(struct conn *);	/* close_notify, where there is TLS to end */
 
 #endif

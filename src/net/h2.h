@@ -39,16 +39,20 @@
  * ends the connection.  The stream-reset limit of nghttp2 is raised: visitors
  * may reset, the tunnel stays.
  */
-/* 100 ms x 335 Mbit/s: a usual tcp_wmem lets no tunnel go beyond.  It is what a conn queues, too. */
+/*
+ * 100 ms x 335 Mbit/s: a usual tcp_wmem lets no tunnel go beyond.  It is what a conn
+ * queues, too.
+ */
 #define H2_WINDOW	(4u << 20)
 #define H2_WINDOW_FIRST	(256u << 10)	/* doubles with each round trip while that helps */
 #define H2_PROMPT_MS	20	/* beyond it a larger window would only make a longer queue */
 #define H2_CONN_WINDOW	(32u << 20)
-#define H2_STREAMS	10000		/* SETTINGS_MAX_CONCURRENT_STREAMS, and taken for granted until the peer's arrive */
+/* SETTINGS_MAX_CONCURRENT_STREAMS, and taken for granted until the peer's arrive. */
+#define H2_STREAMS	10000
 #define H2_PING_MS	15000
 #define H2_HANDSHAKE_MS	10000		/* for TLS, from the descriptor on */
 #define H2_HEADERS_MAX	32
-#define H2_HEAD_MAX	16384		/* octets of all header fields: SETTINGS_MAX_HEADER_LIST_SIZE */
+#define H2_HEAD_MAX	16384	/* octets of all header fields: SETTINGS_MAX_HEADER_LIST_SIZE */
 #define H2_REPLY_MAX	4096		/* octets of a short response body */
 
 struct h2;
@@ -82,18 +86,28 @@ typedef ssize_t h2_pull_fn(void *arg, void *out, size_t max, bool *eof);
 
 /* What happens to one stream.  The owner sets arg by h2_stream_own. */
 struct h2_stream_ops {
-	void	(*head)(void *arg, const struct h2_head *);	/* client: the response's head (1xx are skipped) */
+	/* Client: the response's head (1xx are skipped) */
+	void	(*head)(void *arg, const struct h2_head *);
 	void	(*data)(void *arg, struct span);		/* call h2_consumed, now or later */
-	void	(*end)(void *arg);				/* the peer's side is complete; ours may go on */
-	/* The stream is over: wholly done (why NULL), reset, or the connection went.  The last call; pointers die. */
+	void	(*end)(void *arg);	/* the peer's side is complete; ours may go on */
+	/*
+	 * The stream is over: wholly done (why NULL), reset, or the connection
+	 * went.  The last call; pointers die.
+	 */
 	void	(*closed)(void *arg, const struct why *);
 };
 
 struct h2_ops {
-	/* Server: a request came; answer with h2_respond, own it with h2_stream_own, or h2_reset it. */
+	/*
+	 * Server: a request came; answer with h2_respond, own it with
+	 * h2_stream_own, or h2_reset it.
+	 */
 	void	(*request)(void *arg, struct h2_stream *, const struct h2_head *, bool has_body);
 	void	(*ready)(void *arg);				/* the peer's SETTINGS are here */
-	/* Over, with the reason; all its streams were told closed before.  The last call; h2 frees itself and its conn. */
+	/*
+	 * Over, with the reason; all its streams were told closed before.  The
+	 * last call; h2 frees itself and its conn.
+	 */
 	void	(*closed)(void *arg, const struct why *);
 };
 
@@ -101,9 +115,13 @@ struct h2_ops {
  * Takes fd, on failure too.  tls_server: which end of the handshake we are, the
  * end that was dialled; h2_client: which end of HTTP.  NULL with why.
  */
-struct h2 *h2_new(uv_loop_t *, int fd, SSL_CTX *, bool tls_server, bool h2_client, const struct h2_ops *, void *arg, struct why *);
+struct h2 *h2_new(uv_loop_t *, int fd, SSL_CTX *, bool tls_server, bool h2_client,
+    const struct h2_ops *, void *arg, struct why *);
 void	h2_set_owner(struct h2 *, const struct h2_ops *, void *arg);
-/* fn may call h2_set_owner and h2_set_client according to ALPN and pin; false closes.  Set before the loop runs. */
+/*
+ * fn may call h2_set_owner and h2_set_client according to ALPN and pin;
+ * false closes.  Set before the loop runs.
+ */
 void	h2_on_secured(struct h2 *, bool (*fn)(void *arg, struct h2 *, SSL *), void *arg);
 void	h2_set_client(struct h2 *, bool h2_client);
 void	h2_set_ping(struct h2 *, unsigned ms);	/* instead of H2_PING_MS; before the loop runs */
@@ -125,7 +143,8 @@ struct h2_stream *h2_request(struct h2 *, const struct h2_head *, h2_pull_fn *, 
  * ends before the request's body does, the rest of that is called off (RFC 9113
  * 8.1) and the stream is done; only CONNECT may be half closed this way round.
  */
-bool	h2_respond(struct h2_stream *, const struct h2_head *, struct span body, h2_pull_fn *, void *pull_arg);
+bool	h2_respond(struct h2_stream *, const struct h2_head *, struct span body, h2_pull_fn *,
+    void *pull_arg);
 void	h2_stream_own(struct h2_stream *, const struct h2_stream_ops *, void *arg);
 /* From here on the outgoing body comes from there; there must have been one. */
 void	h2_stream_source(struct h2_stream *, h2_pull_fn *, void *pull_arg);

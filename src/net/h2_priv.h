@@ -7,7 +7,10 @@
 #include "net/h2.h"
 #include "net/later.h"
 
-/* Shared by h2.c (the connection: bytes, time, beginning and end) and h2_stream.c (what happens on it). */
+/*
+ * Shared by h2.c (the connection: bytes, time, beginning and end) and
+ * h2_stream.c (what happens on it).
+ */
 
 struct h2_field {
 	uint32_t	name, value, value_n;	/* where they lie in block */
@@ -61,7 +64,7 @@ struct h2_stream {
 	char		*body;		/* a short response, and where we are in it */
 	uint32_t	 body_off, body_n;
 	uint32_t	 credit;	/* not yet given back */
-	uint32_t	 window;	/* how much the peer may have under way and with our owner */
+	uint32_t	 window;	/* what the peer may have under way, and with our owner */
 	uint64_t	 held;		/* octets that the owner has not taken */
 	uint64_t	 held_ms;	/* loop time since when */
 	int32_t		 id;

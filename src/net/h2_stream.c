@@ -515,6 +515,7 @@ h2_respond(struct h2_stream *s, const struct h2_head *head, struct span text, h2
 	if (s->answered || s->reset || s->h2->over)
 		return false;
 	if (pull == NULL && text.n > 0) {
+		free(s->body);		/* of an answer that could not be sent */
 		if ((s->body = malloc(text.n)) == NULL)
 			return false;
 		memcpy(s->body, text.p, text.n);

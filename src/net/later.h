@@ -22,7 +22,10 @@ struct later {
 	void		(*fn)(struct later *);
 };
 
-/* The loop's list; each hold needs a drop, after which no later of the holder may be on it. NULL: memory is out. */
+/*
+ * The loop's list; each hold needs a drop, after which no later of the
+ * holder may be on it. NULL: memory is out.
+ */
 struct laters *laters_hold(uv_loop_t *);
 void	laters_drop(struct laters *);
 void	later_add(struct laters *, struct later *);
@@ -39,8 +42,10 @@ enum scratch {
 	SCRATCH_FRAMES,		/* HTTP/2 frames being gathered */
 	SCRATCH_COUNT
 };
-#define SCRATCH_SIZE	(128u << 10)	/* 64-128 KiB a system call is where loopback stops gaining */
-#define SCRATCH_MORE	(4u << 10)	/* beyond it: what TLS adds to so much, so that it still leaves in one write */
+/* 64-128 KiB a system call is where loopback stops gaining. */
+#define SCRATCH_SIZE	(128u << 10)
+/* Beyond it: what TLS adds to so much, so that it still leaves in one write. */
+#define SCRATCH_MORE	(4u << 10)
 
 /* NULL: memory is out. */
 char	*scratch(enum scratch);

@@ -18,7 +18,8 @@
  * (a literal, a failure to ask) is answered before the call returns.
  */
 #define RESOLVE_ADDRS_MAX	8
-#define RESOLVE_ASKS_MAX	4096	/* of this process, under way; beyond it a question fails at once */
+/* Of this process, under way; beyond it a question fails at once. */
+#define RESOLVE_ASKS_MAX	4096
 #define RESOLVE_BUCKETS		512
 #define RESOLVE_UNDERWAY	1024	/* the same at the server, over all that ask it */
 
@@ -30,8 +31,12 @@ void	resolver_attach(struct resolver *, struct chan *);	/* takes it; NULL detach
 void	resolver_free(struct resolver **);
 
 typedef void resolve_addrs_fn(void *arg, const struct netaddr *, size_t n, const struct why *);
-/* Addresses of a host, port set in each, IPv6 first as RFC 6724 would; a literal is answered without asking. */
-void	resolve_host(struct resolver *, const char *host, uint16_t port, resolve_addrs_fn *, void *arg);
+/*
+ * Addresses of a host, port set in each, IPv6 first as RFC 6724 would; a
+ * literal is answered without asking.
+ */
+void	resolve_host(struct resolver *, const char *host, uint16_t port, resolve_addrs_fn *,
+    void *arg);
 
 /*
  * The forward-confirmed name of an address: PTR, then A/AAAA that contains it;
@@ -40,7 +45,8 @@ void	resolve_host(struct resolver *, const char *host, uint16_t port, resolve_ad
  */
 typedef void resolve_name_fn(void *arg, const char *name);
 struct resolve_ask;
-struct resolve_ask *resolve_name(struct resolver *, const struct netaddr *, resolve_name_fn *, void *arg);
+struct resolve_ask *resolve_name(struct resolver *, const struct netaddr *, resolve_name_fn *,
+    void *arg);
 /* Its owner goes: done is never called.  Only while it has not been. */
 void	resolve_cancel(struct resolve_ask **);
 
@@ -51,7 +57,8 @@ void	resolve_cancel(struct resolve_ask **);
  */
 struct resolve_server;
 /* servers: addresses, with a port if it is not 53; none: /etc/resolv.conf. */
-struct resolve_server *resolve_server_new(uv_loop_t *, const char *const *servers, size_t n, int64_t timeout_ms, struct why *);
+struct resolve_server *resolve_server_new(uv_loop_t *, const char *const *servers, size_t n,
+    int64_t timeout_ms, struct why *);
 void	resolve_server_client(struct resolve_server *, struct chan *);	/* takes it */
 void	resolve_server_free(struct resolve_server **);
 

@@ -11,7 +11,8 @@
  *
  *	RM_HOST		body: host name			-> RM_ADDRS
  *	RM_NAME		body: an address		-> RM_HOSTNAME
- *	RM_ADDRS	body: 1 to RESOLVE_ADDRS_MAX addresses; none: 'n' no such name, 't' no answer in time, 'f' failed
+ *	RM_ADDRS	body: 1 to RESOLVE_ADDRS_MAX addresses; none: 'n' no such name,
+ *			't' no answer in time, 'f' failed
  *	RM_HOSTNAME	body: the name, or nothing
  *
  * An address is 17 octets: 4 or 6, then 16 as in struct netaddr.

@@ -214,12 +214,10 @@ host_done(struct job *j)
 {
 	unsigned char all[RESOLVE_ADDRS_MAX][RM_ADDR_LEN];
 	unsigned n = 0, i, max = RESOLVE_ADDRS_MAX;
-
 	/* Many of one family must not crowd the other out. */
-	if (j->naddrs[0] > max / 2 && j->naddrs[1] > 0)
-		j->naddrs[0] = j->naddrs[1] < max / 2 ? max - j->naddrs[1] < j->naddrs[0] ?
-		    max - j->naddrs[1] : j->naddrs[0] : max / 2;
-	for (i = 0; i < j->naddrs[0]; i++)
+	unsigned six = max - (j->naddrs[1] < max / 2 ? j->naddrs[1] : max / 2);
+
+	for (i = 0; i < j->naddrs[0] && i < six; i++)
 		memcpy(all[n++], j->addrs[0][i], RM_ADDR_LEN);
 	for (i = 0; i < j->naddrs[1] && n < max; i++)
 		memcpy(all[n++], j->addrs[1][i], RM_ADDR_LEN);
@@ -348,6 +346,8 @@ on_msg(void *arg, struct chan_msg *m)
 	bool host = m->type == RM_HOST;
 	struct job *j;
 
+	if (!host && m->type != RM_NAME)
+		return;			/* nobody would know what an answer is to */
 	if (s->njobs >= RESOLVE_UNDERWAY || (j = calloc(1, sizeof(*j))) == NULL) {
 		struct span body = host ? SPAN_LIT("f") : SPAN_LIT("");
 

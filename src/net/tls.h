@@ -16,7 +16,10 @@
  * certificate and its key in one file, see keygen).
  */
 
-/* STARTTLS at the edge: TLS 1.2 and 1.3, no client certificates, no resumption, buffers released when idle. */
+/*
+ * STARTTLS at the edge: TLS 1.2 and 1.3, no client certificates, no
+ * resumption, buffers released when idle.
+ */
 SSL_CTX	*tls_server_new(struct span cert_chain_pem, struct span key_pem, struct why *);
 
 /*
@@ -29,7 +32,8 @@ SSL_CTX	*tls_server_new(struct span cert_chain_pem, struct span key_pem, struct 
  * after its own handshake that the server refused it: conn's closed says so.
  */
 typedef bool tls_pin_fn(void *arg, const struct pin *, const char *alpn);
-SSL_CTX	*tls_tunnel_new(struct span pem, bool server, const char *const *alpn, tls_pin_fn *accept, void *arg, struct why *);
+SSL_CTX	*tls_tunnel_new(struct span pem, bool server, const char *const *alpn, tls_pin_fn *accept,
+    void *arg, struct why *);
 
 /* The pin of the certificate in a PEM file's text. */
 int	tls_pem_pin(struct span pem, struct pin *, struct why *);

@@ -198,6 +198,7 @@ on_go(void)
 	child.going = true;
 	if (child.ops->run != NULL)
 		child.ops->run(p);
+	malloc_trim(0);			/* what reading configuration and keys has used and left */
 	log_debug(NULL, "proc.ready pid=%d sandbox=\"%s\"", (int)getpid(), level);
 	chan_send(p->parent, PM_READY, 0, NULL, 0, -1);
 }

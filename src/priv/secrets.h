@@ -31,7 +31,8 @@ struct secret_file {
 	const char	*name;		/* as PM_SECRET has it */
 	const char	*key;		/* in the configuration, for messages */
 	char		 path[CONF_PATH_MAX];
-	bool		 optional;	/* tunnel-next, age-retired: there only because of a rotation */
+	/* tunnel-next, age-retired: there only because of a rotation. */
+	bool		 optional;
 	bool		 public;	/* a certificate: anyone may read it */
 	struct buf	 text;		/* empty: an optional one that is not there */
 	struct secret_mark mark;	/* of what was read */

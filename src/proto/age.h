@@ -17,10 +17,13 @@
  */
 #define AGE_CHUNK		65536
 #define AGE_TAG			16
-#define AGE_STANZAS_MAX		20	/* each X25519 stanza costs a scalar multiplication before anything is authenticated */
+/* Each X25519 stanza costs a scalar multiplication before anything is authenticated. */
+#define AGE_STANZAS_MAX		20
 #define AGE_HEADER_MAX		16384	/* octets; 20 stanzas of other types fit */
-#define AGE_RECIPIENTS_MAX	8	/* current, next (rotation) and offline recovery keys, with room */
-#define AGE_TEXT_MAX		80	/* "age1..." is 62, "AGE-SECRET-KEY-1..." 74, with NUL and slack */
+/* Current, next (rotation) and offline recovery keys, with room. */
+#define AGE_RECIPIENTS_MAX	8
+/* "age1..." is 62, "AGE-SECRET-KEY-1..." 74, with NUL and slack. */
+#define AGE_TEXT_MAX		80
 
 struct age_recipient {
 	unsigned char	pub[32];
@@ -50,7 +53,7 @@ int	age_identities_read(struct span file, struct age_identity *, size_t max, str
  */
 #define AGE_SEAL_RND(recipients)	(32 + 32 * (recipients))
 
-struct age_seal;			/* about 64 KiB while a chunk is filling, less for small input */
+struct age_seal;	/* about 64 KiB while a chunk is filling, less for small input */
 /* 1 to AGE_RECIPIENTS_MAX of them.  NULL: out of memory, or a low-order recipient. */
 struct age_seal *age_seal_new(const struct age_recipient *, size_t n, const unsigned char *rnd);
 
@@ -92,7 +95,8 @@ enum age_result {
 struct age_open;
 /* The identities are borrowed until _free.  After a failure every call tells the same again. */
 struct age_open *age_open_new(const struct age_identity *, size_t n);
-enum age_result age_open_add(struct age_open *, const void *, size_t, struct buf *out, struct why *);
+enum age_result age_open_add(struct age_open *, const void *, size_t, struct buf *out,
+    struct why *);
 enum age_result age_open_end(struct age_open *, struct buf *out, struct why *);
 void	age_open_free(struct age_open **);
 

@@ -45,14 +45,15 @@ bool	batch_end(struct buf *out);			/* "BDAT 0 LAST\r\nQUIT\r\n" */
  * the lines in their order, verbs and keywords in upper case, one space,
  * attributes each once (in any order), decimal without leading zeros.
  */
-#define BATCH_LINE_MAX	2048		/* with CRLF; a path and parameters of ENVELOPE_PARAMS_MAX fit */
+#define BATCH_LINE_MAX	2048	/* with CRLF; a path and parameters of ENVELOPE_PARAMS_MAX fit */
 
 enum batch_ev_type {
 	BATCH_EV_NONE = 0,		/* feed more */
 	BATCH_EV_ENVELOPE,		/* the head is whole: see batch_reader_envelope */
 	BATCH_EV_BODY,			/* arg: message octets */
-	BATCH_EV_END,			/* QUIT seen after LAST: the object is whole.  Further bytes are BATCH_EV_BAD. */
-	BATCH_EV_BAD,			/* malformed: see batch_reader_why; nothing more will come of it */
+	/* QUIT seen after LAST: the object is whole.  Further bytes are BATCH_EV_BAD. */
+	BATCH_EV_END,
+	BATCH_EV_BAD,	/* malformed: see batch_reader_why; nothing more will come of it */
 };
 
 struct batch_ev {
@@ -65,7 +66,8 @@ struct batch_reader *batch_reader_new(void);		/* NULL: memory is out */
 void	batch_reader_free(struct batch_reader **);
 /* Uses a part of the input, all of it unless it tells an event, and returns how much. */
 size_t	batch_reader_step(struct batch_reader *, const char *, size_t, struct batch_ev *);
-const struct envelope *batch_reader_envelope(const struct batch_reader *);	/* after BATCH_EV_ENVELOPE */
+/* After BATCH_EV_ENVELOPE. */
+const struct envelope *batch_reader_envelope(const struct batch_reader *);
 /* The caller's from here on. */
 struct envelope *batch_reader_envelope_take(struct batch_reader *);
 /* After BATCH_EV_BAD: "line 4: what", chunks not counted; nothing of a peer's is in it. */

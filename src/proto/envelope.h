@@ -14,8 +14,10 @@
  * its kind; built by the edge's reception, written into the object, read back
  * at home.  Owned by whoever called envelope_new; strings are its own.
  */
-#define ENVELOPE_RCPTS_MAX	1000	/* above any configured limit of recipients; bounds the reader at home */
-#define ENVELOPE_PARAMS_MAX	1000	/* octets of parameters of one MAIL or RCPT: ORCPT alone may be 500 (RFC 3461 4.2) */
+/* Above any configured limit of recipients; bounds the reader at home. */
+#define ENVELOPE_RCPTS_MAX	1000
+/* Octets of parameters of one MAIL or RCPT: ORCPT alone may be 500 (RFC 3461 4.2) */
+#define ENVELOPE_PARAMS_MAX	1000
 
 struct envelope_rcpt {
 	struct address	 addr;
@@ -24,9 +26,10 @@ struct envelope_rcpt {
 
 struct envelope {
 	char		 helo[256];
-	char		 client_name[256];	/* forward-confirmed, else "" ([UNAVAILABLE] in XCLIENT) */
+	/* Forward-confirmed, else "" ([UNAVAILABLE] in XCLIENT) */
+	char		 client_name[256];
 	struct netaddr	 client;		/* all zero, or only its port: not known */
-	struct netaddr	 dest;			/* the address and port the client came to; the same */
+	struct netaddr	 dest;	/* the address and port the client came to; the same */
 	bool		 esmtp;
 	char		 edge[256];		/* the edge's name: XFORWARD NAME */
 	struct uuid	 id;			/* XFORWARD IDENT: the inner id */

@@ -169,6 +169,15 @@ get_text(const json_t *root, const char *key, char *out, size_t max)
 	return j == NULL || (json_is_string(j) && span_copy(text_of(j), out, max));
 }
 
+static bool
+get_row(const json_t *root, const char *key, int64_t *out)
+{
+	const json_t *j = json_object_get(root, key);
+
+	*out = json_integer_value(j);
+	return j == NULL || (json_is_integer(j) && *out >= 0);
+}
+
 /* An optional array of at most max strings, each read by get into its place. */
 static bool
 get_list(const json_t *root, const char *key, size_t max, size_t *n,
@@ -193,6 +202,12 @@ static bool
 get_pin(struct span s, struct peer *p, size_t i)
 {
 	return pin_parse(s, &p->pins[i]);
+}
+
+static bool
+get_our_pin(struct span s, struct peer *p, size_t i)
+{
+	return pin_parse(s, &p->ours[i]);
 }
 
 static bool
@@ -243,8 +258,12 @@ peer_from(const json_t *root, struct peer *p, struct why *why)
 		return why_set(why, "\"address\" is not host:port"), false;
 	if (!get_list(root, "pins", 2, &p->npins, get_pin, p))
 		return why_set(why, "\"pins\" are not at most two of sha256:..."), false;
+	if (!get_list(root, "our_pins", 2, &p->nours, get_our_pin, p))
+		return why_set(why, "\"our_pins\" are not at most two of sha256:..."), false;
 	if (!get_list(root, "mac", 2, &p->nmac, get_mac, p))
 		return why_set(why, "\"mac\" is not at most two keys of 64 hex digits"), false;
+	if (!get_row(root, "signed_from", &p->signed_from))
+		return why_set(why, "\"signed_from\" is not a row"), false;
 	if (!get_list(root, "recipients", AGE_RECIPIENTS_MAX, &p->nrecipients, get_recipient, p))
 		return why_set(why, "\"recipients\" are not at most %d of age1...",
 		    AGE_RECIPIENTS_MAX), false;
@@ -314,6 +333,12 @@ print_pin(const struct peer *p, size_t i, char *out)
 }
 
 static void
+print_our_pin(const struct peer *p, size_t i, char *out)
+{
+	pin_print(&p->ours[i], out);
+}
+
+static void
 print_mac(const struct peer *p, size_t i, char *out)
 {
 	hex_encode(p->mac[i].b, SECRET_LEN, out);
@@ -341,7 +366,9 @@ peer_print(const struct peer *p, struct buf *out)
 	buf_add_str(out, ",\n  \"address\": ");
 	add_text(out, p->address);
 	add_list(out, "pins", p->npins, p, print_pin);
+	add_list(out, "our_pins", p->nours, p, print_our_pin);
 	add_list(out, "mac", p->nmac, p, print_mac);
+	buf_addf(out, ",\n  \"signed_from\": %lld", (long long)p->signed_from);
 	add_list(out, "recipients", p->nrecipients, p, print_recipient);
 	add_list(out, "domains", p->ndomains, p, print_domain);
 	return buf_add_str(out, "\n}\n");

@@ -56,10 +56,12 @@ void	pin_print(const struct pin *, char out[PIN_TEXT_MAX]);
 bool	pin_eq(const struct pin *, const struct pin *);
 
 bool	pairing_name_ok(struct span);
-bool	pairing_line_parse(struct span, struct pairing_line *, struct why *);	/* surrounding white space is fine */
+/* Surrounding white space is fine. */
+bool	pairing_line_parse(struct span, struct pairing_line *, struct why *);
 void	pairing_line_print(const struct pairing_line *, char *out, size_t max);
 /* False: memory is out; *out is not set then. */
-bool	pairing_mac_key(const unsigned char exporter[32], const unsigned char token[PAIRING_TOKEN_LEN],
+bool	pairing_mac_key(const unsigned char exporter[32],
+    const unsigned char token[PAIRING_TOKEN_LEN],
 	    const char *name, struct secret *out);
 
 /*
@@ -68,27 +70,32 @@ bool	pairing_mac_key(const unsigned char exporter[32], const unsigned char token
  * pins, two keys, two recipients, all valid until the old is drained.
  *
  *	{"name": "mx1.example.org", "home": "alice", "address": "mx1.example.org:7443",
- *	 "pins": ["sha256:<64 hex>"], "mac": ["<64 hex>"], "recipients": ["age1..."],
- *	 "domains": ["example.org"]}
+ *	 "pins": ["sha256:<64 hex>"], "our_pins": ["sha256:<64 hex>"],
+ *	 "mac": ["<64 hex>"], "signed_from": 17,
+ *	 "recipients": ["age1..."], "domains": ["example.org"]}
  *
  * name and pins are compulsory; unknown keys are ignored.
  */
 #define PEER_DOMAINS_MAX	64
 struct peer {
-	char		name[256];		/* home's name at an edge; the edge's hostname at home */
+	char		name[256];	/* home's name at an edge; the edge's hostname at home */
 	char		home[PAIRING_NAME_MAX + 1];	/* at home: what the edge calls us */
 	char		address[300];		/* at home: where to dial; "" at the edge */
 	struct pin	pins[2];
 	size_t		npins;
+	struct pin	ours[2];	/* at the edge: by which that home said it knows us */
+	size_t		nours;
 	struct secret	mac[2];			/* [0] signs; both verify */
 	size_t		nmac;
+	int64_t		signed_from;		/* at the edge: rows below may have an older MAC */
 	struct age_recipient recipients[AGE_RECIPIENTS_MAX];	/* at the edge */
 	size_t		nrecipients;
 	char		domains[PEER_DOMAINS_MAX][256];	/* the grant */
 	size_t		ndomains;
 };
 
-bool	peer_parse(struct span json, struct peer *, struct why *);	/* on failure *peer is zero */
+/* On failure *peer is zero. */
+bool	peer_parse(struct span json, struct peer *, struct why *);
 bool	peer_print(const struct peer *, struct buf *);	/* holds keys: buf_wipe it */
 void	peer_fini(struct peer *);		/* wipes */
 

@@ -222,29 +222,51 @@ get_service(const json_t *o, void *out, struct why *why)
 	return true;
 }
 
+/* An optional array of at most two pins. */
+static bool
+get_pins(const json_t *list, struct pin pins[2], size_t *n)
+{
+	const json_t *j;
+	size_t i;
+
+	if (list == NULL)
+		return true;
+	if (!json_is_array(list) || json_array_size(list) > 2)
+		return false;
+	json_array_foreach(list, i, j)
+		if (!json_is_string(j) || !pin_parse(text_of(j), &pins[(*n)++]))
+			return false;
+	return true;
+}
+
 static bool
 get_keys(const json_t *root, struct policy *p)
 {
 	const json_t *keys = json_object_get(root, "keys");
-	const json_t *pins = json_object_get(keys, "pins");
 	const json_t *recipients = json_object_get(keys, "recipients");
 	const json_t *j;
 	size_t i;
 
 	if (keys == NULL)
 		return true;
-	if (!json_is_object(keys) || (pins != NULL && !json_is_array(pins)) ||
+	if (!json_is_object(keys) || !get_pins(json_object_get(keys, "pins"), p->pins, &p->npins) ||
 	    (recipients != NULL && !json_is_array(recipients)) ||
-	    json_array_size(pins) > 2 || json_array_size(recipients) > AGE_RECIPIENTS_MAX)
+	    json_array_size(recipients) > AGE_RECIPIENTS_MAX)
 		return false;
-	json_array_foreach(pins, i, j)
-		if (!json_is_string(j) || !pin_parse(text_of(j), &p->pins[p->npins++]))
-			return false;
 	json_array_foreach(recipients, i, j)
 		if (!json_is_string(j) ||
 		    !age_recipient_parse(text_of(j), &p->recipients[p->nrecipients++]))
 			return false;
 	return true;
+}
+
+static bool
+get_edge(const json_t *root, struct policy *p)
+{
+	const json_t *edge = json_object_get(root, "edge");
+
+	return edge == NULL || (json_is_object(edge) &&
+	    get_pins(json_object_get(edge, "pins"), p->edge_pins, &p->nedge_pins));
 }
 
 static bool
@@ -269,6 +291,8 @@ policy_from(const json_t *root, struct policy *p, struct why *why)
 		return why_set(why, "\"backend\" is malformed"), false;
 	if (!get_keys(root, p))
 		return why_set(why, "\"keys\" are malformed"), false;
+	if (!get_edge(root, p))
+		return why_set(why, "\"edge\" is malformed"), false;
 	if (!get_array(root, "domains", POLICY_DOMAINS_MAX, sizeof(*p->domains), &p->domains,
 	    &p->ndomains, get_domain, why) ||
 	    !get_array(root, "bans", POLICY_BANS_MAX, sizeof(*p->bans), &p->bans, &p->nbans,
@@ -343,26 +367,38 @@ print_domain(const struct policy_domain *d)
 }
 
 static json_t *
+print_pins(const struct pin *pins, size_t n)
+{
+	json_t *list = json_array();
+	char text[PIN_TEXT_MAX];
+
+	for (size_t i = 0; i < n; i++) {
+		pin_print(&pins[i], text);
+		if (json_array_append_new(list, json_string(text)) != 0) {
+			json_decref(list);
+			return NULL;
+		}
+	}
+	return list;
+}
+
+static json_t *
 print_keys(const struct policy *p)
 {
-	json_t *pins = json_array(), *recipients = json_array();
-	char text[PIN_TEXT_MAX > AGE_TEXT_MAX ? PIN_TEXT_MAX : AGE_TEXT_MAX];
+	json_t *recipients = json_array();
+	char text[AGE_TEXT_MAX];
 	int failed = 0;
 
-	for (size_t i = 0; i < p->npins; i++) {
-		pin_print(&p->pins[i], text);
-		failed |= json_array_append_new(pins, json_string(text));
-	}
 	for (size_t i = 0; i < p->nrecipients; i++) {
 		age_recipient_print(&p->recipients[i], text);
 		failed |= json_array_append_new(recipients, json_string(text));
 	}
 	if (failed != 0) {
-		json_decref(pins);
 		json_decref(recipients);
 		return NULL;
 	}
-	return json_pack("{so, so}", "pins", pins, "recipients", recipients);
+	return json_pack("{so, so}", "pins", print_pins(p->pins, p->npins),
+	    "recipients", recipients);
 }
 
 static json_t *
@@ -378,6 +414,9 @@ print_root(const struct policy *p)
 
 	if (p->npins > 0 || p->nrecipients > 0)
 		failed |= json_object_set_new(root, "keys", print_keys(p));
+	if (p->nedge_pins > 0)
+		failed |= json_object_set_new(root, "edge", json_pack("{so}",
+		    "pins", print_pins(p->edge_pins, p->nedge_pins)));
 	for (size_t i = 0; i < p->ndomains && !failed; i++)
 		failed |= json_array_append_new(domains, print_domain(&p->domains[i]));
 	for (size_t i = 0; i < p->nbans && !failed; i++)

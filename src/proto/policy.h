@@ -22,6 +22,7 @@
  *	 "stale_after_ms": 172800000,
  *	 "backend": {"smtputf8": true, "dsn": true, "size": "0"},
  *	 "keys": {"pins": ["sha256:<64 hex>"], "recipients": ["age1..."]},
+ *	 "edge": {"pins": ["sha256:<64 hex>"]},
  *	 "domains": [{"name": "example.org", "unknown": "accept" | "refuse",
  *		"fold_case": true, "tag": "+", "salt": "<32 hex>",
  *		"learned_ms": 1795232400000, "digests": "<base64>"}],
@@ -34,7 +35,8 @@
  * far more.
  */
 #define POLICY_VERSION		1
-#define POLICY_OCTETS_MAX	(8u << 20)	/* POLICY_RECIPIENTS_MAX digests are 4.3 MB, the bans 1 MB */
+/* POLICY_RECIPIENTS_MAX digests are 4.3 MB, the bans 1 MB. */
+#define POLICY_OCTETS_MAX	(8u << 20)
 #define POLICY_DOMAINS_MAX	256
 #define POLICY_BANS_MAX		10000
 #define POLICY_SERVICES_MAX	64
@@ -83,6 +85,8 @@ struct policy {
 	size_t		 npins;
 	struct age_recipient recipients[AGE_RECIPIENTS_MAX];
 	size_t		 nrecipients;
+	struct pin	 edge_pins[2];	/* by which it will know the edge that reads this */
+	size_t		 nedge_pins;
 	struct policy_domain *domains;
 	size_t		 ndomains;
 	struct policy_ban *bans;

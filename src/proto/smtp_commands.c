@@ -286,6 +286,30 @@ command(struct smtp_srv *s, struct span line, struct smtp_ev *ev)
 	srv_say(s, 500, 5, 5, 2, "No such command");
 }
 
+/* How far the line goes: to the LF that ends it, to its first fault (*bad), or to len. */
+static size_t
+line_scan(struct smtp_srv *s, const char *in, size_t len, const char **bad)
+{
+	const size_t most = s->conf->limits.line - 2;	/* without its CRLF */
+	size_t i = 0;
+
+	*bad = NULL;
+	for (; i < len && *bad == NULL; i++) {
+		char c = in[i];
+
+		if (s->line_cr && c == '\n')
+			break;
+		if (s->line_cr || c == '\n')
+			*bad = "Only CRLF may end a line: a CR or LF stood alone";
+		s->line_cr = c == '\r';
+		if (s->line_bad)
+			*bad = NULL;
+		else if (*bad == NULL && !s->line_cr && s->line.n + i >= most)
+			*bad = "Line too long";
+	}
+	return i;
+}
+
 /*
  * Lines.  Only CRLF ends one.  What is wrong is answered where it is seen; the
  * rest up to the next CRLF belongs to the same line, and is thrown away.
@@ -293,24 +317,10 @@ command(struct smtp_srv *s, struct span line, struct smtp_ev *ev)
 size_t
 srv_line_step(struct smtp_srv *s, const char *in, size_t len, struct smtp_ev *ev)
 {
-	const size_t most = s->conf->limits.line - 2;	/* without its CRLF */
-	const char *bad = NULL;
+	const char *bad;
 	struct span line;
-	size_t i = 0, keep;
+	size_t i = line_scan(s, in, len, &bad), keep;
 
-	for (; i < len && bad == NULL; i++) {
-		char c = in[i];
-
-		if (s->line_cr && c == '\n')
-			break;
-		if (s->line_cr || c == '\n')
-			bad = "Only CRLF may end a line: a CR or LF stood alone";
-		s->line_cr = c == '\r';
-		if (s->line_bad)
-			bad = NULL;
-		else if (bad == NULL && !s->line_cr && s->line.n + i >= most)
-			bad = "Line too long";
-	}
 	if (bad != NULL) {
 		s->line_bad = true;
 		buf_fini(&s->line);

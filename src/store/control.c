@@ -100,14 +100,20 @@ allowed(int fd)
 static void
 operator_new(struct control *c, int fd)
 {
+	const char *reason = NULL;
+	struct operator *o = NULL;
 	size_t slot = 0;
-	struct operator *o;
 
 	while (slot < CONTROL_CLIENTS_MAX && c->operators[slot] != NULL)
 		slot++;
-	if (slot == CONTROL_CLIENTS_MAX || !allowed(fd) || (o = calloc(1, sizeof(*o))) == NULL) {
-		log_warn(NULL, "control.refused reason=%s",
-		    slot == CONTROL_CLIENTS_MAX ? "busy" : "who");
+	if (slot == CONTROL_CLIENTS_MAX)
+		reason = "busy";
+	else if (!allowed(fd))
+		reason = "who";
+	else if ((o = calloc(1, sizeof(*o))) == NULL)
+		reason = "memory";
+	if (reason != NULL) {
+		log_warn(NULL, "control.refused reason=%s", reason);
 		close(fd);
 		return;
 	}

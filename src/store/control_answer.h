@@ -49,6 +49,13 @@ json_t	*answer_peers_reload(struct writer *, const json_t *question);
  */
 const char *answer_room(enum conf_role, uint64_t room, uint64_t octets, uint64_t quota);
 
+enum used {			/* of a quota */
+	USED_LITTLE = 0,
+	USED_NEARLY,		/* 80 % */
+	USED_UP,		/* what comes next does not fit: 99 % */
+};
+enum used answer_used(uint64_t octets, uint64_t quota, int *percent);
+
 /*
  * The scoreboard's part of `status` into o: "processes", "peers", "counters",
  * "started", and what stands there as alarms appended to alarms.  NULL board: none of it.

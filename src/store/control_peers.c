@@ -45,7 +45,8 @@ domains(const struct conf_edge *c, const char *name, const json_t *list,
 		if (i == PEER_DOMAINS_MAX)
 			return why_set(why, "more than %d domains for one home", PEER_DOMAINS_MAX);
 		if (text == NULL || !address_domain(span_str(text), out[i]))
-			return why_set(why, "%.255s is not a domain name", text != NULL ? text : "?");
+			return why_set(why, "%.255s is not a domain name",
+			    text != NULL ? text : "?");
 	}
 	*n = i;
 	return 0;
@@ -135,26 +136,36 @@ answer_unpair(struct writer *w, const json_t *q)
 }
 
 static json_t *
+pins_json(const struct pin *pins, size_t n)
+{
+	json_t *list = json_array();
+	char text[PIN_TEXT_MAX];
+
+	for (size_t i = 0; i < n; i++) {
+		pin_print(&pins[i], text);
+		json_array_append_new(list, json_string(text));
+	}
+	return list;
+}
+
+static json_t *
 peer_json(const struct peer *p)
 {
-	json_t *pins = json_array(), *recipients = json_array(), *granted = json_array();
-	char text[PIN_TEXT_MAX > AGE_TEXT_MAX ? PIN_TEXT_MAX : AGE_TEXT_MAX];
+	json_t *recipients = json_array(), *granted = json_array();
+	char text[AGE_TEXT_MAX];
 
-	for (size_t i = 0; i < p->npins; i++) {
-		pin_print(&p->pins[i], text);
-		json_array_append_new(pins, json_string(text));
-	}
 	for (size_t i = 0; i < p->nrecipients; i++) {
 		age_recipient_print(&p->recipients[i], text);
 		json_array_append_new(recipients, json_string(text));
 	}
 	for (size_t i = 0; i < p->ndomains; i++)
 		json_array_append_new(granted, answer_text(p->domains[i], sizeof(p->domains[i])));
-	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}",
+	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
 	    "name", answer_text(p->name, sizeof(p->name)),
 	    "home", answer_text(p->home, sizeof(p->home)),
 	    "address", answer_text(p->address, sizeof(p->address)),
-	    "pins", pins, "recipients", recipients, "domains", granted);
+	    "pins", pins_json(p->pins, p->npins), "our_pins", pins_json(p->ours, p->nours),
+	    "recipients", recipients, "domains", granted);
 }
 
 json_t *

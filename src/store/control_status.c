@@ -100,6 +100,58 @@ peer_entry(json_t *list, const char *name)
 	return json_array_get(list, json_array_size(list) - 1);
 }
 
+/* An edge's home: of its quota, and the network that holds most of what may be one's share. */
+static int
+home_room(struct writer *w, const struct db_totals *t, json_t *alarms, struct why *why)
+{
+	const struct conf_hold *h = writer_conf(w)->hold;
+	uint64_t quota = writer_quota(w, t->home), octets;
+	enum used used;
+	struct netaddr net;
+	int percent;
+
+	/* Without a quota of its own it has hold.quota, about which there is an alarm already. */
+	used = quota < h->quota ? answer_used(t->bytes, quota, &percent) : USED_LITTLE;
+	if (used == USED_NEARLY)
+		json_array_append_new(alarms, json_sprintf("home %s: %d %% of its quota are "
+		    "used: is it connected? Else raise its quota", t->home, percent));
+	else if (used == USED_UP)
+		json_array_append_new(alarms, json_sprintf("home %s: its mail is refused: its "
+		    "quota is used up. Let it fetch what is held, or raise its quota", t->home));
+	if (h->share == 0 || h->share >= 100)
+		return 0;
+	if (db_share_most(writer_db(w), t->home, &net, &octets, why) == -1)
+		return -1;
+	used = answer_used(octets, quota / 100 * h->share, &percent);
+	if (used != USED_LITTLE)
+		json_array_append_new(alarms, json_sprintf("home %s: the client network of %s has "
+		    "used %d %% of what one network may fill (hold.share); beyond it, its mail is "
+		    "refused", t->home, netaddr_ip(&net).s, percent));
+	return 0;
+}
+
+/* Whether mail of that home can leave: by its pairing, or by a key in the configuration. */
+static bool
+reachable(struct writer *w, const char *home)
+{
+	const struct conf_edge *c = writer_conf(w)->edge;
+
+	for (size_t i = 0; c != NULL && i < c->nhomes; i++)
+		if (c->homes[i].has_pin && strcmp(c->homes[i].name, home) == 0)
+			return true;
+	return peers_find(writer_peers(w), home) != NULL;
+}
+
+static void
+alarm_unpaired(json_t *alarms, const struct db_totals *t)
+{
+	json_array_append_new(alarms, json_sprintf("%llu object%s, %llu octets, held for home %s, "
+	    "which is not paired; the oldest for %lld days. Pair it again under that name to hand "
+	    "them over: posthouse pair %s DOMAIN", (unsigned long long)t->objects,
+	    t->objects == 1 ? "" : "s", (unsigned long long)t->bytes, t->home,
+	    (long long)((wall_ms() - t->oldest_ms) / (24 * 60 * 60 * 1000)), t->home));
+}
+
 static int
 totals(struct writer *w, json_t *o, struct why *why)
 {
@@ -114,6 +166,7 @@ totals(struct writer *w, json_t *o, struct why *why)
 	uint64_t objects = 0, octets = 0, quota = c->hold->quota;
 	int64_t oldest = 0;
 	const char *full;
+	int percent;
 
 	if (n == -1)
 		return -1;
@@ -125,11 +178,16 @@ totals(struct writer *w, json_t *o, struct why *why)
 		octets += t[i].bytes;
 		if (t[i].oldest_ms != 0 && (oldest == 0 || t[i].oldest_ms < oldest))
 			oldest = t[i].oldest_ms;
+		if (c->role == CONF_EDGE && !reachable(w, t[i].home))
+			alarm_unpaired(json_object_get(o, "alarms"), &t[i]);
 		if (c->role == CONF_EDGE && peers != NULL) {
 			p = peer_entry(peers, t[i].home);
 			json_object_set_new(p, "held", json_integer((json_int_t)t[i].objects));
 			json_object_set_new(p, "held_octets", json_integer((json_int_t)t[i].bytes));
 		}
+		if (c->role == CONF_EDGE &&
+		    home_room(w, &t[i], json_object_get(o, "alarms"), why) == -1)
+			return -1;
 	}
 	json_object_set_new(o, "held", json_pack("{s:I, s:I, s:o, s:I}",
 	    "objects", (json_int_t)objects,
@@ -144,6 +202,9 @@ totals(struct writer *w, json_t *o, struct why *why)
 	full = answer_room(c->role, db_disk_free(writer_db(w)), octets, quota);
 	if (full != NULL)
 		json_array_append_new(json_object_get(o, "alarms"), json_string(full));
+	else if (answer_used(octets, quota, &percent) == USED_NEARLY)
+		json_array_append_new(json_object_get(o, "alarms"), json_sprintf("hold.quota: "
+		    "%d %% are used; beyond it mail is refused", percent));
 	if (oldest != 0 && wall_ms() - oldest > c->hold->max_hold_ms)
 		json_array_append_new(json_object_get(o, "alarms"), json_string(late));
 	return 0;
@@ -175,6 +236,10 @@ states(struct writer *w, json_t *o, struct why *why)
 		if (i != LEDGER_DELIVERED)
 			json_object_set_new(list, names[i], json_integer((json_int_t)s.objects[i]));
 	json_object_set_new(o, "states", list);
+	if (s.staying > 0)
+		json_array_append_new(json_object_get(o, "alarms"), json_sprintf("parked mail "
+		    "stays until somebody looks at it, %llu object%s: see posthouse queue --state "
+		    "parked", (unsigned long long)s.staying, s.staying == 1 ? "" : "s"));
 	json_object_set_new(o, "remembered", json_integer((json_int_t)s.delivered));
 	json_object_set_new(o, "ledger", json_pack("{s:I, s:I}", "epoch", (json_int_t)mark.epoch,
 	    "counter", (json_int_t)mark.counter));
@@ -188,7 +253,7 @@ answer_status(struct writer *w, const json_t *question)
 	json_t *o = answer_ok(), *alarms = json_array();
 	struct peers *peers = writer_peers(w);
 	struct pairing_pending pending[PEERS_PENDING_MAX];
-	const char *alarm = db_alarm(writer_db(w));
+	const char *alarm = db_alarm(writer_db(w)), *lost = db_lost(writer_db(w));
 	struct why why;
 
 	json_object_set_new(o, "role", json_string(c->role == CONF_EDGE ? "edge" : "home"));
@@ -199,6 +264,8 @@ answer_status(struct writer *w, const json_t *question)
 	json_object_set_new(o, "alarms", alarms);
 	if (alarm[0] != '\0')
 		json_array_append_new(alarms, json_sprintf("spool: %s", alarm));
+	if (lost[0] != '\0')
+		json_array_append_new(alarms, json_sprintf("spool: %s", lost));
 	answer_board(o, alarms, c->board);
 	if (json_object_get(o, "peers") == NULL)
 		json_object_set_new(o, "peers", json_array());

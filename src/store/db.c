@@ -53,10 +53,9 @@ db_fail(struct db *db, const char *what, struct why *why)
 	case SQLITE_NOTADB:
 		db->damaged = true;
 		snprintf(db->alarm, sizeof(db->alarm),
-		    "spool.db is damaged: restart to set it aside");
-		return why_set(why,
-		    "%s: %s: spool.db is damaged (%s): restart, it is set aside then "
-		    "and a fresh one made", db->path, what, sqlite3_errmsg(db->sq));
+		    "spool.db is damaged: see \"A damaged database\" in STORE.md");
+		return why_set(why, "%s: %s: spool.db is damaged (%s): see \"A damaged database\" "
+		    "in STORE.md", db->path, what, sqlite3_errmsg(db->sq));
 	default:
 		return why_set(why, "%s: %s: %s", db->path, what, sqlite3_errmsg(db->sq));
 	}
@@ -171,8 +170,6 @@ db_commit(struct db *db, struct why *why)
 	if (!db->in_txn)
 		return 0;
 	assert(!db->content_open);
-	if (db_files_sync(db, why) == -1)
-		return -1;
 	if ((count = db_st(db, ST_COUNT_COMMIT, why)) == NULL ||
 	    (commit = db_st(db, ST_COMMIT, why)) == NULL)
 		return -1;
@@ -183,7 +180,6 @@ db_commit(struct db *db, struct why *why)
 	db->mark.counter++;
 	db->next_row_kept = db->next_row;
 	db->total_kept = db->total;
-	db_names_clear(&db->fresh);
 	db_files_remove(db);
 	return 0;
 }
@@ -198,9 +194,13 @@ db_rollback(struct db *db)
 	db->next_row = db->next_row_kept;
 	db->total = db->total_kept;
 	memset(db->delivered, 0, sizeof(db->delivered));	/* one of them may be undone */
-	/* their files stay until the sweep: the rows may be on disk */
-	db_names_clear(&db->fresh);
 	db_names_clear(&db->gone);
+}
+
+int64_t
+db_next_row(const struct db *db)
+{
+	return db->next_row;
 }
 
 struct ledger_mark
@@ -233,6 +233,15 @@ db_disk_free(struct db *db)
 	return db_room(db);
 }
 
+uint64_t
+db_room_left(struct db *db)
+{
+	uint64_t disk = db_room(db);
+	uint64_t quota = db->limits.quota > db->total ? db->limits.quota - db->total : 0;
+
+	return disk < quota ? disk : quota;
+}
+
 void
 db_set_limits(struct db *db, const struct db_limits *l)
 {
@@ -243,6 +252,12 @@ const char *
 db_alarm(const struct db *db)
 {
 	return db->trouble[0] != '\0' ? db->trouble : db->alarm;
+}
+
+const char *
+db_lost(const struct db *db)
+{
+	return db->lost;
 }
 
 void
@@ -413,10 +428,8 @@ db_open(const struct sys *sys, const char *state, enum conf_role role, const cha
 		close_file(db);
 		if (db_aside_database(db, why) == -1 || open_file(db, vfs, why) == -1)
 			goto fail;
-		snprintf(db->alarm, sizeof(db->alarm), "spool.db was damaged: it lies in aside/, "
-		    "see `sqlite3 ... .recover`; a fresh one is in use");
-		log_error(NULL, "store.aside what=spool.db why=\"%s\"", db->alarm);
 	}
+	db_lost_look(db);
 	return db;
 fail:
 	db_close(&db);
@@ -442,7 +455,6 @@ db_close(struct db **dbp)
 		db->sys->close(db->aside);
 	if (db->dir != -1)
 		db->sys->close(db->dir);
-	free(db->fresh.name);
 	free(db->gone.name);
 	free(db);
 }

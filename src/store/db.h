@@ -40,8 +40,8 @@ struct db_limits {
 
 /*
  * Opens, makes or recovers everything below the directory `state`, which must
- * exist, and takes its lock.  A damaged database is set aside whole and a fresh
- * one made: said at error level and in db_alarm.  vfs: SQLite's, NULL for the default.
+ * exist, and takes its lock.  A damaged database is set aside whole, with all of large/,
+ * and a fresh one made: said at error level and in db_lost.  vfs: SQLite's, NULL for the default.
  */
 struct db *db_open(const struct sys *, const char *state, enum conf_role, const char *vfs,
     struct why *);
@@ -52,6 +52,11 @@ bool	db_was_full(const struct db *);		/* the last failure was for want of room *
 void	db_trouble(struct db *, const char *text);
 const char *db_path(const struct db *);		/* STATE */
 const char *db_alarm(const struct db *);	/* what someone must look at; "" none */
+/*
+ * A damaged database that lies in aside/ with the large objects it knew, as found at start:
+ * how many, how large, and what to do; "" none.
+ */
+const char *db_lost(const struct db *);
 
 /* --- transactions -------------------------------------------------------- */
 
@@ -59,6 +64,7 @@ bool	db_changed(const struct db *);		/* something waits for db_commit */
 int	db_commit(struct db *, struct why *);	/* 0 also when nothing waits */
 void	db_rollback(struct db *);
 struct ledger_mark db_ledger_mark(const struct db *);	/* ours, as of the last commit */
+int64_t	db_next_row(const struct db *);		/* the next put's */
 
 /* --- reading: everything a person may ask -------------------------------- */
 
@@ -96,16 +102,24 @@ struct db_totals {
 };
 /* By home, at most max; returns how many, or -1. */
 int	db_totals(struct db *, struct db_totals *, size_t max, struct why *);
+/*
+ * Edge: the client network that holds most of what is held for a home.  1 there, 0 nobody
+ * holds anything, -1 failed.
+ */
+int	db_share_most(struct db *, const char *home, struct netaddr *net, uint64_t *bytes,
+    struct why *);
 struct db_states {			/* of home's objects, by enum ledger_state */
 	uint64_t	objects[LEDGER_REFUSED + 1];
 	uint64_t	bytes[LEDGER_REFUSED + 1];
 	uint64_t	delivered;	/* keys remembered */
+	uint64_t	staying;	/* parked, and none that expires: somebody must look */
 };
 int	db_states(struct db *, struct db_states *, struct why *);
 /* names in aside/, what SQLite keeps beside a database not counted; -1: cannot tell */
 int	db_aside_count(struct db *);
 /* what may still be kept: free disk and free pages, above the reserve */
 uint64_t db_disk_free(struct db *);
+uint64_t db_room_left(struct db *);	/* the same, and no more than is left of the quota in all */
 
 /*
  * The sealed octets: data (until db_content_end, which must come before the
@@ -129,13 +143,36 @@ struct db_body {
 	uint64_t	size;
 };
 /*
+ * Large objects on their way to the disk.  Their octets may be many and the disk slow,
+ * so that this is the one thing of a db that another thread may do: db_sync_run, on a
+ * batch that nobody else touches meanwhile.  The batch may outlive its db.
+ */
+struct db_sync;
+struct db_sync *db_sync_new(struct db *);	/* NULL: memory or descriptors are out */
+/*
+ * One more file; -1 it is not there, no file of ours, not as long as it should be, or
+ * another object's.
+ */
+int	db_sync_add(struct db *, struct db_sync *, const struct db_body *, struct why *);
+void	db_sync_run(struct db_sync *);		/* each file, then the directory with their names */
+/* Of the file that was added as the n-th, from 0: durable (0), or the errno. */
+int	db_sync_error(const struct db_sync *, size_t n);
+void	db_sync_free(struct db_sync **);
+/* Removes it, unless a row has it. */
+void	db_file_drop(struct db *, const struct db_body *);
+
+/*
+ * A file is durable already, by db_sync_run.
  * quota: of meta's home (edge).  KEPT here means: once db_commit says 0.
  * KEPT_BEFORE: *row is the earlier one, 0 when it was delivered; if *changed, that
  * row changed: a refusal that had been provisional parks.  NOT_KEPT: roll back.
  */
 enum kept db_put(struct db *, const struct spool_meta *, const unsigned char mac[OBJECT_MAC_LEN],
 	    const struct db_body *, uint64_t quota, int64_t *row, bool *changed, struct why *);
-/* Into aside/, with a text file beside it that says why.  Durable when it returns 0. */
+/*
+ * Into aside/, with a text file beside it that says why.  A file is durable already; the
+ * rest is durable when it returns 0.
+ */
 int	db_set_aside(struct db *, const struct spool_meta *, const struct db_body *,
     const char *reason, struct why *);
 int	db_delete(struct db *, int64_t row, struct why *);		/* 0 also when it is gone */

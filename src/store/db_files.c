@@ -79,38 +79,123 @@ file_fail(struct db *db, const char *dir, const char *name, struct why *why)
 	return why_sys(why, "%s/%s/%s: cannot be made durable", db->path, dir, name);
 }
 
-static int
-sync_file(struct db *db, const char *name, struct why *why)
+/* 1 a row has this file, 0 none. */
+int
+db_file_taken(struct db *db, const char *name, struct why *why)
 {
-	int fd = db->sys->openat(db->large, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC, 0), rc = 0;
+	sqlite3_stmt *st = db_st(db, ST_FILE, why);
+	int rc;
 
-	if (fd == -1)
-		return file_fail(db, "large", name, why);
-	if (db->sys->fsync(fd) == -1)
-		rc = file_fail(db, "large", name, why);
-	db->sys->close(fd);
+	if (st == NULL)
+		return -1;
+	db_bind_str(st, 1, name);
+	rc = db_step(db, st, why);
+	sqlite3_reset(st);
 	return rc;
 }
 
-int
-db_files_sync(struct db *db, struct why *why)
+void
+db_file_drop(struct db *db, const struct db_body *b)
 {
-	size_t i;
+	if (db_name_ok(b->file) && db_file_taken(db, b->file, NULL) == 0)
+		(void)db->sys->unlinkat(db->large, b->file, 0);
+}
 
-	if (db->fresh.n == 0)
-		return 0;
-	if (db->fresh.n > SYNCFS_FROM) {
-		if (db->sys->syncfs(db->large) == -1)
-			return file_fail(db, "large", "", why);
-		return 0;
+/* --- to the disk ---------------------------------------------------------------- */
+
+struct db_sync {
+	const struct sys *sys;
+	int		 dir;
+	size_t		 n, cap;
+	struct syncing {
+		int	 fd;
+		int	 error;
+	}		*file;
+};
+
+struct db_sync *
+db_sync_new(struct db *db)
+{
+	struct db_sync *s = calloc(1, sizeof(*s));
+
+	if (s == NULL)
+		return NULL;
+	s->sys = db->sys;
+	s->dir = db->sys->openat(db->large, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+	if (s->dir == -1) {
+		free(s);
+		return NULL;
 	}
-	for (i = 0; i < db->fresh.n; i++)
-		if (sync_file(db, db->fresh.name[i], why) == -1)
-			return -1;
-	if (db->sys->fsync(db->large) == -1)
-		return file_fail(db, "large", "", why);
+	return s;
+}
+
+/* Looked at before it is opened: what is no file of ours may wait for ever in open(2). */
+int
+db_sync_add(struct db *db, struct db_sync *s, const struct db_body *b, struct why *why)
+{
+	int rc = db_file_taken(db, b->file, why);
+
+	if (rc == 1)
+		return why_set(why, "%s/large/%s: is another object's", db->path, b->file);
+	if (rc == -1 || db_file_check(db, b->file, b->size, why) == -1)
+		return -1;
+	if (s->n == s->cap) {
+		size_t cap = s->cap == 0 ? 4 : 2 * s->cap;
+		void *p = realloc(s->file, cap * sizeof(s->file[0]));
+
+		if (p == NULL)
+			return why_set(why, "out of memory");
+		s->file = p;
+		s->cap = cap;
+	}
+	s->file[s->n] = (struct syncing){ .fd = db->sys->openat(db->large, b->file,
+	    O_RDONLY | O_NOFOLLOW | O_CLOEXEC, 0) };
+	if (s->file[s->n].fd == -1)
+		return file_fail(db, "large", b->file, why);
+	s->n++;
 	return 0;
 }
+
+void
+db_sync_run(struct db_sync *s)
+{
+	int error = 0;
+	size_t i;
+
+	if (s->n > SYNCFS_FROM)
+		error = s->sys->syncfs(s->dir) == -1 ? errno : 0;
+	else {
+		for (i = 0; i < s->n; i++)
+			s->file[i].error = s->sys->fsync(s->file[i].fd) == -1 ? errno : 0;
+		error = s->sys->fsync(s->dir) == -1 ? errno : 0;
+	}
+	for (i = 0; i < s->n; i++)
+		if (s->file[i].error == 0)
+			s->file[i].error = error;
+}
+
+int
+db_sync_error(const struct db_sync *s, size_t n)
+{
+	return s->file[n].error;
+}
+
+void
+db_sync_free(struct db_sync **sp)
+{
+	struct db_sync *s = *sp;
+
+	if (s == NULL)
+		return;
+	*sp = NULL;
+	for (size_t i = 0; i < s->n; i++)
+		s->sys->close(s->file[i].fd);
+	s->sys->close(s->dir);
+	free(s->file);
+	free(s);
+}
+
+/* --- away from large/ ------------------------------------------------------------ */
 
 /* Their rows are gone: one that stays behind costs room until the sweep, and nothing else. */
 void
@@ -139,7 +224,8 @@ db_aside_count(struct db *db)
 		size_t len = strlen(e->d_name);
 
 		if (e->d_name[0] == '.' || (len > 4 && strcmp(e->d_name + len - 4, ".txt") == 0) ||
-		    strstr(e->d_name, "-wal") != NULL || strstr(e->d_name, "-shm") != NULL)
+		    strstr(e->d_name, "-wal") != NULL || strstr(e->d_name, "-shm") != NULL ||
+		    (len > 6 && strcmp(e->d_name + len - 6, ".large") == 0))
 			continue;
 		n++;
 	}
@@ -175,6 +261,8 @@ db_write_aside(struct db *db, const char *as, struct span data, const char *reas
 
 			if (n == -1 && errno == EINTR)
 				continue;
+			if (n == 0)		/* says nothing else of why */
+				errno = ENOSPC;
 			if (n <= 0)
 				break;
 			left = span_from(left, (size_t)n);
@@ -195,29 +283,13 @@ db_write_aside(struct db *db, const char *as, struct span data, const char *reas
 int
 db_file_aside(struct db *db, const char *name, const char *as, const char *reason, struct why *why)
 {
-	if (sync_file(db, name, why) == -1 ||
-	    db_write_aside(db, as, span_of(NULL, 0), reason, why) == -1)
+	if (db_write_aside(db, as, span_of(NULL, 0), reason, why) == -1)
 		return -1;
 	if (db->sys->renameat(db->large, name, db->aside, as) == -1)
 		return file_fail(db, "aside", as, why);
 	if (db->sys->fsync(db->aside) == -1 || db->sys->fsync(db->large) == -1)
 		return file_fail(db, "aside", as, why);
 	return 0;
-}
-
-/* 1 a row names it, 0 none does, -1 cannot tell. */
-static int
-has_row(struct db *db, const char *name)
-{
-	sqlite3_stmt *st = db_st(db, ST_FILE, NULL);
-	int rc;
-
-	if (st == NULL)
-		return -1;
-	db_bind_str(st, 1, name);
-	rc = db_step(db, st, NULL);
-	sqlite3_reset(st);
-	return rc;
 }
 
 /* For aside/'s names and the log: a foreign file's own name, made harmless. */
@@ -245,7 +317,7 @@ sweep_one(struct db *db, const char *name, int64_t now)
 	char as[120], plain[80];
 
 	if (db_name_ok(name)) {
-		if (has_row(db, name) != 0 ||
+		if (db_file_taken(db, name, NULL) != 0 ||
 		    db->sys->fstatat(db->large, name, &st, AT_SYMLINK_NOFOLLOW) == -1)
 			return;
 		/* A put under way in a process that outlived the last writer has no row yet. */
@@ -292,25 +364,4 @@ db_sweep(struct db *db, bool report)
 		if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0)
 			sweep_one(db, e->d_name, now);
 	closedir(d);
-}
-
-int
-db_aside_database(struct db *db, struct why *why)
-{
-	/* the database last: a crash between starts over */
-	static const char *const part[] = { "-wal", "-shm", "" };
-	char from[32], to[80];
-	int64_t now = wall_ms();
-	size_t i;
-
-	for (i = 0; i < sizeof(part) / sizeof(part[0]); i++) {
-		snprintf(from, sizeof(from), "spool.db%s", part[i]);
-		snprintf(to, sizeof(to), "spool.db.%" PRId64 "%s", now, part[i]);
-		if (db->sys->renameat(db->dir, from, db->aside, to) == -1 && errno != ENOENT)
-			return why_sys(why, "%s/%s: damaged, and cannot be moved to aside/",
-			    db->path, from);
-	}
-	if (db->sys->fsync(db->aside) == -1 || db->sys->fsync(db->dir) == -1)
-		return why_sys(why, "%s/aside: cannot be synced", db->path);
-	return 0;
 }

@@ -20,7 +20,7 @@ enum db_stmt {			/* texts in db_sql.c, prepared at first use and kept */
 	ST_DUE_NOW, ST_DUE_LATER, ST_NEXT_DUE, ST_LOST, ST_ENTRIES, ST_NOTE, ST_SETTLE,
 	    ST_VERDICT_OFF, ST_PARK_REFUSED, ST_FIRST_DAY,
 	ST_EXPIRED, ST_OLD_VERDICTS, ST_FORGET_KEYS, ST_TOTALS, ST_OLDEST, ST_STATES, ST_DONE_COUNT,
-	ST_SUM, ST_FREELIST,
+	ST_SUM, ST_FREELIST, ST_SHARE_MOST,
 	ST_COUNT
 };
 extern const char *const db_sql[ST_COUNT];
@@ -49,15 +49,13 @@ struct db {
 	uint64_t	 total, total_kept;	/* octets held: in the transaction, as committed */
 	uint64_t	 room;			/* what this transaction may still add */
 	bool		 room_known;
-	/* rows of this transaction name them: synced before it commits */
-	struct db_names	 fresh;
 	/* rows of this transaction let them go: removed after it */
 	struct db_names	 gone;
 	/* since the log was last copied into the database */
 	int		 wal_pages;
 	int64_t		 delivered[64];		/* rows that were delivered lately, a ring */
 	unsigned	 ndelivered;
-	char		 alarm[128], trouble[256];
+	char		 alarm[128], trouble[256], lost[256];
 };
 
 /* Says what SQLite (or, below it, the system) said, and what to do.  -1. */
@@ -82,15 +80,20 @@ void	db_names_clear(struct db_names *);
 /* db_files.c: large/ and aside/ */
 /* 0 as its row says; -1 is not */
 int	db_file_check(struct db *, const char *name, uint64_t size, struct why *);
-int	db_files_sync(struct db *, struct why *);	/* db->fresh and the directory */
 void	db_files_remove(struct db *);			/* db->gone */
+/* 1 a row has this file, 0 none, -1 failed */
+int	db_file_taken(struct db *, const char *name, struct why *);
+/* moves a durable file, with a text beside it */
 int	db_file_aside(struct db *, const char *name, const char *as, const char *reason,
     struct why *);
 int	db_write_aside(struct db *, const char *as, struct span data, const char *reason,
     struct why *);
 /* foreign files set aside, old ones without a row removed */
 void	db_sweep(struct db *, bool report);
-int	db_aside_database(struct db *, struct why *);
+
+/* db_lost.c */
+int	db_aside_database(struct db *, struct why *);	/* and all of large/ with it */
+void	db_lost_look(struct db *);			/* into db->lost */
 
 /* db_recover.c */
 int	db_recover(struct db *, struct why *);

@@ -418,8 +418,12 @@ expire_parked(struct db *db, int64_t now, struct why *why)
 	struct db_row r;
 
 	for (int i = 0; i < n; i++) {
-		if (db_row_get(db, rows[i], &r, why) == -1 || db_drop(db, rows[i], true, why) == -1)
+		int there = db_row_get(db, rows[i], &r, why);
+
+		if (there == -1 || db_drop(db, rows[i], true, why) == -1)
 			return -1;
+		if (there == 0)
+			continue;
 		log_info(uuid_text(r.object.meta.id).s, "ledger.expired signer=%s size=%" PRIu64
 		    " why=\"refused by policy, parked_keep is over\"",
 		    log_safe(span_str(r.object.meta.signer)).s, r.object.size);

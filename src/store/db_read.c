@@ -198,11 +198,34 @@ db_states(struct db *db, struct db_states *s, struct why *why)
 			continue;
 		s->objects[state] = (uint64_t)sqlite3_column_int64(st, 1);
 		s->bytes[state] = (uint64_t)sqlite3_column_int64(st, 2);
+		if (state == LEDGER_PARKED)
+			s->staying = s->objects[state] - (uint64_t)sqlite3_column_int64(st, 3);
 	}
 	if (rc == 0 && (rc = db_step(db, done, why)) == 1)
 		s->delivered = (uint64_t)sqlite3_column_int64(done, 0);
 	sqlite3_reset(done);
 	return rc == -1 ? -1 : 0;
+}
+
+int
+db_share_most(struct db *db, const char *home, struct netaddr *net, uint64_t *bytes,
+    struct why *why)
+{
+	sqlite3_stmt *st = db_st(db, ST_SHARE_MOST, why);
+	int rc;
+
+	*net = (struct netaddr){ 0 };
+	*bytes = 0;
+	if (st == NULL)
+		return -1;
+	db_bind_str(st, 1, home);
+	if ((rc = db_step(db, st, why)) == 1) {
+		if (sqlite3_column_bytes(st, 0) == sizeof(net->ip))
+			memcpy(net->ip, sqlite3_column_blob(st, 0), sizeof(net->ip));
+		*bytes = (uint64_t)sqlite3_column_int64(st, 1);
+	}
+	sqlite3_reset(st);
+	return rc;
 }
 
 /* --- content ------------------------------------------------------------------- */

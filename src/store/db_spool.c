@@ -183,7 +183,7 @@ insert(struct db *db, const struct spool_meta *m, const unsigned char *mac, cons
 	if (db_run(db, st, why) == -1)
 		return -1;
 	if (large)
-		return db_names_add(&db->fresh, b->file) ? 0 : why_set(why, "out of memory");
+		return 0;
 	if ((st = db_st(db, ST_PUT_CONTENT, why)) == NULL)
 		return -1;
 	sqlite3_bind_int64(st, 1, db->next_row);
@@ -225,21 +225,6 @@ before(struct db *db, const struct spool_meta *m, const struct known *k, int64_t
 	return KEPT_BEFORE;
 }
 
-/* 1 a row has this file, 0 none. */
-static int
-file_taken(struct db *db, const char *file, struct why *why)
-{
-	sqlite3_stmt *st = db_st(db, ST_FILE, why);
-	int rc;
-
-	if (st == NULL)
-		return -1;
-	db_bind_str(st, 1, file);
-	rc = db_step(db, st, why);
-	sqlite3_reset(st);
-	return rc;
-}
-
 enum kept
 db_put(struct db *db, const struct spool_meta *m, const unsigned char mac[OBJECT_MAC_LEN],
     const struct db_body *b, uint64_t quota, int64_t *row, bool *changed, struct why *why)
@@ -255,7 +240,7 @@ db_put(struct db *db, const struct spool_meta *m, const unsigned char mac[OBJECT
 		return NOT_KEPT;
 	/* Whose file it is comes first: what is discarded below must be this put's own. */
 	if (b->file[0] != '\0') {
-		if ((rc = file_taken(db, b->file, why)) == -1)
+		if ((rc = db_file_taken(db, b->file, why)) == -1)
 			return NOT_KEPT;
 		if (rc == 1 || db_file_check(db, b->file, b->size, why) == -1) {
 			if (rc == 1)
@@ -301,7 +286,7 @@ db_set_aside(struct db *db, const struct spool_meta *m, const struct db_body *b,
 	}
 	if (b->file[0] == '\0')
 		rc = db_write_aside(db, as, b->data, text, why);
-	else if ((rc = file_taken(db, b->file, why)) == 0 &&
+	else if ((rc = db_file_taken(db, b->file, why)) == 0 &&
 	    (rc = db_file_check(db, b->file, b->size, why)) == 0)
 		rc = db_file_aside(db, b->file, as, text, why);
 	else if (rc == 1)

@@ -66,6 +66,8 @@ const char *const db_sql[ST_COUNT] = {
 	[ST_KEY] = "SELECT row, verdict, state FROM object WHERE id = ?1 AND signer = ?2",
 	[ST_DONE_KEY] = "SELECT 1 FROM done WHERE id = ?1 AND signer = ?2",
 	[ST_HELD] = "SELECT bytes FROM held WHERE home = ?1",
+	[ST_SHARE_MOST] = "SELECT net, bytes FROM share WHERE home = ?1"
+	    " ORDER BY bytes DESC LIMIT 1",
 	[ST_SHARE] = "SELECT bytes FROM share WHERE home = ?1 AND net = ?2",
 	[ST_PUT] = "INSERT INTO object(row, signer, id, home, origin, received, net, verdict, size,"
 	    " mac, due, large, file)"
@@ -113,7 +115,7 @@ const char *const db_sql[ST_COUNT] = {
 	    " AND day < ?1",
 	[ST_TOTALS] = "SELECT home, objects, bytes FROM held WHERE objects > 0 ORDER BY home",
 	[ST_OLDEST] = "SELECT received FROM object WHERE home = ?1 ORDER BY row LIMIT 1",
-	[ST_STATES] = "SELECT state, count(*), sum(size) FROM object GROUP BY state",
+	[ST_STATES] = "SELECT state, count(*), sum(size), count(parked) FROM object GROUP BY state",
 	[ST_DONE_COUNT] = "SELECT count(*) FROM done",
 	[ST_SUM] = "SELECT coalesce(sum(bytes), 0) FROM held",
 	[ST_FREELIST] =

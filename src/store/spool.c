@@ -129,6 +129,7 @@ down(struct spool *s, const struct why *why)
 
 	chan_free(&s->chan);
 	s->up = false;
+	s->room = UINT64_MAX;
 	free(s->parts);
 	s->parts = NULL;
 	s->nparts = 0;
@@ -217,6 +218,7 @@ spool_new(const struct spool_events *events, void *arg, int dirfd, uint64_t budg
 	s->events = events;
 	s->arg = arg;
 	s->dirfd = dirfd;
+	s->room = UINT64_MAX;
 	s->budget = budget;
 	s->threshold = threshold < WIRE_INLINE_MAX ? threshold : WIRE_INLINE_MAX;
 	s->unsent_last = &s->unsent;
@@ -250,6 +252,12 @@ spool_free(struct spool **sp)
 		}
 	free(s->parts);
 	free(s);
+}
+
+uint64_t
+spool_room(const struct spool *s)
+{
+	return s->room;
 }
 
 uint64_t

@@ -20,11 +20,11 @@
  * behind this header.
  *
  * Answers come as calls from the loop, never from inside the call that asked,
- * and in the order asked for one kind.  When the writer dies every question
- * under way is answered with failure (NOT_KEPT and so on), after `attached(false)`;
- * the parent starts another writer and hands over a new channel (spool_attach),
- * and the session goes on: a restart treats work in flight as unfinished.  What is
- * asked while there is no writer waits for the next one.
+ * and in the order asked for one kind, but that a large put may be overtaken.  When
+ * the writer dies every question under way is answered with failure (NOT_KEPT and so
+ * on), after `attached(false)`; the parent starts another writer and hands over a new
+ * channel (spool_attach), and the session goes on: a restart treats work in flight as
+ * unfinished.  What is asked while there is no writer waits for the next one.
  */
 struct spool;
 struct chan;
@@ -250,6 +250,13 @@ struct spool *spool_new(const struct spool_events *, void *arg, int dirfd, uint6
 void	spool_attach(struct spool *, struct chan *);	/* takes the channel; NULL detaches */
 void	spool_free(struct spool **);
 uint64_t spool_memory(const struct spool *);		/* octets of puts in memory now */
+/*
+ * Edge: sealed octets that may still be kept, of the disk above its reserve and of
+ * hold.quota, as the writer said when it last changed or, while it is short, a second
+ * ago at most; UINT64_MAX: enough for anything.  A hint for refusing early; what a put is
+ * told is what counts.
+ */
+uint64_t spool_room(const struct spool *);
 
 /*
  * Edge: redeem a pairing token. error "" means paired; peer has the grant. Tries are counted

@@ -291,6 +291,13 @@ on_hello(struct spool *s, struct answer *m)
 }
 
 static bool
+on_room(struct spool *s, struct answer *m)
+{
+	s->room = wire_get_u64(&m->in);
+	return wire_done(&m->in);
+}
+
+static bool
 on_work(struct spool *s, struct answer *m)
 {
 	CALL(s, work);
@@ -361,6 +368,7 @@ static const struct {
 	bool		 (*take)(struct spool *, struct answer *);
 } events[] = {
 	{ WE_HELLO, on_hello },
+	{ WE_ROOM, on_room },
 	{ WE_WORK, on_work },
 	{ WE_PEER, on_peer },
 	{ WE_PEER_GONE, on_peer_gone },

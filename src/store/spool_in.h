@@ -11,7 +11,8 @@
  * Inside of the client: the questions under way.  A question is encoded when it is
  * asked, waits while there is no writer or its channel is full, and lives until
  * its answer, or the writer's death once it was sent.  Questions of one kind are
- * answered in order, so the one an answer names is at the front of its list.
+ * answered in order, so the one an answer names is at the front of its list, or
+ * near it behind large puts.
  */
 #define SPOOL_KINDS	32		/* enum wire_type's questions are below it */
 
@@ -54,6 +55,7 @@ struct spool {
 	bool		 up;			/* the writer has spoken */
 	int		 dirfd;
 	uint64_t	 budget, threshold, memory, reserve;
+	uint64_t	 room;			/* UINT64_MAX: enough, or not known */
 	uint64_t	 tags;
 	struct asks	 kinds[SPOOL_KINDS];
 	struct ask	*unsent, **unsent_last;

@@ -60,6 +60,7 @@ enum wire_type {
 	WE_PEERS_KNOWN,
 	WE_LEDGER,		/* u64 epoch, u64 counter */
 	WE_PAIRING,		/* u8 */
+	WE_ROOM,		/* u64 octets; to an edge's clients */
 };
 
 /* sealed octets in a message; larger ones are files whatever the threshold says */

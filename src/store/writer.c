@@ -14,12 +14,13 @@
 #define PAIRING_MS	10000		/* whether a line has expired is looked at so often */
 #define SOON_MS		500		/* after a failure, for what must not be left */
 #define DUE_MAX_MS	60000		/* the wall clock may jump: look at it so often */
+#define ROOM_MS		1000		/* while there is little: somebody else may make some */
 #define OWED_KEEP	256
 #define REMEMBER_MS	(30LL * 24 * 3600 * 1000)	/* beyond max_hold */
 
 static void client_free(struct client *);
 static void on_idle(uv_timer_t *), on_due(uv_timer_t *), on_again(uv_timer_t *),
-    on_pairing(uv_timer_t *);
+    on_pairing(uv_timer_t *), on_room(uv_timer_t *);
 
 /* --- sending ---------------------------------------------------------------------- */
 
@@ -71,7 +72,7 @@ owed_fini(struct owed *o)
 }
 
 struct owed *
-writer_owe(struct client *c, const struct chan_msg *m, enum wire_type answer)
+writer_owe(struct client *c, uint64_t tag, enum wire_type asked, enum wire_type answer)
 {
 	struct writer *w = c->w;
 	struct owed *o;
@@ -82,8 +83,7 @@ writer_owe(struct client *c, const struct chan_msg *m, enum wire_type answer)
 			abort();	/* nobody has been told anything that is not so */
 	}
 	o = &w->owed[w->nowed++];
-	*o = (struct owed){ .client = c, .tag = m->tag, .type = answer };
-	o->asked = (enum wire_type)m->type;
+	*o = (struct owed){ .client = c, .tag = tag, .type = answer, .asked = asked };
 	writer_awake(w);
 	return o;
 }
@@ -271,6 +271,37 @@ writer_commit(struct writer *w, struct why *why)
 	return 0;
 }
 
+/*
+ * Who receives mail is told how much may still come, while that is less than two of the
+ * largest messages, and when it is enough again: which may be no doing of ours.
+ */
+static void
+tell_room(struct writer *w)
+{
+	struct wire_out out = { .n = 0 };
+	uint64_t room;
+
+	if (w->conf.role != CONF_EDGE)
+		return;
+	if ((room = db_room_left(w->db)) >= 2 * w->conf.edge->limits.size)
+		room = UINT64_MAX;
+	if (room == UINT64_MAX)
+		uv_timer_stop(&w->room);
+	else if (!uv_is_active((uv_handle_t *)&w->room))
+		uv_timer_start(&w->room, on_room, ROOM_MS, ROOM_MS);
+	if (room == w->room_told)
+		return;
+	w->room_told = room;
+	wire_u64(&out, room);
+	writer_tell(w, WE_ROOM, &out, span_of(NULL, 0));
+}
+
+static void
+on_room(uv_timer_t *t)
+{
+	tell_room(t->data);
+}
+
 static void
 on_check(uv_check_t *h)
 {
@@ -287,6 +318,8 @@ on_check(uv_check_t *h)
 			client_free(c);
 	}
 	(void)writer_commit(w, &why);
+	writer_sync(w);
+	tell_room(w);
 }
 
 /* --- timers ------------------------------------------------------------------------- */
@@ -377,6 +410,7 @@ client_free(struct client *c)
 	for (size_t i = 0; i < c->w->nowed; i++)
 		if (c->w->owed[i].client == c)
 			c->w->owed[i].client = NULL;
+	writer_puts_orphan(c->w, c);
 	writer_client_gone(c);
 	chan_free(&c->chan);
 	free(c->parts);
@@ -462,8 +496,11 @@ writer_new(uv_loop_t *loop, const struct writer_conf *conf, struct why *why)
 	uv_timer_init(loop, &w->hour);
 	uv_timer_init(loop, &w->again);
 	uv_timer_init(loop, &w->pairing);
+	uv_timer_init(loop, &w->room);
 	w->check.data = w->awake.data = w->idle.data = w->due.data = w->hour.data = w->again.data =
-	    w->pairing.data = w;
+	    w->pairing.data = w->room.data = w;
+	w->room_told = UINT64_MAX;
+	tell_room(w);
 	uv_check_start(&w->check, on_check);
 	uv_unref((uv_handle_t *)&w->check);
 	uv_timer_start(&w->idle, on_idle, IDLE_MS, 0);
@@ -492,6 +529,7 @@ writer_reload(struct writer *w, const struct writer_conf *conf, struct why *why)
 	w->conf = *conf;
 	w->conf.sys = sys;
 	set_limits(w);
+	tell_room(w);
 	return 0;
 }
 
@@ -501,6 +539,11 @@ writer_drain(struct writer *w, void (*done)(void *), void *arg)
 	struct why why = { 0 };
 
 	(void)writer_commit(w, &why);
+	writer_sync(w);
+	w->drained = done;
+	w->drained_arg = arg;
+	if (w->syncing != NULL)
+		return;			/* its end comes back here */
 	while (db_idle(w->db, false))
 		;
 	done(arg);
@@ -525,6 +568,7 @@ writer_free(struct writer **wp)
 		return;
 	*wp = NULL;
 	(void)writer_commit(w, &why);
+	writer_puts_forget(w);
 	control_free(&w->control);
 	while (w->clients != NULL)
 		client_free(w->clients);
@@ -540,7 +584,7 @@ writer_free(struct writer **wp)
 	uv_handle_t *const handles[] = { (uv_handle_t *)&w->check, (uv_handle_t *)&w->awake,
 	    (uv_handle_t *)&w->idle, (uv_handle_t *)&w->due, (uv_handle_t *)&w->hour,
 	    (uv_handle_t *)&w->again,
-	    (uv_handle_t *)&w->pairing };
+	    (uv_handle_t *)&w->pairing, (uv_handle_t *)&w->room };
 	w->handles = sizeof(handles) / sizeof(handles[0]);
 	for (size_t i = 0; i < sizeof(handles) / sizeof(handles[0]); i++)
 		uv_close(handles[i], on_handle_closed);
@@ -556,6 +600,17 @@ struct peers *
 writer_peers(struct writer *w)
 {
 	return w->peers;
+}
+
+uint64_t
+writer_quota(const struct writer *w, const char *home)
+{
+	const struct conf_edge *e = w->conf.edge;
+
+	for (size_t i = 0; e != NULL && i < e->nhomes; i++)
+		if (strcmp(e->homes[i].name, home) == 0)
+			return e->homes[i].quota;
+	return w->conf.hold->quota;
 }
 
 const struct writer_conf *

@@ -15,7 +15,8 @@
  * answered before its commit.  No read transaction survives a return to the
  * loop.  STATE/spool.db (SQLite: WAL, synchronous FULL, auto_vacuum INCREMENTAL,
  * journal_size_limit), STATE/large/ (objects above the threshold, fsynced with
- * their directory before their row commits), STATE/aside/ (foreign, forged,
+ * their directory on a thread before their row is made: a slow disk does not
+ * stop the loop for them), STATE/aside/ (foreign, forged,
  * damaged: named and reported), STATE/homes/ or STATE/edges/ (peers).
  *
  * At start it finishes what a crash left: large/ files without a row are removed,
@@ -60,5 +61,7 @@ struct db *writer_db(struct writer *);
 struct peers *writer_peers(struct writer *);
 const struct writer_conf *writer_conf(const struct writer *);
 int	writer_commit(struct writer *, struct why *);
+/* octets; hold.quota where it has none of its own */
+uint64_t writer_quota(const struct writer *, const char *home);
 
 #endif

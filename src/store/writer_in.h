@@ -50,7 +50,7 @@ struct writer {
 	uv_loop_t	*loop;
 	uv_check_t	 check;
 	uv_idle_t	 awake;		/* runs while something waits for the end of the turn */
-	uv_timer_t	 idle, due, hour, again, pairing;
+	uv_timer_t	 idle, due, hour, again, pairing, room;
 	unsigned	 handles;	/* not yet closed */
 	struct writer_conf conf;
 	struct db	*db;
@@ -70,16 +70,23 @@ struct writer {
 	int64_t		 due_ms;
 	bool		 noted;		/* when the next object becomes due may have changed */
 	bool		 failing;	/* said at error level already */
+	struct puts	*syncing;	/* large ones on a thread; NULL: none */
+	struct puts	*to_sync;	/* the next batch */
+	uint64_t	 room_told;	/* edge: UINT64_MAX, enough */
+	/* whom to tell when nothing is under way any more; NULL: nobody drains */
+	void		(*drained)(void *);
+	void		*drained_arg;
 };
 
 /* What a message asks for.  False: the client broke the rules and is dropped. */
 bool	writer_serve(struct client *, struct chan_msg *);
 void	writer_client_gone(struct client *);		/* its claims, watches and hidden rows */
-/* peers, marks, work: all it must know first */
+/* room, peers, marks, work: all it must know first */
 void	writer_greet(struct client *);
 
 void	writer_work_soon(struct writer *);		/* everybody is told in a moment */
-struct owed *writer_owe(struct client *, const struct chan_msg *, enum wire_type answer);
+struct owed *writer_owe(struct client *, uint64_t tag, enum wire_type asked,
+    enum wire_type answer);
 /* there will be something to do at the turn's end */
 void	writer_awake(struct writer *);
 /* A change failed: everything since the last commit is undone and everybody told so. */
@@ -90,6 +97,12 @@ bool	writer_send(struct client *, enum wire_type, uint64_t tag, const struct wir
 /* everybody */
 void	writer_tell(struct writer *, enum wire_type, const struct wire_out *, struct span rest);
 void	writer_done(struct client *, uint64_t tag, bool ok, const char *text);	/* WA_DONE, now */
+/* writer_put.c */
+bool	serve_put(struct client *, struct chan_msg *);	/* WM_ASIDE too */
+void	writer_sync(struct writer *);		/* begins the next batch when none is under way */
+/* the client goes: what it put and has no answer yet is dropped */
+void	writer_puts_orphan(struct writer *, const struct client *);
+void	writer_puts_forget(struct writer *);	/* the writer goes */
 /* writer_ledger.c */
 bool	serve_claim(struct client *, struct chan_msg *);
 bool	serve_note_part(struct client *, struct chan_msg *);

@@ -188,7 +188,7 @@ serve_note(struct client *c, struct chan_msg *m)
 
 	if (!take_entries(c, &in))
 		return false;
-	o = writer_owe(c, m, WA_DONE);
+	o = writer_owe(c, m->tag, (enum wire_type)m->type, WA_DONE);
 	o->ok = true;
 	o->row = c->nparts > 0 ? c->parts[0].row : 0;
 	rc = db_note(w->db, c->parts, c->nparts, wall_ms(), &noted, &why);
@@ -231,7 +231,6 @@ bool
 writer_outcome(struct client *c, uint64_t tag, int64_t row)
 {
 	enum wire_type asked = (enum wire_type)(tag >> 56);
-	struct chan_msg m = { .type = (uint16_t)asked, .tag = tag, .fd = -1 };
 	struct writer *w = c->w;
 	struct db_noted noted;
 	struct why why = { 0 };
@@ -245,7 +244,7 @@ writer_outcome(struct client *c, uint64_t tag, int64_t row)
 			abort();
 		return true;
 	}
-	o = writer_owe(c, &m, WA_OUTCOME);
+	o = writer_owe(c, tag, asked, WA_OUTCOME);
 	o->row = row;
 	if (rc == -1) {
 		writer_failed(w, &why);
@@ -279,7 +278,7 @@ serve_confirm(struct client *c, struct chan_msg *m)
 	wire_get_octets(&in, id.b, sizeof(id.b));
 	if (!wire_done(&in))
 		return false;
-	writer_owe(c, m, WA_DONE)->ok = true;
+	writer_owe(c, m->tag, (enum wire_type)m->type, WA_DONE)->ok = true;
 	if (db_confirm_refused(c->w->db, signer, id, &why) == -1)
 		writer_failed(c->w, &why);
 	return true;

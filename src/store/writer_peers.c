@@ -47,6 +47,9 @@ on_pending(void *arg, bool any)
 	writer_pairing(arg, any);
 	wire_u8(&w, any);
 	writer_tell(arg, WE_PAIRING, &w, span_of(NULL, 0));
+	/* The operator is answered at once; his home may dial before this turn's commit is over. */
+	for (struct client *c = ((struct writer *)arg)->clients; c != NULL; c = c->next)
+		chan_flush(c->chan);
 }
 
 const struct peers_events writer_peers_events = {
@@ -90,9 +93,18 @@ serve_pair_check(struct client *c, struct chan_msg *m)
 	return true;
 }
 
+static int64_t
+most_under_way(const struct writer *w)
+{
+	return w->conf.edge != NULL ? w->conf.edge->connections : 0;
+}
+
 /*
  * What was known of an earlier ledger under this name goes first: a home that is
  * paired anew may have lost it, and must not be taken for an old restore.
+ *
+ * Rows that are here were signed under an earlier pairing, and so may be those of
+ * the messages that come in at this moment, one a connection.
  */
 bool
 serve_pair_finish(struct client *c, struct chan_msg *m)
@@ -116,6 +128,7 @@ serve_pair_finish(struct client *c, struct chan_msg *m)
 		abort();
 	if (peers_pairing_check(w->peers, p->name, token, wall_ms(), grant, &why) == 0) {
 		writer_marks_forget(w);
+		p->signed_from = db_next_row(w->db) + most_under_way(w);
 		if (db_mark_forget(w->db, p->name, &why) == -1)
 			writer_failed(w, &why);
 		else if (writer_commit(w, &why) == 0)
@@ -147,6 +160,7 @@ serve_peer_update(struct client *c, struct chan_msg *m)
 		why_set(&why, "peer: %s is not paired", log_safe(span_str(p->name)).s);
 	else {
 		/* What was granted changes by pairing alone, whatever a process says. */
+		p->signed_from = known->signed_from;
 		p->ndomains = known->ndomains;
 		for (size_t i = 0; i < p->ndomains; i++)
 			(void)span_copy(span_str(known->domains[i]), p->domains[i],

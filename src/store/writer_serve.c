@@ -7,107 +7,7 @@
 #include "base/log.h"
 #include "store/writer_in.h"
 
-#define HIDDEN_MAX	4096	/* rows in verdicts; above it they are simply handed over */
 #define LIST_OCTETS	(512u << 10)
-
-/* --- puts -------------------------------------------------------------------------- */
-
-static uint64_t
-home_quota(const struct writer *w, const char *home)
-{
-	const struct conf_edge *e = w->conf.edge;
-
-	for (size_t i = 0; e != NULL && i < e->nhomes; i++)
-		if (strcmp(e->homes[i].name, home) == 0)
-			return e->homes[i].quota;
-	return w->conf.hold->quota;
-}
-
-/* The road is told by the role: nobody claims to be a road that this machine does not have. */
-static bool
-meta_ok(const struct writer *w, const struct spool_meta *m)
-{
-	if (m->signer[0] == '\0')
-		return false;
-	if (w->conf.role == CONF_EDGE)
-		return m->origin == ORIGIN_RECEPTION && pairing_name_ok(span_str(m->home));
-	/* SUBMISSION is what may reach a relay; no process of today takes any in. */
-	return m->origin == ORIGIN_TUNNEL || m->origin == ORIGIN_BUCKET || m->origin == ORIGIN_PUSH;
-}
-
-/* False: not a put. */
-static bool
-get_put(const struct writer *w, struct wire_in *in, struct spool_meta *meta,
-    unsigned char mac[OBJECT_MAC_LEN], struct db_body *body)
-{
-	*body = (struct db_body){ 0 };
-	wire_get_meta(in, meta);
-	wire_get_octets(in, mac, OBJECT_MAC_LEN);
-	wire_get_text(in, body->file, sizeof(body->file));
-	if (body->file[0] != '\0')
-		body->size = (uint64_t)wire_get_row(in);
-	else {
-		body->data = wire_rest(in);
-		body->size = body->data.n;
-	}
-	return wire_done(in) && meta_ok(w, meta) && (body->file[0] == '\0' ||
-	    db_name_ok(body->file));
-}
-
-static bool
-serve_put(struct client *c, struct chan_msg *m)
-{
-	struct wire_in in = wire_in(m->body);
-	struct writer *w = c->w;
-	unsigned char mac[OBJECT_MAC_LEN];
-	struct spool_meta meta;
-	struct db_body body;
-	struct why why = { 0 };
-	struct owed *o;
-	bool changed;
-
-	if (!get_put(w, &in, &meta, mac, &body))
-		return false;
-	o = writer_owe(c, m, WA_KEPT);
-	o->kept = db_put(w->db, &meta, mac, &body, home_quota(w, meta.home), &o->row, &changed,
-	    &why);
-	switch (o->kept) {
-	case NOT_KEPT:
-		writer_failed(w, &why);
-		break;
-	case KEPT_FULL:
-		o->text = strdup(why.text);
-		break;
-	case KEPT:
-		o->hide = w->conf.role == CONF_EDGE && meta.verdict && w->hidden.n < HIDDEN_MAX;
-		o->came = true;
-		break;
-	case KEPT_BEFORE:
-		break;
-	}
-	return true;
-}
-
-static bool
-serve_aside(struct client *c, struct chan_msg *m)
-{
-	struct wire_in in = wire_in(m->body);
-	char reason[WIRE_REASON_MAX];
-	unsigned char mac[OBJECT_MAC_LEN];
-	struct spool_meta meta;
-	struct db_body body;
-	struct why why = { 0 };
-	bool ok;
-
-	wire_get_text(&in, reason, sizeof(reason));
-	if (!get_put(c->w, &in, &meta, mac, &body))
-		return false;
-	ok = db_set_aside(c->w->db, &meta, &body, reason, &why) == 0;
-	if (!ok)
-		log_error(uuid_text(meta.id).s, "store.aside why=\"%s\"", why.text);
-	writer_done(c, m->tag, ok, why.text);
-	return true;
-}
 
 /* --- reading ------------------------------------------------------------------------- */
 
@@ -205,7 +105,7 @@ serve_delete(struct client *c, struct chan_msg *m)
 
 	if (!wire_done(&in))
 		return false;
-	writer_owe(c, m, WA_DONE)->ok = true;
+	writer_owe(c, m->tag, (enum wire_type)m->type, WA_DONE)->ok = true;
 	if (db_delete(c->w->db, row, &why) == -1) {
 		writer_failed(c->w, &why);
 		return true;
@@ -292,7 +192,7 @@ serve_mark(struct client *c, struct chan_msg *m)
 		marked_now(c, m->tag);
 		return true;
 	}
-	o = writer_owe(c, m, WA_MARKED);
+	o = writer_owe(c, m->tag, (enum wire_type)m->type, WA_MARKED);
 	if (writer_marks(w, &why) == -1) {	/* what is not written yet counts too */
 		writer_failed(w, &why);
 		return true;
@@ -352,7 +252,7 @@ static const struct {
 	bool		 (*serve)(struct client *, struct chan_msg *);
 } table[] = {
 	{ WM_PUT,		EDGE | HOME,	serve_put },
-	{ WM_ASIDE,		HOME,		serve_aside },
+	{ WM_ASIDE,		HOME,		serve_put },
 	{ WM_LIST,		EDGE | HOME,	serve_list },
 	{ WM_GET,		EDGE | HOME,	serve_get },
 	{ WM_DELETE,		EDGE,		serve_delete },
@@ -388,10 +288,15 @@ writer_greet(struct client *c)
 {
 	struct writer *w = c->w;
 	struct ledger_mark mark = db_ledger_mark(w->db);
-	struct wire_out out = { .n = 0 }, pairing = { .n = 0 }, ledger = { .n = 0 };
+	struct wire_out out = { .n = 0 }, pairing = { .n = 0 }, ledger = { .n = 0 },
+	    room = { .n = 0 };
 
 	wire_u64(&out, w->conf.hold->reserve);
 	(void)writer_send(c, WE_HELLO, 0, &out, span_of(NULL, 0), -1);
+	if (w->conf.role == CONF_EDGE) {
+		wire_u64(&room, w->room_told);
+		(void)writer_send(c, WE_ROOM, 0, &room, span_of(NULL, 0), -1);
+	}
 	for (size_t i = 0; i < peers_count(w->peers); i++)
 		writer_tell_peer(c, peers_at(w->peers, i));
 	wire_u8(&pairing, w->conf.role == CONF_EDGE && peers_pairing_open(w->peers, wall_ms()));

@@ -27,7 +27,8 @@ ODD = {
 @pytest.mark.parametrize("name", ODD)
 def test_byte_for_byte(shared, name, how):
     if how == "bdat 1" and len(ODD[name]) > 2000:
-        octets = b"X-Test: %s\r\n" % name.encode() + ODD[name][:1000].rpartition(b"\r\n")[0] + b"\r\n"
+        octets = b"X-Test: %s\r\n" % name.encode()
+        octets += ODD[name][:1000].rpartition(b"\r\n")[0] + b"\r\n"
     else:
         octets = ODD[name]
     known = set(shared.files("alice"))
@@ -49,7 +50,8 @@ def arrived(stand, known):
 
 
 def test_crlf_across_every_chunk_edge(shared):
-    """CR at the end of one chunk and LF at the start of the next, for each cut of a small message."""
+    """CR at the end of one chunk and LF at the start of the next, for
+    each cut of a small message."""
     octets = b"A: b\r\n\r\n.\r\n..\r\nend\r\n"
     for cut in range(1, len(octets)):
         known = set(shared.files("alice"))
@@ -80,7 +82,8 @@ def test_random_messages_in_random_chunks(shared):
                  for _ in range(rng.randrange(1, 60))]
         octets = b"".join(ln + b"\r\n" for ln in lines)
         known = set(shared.files("alice"))
-        assert send_mail(shared.smtp, octets, chunk=rng.randrange(0, 90), params=" BODY=8BITMIME").code == 250
+        assert send_mail(shared.smtp, octets, chunk=rng.randrange(0, 90),
+                         params=" BODY=8BITMIME").code == 250
         assert arrived(shared, known).endswith(octets.replace(b"\r\n", b"\n"))
 
 
@@ -92,13 +95,15 @@ def test_nul_is_refused(shared, mark, chunk):
 
 BARE = {
     "LF": b"a\nb\r\n", "CR": b"a\rb\r\n", "LF dot LF": b"a\n.\nMAIL FROM:<x@y>\r\n",
-    "LF dot CRLF": b"a\n.\r\nMAIL FROM:<x@y>\r\n", "CR dot CR": b"a\r.\rx\r\n", "CRLF dot LF": b"a\r\n.\nx\r\n",
-    "CRLF dot CR": b"a\r\n.\rx\r\n", "CR CRLF": b"a\r\r\nb\r\n", "CR dot CRLF": b"a\r.\r\nb\r\n",
+    "LF dot CRLF": b"a\n.\r\nMAIL FROM:<x@y>\r\n", "CR dot CR": b"a\r.\rx\r\n",
+    "CRLF dot LF": b"a\r\n.\nx\r\n", "CRLF dot CR": b"a\r\n.\rx\r\n", "CR CRLF": b"a\r\r\nb\r\n",
+    "CR dot CRLF": b"a\r.\r\nb\r\n",
 }
 
 
 def raw_data(where, body, mark):
-    """DATA with these very octets and a true end; the reply to the end, and that nothing was read as a command."""
+    """DATA with these very octets and a true end; the reply to the end, and that
+    nothing was read as a command."""
     with Client(where) as c:
         c.hello()
         c.begin("s@client.test", ["alice@example.test"])
@@ -110,7 +115,8 @@ def raw_data(where, body, mark):
             second = c.reply()
         except (Closed, OSError):
             return first
-        assert second.text.startswith("250 2.0.0") or second.code == 421, f"{first.text} then {second.text}"
+        assert second.text.startswith("250 2.0.0") or second.code == 421, \
+            f"{first.text} then {second.text}"
         return first
 
 
@@ -150,7 +156,8 @@ def test_loop_guard(shared):
     for chunk in (0, 1000):
         r = send_mail(shared.smtp, octets, chunk=chunk)
         assert r.code == 554 and " 5.4.6 " in r.text, r.text
-    assert send_mail(shared.smtp, b"Received: from a by b; x\r\n" * 60 + b"\r\nfine\r\n").code == 250
+    assert send_mail(shared.smtp, b"Received: from a by b; x\r\n" * 60
+                     + b"\r\nfine\r\n").code == 250
 
 
 def test_size(make_stand):

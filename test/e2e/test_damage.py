@@ -1,9 +1,13 @@
 """Foreign, forged and damaged things on disk: set aside, named, and the rest goes on."""
 
 import os
+import shutil
+import subprocess
+
+import pytest
 
 from kit.smtp import send_mail
-from kit.stand import message, until
+from kit.stand import TOP, message, posthouse, until
 
 LARGE = message(subject="large", body=("x" * 76 + "\r\n") * 8000)
 
@@ -23,7 +27,8 @@ def test_foreign_files_are_set_aside(make_stand, mark):
     stand.start("home")
     for role, key in (("edge", "EDGE_SPOOL"), ("home", "HOME_STATE")):
         assert large_files(stand, key) == []
-        kept = [os.path.join(b, n) for b, _, names in os.walk(os.path.join(stand.env[key], "aside")) for n in names]
+        kept = [os.path.join(b, n) for b, _, names in os.walk(os.path.join(stand.env[key], "aside"))
+                for n in names]
         assert any(open(k, "rb").read() == b"somebody's\n" for k in kept), "kept, octet for octet"
         assert "notes.txt" in stand.log(role) and stand.status(role)["aside"] >= 1
     assert send_mail(stand.smtp, message(subject=mark)).code == 250
@@ -44,7 +49,8 @@ def test_a_damaged_object_does_not_hold_the_rest(make_stand, mark):
         f.write(bytes([octet[0] ^ 1]))
     stand.start("home")
     stand.wait_marked("alice", mark)
-    until("someone is told", 20, lambda: stand.status("home")["aside"] + stand.status("edge")["aside"] >= 1
+    until("someone is told", 20, lambda: stand.status("home")["aside"]
+          + stand.status("edge")["aside"] >= 1
           or stand.status("edge")["counters"]["handover_failed"] > 0)
     assert not [m for m in stand.mails("alice") if b"Subject: large" in m]
 
@@ -77,8 +83,86 @@ def test_a_database_that_is_none(make_stand, mark):
     stand.wait_marked("alice", mark, seconds=60)
 
 
+def recipe():
+    """The commands of doc/STORE.md, "A damaged database", as they stand there."""
+    with open(os.path.join(TOP, "doc", "STORE.md"), encoding="utf-8") as f:
+        section = f.read().partition("## A damaged database\n")[2].partition("\n## ")[0]
+    lines = [line[4:] for line in section.splitlines() if line.startswith("    ")]
+    assert len(lines) > 30
+    return "set -eu\n" + "\n".join(lines) + "\n"
+
+
+def follow_the_recipe(stand):
+    state = stand.env["EDGE_SPOOL"]
+    back = os.path.join(stand.dir, "back")
+    os.makedirs(back)
+    n, = [d[9:] for d in os.listdir(os.path.join(state, "aside")) if d[9:].isdigit()]
+    path = os.path.dirname(posthouse()) + ":" + os.environ["PATH"]
+    r = subprocess.run(["sh"], input=recipe(), check=False, capture_output=True, text=True,
+                       env={"PATH": path, "STATE": state, "N": n, "BACK": back,
+                            "AGE_KEY": stand.env["AGE_KEY"]}, timeout=120)
+    assert r.returncode == 0, r.stdout + r.stderr
+    return back
+
+
+def hold_many(stand, mark, n):
+    for i in range(n):
+        body = ("x" * 76 + "\r\n") * (8000 if i % 5 == 0 else 60)
+        assert send_mail(stand.smtp, message(subject=f"{mark}-{i}-", body=body)).code == 250
+
+
+def overwrite(stand, first, pages):
+    with open(os.path.join(stand.env["EDGE_SPOOL"], "spool.db"), "r+b") as f:
+        f.seek(first * 4096)
+        f.write(b"this is no database\n" * (pages * 4096 // 20))
+
+
+@pytest.mark.skipif(shutil.which("sqlite3") is None, reason="no sqlite3 program")
+def test_a_damaged_database_gives_back_its_mail(make_stand, mark):
+    """Its beginning is overwritten: set aside with its large objects, and all of it comes back."""
+    stand = make_stand()
+    stand.stop("home")
+    hold_many(stand, mark, 20)
+    stand.stop("edge")
+    sizes = [os.path.getsize(n) for n in large_files(stand)]
+    overwrite(stand, 0, 1)
+    stand.start("edge")
+    alarms = " ".join(stand.status("edge")["alarms"])
+    assert f"{len(sizes)} large objects of {sum(sizes)} octets" in alarms, alarms
+    assert send_mail(stand.smtp, message(subject=f"{mark}-new-")).code == 250
+    stand.stop("edge")
+    follow_the_recipe(stand)
+    stand.start("edge")
+    assert len(stand.queue("edge")) == 21
+    stand.start("home")
+    stand.wait_marked("alice", mark, 21, seconds=60)
+    for i in range(20):
+        assert len([m for m in stand.mails("alice") if f"{mark}-{i}-".encode() in m]) == 1
+    stand.edge_empty()
+
+
+@pytest.mark.skipif(shutil.which("sqlite3") is None, reason="no sqlite3 program")
+def test_of_a_lost_database_the_large_objects_can_be_opened(make_stand, mark):
+    """Nothing of it is left: small ones are lost, the large ones open at home."""
+    stand = make_stand()
+    stand.stop("home")
+    hold_many(stand, mark, 10)
+    stand.stop("edge")
+    overwrite(stand, 0, os.path.getsize(os.path.join(stand.env["EDGE_SPOOL"], "spool.db")) // 4096)
+    stand.start("edge")
+    stand.stop("edge")
+    back = follow_the_recipe(stand)
+    opened = [open(os.path.join(back, n), "rb").read()
+              for n in os.listdir(back) if n.endswith(".smtp")]
+    assert len(opened) == 2
+    assert all(b"RCPT TO:<alice@" in o and b"QUIT\r\n" in o for o in opened)
+    stand.start("edge")
+    assert stand.queue("edge") == []
+
+
 def test_an_old_ledger_is_refused(make_stand, mark):
-    """Home's state is put back from a copy: the edge sees the smaller mark, hands nothing over and says so."""
+    """Home's state is put back from a copy: the edge sees the smaller mark,
+    hands nothing over and says so."""
     stand = make_stand()
     stand.stop("home")
     copy = stand.env["HOME_STATE"] + ".copy"

@@ -8,7 +8,7 @@ import tempfile
 import pytest
 from conftest import show_logs, take_down
 
-from kit.smtp import send_mail
+from kit.smtp import Client, send_mail
 from kit.stand import Stand, message, posthouse, until
 
 PAD = "x" * 75 + "\r\n"
@@ -18,7 +18,8 @@ PAD = "x" * 75 + "\r\n"
 def tmpfs():
     """A file system of 96 MB that a test may fill."""
     dir_ = tempfile.mkdtemp(prefix="ph-full-")
-    if os.geteuid() != 0 or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=96m,mode=700", "ph", dir_],
+    if os.geteuid() != 0 or subprocess.run(["mount", "-t", "tmpfs",
+                                            "-o", "size=96m,mode=700", "ph", dir_],
                                            check=False, capture_output=True).returncode != 0:
         os.rmdir(dir_)
         pytest.skip("mounting a tmpfs needs root")
@@ -35,7 +36,8 @@ def edge_on(tmpfs):
     def make(opt=()):
         for name in ("home", "mail"):
             os.makedirs(os.path.join(away, name), 0o700)
-        made.append(Stand(os.path.join(tmpfs, "s"), opt=[f"home.state={away}/home", f"home.deliver.maildir={away}/mail",
+        made.append(Stand(os.path.join(tmpfs, "s"),
+                          opt=[f"home.state={away}/home", f"home.deliver.maildir={away}/mail",
                                                          "edge.hold.reserve=16M", *opt]))
         return made[-1]
     yield make
@@ -70,7 +72,8 @@ def test_edge_disk_full(edge_on, mark, size):
     stand.start("home")
     stand.edge_empty(60)
     stand.wait_mails("alice", n)
-    until("mail is taken again", 30, lambda: send_mail(stand.smtp, message(subject="again")).code == 250)
+    until("mail is taken again", 30,
+          lambda: send_mail(stand.smtp, message(subject="again")).code == 250)
 
 
 def fill_by_stranger(dir_, leave=0):
@@ -94,15 +97,21 @@ def test_edge_disk_filled_by_a_stranger(edge_on, tmpfs, mark):
     for size in (1000, 600000):
         r = send_mail(stand.smtp, message(body=PAD * (size // len(PAD))))
         assert r.code == 452, r.text
+    with Client(stand.smtp) as c:       # and not only when it was all sent
+        c.hello()
+        until("a sender is told at MAIL", 10,
+              lambda: c.cmd("MAIL FROM:<a@client.test>").code == 452 or c.ok("RSET") is None)
     assert len(stand.queue("edge")) == 1
     os.unlink(in_the_way)
-    until("mail is taken again", 30, lambda: send_mail(stand.smtp, message(subject=mark)).code == 250)
+    until("mail is taken again", 30,
+          lambda: send_mail(stand.smtp, message(subject=mark)).code == 250)
     stand.start("home")
     stand.wait_marked("alice", mark, 2)
 
 
 def test_below_the_reserve_mail_still_goes_home(edge_on, tmpfs, mark):
-    """Less than the reserve is free: nothing is taken, and deletes write, so that the edge gets room again."""
+    """Less than the reserve is free: nothing is taken, and deletes write, so
+    that the edge gets room again."""
     stand = edge_on()
     stand.stop("home")
     for _ in range(50):
@@ -119,7 +128,8 @@ def test_below_the_reserve_mail_still_goes_home(edge_on, tmpfs, mark):
 
 
 def test_a_disk_filled_to_the_last_octet_recovers(edge_on, tmpfs, mark):
-    """Not even a delete can be written while home takes mail: with room again each is there once."""
+    """Not even a delete can be written while home takes mail: with
+    room again each is there once."""
     stand = edge_on()
     stand.stop("home")
     for _ in range(50):
@@ -137,10 +147,12 @@ def test_home_disk_full(tmpfs, make_stand, mark):
     """Home cannot store: it says 503, the edge keeps; with room again everything comes."""
     os.makedirs(os.path.join(tmpfs, "mail"))
     os.makedirs(os.path.join(tmpfs, "home"), 0o700)
-    stand = make_stand(opt=[f"home.state={tmpfs}/home", f"home.deliver.maildir={tmpfs}/mail", "home.hold.reserve=16M"])
+    stand = make_stand(opt=[f"home.state={tmpfs}/home", f"home.deliver.maildir={tmpfs}/mail",
+                            "home.hold.reserve=16M"])
     in_the_way = fill_by_stranger(tmpfs)
     for i in range(10):
-        assert send_mail(stand.smtp, message(subject=f"{mark}-{i}-")).code == 250, "the edge has room"
+        r = send_mail(stand.smtp, message(subject=f"{mark}-{i}-"))
+        assert r.code == 250, "the edge has room"
     until("the edge tried and still has them", 10,
           lambda: len(stand.queue("edge")) == 10 and stand.counter("edge", "handover_failed") > 0)
     os.unlink(in_the_way)
@@ -153,10 +165,33 @@ def test_quota_of_a_home(make_stand, mark):
     stand.stop("home")
     n = fill(stand, mark, 100000)
     assert 15 <= n <= 21
+    with Client(stand.smtp) as c:
+        c.hello()
+        r = c.cmd("MAIL FROM:<a@client.test> SIZE=900000")
+        assert r.code == 452, "it cannot fit, and that is said before it is sent"
+    assert "hold.quota" in " ".join(stand.status("edge")["alarms"])
     stand.start("home")
     stand.wait_marked("alice", mark, n)
     stand.edge_empty()
     assert send_mail(stand.smtp, message()).code == 250
+
+
+def test_a_home_with_a_quota_of_its_own(make_stand, mark):
+    """Somebody is told before its mail is refused, and when it is."""
+    stand = make_stand(opt=["edge.hold.share=100"])
+    stand.stop("home")
+    stand.stop("edge")
+    with open(stand.conf("edge"), "a", encoding="ascii") as f:
+        f.write('home "home" { quota = 1M }\n')
+    stand.start("edge")
+    body, seen = PAD * (100000 // len(PAD)), []
+    while send_mail(stand.smtp, message(subject=mark, body=body)).code == 250:
+        seen += [a for a in stand.status("edge")["alarms"] if a.startswith("home home:")]
+    assert seen and "% of its quota" in seen[0], seen
+    while send_mail(stand.smtp, message(subject=mark)).code == 250:
+        pass
+    alarms = [a for a in stand.status("edge")["alarms"] if a.startswith("home home:")]
+    assert len(alarms) == 1 and "refused" in alarms[0], alarms
 
 
 def test_share_of_a_network(make_stand, mark):
@@ -164,10 +199,13 @@ def test_share_of_a_network(make_stand, mark):
     stand = make_stand(opt=["edge.hold.quota=10M", "edge.hold.share=10", "edge.limits.size=1M"])
     stand.stop("home")
     body, n = PAD * (100000 // len(PAD)), 0
-    while (r := send_mail(stand.smtp, message(subject=mark, body=body), source=f"127.40.1.{1 + n}")).code == 250:
+    while (r := send_mail(stand.smtp, message(subject=mark, body=body),
+                          source=f"127.40.1.{1 + n}")).code == 250:
         n += 1
         assert n < 60
     assert r.code == 452 and 7 <= n <= 11, (n, r.text)
+    alarms = " ".join(stand.status("edge")["alarms"])
+    assert "client network of 127.40.1.0" in alarms and "hold.share" in alarms, alarms
     assert send_mail(stand.smtp, message(subject=mark, body=body), source="127.40.2.1").code == 250
     stand.start("home")
     stand.wait_marked("alice", mark, n + 1)
@@ -176,7 +214,8 @@ def test_share_of_a_network(make_stand, mark):
 
 
 def remount(dir_, how):
-    r = subprocess.run(["mount", "-o", f"remount,{how}", dir_], check=False, capture_output=True, text=True)
+    r = subprocess.run(["mount", "-o", f"remount,{how}", dir_], check=False, capture_output=True,
+                       text=True)
     assert r.returncode == 0, r.stderr
 
 
@@ -188,8 +227,8 @@ def test_read_only_disk(edge_on, tmpfs, mark):
     stand.stop("edge")
     remount(tmpfs, "ro")
     try:
-        r = subprocess.run([posthouse(), "edge", "-c", stand.conf("edge")], check=False, capture_output=True, text=True,
-                           timeout=60)
+        r = subprocess.run([posthouse(), "edge", "-c", stand.conf("edge")], check=False,
+                           capture_output=True, text=True, timeout=60)
         assert r.returncode != 0 and stand.env["EDGE_SPOOL"] in r.stderr, r.stderr
         assert "read-only" in r.stderr.lower(), r.stderr
     finally:

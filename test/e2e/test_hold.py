@@ -23,7 +23,8 @@ OBJECT = re.compile(
 
 
 def parse(octets):
-    """The object's head, and its message put together from its chunks; written from doc/OBJECT alone."""
+    """The object's head, and its message put together from its chunks;
+    written from doc/OBJECT alone."""
     m = OBJECT.match(octets)
     assert m, octets[:600]
     at, body, last = m.end(), b"", False
@@ -60,7 +61,8 @@ KINDS = {
     "large": {"octets": LARGE, "params": f" SIZE={len(LARGE)}"},
     "large-bdat": {"octets": LARGE, "chunk": 100000},
     "null": {"octets": message(subject="null"), "sender": ""},
-    "many": {"octets": message(subject="many"), "rcpts": [f"alice+{i}@example.test" for i in range(150)]},
+    "many": {"octets": message(subject="many"),
+             "rcpts": [f"alice+{i}@example.test" for i in range(150)]},
     "two": {"octets": message(subject="two"), "rcpts": ["alice@example.test", "bob@example.test"]},
     "tls": {"octets": message(subject="tls"), "tls": True},
     "dsn": {"octets": message(subject="dsn"), "params": " RET=HDRS ENVID=QQ314159"},
@@ -130,7 +132,8 @@ def test_exim_chunks_are_held(make_stand, mark):
 
 
 def test_nothing_readable_lies_at_the_edge(make_stand, mark):
-    """No words of the message or its envelope are in any file of the edge's state, while it comes in and after."""
+    """No words of the message or its envelope are in any file of the edge's state,
+    while it comes in and after."""
     stand = make_stand(opt=["edge.hold.threshold=4K"])
     stand.stop("home")
     words = [mark.encode(), b"alice", b"secretsender", b"secrethelo"]
@@ -167,7 +170,8 @@ def test_age_without_the_key_fails(make_stand, tmp_path):
     sealed = stand.cat("edge", entry["id"])
     r = subprocess.run(["age", "-d", "-i", other], input=sealed, capture_output=True, check=False)
     assert r.returncode != 0 and r.stdout == b""
-    for key in (os.path.join(stand.env["EDGE_SPOOL"], n) for n in os.listdir(stand.env["EDGE_SPOOL"])):
+    for key in (os.path.join(stand.env["EDGE_SPOOL"], n)
+                for n in os.listdir(stand.env["EDGE_SPOOL"])):
         if os.path.isfile(key):
             with open(key, "rb") as f:
                 assert b"AGE-SECRET-KEY" not in f.read(), key
@@ -184,15 +188,18 @@ def test_queue_show_cat_open(make_stand, mark):
     shown = stand.tool("show", entry["id"], "-c", stand.conf("edge")).stdout
     assert entry["id"] in shown and mark not in shown and "alice" not in shown
     assert "1" in stand.tool("queue", "-c", stand.conf("edge")).stdout
-    r = stand.tool("show", "01900000-0000-7000-8000-000000000000", "-c", stand.conf("edge"), check=False)
+    r = stand.tool("show", "01900000-0000-7000-8000-000000000000", "-c", stand.conf("edge"),
+                   check=False)
     assert r.returncode != 0 and r.stderr
     # unseal is age's equal
-    unsealed = stand.tool("unseal", "-i", stand.env["AGE_KEY"], text=False, input=stand.cat("edge", entry["id"]))
+    unsealed = stand.tool("unseal", "-i", stand.env["AGE_KEY"], text=False,
+                          input=stand.cat("edge", entry["id"]))
     assert unsealed.stdout == stand.age_open(stand.cat("edge", entry["id"]))
 
 
 def test_home_keeps_and_opens_what_it_parks(make_stand, mark):
-    """A mailbox that cannot be written: the mail stays at home, shown, opened by `posthouse open`."""
+    """A mailbox that cannot be written: the mail stays at home, shown,
+    opened by `posthouse open`."""
     stand = make_stand(opt=["home.deliver.retry_max=1s"])
     os.makedirs(stand.env["MAILDIR"], exist_ok=True)
     with open(os.path.join(stand.env["MAILDIR"], "bob"), "w", encoding="ascii") as f:
@@ -201,7 +208,8 @@ def test_home_keeps_and_opens_what_it_parks(make_stand, mark):
     stand.edge_empty()
     entry, = stand.queue("home")
     assert entry["state"] in ("deferred", "queued", "sending")
-    assert mark.encode() in stand.tool("open", entry["id"], "-c", stand.conf("home"), text=False).stdout
+    assert mark.encode() in stand.tool("open", entry["id"], "-c", stand.conf("home"),
+                                       text=False).stdout
     assert mark.encode() in stand.age_open(stand.cat("home", entry["id"]))
     assert "bob" in stand.tool("show", entry["id"], "-c", stand.conf("home")).stdout
     os.unlink(os.path.join(stand.env["MAILDIR"], "bob"))

@@ -16,10 +16,13 @@ def three(make_stand):
 
 
 def test_mail_goes_to_its_home_alone(three, mark):
-    for domain, env in (("example.test", three.env), ("b.test", three.b), ("b2.test", three.b), ("c.test", three.c)):
-        assert send_mail(three.smtp, message(subject=f"{mark}-{domain}."), rcpts=[f"alice@{domain}"]).code == 250
+    for domain, env in (("example.test", three.env), ("b.test", three.b), ("b2.test", three.b),
+                        ("c.test", three.c)):
+        assert send_mail(three.smtp, message(subject=f"{mark}-{domain}."),
+                         rcpts=[f"alice@{domain}"]).code == 250
         three.wait_marked("alice", f"{mark}-{domain}.", maildir=env["MAILDIR"])
-    assert [len(three.files("alice", e["MAILDIR"])) for e in (three.env, three.b, three.c)] == [1, 2, 1]
+    assert [len(three.files("alice", e["MAILDIR"]))
+            for e in (three.env, three.b, three.c)] == [1, 2, 1]
 
 
 def test_one_home_a_transaction(three, mark):
@@ -61,7 +64,8 @@ def test_one_full_home_leaves_room_for_another(make_stand, mark):
     stand.b = stand.add_home("hb", "b.test")
     stand.stop("hb")
     body, n = "x" * 75 + "\r\n", 0
-    while (r := send_mail(stand.smtp, message(body=body * 1300), rcpts=["alice@b.test"])).code == 250:
+    while (r := send_mail(stand.smtp, message(body=body * 1300),
+                          rcpts=["alice@b.test"])).code == 250:
         n += 1
         assert n < 30
     assert r.code == 452 and n >= 5
@@ -82,7 +86,8 @@ def test_a_home_killed_does_not_hold_another(three, mark):
 
 
 def test_unknown_recipients_are_parked_never_bounced(stand, mark):
-    """One of two has no mailbox: the other has his mail, and home keeps the rest with the reason."""
+    """One of two has no mailbox: the other has his mail, and home
+    keeps the rest with the reason."""
     rcpts = ["nobody@example.test", "ALICE+tag@Example.TEST"]
     assert send_mail(stand.smtp, message(subject=mark), rcpts=rcpts).code == 250
     mail, = stand.wait_marked("alice", mark)
@@ -92,4 +97,5 @@ def test_unknown_recipients_are_parked_never_bounced(stand, mark):
     assert entry["state"] == "parked"
     shown = stand.tool("show", entry["id"], "-c", stand.conf("home")).stdout
     assert "nobody" in shown and "5.1.1" in shown
-    assert mark.encode() in stand.tool("open", entry["id"], "-c", stand.conf("home"), text=False).stdout
+    assert mark.encode() in stand.tool("open", entry["id"], "-c", stand.conf("home"),
+                                       text=False).stdout

@@ -1,7 +1,9 @@
 """Pairing by one pasted line, and every way that it is refused; unpair; rotate."""
 
+import json
 import os
 import re
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -25,7 +27,8 @@ def home_conf(stand, name):
     os.makedirs(os.path.join(base, "state"), mode=0o700)
     conf = os.path.join(stand.dir, f"{name}.conf")
     with open(conf, "w", encoding="ascii") as f:
-        f.write(f'hostname = "{name}.test"\nstate = "{base}/state"\ncontrol = "{base}/s"\nuser = ""\n'
+        f.write(f'hostname = "{name}.test"\nstate = "{base}/state"\n'
+                f'control = "{base}/s"\nuser = ""\n'
                 f'deliver {{ maildir = "{base}/mail" }}\nmailboxes {{ users = {{"alice"}} }}\n')
     stand.tool("keygen", "-c", conf)
     return conf
@@ -45,7 +48,8 @@ def test_a_line_pairs_once(stand):
     assert r.returncode != 0 and re.search(r"used|pending|no pairing", r.stderr), r.stderr
 
 
-@pytest.mark.parametrize("what", ["", "hello", "posthouse-pair-1 x", "posthouse-pair-2 a:1 sha256:00 new 00"])
+@pytest.mark.parametrize("what", ["", "hello", "posthouse-pair-1 x",
+                                  "posthouse-pair-2 a:1 sha256:00 new 00"])
 def test_not_a_line(stand, what):
     r = redeem(stand, home_conf(stand, "one"), what + "\n")
     assert r.returncode != 0 and r.stderr.strip(), "refused with a reason"
@@ -62,12 +66,37 @@ def test_wrong_token_and_five_tries(stand):
     assert r.returncode != 0, "after five tries even the right one is dead"
 
 
+def test_a_line_ends_with_its_time(stand):
+    """By the clock alone, though nobody used it; a stranger's handshake ends then, too."""
+    text = line(stand)
+    stand.stop("edge")
+    pending = os.path.join(stand.env["EDGE_SPOOL"], "pairings")
+    with open(pending, encoding="ascii") as f:
+        rows = json.load(f)
+    assert 0 < rows[0]["expires_ms"] - time.time() * 1000 <= 15 * 60 * 1000
+    rows[0]["expires_ms"] = int(time.time() * 1000) + 5000
+    with open(pending, "w", encoding="ascii") as f:
+        json.dump(rows, f)
+    stand.start("edge")
+    assert stand.status("edge")["pairing_lines"] == 1
+
+    def left():
+        with open(pending, encoding="ascii") as f:
+            return json.load(f)
+    until("the line is over", 40, lambda: left() == [])
+    assert time.time() * 1000 >= rows[0]["expires_ms"]
+    r = redeem(stand, home_conf(stand, "one"), text + "\n")
+    assert r.returncode != 0 and "no pairing line is open" in r.stderr, r.stderr
+    assert "pair.refused" not in stand.log("edge"), "it did not come so far as to say its token"
+
+
 def test_wrong_pin(stand):
     text = line(stand)
     wrong = re.sub(r"sha256:[0-9a-f]{64}", "sha256:" + "ab" * 32, text)
     r = redeem(stand, home_conf(stand, "one"), wrong + "\n")
     assert r.returncode != 0 and re.search(r"pin|key", r.stderr), r.stderr
-    assert redeem(stand, stand.conf("one"), text + "\n").returncode == 0, "and the token was not spent on a stranger"
+    assert redeem(stand, stand.conf("one"), text + "\n").returncode == 0, \
+        "and the token was not spent on a stranger"
 
 
 def test_a_new_line_ends_the_old(stand):
@@ -102,7 +131,8 @@ def test_secrets_are_nobody_elses(stand):
 
 
 def test_an_unpinned_home_is_refused_at_the_handshake(make_stand, mark):
-    """Home's tunnel key is replaced by a stranger's: nothing is handed to it, and the reason is said."""
+    """Home's tunnel key is replaced by a stranger's: nothing is handed
+    to it, and the reason is said."""
     stand = make_stand()
     stand.stop("home")
     key = os.path.join(stand.env["HOME_STATE"], "tunnel.pem")
@@ -142,6 +172,76 @@ def test_held_mail_outlives_a_new_pairing(stand, mark):
     assert stand.status("home")["aside"] == 0
 
 
+def test_mail_for_an_unpaired_home_is_not_forgotten(stand, mark):
+    """unpair says what is held, and status says it until the name is paired again."""
+    stand.stop("home")
+    for _ in range(2):
+        assert send_mail(stand.smtp, message(subject=mark)).code == 250
+    r = stand.tool("unpair", "-c", stand.conf("edge"), "home")
+    assert re.search(r"2 objects, .* held for home", r.stderr), r.stderr
+
+    def alarms():
+        return [a for a in stand.status("edge")["alarms"] if "not paired" in a]
+    octets = sum(o["size"] for o in stand.queue("edge"))
+    alarm, = alarms()
+    assert f"2 objects, {octets} octets, held for home home" in alarm and "0 days" in alarm, alarm
+    stand.stop("edge")
+    stand.start("edge")
+    assert alarms() == [alarm]
+    r = redeem(stand, stand.conf("home"), line(stand, "home", ("example.test",)) + "\n")
+    assert r.returncode == 0 and alarms() == []
+    stand.start("home")
+    stand.wait_marked("alice", mark, 2)
+
+
+def pair_anew(stand):
+    """Both forget each other, then pair under the same name."""
+    stand.tool("unpair", "-c", stand.conf("edge"), "home")
+    stand.tool("unpair", "-c", stand.conf("home"), "edge.test")
+    r = redeem(stand, stand.conf("home"), line(stand, "home", ("example.test",)) + "\n")
+    assert r.returncode == 0, r.stderr
+
+
+def test_held_mail_outlives_any_number_of_pairings(stand, mark):
+    """Home has none of the earlier keys; large objects are files of their own."""
+    stand.stop("home")
+    large = message(subject=f"{mark}-large-", body=("z" * 70 + "\r\n") * 10000)
+    assert send_mail(stand.smtp, message(subject=f"{mark}-0-")).code == 250
+    assert send_mail(stand.smtp, large).code == 250
+    for n in (1, 2):
+        pair_anew(stand)
+        assert send_mail(stand.smtp, message(subject=f"{mark}-{n}-")).code == 250
+    assert [o["file"] for o in stand.queue("edge")] == [False, True, False, False]
+    stand.start("home")
+    for what in ("0", "large", "1", "2"):
+        stand.wait_marked("alice", f"{mark}-{what}-")
+    stand.edge_empty()
+    assert stand.status("home")["aside"] == 0
+
+
+def test_another_machine_takes_the_homes_place(stand, mark):
+    """Its age key opens nothing that was held before: that is kept, and named."""
+    stand.stop("home")
+    assert send_mail(stand.smtp, message(subject=f"{mark}-lost-")).code == 250
+    stand.tool("unpair", "-c", stand.conf("edge"), "home")
+    shutil.rmtree(stand.env["HOME_STATE"])
+    os.makedirs(stand.env["HOME_STATE"], mode=0o700)
+    stand.tool("keygen", "-c", stand.conf("home"))
+    r = redeem(stand, stand.conf("home"), line(stand, "home", ("example.test",)) + "\n")
+    assert r.returncode == 0, r.stderr
+    stand.start("home")
+    assert send_mail(stand.smtp, message(subject=f"{mark}-new-")).code == 250
+    stand.wait_marked("alice", f"{mark}-new-")
+    stand.edge_empty()
+    held, = stand.queue("home")
+    assert held["state"] == "parked" and "age key" in held["reason"], held
+    assert stand.status("home")["aside"] == 0
+    alarms = stand.status("home")["alarms"]
+    assert any("parked" in a for a in alarms), alarms
+    r = stand.tool("open", "-c", stand.conf("home"), held["id"], check=False)
+    assert r.returncode != 0 and "age keys opens it" in r.stderr
+
+
 def send_mail_code(stand):
     from kit.smtp import Client
     with Client(stand.smtp) as c:
@@ -164,11 +264,13 @@ def sealed_to(stand, identity, tmp_path):
     key = tmp_path / "one.key"
     key.write_text(identity + "\n")
     sealed = stand.cat("edge", stand.queue("edge")[0]["id"])
-    return subprocess.run(["age", "-d", "-i", key], input=sealed, capture_output=True, check=False).returncode == 0
+    return subprocess.run(["age", "-d", "-i", key], input=sealed, capture_output=True,
+                          check=False).returncode == 0
 
 
 def test_rotate(stand, mark, tmp_path):
-    """Two keys until the old one has nothing left to open: mail sealed before, between and after arrives."""
+    """Two keys until the old one has nothing left to open: mail sealed before,
+    between and after arrives."""
     old, = identities(stand)
     stand.stop("home")
     assert send_mail(stand.smtp, message(subject=f"{mark}-before-")).code == 250
@@ -189,7 +291,8 @@ def test_rotate(stand, mark, tmp_path):
     until("the edge seals to the new key", 40, taken_over, 0.5)
 
     def finished():
-        return stand.tool("rotate", "-c", stand.conf("home"), "--finish", check=False).returncode == 0
+        return stand.tool("rotate", "-c", stand.conf("home"),
+                          "--finish", check=False).returncode == 0
     until("the old keys go", 40, finished, 0.5)
     hup(stand, "home")
     assert identities(stand) == [new]
@@ -220,7 +323,8 @@ def begin_rotation(stand):
     stand.tool("rotate", "-c", stand.conf("home"), "--age")
     hup(stand, "home")
     new = next(i for i in identities(stand) if i != old)
-    public = subprocess.run(["age-keygen", "-y"], input=new, capture_output=True, text=True, check=True).stdout.strip()
+    public = subprocess.run(["age-keygen", "-y"], input=new, capture_output=True, text=True,
+                            check=True).stdout.strip()
 
     def known():
         out = stand.tool("pairings", "-c", stand.conf("home"), "--json").stdout
@@ -240,11 +344,13 @@ def retired(stand):
 def park_for(stand, who, subject):
     before = len(stand.queue("home"))
     assert send_mail(stand.smtp, message(subject=subject), rcpts=[who]).code == 250
-    return until("it is parked", 20, lambda: [o for o in stand.queue("home") if o["state"] == "parked"][before:])[0]
+    return until("it is parked", 20,
+                 lambda: [o for o in stand.queue("home") if o["state"] == "parked"][before:])[0]
 
 
 def test_refused_mail_is_read_after_a_rotation(make_stand, mark):
-    """It holds nothing up, stays readable as long as it is kept, and then the old key goes by itself."""
+    """It holds nothing up, stays readable as long as it is kept, and
+    then the old key goes by itself."""
     stand = make_stand()
     held = park_for(stand, "nobody@example.test", mark)
     old, new = begin_rotation(stand)
@@ -302,5 +408,6 @@ def test_other_parked_mail_blocks_a_rotation(make_stand, mark):
     stand.start("home")
     old, new = begin_rotation(stand)
     r = finish(stand)
-    assert r.returncode != 0 and re.search(r"1 objects .* beside 1 that policy refused", r.stderr), r.stderr
+    assert r.returncode != 0, r.stderr
+    assert re.search(r"1 objects .* beside 1 that policy refused", r.stderr), r.stderr
     assert set(identities(stand)) == {old, new} and not os.path.exists(retired(stand))

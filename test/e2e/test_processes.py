@@ -1,4 +1,5 @@
-"""Each process of each role is killed while mail flows: it comes back, and nothing is lost or doubled."""
+"""Each process of each role is killed while mail flows: it comes back, and
+nothing is lost or doubled."""
 
 import os
 import pwd
@@ -19,7 +20,8 @@ PROCESSES = [("edge", p) for p in ("writer", "reception", "resolver")] + \
 
 @pytest.mark.parametrize("role,process", PROCESSES)
 def test_killed_and_back(make_stand, mark, role, process):
-    # A command makes home have a helper; client names make the edge have a resolver, which asks nobody far.
+    # A command makes home have a helper; client names make the edge have a
+    # resolver, which asks nobody far.
     stand = make_stand(opt=["home.mailboxes.command=/bin/echo alice", "edge.dns.client_names=true",
                             'edge.dns.servers={"127.0.0.1@9"}', "edge.dns.timeout=100ms"])
     told, stop = {}, threading.Event()
@@ -106,7 +108,8 @@ def proc_status(pid):
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 def test_root_is_given_up(make_stand, mark):
-    """Started by root, working as the configured user: no child keeps root, a capability, or the way back."""
+    """Started by root, working as the configured user: no child keeps root, a
+    capability, or the way back."""
     nobody = pwd.getpwnam("nobody").pw_uid
     stand = make_stand(opt=["edge.user=nobody", "home.user=nobody"])
     assert send_mail(stand.smtp, message(subject=mark), tls=True).code == 250
@@ -154,8 +157,8 @@ def test_home_needs_no_root(make_stand, mark, tmp_path):
         f.write(text.replace(f"{stand.dir}/home.sock", f"{run}/home.sock"))
     assert send_mail(stand.smtp, message(subject=mark)).code == 250
     child = subprocess.Popen([binary, "home", "-c", stand.conf("home")], stdin=subprocess.DEVNULL,
-                             stderr=open(f"{stand.dir}/home.log", "ab"), user="nobody", group="nogroup",
-                             extra_groups=[])
+                             stderr=open(f"{stand.dir}/home.log", "ab"), user="nobody",
+                             group="nogroup", extra_groups=[])
     try:
         stand.wait_marked("alice", mark, seconds=20)
     finally:

@@ -12,7 +12,8 @@ from kit.stand import TOP, posthouse
 def blocks():
     with open(os.path.join(TOP, "README.md"), encoding="utf-8") as f:
         text = f.read()
-    return [re.sub(r"^    ", "", b, flags=re.M) for b in re.findall(r"(?:^    .*\n|^\n(?=    ))+", text, re.M)]
+    return [re.sub(r"^    ", "", b, flags=re.M)
+            for b in re.findall(r"(?:^    .*\n|^\n(?=    ))+", text, re.M)]
 
 
 def test_configurations_parse(tmp_path):
@@ -21,7 +22,8 @@ def test_configurations_parse(tmp_path):
     for n, conf in enumerate(confs):
         name = tmp_path / f"{n}.conf"
         name.write_text(conf)
-        r = subprocess.run([posthouse(), "config", "--check", name], check=False, capture_output=True, text=True)
+        r = subprocess.run([posthouse(), "config", "--check", name], check=False,
+                           capture_output=True, text=True)
         assert r.returncode == 0, f"{conf}\n{r.stderr}"
 
 

@@ -1,5 +1,6 @@
 """SIGHUP, SIGTERM, certificates: changed while mail flows."""
 
+import json
 import os
 import re
 import signal
@@ -54,9 +55,53 @@ def test_bad_configuration_is_refused_and_the_old_kept(make_stand, mark, role):
     assert size_offered(stand) == 3 << 20
     assert send_mail(stand.smtp, message(subject=mark)).code == 250
     stand.wait_marked("alice", mark)
-    r = subprocess.run([posthouse(), role, "-c", stand.conf(role)], check=False, capture_output=True, text=True,
-                       timeout=20)
-    assert r.returncode != 0 and f"{stand.conf(role)}:{lines}: " in r.stderr, "and nothing starts with it"
+    r = subprocess.run([posthouse(), role, "-c", stand.conf(role)], check=False,
+                       capture_output=True, text=True, timeout=20)
+    assert r.returncode != 0 and f"{stand.conf(role)}:{lines}: " in r.stderr, \
+        "and nothing starts with it"
+
+
+@pytest.mark.parametrize("role", ["edge", "home"])
+def test_what_runs_can_be_asked_after_a_broken_edit(make_stand, mark, role):
+    stand = make_stand()
+    stand.stop("home")
+    assert send_mail(stand.smtp, message(subject=mark)).code == 250
+    stand.start("home")
+    stand.wait_marked("alice", mark)
+    socket = re.search(r'^control *= *"(.*)"', open(stand.conf(role), encoding="ascii").read(),
+                       re.M).group(1)
+    with open(stand.conf(role), "a", encoding="ascii") as f:
+        f.write("no_such_key = 1\n")
+    lines = sum(1 for _ in open(stand.conf(role), encoding="ascii"))
+    r = stand.tool("status", "-c", stand.conf(role), check=False)
+    assert r.returncode == 1 and r.stdout == ""
+    assert f"{stand.conf(role)}:{lines}: " in r.stderr and "--control" in r.stderr, r.stderr
+    assert f"/run/posthouse/{role}.sock" in r.stderr, "and where it would be"
+    assert json.loads(stand.tool("status", "--control", socket, "--json").stdout)["role"] == role
+    assert json.loads(stand.tool("queue", "--control", socket, "--json").stdout) == []
+    assert stand.tool("pairings", "--control", socket).stdout
+    assert stand.tool("show", "--control", socket, "1", check=False).returncode == 1
+    r = stand.tool("status", "--control", socket + ".no", check=False)
+    assert r.returncode == 1 and socket + ".no" in r.stderr
+
+
+def test_the_default_socket_answers_for_a_broken_file(stand):
+    """In a name space whose /etc/posthouse and /run/posthouse are the test's own."""
+    socket = re.search(r'^control *= *"(.*)"', open(stand.conf("edge"), encoding="ascii").read(),
+                       re.M).group(1)
+    script = f"""mount -t tmpfs t /etc && mount -t tmpfs t /run || exit 77
+        mkdir /etc/posthouse /run/posthouse
+        (cat {stand.conf("edge")}; echo no_such_key = 1) >/etc/posthouse/edge.conf
+        ln -s {socket} /run/posthouse/edge.sock
+        exec {posthouse()} status --json"""
+    r = subprocess.run(["unshare", "-m", "sh", "-c", script], check=False, capture_output=True,
+                       text=True, timeout=60)
+    if r.returncode == 77 or "unshare" in r.stderr:
+        pytest.skip("no name space of our own here")
+    assert r.returncode == 0, r.stderr
+    assert json.loads(r.stdout)["role"] == "edge"
+    assert "warning" in r.stderr and "/etc/posthouse/edge.conf:" in r.stderr, r.stderr
+    assert "no_such_key" in r.stderr
 
 
 def test_users_are_reloaded(stand, mark):
@@ -64,7 +109,8 @@ def test_users_are_reloaded(stand, mark):
     hup(stand, "home")
 
     def known():
-        assert send_mail(stand.smtp, message(subject=mark), rcpts=["carol@example.test"]).code == 250
+        assert send_mail(stand.smtp, message(subject=mark),
+                         rcpts=["carol@example.test"]).code == 250
         stand.edge_empty()
         stand.home_settled()
         return stand.files("carol")
@@ -81,8 +127,9 @@ def certificate(where):
 
 def test_certificate_is_reloaded_when_its_file_changes(stand):
     old = certificate(stand.smtp)
-    subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", stand.dir + "/n.key", "-out",
-                    stand.dir + "/n.cert", "-days", "5", "-subj", "/CN=edge.test"], check=True, capture_output=True)
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "5",
+                    "-subj", "/CN=edge.test", "-keyout", stand.dir + "/n.key",
+                    "-out", stand.dir + "/n.cert"], check=True, capture_output=True)
     os.rename(stand.dir + "/n.key", stand.dir + "/tls.key")
     os.rename(stand.dir + "/n.cert", stand.dir + "/tls.cert")
     until("the new one is shown", 90, lambda: certificate(stand.smtp) != old, 0.3)
@@ -100,7 +147,8 @@ def test_a_broken_certificate_keeps_the_old(stand):
 
 
 def test_sigterm_drains(stand, mark):
-    """A transaction under way when SIGTERM comes is either answered 250 and there, or not answered so and not there."""
+    """A transaction under way when SIGTERM comes is either answered 250 and there, or
+    not answered so and not there."""
     c = Client(stand.smtp)
     c.hello()
     c.begin("s@client.test", ["alice@example.test"])

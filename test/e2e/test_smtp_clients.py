@@ -15,13 +15,15 @@ from kit.stand import header, message
 
 
 def run(*words, timeout=120, **kw):
-    return subprocess.run([str(w) for w in words], check=False, capture_output=True, text=True, timeout=timeout, **kw)
+    return subprocess.run([str(w) for w in words], check=False, capture_output=True, text=True,
+                          timeout=timeout, **kw)
 
 
 def test_swaks_plain(shared, mark):
     host, port = shared.smtp
-    r = run("swaks", "--server", host, "--port", port, "--to", "alice@example.test", "--from", "s@client.test",
-            "--helo", "swaks.client.test", "--header", f"Subject: {mark}", "--local-interface", "127.9.8.7")
+    r = run("swaks", "--server", host, "--port", port, "--to", "alice@example.test",
+            "--from", "s@client.test", "--helo", "swaks.client.test",
+            "--header", f"Subject: {mark}", "--local-interface", "127.9.8.7")
     assert r.returncode == 0, r.stdout + r.stderr
     mail, = shared.wait_marked("alice", mark)
     received = header(mail, "received")
@@ -34,8 +36,9 @@ def test_swaks_plain(shared, mark):
 def test_swaks_starttls(shared, mark):
     host, port = shared.smtp
     for version in ("tlsv1_2", "tlsv1_3"):
-        r = run("swaks", "--server", host, "--port", port, "--to", "bob@example.test", "--from", "s@client.test",
-                "--tls", "--tls-protocol", version, "--header", f"Subject: {mark}-{version}")
+        r = run("swaks", "--server", host, "--port", port, "--to", "bob@example.test",
+                "--from", "s@client.test", "--tls", "--tls-protocol", version,
+                "--header", f"Subject: {mark}-{version}")
         assert r.returncode == 0, r.stdout + r.stderr
         mail, = shared.wait_marked("bob", f"{mark}-{version}")
         assert "TLS" in header(mail, "received")
@@ -44,18 +47,20 @@ def test_swaks_starttls(shared, mark):
 
 def test_swaks_pipelined(shared, mark):
     host, port = shared.smtp
-    r = run("swaks", "--server", host, "--port", port, "--to", "alice@example.test,bob@example.test",
-            "--from", "s@client.test", "--pipeline", "--header", f"Subject: {mark}")
+    r = run("swaks", "--server", host, "--port", port,
+            "--to", "alice@example.test,bob@example.test", "--from", "s@client.test",
+            "--pipeline", "--header", f"Subject: {mark}")
     assert r.returncode == 0, r.stdout + r.stderr
     for user in ("alice", "bob"):
         mail, = shared.wait_marked(user, mark)
-        assert " for <" not in header(mail, "received"), "several recipients: none is named to the other"
+        assert " for <" not in header(mail, "received"), \
+            "several recipients: none is named to the other"
 
 
 def test_smtp_source(shared, mark):
     host, port = shared.smtp
-    r = run("smtp-source", "-s", 10, "-m", 200, "-l", 5000, "-f", "s@client.test", "-t", "alice@example.test",
-            "-S", mark, f"{host}:{port}")
+    r = run("smtp-source", "-s", 10, "-m", 200, "-l", 5000, "-f", "s@client.test",
+            "-t", "alice@example.test", "-S", mark, f"{host}:{port}")
     assert r.returncode == 0, r.stderr
     found = shared.wait_marked("alice", mark, 200)
     assert len({header(m, "message-id") for m in found}) == 200
@@ -63,8 +68,8 @@ def test_smtp_source(shared, mark):
 
 def test_smtp_source_keeps_the_connection(shared, mark):
     host, port = shared.smtp
-    r = run("smtp-source", "-d", "-s", 4, "-m", 100, "-l", 100000, "-f", "s@client.test", "-t", "bob@example.test",
-            "-S", mark, f"{host}:{port}")
+    r = run("smtp-source", "-d", "-s", 4, "-m", 100, "-l", 100000, "-f", "s@client.test",
+            "-t", "bob@example.test", "-S", mark, f"{host}:{port}")
     assert r.returncode == 0, r.stderr
     shared.wait_marked("bob", mark, 100)
 
@@ -95,9 +100,11 @@ def test_curl(shared, mark, tmp_path):
 def test_openssl_s_client(shared):
     host, port = shared.smtp
     for version in ("-tls1_2", "-tls1_3"):
-        r = run("openssl", "s_client", "-starttls", "smtp", "-connect", f"{host}:{port}", version, "-crlf",
-                "-ign_eof", "-CAfile", shared.env["CERT"], "-verify_return_error", input="quit\n")
-        assert "Verify return code: 0" in r.stdout or "Verification: OK" in r.stdout, r.stdout + r.stderr
+        r = run("openssl", "s_client", "-starttls", "smtp", "-connect", f"{host}:{port}", version,
+                "-crlf", "-ign_eof", "-CAfile", shared.env["CERT"], "-verify_return_error",
+                input="quit\n")
+        assert "Verify return code: 0" in r.stdout or "Verification: OK" in r.stdout, \
+            r.stdout + r.stderr
         assert re.search(r"^221 ", r.stdout, re.M), r.stdout
     for version in ("-tls1", "-tls1_1"):
         r = run("openssl", "s_client", "-starttls", "smtp", "-connect", f"{host}:{port}", version,
@@ -109,7 +116,8 @@ def test_nothing_said_before_the_handshake_counts_after_it(shared, mark):
     """RFC 3207 4.2; a whole plaintext transaction pipelined behind STARTTLS must vanish."""
     c = Client(shared.smtp)
     c.hello()
-    c.send(b"STARTTLS\r\nEHLO evil.test\r\nMAIL FROM:<evil@client.test>\r\nRCPT TO:<alice@example.test>\r\n")
+    c.send(b"STARTTLS\r\nEHLO evil.test\r\n"
+           b"MAIL FROM:<evil@client.test>\r\nRCPT TO:<alice@example.test>\r\n")
     r = c.reply()
     if r.code == 220:
         ctx = ssl.create_default_context()
@@ -146,8 +154,8 @@ def test_commands(shared):
     shared.wait_policy()
     with Client(shared.smtp) as c:
         ehlo = c.hello().text
-        for word in ("SIZE", "PIPELINING", "8BITMIME", "CHUNKING", "ENHANCEDSTATUSCODES", "STARTTLS", "SMTPUTF8",
-                     "DSN"):
+        for word in ("SIZE", "PIPELINING", "8BITMIME", "CHUNKING", "ENHANCEDSTATUSCODES",
+                     "STARTTLS", "SMTPUTF8", "DSN"):
             assert re.search(rf"^250[- ]{word}\b", ehlo, re.M), f"{word} is not in\n{ehlo}"
         assert "AUTH" not in ehlo
         c.ok("NOOP")
@@ -166,8 +174,9 @@ def test_commands(shared):
 
 @pytest.mark.parametrize("rcpt", [
     "x@foreign.test", "alice%foreign.test@foreign.test", "@foreign.test:alice@elsewhere.test",
-    "@example.test:x@foreign.test", "alice@[127.0.0.1]", "alice@[IPv6:::1]", '"alice@example.test"@foreign.test',
-    "alice@example.test.foreign.test", "alice@sub.example.test", "foreign.test!alice", "alice@",
+    "@example.test:x@foreign.test", "alice@[127.0.0.1]", "alice@[IPv6:::1]",
+    '"alice@example.test"@foreign.test', "alice@example.test.foreign.test",
+    "alice@sub.example.test", "foreign.test!alice", "alice@",
     "alice@example.test@foreign.test",
 ])
 def test_no_relay(shared, rcpt):
@@ -190,7 +199,8 @@ def test_percent_and_bang_stay_local(shared, rcpt):
     assert "5.1.1" in shared.tool("show", entry["id"], "-c", shared.conf("home")).stdout
 
 
-@pytest.mark.parametrize("rcpt", ["postmaster@example.test", "PostMaster@example.test", "postmaster", "Postmaster"])
+@pytest.mark.parametrize("rcpt", ["postmaster@example.test", "PostMaster@example.test",
+                                  "postmaster", "Postmaster"])
 def test_postmaster(shared, mark, rcpt):
     with Client(shared.smtp) as c:
         c.hello()

@@ -66,7 +66,8 @@ def test_redial_while_nobody_answers_is_patient(by_wire):
 
 
 def test_a_line_that_went_silent_is_noticed(by_wire, mark):
-    """No reset, no end: only keep-alive can tell. RFC 9113 PING, 15 s and as long again for the answer."""
+    """No reset, no end: only keep-alive can tell. RFC 9113 PING, 15 s and as
+    long again for the answer."""
     stand, wire = by_wire(Silent)
     wire.go_dead()
     assert send_mail(stand.smtp, message(subject=mark)).code == 250
@@ -114,7 +115,8 @@ def test_two_edges_for_one_home(make_stand, mark):
         f.write(conf.replace('home = {"home"}', 'home = {"home", "both"}'))
     two.stop("edge")
     two.start("edge")
-    until("home is at both", 40, lambda: len([p for p in one.status("home")["peers"] if p["connections"]]) == 2)
+    until("home is at both", 40,
+          lambda: len([p for p in one.status("home")["peers"] if p["connections"]]) == 2)
     assert send_mail(one.smtp, message(subject=mark + "-one-")).code == 250
     assert send_mail(two.smtp, message(subject=mark + "-two-")).code == 250
     for name in ("one", "two"):
@@ -136,8 +138,10 @@ def test_strangers_at_the_tunnel_learn_nothing(stand):
         s.settimeout(15)
         got = s.recv(1000)
         assert not got.startswith(b"HTTP"), got
-    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
-                    "-subj", "/CN=x", "-keyout", stand.dir + "/s.key", "-out", stand.dir + "/s.crt"], check=True,
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec",
+                    "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+                    "-subj", "/CN=x", "-keyout", stand.dir + "/s.key",
+                    "-out", stand.dir + "/s.crt"], check=True,
                    capture_output=True)
     for cert in (False, True):
         for alpn in ("posthouse/1", "posthouse-pair/1", "h2"):

@@ -47,7 +47,8 @@ def test_some_accepted_is_250_and_the_rest_parked(make_stand, mark):
         stand.start("home")
         assert c.data(message(subject=mark)).code == 250
     stand.wait_marked("alice", mark)
-    until("bob's part is parked", 20, lambda: [o for o in stand.queue("home") if o["state"] == "parked"])
+    until("bob's part is parked", 20,
+          lambda: [o for o in stand.queue("home") if o["state"] == "parked"])
 
 
 def stall(stand):
@@ -80,7 +81,8 @@ def test_refused_after_250_is_parked(make_stand, mark):
     entry, = stand.queue("home")
     shown = stand.tool("show", entry["id"], "-c", stand.conf("home")).stdout
     assert "bob" in shown and "5.1.1" in shown
-    assert mark.encode() in stand.tool("open", entry["id"], "-c", stand.conf("home"), text=False).stdout
+    assert mark.encode() in stand.tool("open", entry["id"], "-c", stand.conf("home"),
+                                       text=False).stdout
     assert "1" in stand.tool("status", "-c", stand.conf("home")).stdout
 
 
@@ -97,13 +99,16 @@ def test_home_too_slow_is_250(make_stand, mark):
 
 
 def test_the_answer_is_cut(make_stand, mark):
-    """The tunnel is cut at every few octets of home's answer: the sender has 250, the mailbox has one, each time."""
+    """The tunnel is cut at every few octets of home's answer: the sender has 250, the
+    mailbox has one, each time."""
     stand = make_stand(up=False)
     tunnel = free_port()
     with Cutter(("127.0.0.1", tunnel)) as wire:
         stand.env = stand.read_env(stand.run(
-            "up", stand.dir, "--verdict", "5", "--opt", f'edge.tunnel.listen={{"127.0.0.1:{tunnel}"}}',
-            "--opt", f"edge.tunnel.address=127.0.0.1:{wire.where[1]}", "--opt", "home.tunnel.connections=1"))
+            "up", stand.dir, "--verdict", "5",
+            "--opt", f'edge.tunnel.listen={{"127.0.0.1:{tunnel}"}}',
+            "--opt", f"edge.tunnel.address=127.0.0.1:{wire.where[1]}",
+            "--opt", "home.tunnel.connections=1"))
         for i in range(0, 120, 8):
             wire.cut_after("up", 1 + i)
             r = send_mail(stand.smtp, message(subject=f"{mark}-{i}-"))

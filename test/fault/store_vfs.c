@@ -341,7 +341,7 @@ s_openat(int dir, const char *path, int flags, mode_t perm)
 	if (fd < 64) {
 		opened[fd].fd = fd;
 		opened[fd].nlarge = -1;
-		opened[fd].dir = strcmp(path, "large") == 0;
+		opened[fd].dir = strcmp(path, "large") == 0 || strcmp(path, ".") == 0;
 		for (unsigned i = 0; i < nlarge; i++)
 			if (strcmp(large[i].name, path) == 0)
 				opened[fd].nlarge = (int)i;

@@ -21,7 +21,8 @@ check_domain(const char *domain)
 
 	must(n > 0 && n <= ADDRESS_DOMAIN_MAX && domain[n - 1] != '.');
 	for (size_t i = 0; i < n; i++)
-		must((domain[i] >= 'a' && domain[i] <= 'z') || (domain[i] >= '0' && domain[i] <= '9') ||
+		must((domain[i] >= 'a' && domain[i] <= 'z') ||
+		    (domain[i] >= '0' && domain[i] <= '9') ||
 		    domain[i] == '-' || domain[i] == '_' || domain[i] == '.');
 	must(address_domain(span_str(domain), again) && strcmp(again, domain) == 0);
 }
@@ -30,7 +31,8 @@ static void
 check_same(const struct address *a, const struct address *b)
 {
 	must(strcmp(a->local, b->local) == 0 && strcmp(a->domain, b->domain) == 0);
-	must(a->null == b->null && a->postmaster == b->postmaster && a->literal == b->literal && a->utf8 == b->utf8);
+	must(a->null == b->null && a->postmaster == b->postmaster && a->literal == b->literal &&
+	    a->utf8 == b->utf8);
 }
 
 int

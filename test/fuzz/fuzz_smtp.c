@@ -46,7 +46,8 @@ decide(struct run *r, const struct smtp_ev *ev)
 		return smtp_reply(451, 4, 0, 0, "Later");
 	if (c == '5')
 		return smtp_reply(550, 5, 0, 0, "No");
-	return ev->type == SMTP_EV_BEGIN ? smtp_reply(354, 0, 0, 0, "Go") : smtp_reply(250, 2, 0, 0, "Fine");
+	return ev->type == SMTP_EV_BEGIN ? smtp_reply(354, 0, 0, 0, "Go") :
+	    smtp_reply(250, 2, 0, 0, "Fine");
 }
 
 static void
@@ -89,7 +90,8 @@ on_answer(struct run *r, struct smtp_srv *s, const struct smtp_ev *ev)
 		buf_clear(&r->body);
 		r->open = r->began = false;
 	}
-	buf_addf(&r->told, "\nask %d %.*s %.*s\n", ev->type, (int)ev->path.n, ev->path.p, (int)ev->arg.n, ev->arg.p);
+	buf_addf(&r->told, "\nask %d %.*s %.*s\n", ev->type, (int)ev->path.n, ev->path.p,
+	    (int)ev->arg.n, ev->arg.p);
 	smtp_srv_answer(s, &reply);
 }
 

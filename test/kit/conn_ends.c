@@ -65,7 +65,8 @@ const struct conn_ops conn_end_ops = {
 	.read = on_read, .drained = on_drained, .secured = on_secured, .closed = on_closed,
 };
 const struct conn_ops conn_end_half = {
-	.read = on_read, .drained = on_drained, .secured = on_secured, .eof = on_eof, .closed = on_closed,
+	.read = on_read, .drained = on_drained, .secured = on_secured, .eof = on_eof,
+	.closed = on_closed,
 };
 
 void

@@ -1,4 +1,5 @@
-"""A real Dovecot over a stand's Maildirs, and an IMAP client that moves and deletes while mail comes in."""
+"""A real Dovecot over a stand's Maildirs, and an IMAP client that moves
+and deletes while mail comes in."""
 
 import grp
 import imaplib
@@ -65,11 +66,13 @@ class Dovecot:
         # Dovecot serves nobody's mail as root: the mail belongs to whom home runs as.
         me = pwd.getpwuid(os.stat(maildir).st_uid)
         root = os.getuid() == 0
-        names = {"login": "dovenull" if root else me.pw_name, "internal": "dovecot" if root else me.pw_name,
+        names = {"login": "dovenull" if root else me.pw_name,
+                 "internal": "dovecot" if root else me.pw_name,
                  "group": "dovecot" if root else grp.getgrgid(me.pw_gid).gr_name}
         os.chown(f"{self.dir}/home", me.pw_uid, me.pw_gid)
         with open(f"{self.dir}/dovecot.conf", "w", encoding="ascii") as f:
-            f.write(CONF.format(dir=self.dir, maildir=maildir, port=self.port, uid=me.pw_uid, gid=me.pw_gid, **names))
+            f.write(CONF.format(dir=self.dir, maildir=maildir, port=self.port, uid=me.pw_uid,
+                                gid=me.pw_gid, **names))
         self.child = subprocess.Popen(["/usr/sbin/dovecot", "-F", "-c", f"{self.dir}/dovecot.conf"],
                                       stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT)
         until("dovecot answers", 20, self.login_works, 0.1)
@@ -133,7 +136,8 @@ class Reader:
             uids = c.uid("SEARCH", None, "ALL")[1][0].split()
             fresh = [u for u in uids if (user, u) not in self.arrived]
             for at in range(0, len(fresh), 200):
-                _, parts = c.uid("FETCH", b",".join(fresh[at:at + 200]), "(BODY.PEEK[HEADER.FIELDS (MESSAGE-ID)])")
+                _, parts = c.uid("FETCH", b",".join(fresh[at:at + 200]),
+                                 "(BODY.PEEK[HEADER.FIELDS (MESSAGE-ID)])")
                 for part in parts:
                     if isinstance(part, tuple):
                         uid = re.search(rb"UID (\d+)", part[0]).group(1)
@@ -159,11 +163,13 @@ class Reader:
         self.stopping.set()
         self.thread.join()
         try:
-            assert self.failed is None, f"the IMAP client failed: {self.failed!r}\n{self.dovecot.log()}"
+            assert self.failed is None, \
+                f"the IMAP client failed: {self.failed!r}\n{self.dovecot.log()}"
             self.sweep(act=False)
         finally:
             self.dovecot.stop()
-        assert self.moved > 0 and self.deleted > 0, "the reader moved and deleted nothing: this says nothing"
+        assert self.moved > 0 and self.deleted > 0, \
+            "the reader moved and deleted nothing: this says nothing"
         seen = {}
         for (user, _), name in self.arrived.items():
             seen[user, name] = seen.get((user, name), 0) + 1

@@ -23,12 +23,26 @@ rig_work(void *arg)
 		handover_work(R.alice->handover);
 }
 
-static const struct spool_events rig_events = { .attached = rig_attached, .work = rig_work };
+static void
+rig_peer(void *arg, const struct peer *p)
+{
+	assert_non_null(homes_paired(&R.e.homes, R.conf, p->name, p));
+}
+
+static void
+rig_pairing(void *arg, bool open)
+{
+	R.e.pairing = open;
+}
+
+static const struct spool_events rig_events = { .attached = rig_attached, .work = rig_work,
+	.peer = rig_peer, .pairing = rig_pairing };
 
 void
 rig_writer_up(void)
 {
-	struct writer_conf wc = { .role = CONF_EDGE, .common = &R.conf->common, .hold = &R.conf->hold,
+	struct writer_conf wc = { .role = CONF_EDGE, .common = &R.conf->common,
+	    .hold = &R.conf->hold,
 		.edge = R.conf, .board = &R.board };
 	struct why why = { "" };
 	struct chan *ends[2];
@@ -37,7 +51,8 @@ rig_writer_up(void)
 	R.writer = writer_new(&loop, &wc, &why);
 	if (R.writer == NULL)
 		fail_msg("%s", why.text);
-	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds), 0);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds),
+	    0);
 	for (int i = 0; i < 2; i++)
 		assert_non_null(ends[i] = chan_new(&loop, fds[i], &why));
 	writer_client(R.writer, ends[0]);
@@ -73,13 +88,15 @@ rig_up(const char *more)
 	age_recipient_print(&to, recipient);
 	n = snprintf(text, sizeof(text), "hostname = \"mx.edge.test\"\nstate = \"%s\"\n"
 	    "hold { reserve = 0 }\n"
-	    "tunnel { listen = {\"127.0.0.1:1\"} }\nservice \"smtp\" { listen = {\"127.0.0.1:2\"} }\n%s",
+	    "tunnel { listen = {\"127.0.0.1:1\"} }\n"
+	    "service \"smtp\" { listen = {\"127.0.0.1:2\"} }\n%s",
 	    R.dir, more);
 	assert_true(n > 0 && (size_t)n < sizeof(text));
 	if ((R.conf = conf_edge_parse("test.conf", span_of(text, (size_t)n), &why)) == NULL)
 		fail_msg("%s", why.text);
 	R.conf->client_names = false;
-	R.proc = (struct proc){ .loop = &loop, .kind = PROC_RECEPTION, .role = CONF_EDGE, .edge = R.conf,
+	R.proc = (struct proc){ .loop = &loop, .kind = PROC_RECEPTION, .role = CONF_EDGE,
+	    .edge = R.conf,
 		.common = &R.conf->common, .board = &R.board, .arg = &R.e };
 	R.e.proc = &R.proc;
 	R.e.loop = &loop;
@@ -100,7 +117,8 @@ rig_up(const char *more)
 	mkdir(large, 0700);
 	R.e.large_fd = open(large, O_DIRECTORY | O_CLOEXEC);
 	assert_true(R.e.large_fd >= 0);
-	R.e.spool = spool_new(&rig_events, &R.e, R.e.large_fd, R.conf->hold.memory, R.conf->hold.threshold);
+	R.e.spool = spool_new(&rig_events, &R.e, R.e.large_fd, R.conf->hold.memory,
+	    R.conf->hold.threshold);
 	rig_writer_up();
 }
 

@@ -1,4 +1,5 @@
-"""Debian's exim4 as a sender, run from where tools/need unpacked it (it conflicts with Postfix as a package)."""
+"""Debian's exim4 as a sender, run from where tools/need unpacked it (it
+conflicts with Postfix as a package)."""
 
 import os
 import subprocess
@@ -51,20 +52,23 @@ def send(where, sender, rcpts, octets, tls=True):
 
 
 def send_from(tmp, where, sender, rcpts, octets, tls):
-    with open("/etc/passwd", encoding="utf-8") as f, open(f"{tmp}/passwd", "w", encoding="utf-8") as out:
+    with open("/etc/passwd", encoding="utf-8") as f, \
+            open(f"{tmp}/passwd", "w", encoding="utf-8") as out:
         out.write(f.read() + "Debian-exim:x:65533:65533::/:/bin/false\n")
-    with open("/etc/group", encoding="utf-8") as f, open(f"{tmp}/group", "w", encoding="utf-8") as out:
+    with open("/etc/group", encoding="utf-8") as f, \
+            open(f"{tmp}/group", "w", encoding="utf-8") as out:
         out.write(f.read() + "Debian-exim:x:65533:\n")
     with open(f"{tmp}/exim.conf", "w", encoding="utf-8") as f:
-        f.write(CONF.format(binary=binary(), dir=tmp, host=where[0], port=where[1], avoid_tls="" if tls else "*"))
+        f.write(CONF.format(binary=binary(), dir=tmp, host=where[0], port=where[1],
+                            avoid_tls="" if tls else "*"))
     os.makedirs(f"{tmp}/spool", exist_ok=True)
     for name in (tmp, f"{tmp}/spool"):
         os.chown(name, 65533, 65533)
     # Exim looks its own user up before it reads anything: give it one that only it sees.
     script = (f"mount --bind {tmp}/passwd /etc/passwd && mount --bind {tmp}/group /etc/group && "
               f"exec {binary()} -C {tmp}/exim.conf -odf -oi -f {sender} {' '.join(rcpts)}")
-    r = subprocess.run(["unshare", "-m", "sh", "-c", script], input=octets.replace(b"\r\n", b"\n"), check=False,
-                       capture_output=True, timeout=120)
+    r = subprocess.run(["unshare", "-m", "sh", "-c", script], input=octets.replace(b"\r\n", b"\n"),
+                       check=False, capture_output=True, timeout=120)
     log = ""
     try:
         with open(f"{tmp}/log-main", encoding="utf-8") as f:

@@ -90,7 +90,7 @@ on_later(uv_timer_t *t)
 	if (l->kept != NULL)
 		l->kept(l->arg, play.kept, play.row, &why);
 	else if (l->done != NULL)
-		l->done(l->arg, true, NULL);
+		l->done(l->arg, !play.aside_fails, &why);
 	else
 		l->outcome(l->arg, l->o, l->o == OUTCOME_REFUSED ? &refusal : NULL);
 	uv_close((uv_handle_t *)&l->timer, on_later_closed);

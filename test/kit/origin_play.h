@@ -13,6 +13,7 @@ extern struct origin_play {
 	enum kept	 kept;		/* what a commit is answered */
 	int64_t		 row;
 	bool		 add_fails, silent;	/* silent: never answers by itself */
+	bool		 aside_fails;
 	enum outcome	 watched;	/* what a watch tells; PENDING: nothing by itself */
 	enum outcome	 over;		/* what the end of the wait tells */
 	bool		 watch_dies;	/* the writer dies while it is watched */

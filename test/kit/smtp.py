@@ -23,7 +23,8 @@ class Client:
 
     def __init__(self, where, source=None, timeout=20):
         self.buf = b""
-        self.sock = socket.create_connection(where, timeout, source_address=(source, 0) if source else None)
+        self.sock = socket.create_connection(where, timeout,
+                                             source_address=(source, 0) if source else None)
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def __enter__(self):
@@ -110,14 +111,18 @@ class Client:
                 return r
 
 
-def send_mail(where, octets, *, sender="a@client.test", rcpts=("alice@example.test",), params="", chunk=0, source=None,
-              tls=False, helo="client.test"):
-    """One message in one session; the reply to its end."""
+def send_mail(where, octets, *, sender="a@client.test", rcpts=("alice@example.test",), params="",
+              chunk=0, source=None, tls=False, helo="client.test"):
+    """One message in one session; the reply to its end, or to a MAIL refused."""
     with Client(where, source) as c:
         c.hello(helo)
         if tls:
             c.starttls()
-        c.begin(sender, rcpts, params)
+        r = c.cmd(f"MAIL FROM:<{sender}>{params}")
+        if r.code != 250:
+            return r
+        for rcpt in rcpts:
+            c.ok(f"RCPT TO:<{rcpt}>")
         r = c.bdat(octets, chunk) if chunk else c.data(octets)
         if r.code == 250:
             c.ok("QUIT", 221)

@@ -11,7 +11,8 @@ from kit.smtp import Client
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 STAND = os.path.join(TOP, "tools", "stand")
-NEVER = re.compile(r"Sanitizer|runtime error:|Assertion .* failed|stack smashing|buffer overflow detected")
+NEVER = re.compile(r"Sanitizer|runtime error:|Assertion .* failed|stack smashing|"
+                   r"buffer overflow detected")
 ENDED = re.compile(r"\bproc\.end .*again_ms=")
 
 
@@ -33,7 +34,8 @@ def posthouse():
 class Stand:
     """One stand in a directory of its own; usable as a context."""
 
-    def __init__(self, dir_, *, domain="example.test", users="alice,bob", verdict=0, opt=(), up=True):
+    def __init__(self, dir_, *, domain="example.test", users="alice,bob", verdict=0, opt=(),
+                 up=True):
         self.dir, self.domain = str(dir_), domain
         self.killed = False         # one process alone: then "proc.end" is no surprise
         words = ["up", self.dir, "--domain", domain, "--users", users, "--verdict", str(verdict)]
@@ -55,7 +57,8 @@ class Stand:
 
     @staticmethod
     def run(*words, timeout=120):
-        r = subprocess.run([STAND, *words], check=False, capture_output=True, text=True, timeout=timeout)
+        r = subprocess.run([STAND, *words], check=False, capture_output=True, text=True,
+                           timeout=timeout)
         if r.returncode != 0:
             raise RuntimeError(r.stderr.strip() or f"stand {' '.join(words)}: {r.returncode}")
         return r.stdout
@@ -74,7 +77,8 @@ class Stand:
         self.run("kill", role, self.dir, *process)
 
     def complaints(self):
-        """Lines that no log may have: a sanitizer's, and a process that ended though nobody killed it."""
+        """Lines that no log may have: a sanitizer's, and a process that
+        ended though nobody killed it."""
         found = []
         for name in sorted(os.listdir(self.dir)):
             if name.endswith(".log"):
@@ -108,9 +112,11 @@ class Stand:
     # posthouse's own commands
 
     def tool(self, *words, check=True, text=True, **kw):
-        r = subprocess.run([posthouse(), *words], check=False, capture_output=True, text=text, timeout=120, **kw)
+        r = subprocess.run([posthouse(), *words], check=False, capture_output=True, text=text,
+                           timeout=120, **kw)
         if check:
-            assert r.returncode == 0, f"posthouse {' '.join(words)}: {r.returncode}\n{r.stdout}{r.stderr}"
+            assert r.returncode == 0, \
+                f"posthouse {' '.join(words)}: {r.returncode}\n{r.stdout}{r.stderr}"
         return r
 
     def status(self, role):
@@ -144,13 +150,14 @@ class Stand:
 
     def recipient(self, key=None):
         with open(key or self.env["AGE_KEY"], encoding="ascii") as f:
-            r = subprocess.run(["age-keygen", "-y"], input=f.read(), check=True, capture_output=True, text=True)
+            r = subprocess.run(["age-keygen", "-y"], input=f.read(), check=True,
+                               capture_output=True, text=True)
         return r.stdout.strip()
 
     def age_open(self, sealed, key=None):
         """The object as the age program reads it."""
-        r = subprocess.run(["age", "-d", "-i", key or self.env["AGE_KEY"]], input=sealed, check=False,
-                           capture_output=True)
+        r = subprocess.run(["age", "-d", "-i", key or self.env["AGE_KEY"]], input=sealed,
+                           check=False, capture_output=True)
         assert r.returncode == 0, r.stderr.decode()
         return r.stdout
 
@@ -160,7 +167,8 @@ class Stand:
         base, out = os.path.join(maildir or self.env["MAILDIR"], user), []
         for sub in ("new", "cur"):
             try:
-                out += [os.path.join(base, sub, n) for n in sorted(os.listdir(os.path.join(base, sub)))]
+                out += [os.path.join(base, sub, n)
+                        for n in sorted(os.listdir(os.path.join(base, sub)))]
             except FileNotFoundError:
                 pass
         return out
@@ -198,7 +206,8 @@ def headers(mail):
     out = []
     for line in re.split(rb"\n(?![ \t])", mail.partition(b"\n\n")[0]):
         name, _, value = line.partition(b":")
-        out.append((name.decode("latin-1").lower(), re.sub(rb"\n[ \t]+", b" ", value).strip().decode("latin-1")))
+        out.append((name.decode("latin-1").lower(),
+                    re.sub(rb"\n[ \t]+", b" ", value).strip().decode("latin-1")))
     return out
 
 

@@ -167,7 +167,8 @@ stream_closed(void *arg, const struct why *why)
 	st->end->streams_closed++;
 }
 
-const struct h2_stream_ops stream_ops = { .head = stream_head, .data = stream_data, .end = stream_end, .closed = stream_closed };
+const struct h2_stream_ops stream_ops = { .head = stream_head, .data = stream_data,
+    .end = stream_end, .closed = stream_closed };
 
 static ssize_t
 stream_pull(void *arg, void *out, size_t max, bool *eof)
@@ -219,7 +220,8 @@ stream_own(struct stream *st, struct h2_end *e, struct h2_stream *s)
 bool
 stream_put(struct stream *st, struct h2_end *e, const char *path, size_t body)
 {
-	struct h2_head head = { .method = SPAN_LIT("PUT"), .path = span_str(path), .authority = SPAN_LIT("home") };
+	struct h2_head head = { .method = SPAN_LIT("PUT"), .path = span_str(path),
+	    .authority = SPAN_LIT("home") };
 
 	st->end = e;
 	st->to_send = body;
@@ -242,7 +244,8 @@ sv_end(void *arg)
 	assert_false(h2_respond(st->s, &head, SPAN_LIT("twice"), NULL, NULL));
 }
 
-static const struct h2_stream_ops sv_ops = { .data = stream_data, .end = sv_end, .closed = stream_closed };
+static const struct h2_stream_ops sv_ops = { .data = stream_data, .end = sv_end,
+    .closed = stream_closed };
 
 void
 serve_put(struct h2_end *e, struct h2_stream *s, const struct h2_head *head, bool has_body)

@@ -34,8 +34,10 @@ class Wire:
 
     def _main(self):
         asyncio.set_event_loop(self.loop)
-        self.loop.set_exception_handler(lambda loop, ctx: None)     # connections are meant to break here
-        self.loop.run_until_complete(asyncio.start_server(self._serve, sock=self.sock, limit=1 << 22))
+        # Connections are meant to break here.
+        self.loop.set_exception_handler(lambda loop, ctx: None)
+        self.loop.run_until_complete(asyncio.start_server(self._serve, sock=self.sock,
+                                                          limit=1 << 22))
         self.loop.run_forever()
         for w in list(self.open):
             w.transport.abort()
@@ -75,7 +77,8 @@ class Wire:
 
 
 class Cutter(Wire):
-    """A line that can be cut: now, or after so many octets more from the far side to the near one."""
+    """A line that can be cut: now, or after so many octets more from
+    the far side to the near one."""
 
     def __init__(self, to, port=0):
         self.left = {"up": None, "down": None}
@@ -152,7 +155,7 @@ class Recorder(Wire):
             octets += more
         name = MESSAGE_ID.search(octets).group(1)
         assert name not in self.told, f"smtp-source used {name} twice"
-        self.told[name] = None                              # from the first octet sent, the edge may have it
+        self.told[name] = None      # from the first octet sent, the edge may have it
         up.write(octets)
         # The reply goes to the sender by the caller's loop; here it is only looked at.
         line = await far.readline()

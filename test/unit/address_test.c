@@ -26,9 +26,11 @@ static const struct {
 	{ "no bare postmaster sends",	"<postmaster>", ADDRESS_REVERSE, 0, NULL },
 	{ "no other bare name",		"<bob>", ADDRESS_FORWARD, 0, NULL },
 	{ "quoted postmaster is not bare", "<\"postmaster\">", ADDRESS_FORWARD, 0, NULL },
-	{ "postmaster of a domain",	"<postmaster@ours.test>", ADDRESS_FORWARD, 0, "postmaster@ours.test" },
+	{ "postmaster of a domain",	"<postmaster@ours.test>", ADDRESS_FORWARD, 0,
+	    "postmaster@ours.test" },
 	{ "source route goes",		"<@a.test,@b.test:bob@ours.test>", 1, 0, "bob@ours.test" },
-	{ "source route by literals",	"<@[IPv6:::1],@[192.0.2.1]:bob@ours.test>", 1, 0, "bob@ours.test" },
+	{ "source route by literals",	"<@[IPv6:::1],@[192.0.2.1]:bob@ours.test>", 1, 0,
+	    "bob@ours.test" },
 	{ "source route to nobody",	"<@a.test:>", 1, 0, NULL },
 	{ "source route to postmaster",	"<@a.test:postmaster>", 1, 0, NULL },
 	{ "source route without colon",	"<@a.test,bob@ours.test>", 1, 0, NULL },
@@ -36,12 +38,14 @@ static const struct {
 	{ "empty hop",			"<@a.test,,@b.test:bob@ours.test>", 1, 0, NULL },
 	{ "percent is a character",	"<a%evil.test@ours.test>", 1, 0, "a%evil.test@ours.test" },
 	{ "bang is a character",	"<evil.test!a@ours.test>", 1, 0, "evil.test!a@ours.test" },
-	{ "quoted @ is a character",	"<\"a@evil.test\"@ours.test>", 1, 0, "\"a@evil.test\"@ours.test" },
+	{ "quoted @ is a character",	"<\"a@evil.test\"@ours.test>", 1, 0,
+	    "\"a@evil.test\"@ours.test" },
 	{ "two @",			"<a@evil.test@ours.test>", 1, 0, NULL },
 	{ "@ escaped outside quotes",	"<a\\@evil.test@ours.test>", 1, 0, NULL },
 	{ "needless quotes go",		"<\"bob\"@ours.test>", 1, 0, "bob@ours.test" },
 	{ "needless escapes go",	"<\"b\\ob\"@ours.test>", 1, 0, "bob@ours.test" },
-	{ "needed escapes stay",	"<\"b\\\"\\\\b\"@ours.test>", 1, 0, "\"b\\\"\\\\b\"@ours.test" },
+	{ "needed escapes stay",	"<\"b\\\"\\\\b\"@ours.test>", 1, 0,
+	    "\"b\\\"\\\\b\"@ours.test" },
 	{ "quoted bracket",		"<\"a>b\"@ours.test>", 1, 0, "\"a>b\"@ours.test" },
 	{ "quoted space",		"<\"a b\"@ours.test>", 1, 0, "\"a b\"@ours.test" },
 	{ "quotes half way",		"<a\"b\"@ours.test>", 1, 0, NULL },
@@ -77,7 +81,8 @@ static const struct {
 	{ "half a null",		"<", 0, 0, NULL },
 	{ "comment",			"<bob(x)@ours.test>", 1, 0, NULL },
 	{ "v4 literal",			"<bob@[192.0.2.1]>", 1, 0, "bob@[192.0.2.1]" },
-	{ "v6 literal, one spelling",	"<bob@[ipv6:2001:DB8:0::1]>", 1, 0, "bob@[IPv6:2001:db8::1]" },
+	{ "v6 literal, one spelling",	"<bob@[ipv6:2001:DB8:0::1]>", 1, 0,
+	    "bob@[IPv6:2001:db8::1]" },
 	{ "mapped literal is v4",	"<bob@[IPv6:::ffff:192.0.2.1]>", 1, 0, "bob@[192.0.2.1]" },
 	{ "v6 without its tag",		"<bob@[2001:db8::1]>", 1, 0, NULL },
 	{ "v4 with v6's tag",		"<bob@[IPv6:192.0.2.1]>", 1, 0, NULL },
@@ -89,20 +94,26 @@ static const struct {
 	{ "empty literal",		"<bob@[]>", 1, 0, NULL },
 	{ "local of 64",		"<" X63 "x@ours.test>", 1, 0, X63 "x@ours.test" },
 	{ "local of 65",		"<" X63 "xx@ours.test>", 1, 0, NULL },
-	{ "64 quotes undone",		"<\"" X63 "\\ \"@ours.test>", 1, 0, "\"" X63 " \"@ours.test" },
+	{ "64 quotes undone",		"<\"" X63 "\\ \"@ours.test>", 1, 0,
+	    "\"" X63 " \"@ours.test" },
 	{ "label of 63",		"<a@" X63 ".test>", 1, 0, "a@" X63 ".test" },
 	{ "label of 64",		"<a@" X63 "x.test>", 1, 0, NULL },
-	{ "domain of 255",		"<a@" X63 "." X63 "." X63 "." X63 ">", 1, 0, "a@" X63 "." X63 "." X63 "." X63 },
+	{ "domain of 255",		"<a@" X63 "." X63 "." X63 "." X63 ">", 1, 0,
+	    "a@" X63 "." X63 "." X63 "." X63 },
 	{ "domain of 257",		"<a@" X63 "." X63 "." X63 "." X63 ".x>", 1, 0, NULL },
-	{ "utf8 local",			"<b\xc3\xb6" "b@ours.test>", 1, 1, "b\xc3\xb6" "b@ours.test" },
-	{ "utf8 local quoted",		"<\"b\xc3\xb6 b\"@ours.test>", 1, 1, "\"b\xc3\xb6 b\"@ours.test" },
+	{ "utf8 local",			"<b\xc3\xb6" "b@ours.test>", 1, 1,
+	    "b\xc3\xb6" "b@ours.test" },
+	{ "utf8 local quoted",		"<\"b\xc3\xb6 b\"@ours.test>", 1, 1,
+	    "\"b\xc3\xb6 b\"@ours.test" },
 	{ "utf8 not allowed",		"<b\xc3\xb6" "b@ours.test>", 1, 0, NULL },
 	{ "utf8 domain not allowed",	"<bob@b\xc3\xbc" "cher.test>", 1, 0, NULL },
 	{ "utf8 hop not allowed",	"<@b\xc3\xbc" "cher.test:bob@ours.test>", 1, 0, NULL },
-	{ "domain to A-labels",		"<bob@B\xc3\x9c" "CHER.test>", 1, 1, "bob@xn--bcher-kva.test" },
+	{ "domain to A-labels",		"<bob@B\xc3\x9c" "CHER.test>", 1, 1,
+	    "bob@xn--bcher-kva.test" },
 	{ "sharp s is its own letter",	"<bob@fa\xc3\x9f.test>", 1, 1, "bob@xn--fa-hia.test" },
 	{ "wide letters are the letters", "<bob@\xef\xbd\x8furs.test>", 1, 1, "bob@ours.test" },
-	{ "ideographic dot is a dot",	"<bob@\xc3\xb6\xe3\x80\x82test>", 1, 1, "bob@xn--nda.test" },
+	{ "ideographic dot is a dot",	"<bob@\xc3\xb6\xe3\x80\x82test>", 1, 1,
+	    "bob@xn--nda.test" },
 	{ "wide @ is not in a domain",	"<bob@evil.test\xef\xbc\xa0ours.test>", 1, 1, NULL },
 	{ "overlong utf8",		"<b\xc0\xaf@ours.test>", 1, 1, NULL },
 	{ "surrogate",			"<b\xed\xa0\x80@ours.test>", 1, 1, NULL },
@@ -131,9 +142,10 @@ test_paths(void **state)
 		if (n != in.n || strcmp(text, paths[i].means) != 0)
 			fail_msg("%s: %zu of %zu, '%s'", paths[i].rule, n, in.n, text);
 		snprintf(path, sizeof(path), "<%s>", text);
-		if (address_parse_path(span_str(path), paths[i].kind, paths[i].utf8, &again) != strlen(path) ||
-		    strcmp(a.local, again.local) != 0 || strcmp(a.domain, again.domain) != 0 ||
-		    a.null != again.null || a.postmaster != again.postmaster || a.literal != again.literal ||
+		n = address_parse_path(span_str(path), paths[i].kind, paths[i].utf8, &again);
+		if (n != strlen(path) || strcmp(a.local, again.local) != 0 ||
+		    strcmp(a.domain, again.domain) != 0 || a.null != again.null ||
+		    a.postmaster != again.postmaster || a.literal != again.literal ||
 		    a.utf8 != again.utf8)
 			fail_msg("%s: '%s' is not the same again", paths[i].rule, path);
 	}
@@ -146,10 +158,12 @@ test_what_it_is(void **state)
 
 	assert_int_equal(address_parse_path(SPAN_LIT("<> SIZE=1"), ADDRESS_REVERSE, false, &a), 2);
 	assert_true(a.null);
-	assert_int_equal(address_parse_path(SPAN_LIT("<postmaster> X"), ADDRESS_FORWARD, false, &a), 12);
+	assert_int_equal(address_parse_path(SPAN_LIT("<postmaster> X"), ADDRESS_FORWARD, false, &a),
+	    12);
 	assert_true(a.postmaster);
 	assert_string_equal(a.domain, "");
-	assert_int_equal(address_parse_path(SPAN_LIT("<a@[192.0.2.1]>"), ADDRESS_FORWARD, false, &a), 15);
+	assert_int_equal(address_parse_path(SPAN_LIT("<a@[192.0.2.1]>"), ADDRESS_FORWARD, false,
+	    &a), 15);
 	assert_true(a.literal);
 	assert_true(address_parse(SPAN_LIT("b\xc3\xb6@ours.test"), &a));
 	assert_true(a.utf8);

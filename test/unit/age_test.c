@@ -49,7 +49,8 @@ seal(const char *text, size_t n, size_t piece, struct buf *out)
 }
 
 static enum age_result
-unseal(struct span in, size_t piece, const struct age_identity *id, struct buf *out, struct why *why)
+unseal(struct span in, size_t piece, const struct age_identity *id, struct buf *out,
+    struct why *why)
 {
 	struct age_open *o = age_open_new(id, 1);
 	enum age_result result = AGE_OK;
@@ -74,7 +75,8 @@ static void
 keys_as_text(void **state)
 {
 	static const char *const bad[] = {
-		"", "age1", PUBLIC "q", "age12p6w2xc9gtea45r4qf3q2axygppqdeqps7ghyft7del27tg70gqscchzrw",
+		"", "age1", PUBLIC "q",
+		"age12p6w2xc9gtea45r4qf3q2axygppqdeqps7ghyft7del27tg70gqscchzrw",
 		"AGE12P6W2XC9GTEA45R4QF3Q2AXYGPPQDEQPS7GHYFT7DEL27TG70GQSCCHZRF",
 		"Age12p6w2xc9gtea45r4qf3q2axygppqdeqps7ghyft7del27tg70gqscchzrf",
 		"agf12p6w2xc9gtea45r4qf3q2axygppqdeqps7ghyft7del27tg70gqscchzrf", SECRET,
@@ -129,7 +131,8 @@ key_files(void **state)
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		struct why why = { "" };
 
-		assert_int_equal(age_identities_read(span_str(cases[i].file), ids, 2, &why), cases[i].n);
+		assert_int_equal(age_identities_read(span_str(cases[i].file), ids, 2, &why),
+		    cases[i].n);
 		assert_memory_equal(why.text, cases[i].why, strlen(cases[i].why));
 		assert_null(strstr(why.text, "6CTUN4GE"));
 	}
@@ -210,7 +213,8 @@ a_changed_or_cut_file_is_refused(void **state)
 		assert_int_equal(plain.n, 0);
 		buf_fini(&plain);
 		sealed.p[i] ^= 1;
-		assert_int_equal(unseal(span_of(sealed.p, i), 50, &me, &plain, &why), AGE_MALFORMED);
+		assert_int_equal(unseal(span_of(sealed.p, i), 50, &me, &plain, &why),
+		    AGE_MALFORMED);
 		buf_fini(&plain);
 	}
 	assert_true(buf_add(&sealed, "x", 1));
@@ -329,7 +333,8 @@ headers(void **state)
 		enum age_result	 want;
 	} cases[] = {
 		{ "plain", V OURS, "\n", AGE_OK },
-		{ "another's stanza first", V "-> X25519 6N/qYhvJhZq1JQmBCzYhVbzmYnUq9tBVlqSMV2jXGRI\n"
+		{ "another's stanza first",
+		    V "-> X25519 6N/qYhvJhZq1JQmBCzYhVbzmYnUq9tBVlqSMV2jXGRI\n"
 		    "cI1kyQrW7O4nEnMSsZBrwVBQvUjgTqtXRkSsRYqC5CU\n" OURS, "\n", AGE_OK },
 		{ "unknown types are walked over", V "-> a b c\n\n-> b-grease\nAAAA\n" OURS
 		    "-> c /%%A\n%A\n%A\n\n", "\n", AGE_OK },
@@ -352,16 +357,20 @@ headers(void **state)
 		{ "no share", V "-> X25519\n%B\n", "\n", AGE_MALFORMED },
 		{ "two arguments", V "-> X25519 %S %S\n%B\n", "\n", AGE_MALFORMED },
 		{ "a padded share", V "-> X25519 %S=\n%B\n", "\n", AGE_MALFORMED },
-		{ "a share that is not canonical", V "-> X25519 AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAB\n%B\n",
+		{ "a share that is not canonical",
+		    V "-> X25519 AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAB\n%B\n",
 		    "\n", AGE_MALFORMED },
 		{ "a short share", V "-> X25519 AAAA\n%B\n", "\n", AGE_MALFORMED },
-		{ "a share of low order", V "-> X25519 AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\n%B\n" OURS,
+		{ "a share of low order",
+		    V "-> X25519 AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\n%B\n" OURS,
 		    "\n", AGE_MALFORMED },
-		{ "another point of low order", V "-> X25519 AQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\n%B\n",
+		{ "another point of low order",
+		    V "-> X25519 AQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\n%B\n",
 		    "\n", AGE_MALFORMED },
 		{ "an empty body", V "-> X25519 %S\n\n", "\n", AGE_MALFORMED },
 		{ "a long body", V "-> X25519 %S\n%A\n\n", "\n", AGE_MALFORMED },
-		{ "a body that is not canonical", V "-> X25519 %S\nAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAB\n",
+		{ "a body that is not canonical",
+		    V "-> X25519 %S\nAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAB\n",
 		    "\n", AGE_MALFORMED },
 		{ "a full line must be followed", V "-> a\n%A\n" OURS, "\n", AGE_MALFORMED },
 		{ "65 columns", V "-> a\n%AA\n" OURS, "\n", AGE_MALFORMED },
@@ -432,7 +441,8 @@ static void
 payloads(void **state)
 {
 	static const struct {
-		const char	*name, *marks;	/* a letter a chunk: '-', or 'L' where it is sealed as the last */
+		/* A letter a chunk: '-', or 'L' where it is sealed as the last. */
+		const char	*name, *marks;
 		size_t		 last;		/* octets of the last one */
 		size_t		 cut;		/* octets missing at the end */
 		size_t		 plain;		/* what may come out */
@@ -462,7 +472,8 @@ payloads(void **state)
 
 			forge(V OURS, "\n", &file);
 			forge_payload(cases[i].marks, strlen(cases[i].marks), cases[i].last, &file);
-			got = unseal(span_of(file.p, file.n - cases[i].cut), pieces[k], &me, &plain, &why);
+			got = unseal(span_of(file.p, file.n - cases[i].cut), pieces[k], &me, &plain,
+			    &why);
 			if (got != cases[i].want || plain.n != cases[i].plain)
 				fail_msg("%s: %d and %zu octets (%s)", cases[i].name, got, plain.n,
 				    why.text);
@@ -488,7 +499,8 @@ static void
 primitives(void **state)
 {
 	static const struct span jefe = SPAN_LIT("what do ya want for nothing?");
-	static const struct span larger = SPAN_LIT("Test Using Larger Than Block-Size Key - Hash Key First");
+	static const struct span larger =
+	    SPAN_LIT("Test Using Larger Than Block-Size Key - Hash Key First");
 	unsigned char ikm[22], salt[13], info[10], out[32], key[131];
 	char hex[65];
 
@@ -500,13 +512,16 @@ primitives(void **state)
 		info[i] = (unsigned char)(0xf0 + i);
 	assert_true(hkdf_sha256(span_of(ikm, 22), span_of(salt, 13), span_of(info, 10), out));
 	hex_encode(out, 32, hex);
-	assert_string_equal(hex, "3cb25f25faacd57a90434f64d0362f2a2d2d0a90cf1a5a4c5db02d56ecc4c5bf");
+	assert_string_equal(hex,
+	    "3cb25f25faacd57a90434f64d0362f2a2d2d0a90cf1a5a4c5db02d56ecc4c5bf");
 	assert_true(hmac_sha256(SPAN_LIT("Jefe"), &jefe, 1, out));
 	hex_encode(out, 32, hex);
-	assert_string_equal(hex, "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
+	assert_string_equal(hex,
+	    "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
 	assert_true(hmac_sha256(span_of(key, 131), &larger, 1, out));
 	hex_encode(out, 32, hex);
-	assert_string_equal(hex, "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54");
+	assert_string_equal(hex,
+	    "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54");
 }
 
 int

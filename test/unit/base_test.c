@@ -23,9 +23,10 @@ test_span_u64(void **state)
 		bool		 ok;
 		unsigned long long v;
 	} cases[] = {
-		{ "0", 10, true, 0 }, { "10", 10, true, 10 }, { "11", 10, false, 0 }, { "", 10, false, 0 },
-		{ "-1", 10, false, 0 }, { "+1", 10, false, 0 }, { " 1", 10, false, 0 }, { "1 ", 10, false, 0 },
-		{ "007", 10, true, 7 }, { "9", 5, false, 0 }, { "0x1", 100, false, 0 },
+		{ "0", 10, true, 0 }, { "10", 10, true, 10 }, { "11", 10, false, 0 },
+		{ "", 10, false, 0 }, { "-1", 10, false, 0 }, { "+1", 10, false, 0 },
+		{ " 1", 10, false, 0 }, { "1 ", 10, false, 0 }, { "007", 10, true, 7 },
+		{ "9", 5, false, 0 }, { "0x1", 100, false, 0 },
 		{ "18446744073709551615", UINT64_MAX, true, UINT64_MAX },
 		{ "18446744073709551616", UINT64_MAX, false, 0 },
 		{ "99999999999999999999", UINT64_MAX, false, 0 },
@@ -84,17 +85,19 @@ test_base64(void **state)
 	static const struct {
 		const char	*plain, *padded, *bare;
 	} good[] = {				/* RFC 4648 10 */
-		{ "", "", "" }, { "f", "Zg==", "Zg" }, { "fo", "Zm8=", "Zm8" }, { "foo", "Zm9v", "Zm9v" },
-		{ "foob", "Zm9vYg==", "Zm9vYg" }, { "fooba", "Zm9vYmE=", "Zm9vYmE" },
-		{ "foobar", "Zm9vYmFy", "Zm9vYmFy" }, { "\xff\xfe\xfd", "//79", "//79" },
+		{ "", "", "" }, { "f", "Zg==", "Zg" }, { "fo", "Zm8=", "Zm8" },
+		{ "foo", "Zm9v", "Zm9v" }, { "foob", "Zm9vYg==", "Zm9vYg" },
+		{ "fooba", "Zm9vYmE=", "Zm9vYmE" }, { "foobar", "Zm9vYmFy", "Zm9vYmFy" },
+		{ "\xff\xfe\xfd", "//79", "//79" },
 	};
 	static const struct {
 		const char	*in;
 		bool		 pad;
 	} bad[] = {
-		{ "Zg", true }, { "Zg=", true }, { "Zg==", false }, { "Zh==", true }, { "Zh", false }, { "Z", false },
-		{ "Zm9=", true }, { "Zm 9v", false }, { "Zm9v\n", false }, { "Zm-_", false }, { "====", true },
-		{ "Z===", true }, { "Zg==Zg==", true },
+		{ "Zg", true }, { "Zg=", true }, { "Zg==", false }, { "Zh==", true },
+		{ "Zh", false }, { "Z", false }, { "Zm9=", true }, { "Zm 9v", false },
+		{ "Zm9v\n", false }, { "Zm-_", false }, { "====", true }, { "Z===", true },
+		{ "Zg==Zg==", true },
 	};
 	char text[16];
 	unsigned char b[16];
@@ -111,7 +114,8 @@ test_base64(void **state)
 			assert_true(base64_decode(span_str(want), pad, b, sizeof(b), &n));
 			assert_true(span_eq(span_of(b, n), plain));
 			if (plain.n > 0)
-				assert_false(base64_decode(span_str(want), pad, b, plain.n - 1, &n));
+				assert_false(base64_decode(span_str(want), pad, b, plain.n - 1,
+				    &n));
 		}
 	}
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
@@ -139,10 +143,12 @@ test_netaddr(void **state)
 		const char	*in, *out;	/* out NULL: refused */
 	} cases[] = {
 		{ "192.0.2.1:25", "192.0.2.1:25" }, { "[2001:DB8:0::1]:25", "[2001:db8::1]:25" },
-		{ "[::]:0", "[::]:0" }, { "[::ffff:192.0.2.1]:25", "192.0.2.1:25" }, { "192.0.2.1", NULL },
-		{ "192.0.2.1:", NULL }, { "192.0.2.1:65536", NULL }, { "192.0.2.1:-1", NULL }, { ":25", NULL },
-		{ "2001:db8::1:25", NULL }, { "[2001:db8::1]", NULL }, { "[]:25", NULL }, { "host:25", NULL },
-		{ "192.0.2.01:25", NULL }, { "192.0.2:25", NULL }, { "", NULL }, { "[fe80::1%lo]:25", NULL },
+		{ "[::]:0", "[::]:0" }, { "[::ffff:192.0.2.1]:25", "192.0.2.1:25" },
+		{ "192.0.2.1", NULL }, { "192.0.2.1:", NULL }, { "192.0.2.1:65536", NULL },
+		{ "192.0.2.1:-1", NULL }, { ":25", NULL }, { "2001:db8::1:25", NULL },
+		{ "[2001:db8::1]", NULL }, { "[]:25", NULL }, { "host:25", NULL },
+		{ "192.0.2.01:25", NULL }, { "192.0.2:25", NULL }, { "", NULL },
+		{ "[fe80::1%lo]:25", NULL },
 	};
 	struct netaddr a, net;
 
@@ -317,7 +323,8 @@ test_global_addresses(void **state)
 static void
 test_uuid(void **state)
 {
-	static const unsigned char rnd[10] = { 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff };
+	static const unsigned char rnd[10] = { 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+	    0xff };
 	struct uuid u = uuid_v7(0x0123456789abLL, rnd), v;
 
 	assert_string_equal(uuid_text(u).s, "01234567-89ab-7fff-bfff-ffffffffffff");

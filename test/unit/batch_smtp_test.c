@@ -12,7 +12,8 @@
 #define EHLO		"EHLO client.example\r\n"
 #define XCLIENT		"XCLIENT NAME=mail.example ADDR=192.0.2.7 PORT=40001 PROTO=ESMTP " \
 			"HELO=client.example DESTADDR=198.51.100.1 DESTPORT=25\r\n"
-#define XFORWARD	"XFORWARD IDENT=0193e4a0-0000-7000-8000-000000000001 SOURCE=REMOTE NAME=mx1.example\r\n"
+#define XFORWARD	"XFORWARD IDENT=0193e4a0-0000-7000-8000-000000000001 " \
+			"SOURCE=REMOTE NAME=mx1.example\r\n"
 #define MAIL		"MAIL FROM:<a@example.net> SIZE=5 BODY=8BITMIME\r\n"
 #define RCPT		"RCPT TO:<b@example.org>\r\n"
 #define HEAD		EHLO XCLIENT XFORWARD MAIL RCPT
@@ -109,7 +110,8 @@ objects(void **state)
 		{ "plain", HEAD TAIL, NULL },
 		{ "no chunk but the last", HEAD "BDAT 0 LAST\r\nQUIT\r\n", NULL },
 		{ "octets in the last", HEAD "BDAT 2\r\nabBDAT 1 LAST\r\ncQUIT\r\n", NULL },
-		{ "a chunk may hold anything", HEAD "BDAT 8\r\nQUIT\r\n\r\nBDAT 0 LAST\r\nQUIT\r\n", NULL },
+		{ "a chunk may hold anything", HEAD "BDAT 8\r\nQUIT\r\n\r\nBDAT 0 LAST\r\nQUIT\r\n",
+		    NULL },
 		{ "attributes in any order", EHLO
 		    "XCLIENT DESTPORT=25 DESTADDR=198.51.100.1 HELO=client.example PROTO=SMTP "
 		    "PORT=1 ADDR=IPV6:2001:db8::1 NAME=[UNAVAILABLE]\r\n"
@@ -119,8 +121,8 @@ objects(void **state)
 		    "XCLIENT NAME=[TEMPUNAVAIL] ADDR=[UNAVAILABLE] PORT=[UNAVAILABLE] PROTO=ESMTP "
 		    "HELO=client.example DESTADDR=[UNAVAILABLE] DESTPORT=[UNAVAILABLE]\r\n"
 		    XFORWARD MAIL RCPT TAIL, NULL },
-		{ "postmaster", EHLO XCLIENT XFORWARD MAIL "RCPT TO:<postmaster> NOTIFY=NEVER\r\n" TAIL,
-		    NULL },
+		{ "postmaster", EHLO XCLIENT XFORWARD MAIL "RCPT TO:<postmaster> NOTIFY=NEVER\r\n"
+		    TAIL, NULL },
 		{ "bare LF", EHLO "XCLIENT\n", "line 2: not ended by CRLF" },
 		{ "CR inside", "EHLO a\rb\r\n", "line 1: not ended by CRLF" },
 		{ "HELO first", "HELO a\r\n", "line 1: not the command" },
@@ -140,27 +142,37 @@ objects(void **state)
 		{ "xtext: NUL", EHLO "XCLIENT NAME=a+00\r\n", "line 2: malformed NAME" },
 		{ "xtext: =", EHLO "XCLIENT NAME=a=b\r\n", "line 2: malformed NAME" },
 		{ "a bracket in the clear", EHLO "XCLIENT NAME=[a]\r\n", "line 2: malformed NAME" },
-		{ "v6 without its prefix", EHLO "XCLIENT ADDR=2001:db8::1\r\n", "line 2: malformed ADDR" },
-		{ "mapped v4", EHLO "XCLIENT ADDR=IPV6:::ffff:192.0.2.1\r\n", "line 2: malformed ADDR" },
+		{ "v6 without its prefix", EHLO "XCLIENT ADDR=2001:db8::1\r\n",
+		    "line 2: malformed ADDR" },
+		{ "mapped v4", EHLO "XCLIENT ADDR=IPV6:::ffff:192.0.2.1\r\n",
+		    "line 2: malformed ADDR" },
 		{ "v4 as v6", EHLO "XCLIENT ADDR=IPV6:192.0.2.1\r\n", "line 2: malformed ADDR" },
 		{ "port 0", EHLO "XCLIENT PORT=0\r\n", "line 2: malformed PORT" },
 		{ "port 65536", EHLO "XCLIENT PORT=65536\r\n", "line 2: malformed PORT" },
 		{ "port 025", EHLO "XCLIENT PORT=025\r\n", "line 2: malformed PORT" },
 		{ "PROTO=LMTP", EHLO "XCLIENT PROTO=LMTP\r\n", "line 2: malformed PROTO" },
-		{ "SOURCE=LOCAL", EHLO XCLIENT "XFORWARD SOURCE=LOCAL\r\n", "line 3: malformed SOURCE" },
-		{ "no edge", EHLO XCLIENT "XFORWARD NAME=[UNAVAILABLE]\r\n", "line 3: malformed NAME" },
-		{ "an id that is none", EHLO XCLIENT "XFORWARD IDENT=1\r\n", "line 3: malformed IDENT" },
-		{ "no sender", EHLO XCLIENT XFORWARD "MAIL FROM:\r\n", "line 4: malformed address" },
-		{ "a space in front", EHLO XCLIENT XFORWARD "MAIL FROM: <>\r\n", "line 4: malformed address" },
-		{ "behind the path", EHLO XCLIENT XFORWARD "MAIL FROM:<>x\r\n", "line 4: malformed param" },
+		{ "SOURCE=LOCAL", EHLO XCLIENT "XFORWARD SOURCE=LOCAL\r\n",
+		    "line 3: malformed SOURCE" },
+		{ "no edge", EHLO XCLIENT "XFORWARD NAME=[UNAVAILABLE]\r\n",
+		    "line 3: malformed NAME" },
+		{ "an id that is none", EHLO XCLIENT "XFORWARD IDENT=1\r\n",
+		    "line 3: malformed IDENT" },
+		{ "no sender", EHLO XCLIENT XFORWARD "MAIL FROM:\r\n",
+		    "line 4: malformed address" },
+		{ "a space in front", EHLO XCLIENT XFORWARD "MAIL FROM: <>\r\n",
+		    "line 4: malformed address" },
+		{ "behind the path", EHLO XCLIENT XFORWARD "MAIL FROM:<>x\r\n",
+		    "line 4: malformed param" },
 		{ "two spaces before parameters", EHLO XCLIENT XFORWARD "MAIL FROM:<>  X=1\r\n",
 		    "line 4: malformed param" },
 		{ "a space at the end", EHLO XCLIENT XFORWARD "MAIL FROM:<> X=1 \r\n",
 		    "line 4: malformed param" },
-		{ "a tab", EHLO XCLIENT XFORWARD "MAIL FROM:<> X\t\r\n", "line 4: malformed param" },
+		{ "a tab", EHLO XCLIENT XFORWARD "MAIL FROM:<> X\t\r\n",
+		    "line 4: malformed param" },
 		{ "a null recipient", EHLO XCLIENT XFORWARD MAIL "RCPT TO:<>\r\n",
 		    "line 5: malformed address" },
-		{ "no recipient", EHLO XCLIENT XFORWARD MAIL "BDAT 1\r\n", "line 5: not the command" },
+		{ "no recipient", EHLO XCLIENT XFORWARD MAIL "BDAT 1\r\n",
+		    "line 5: not the command" },
 		{ "a second MAIL", HEAD MAIL, "line 6: not the command" },
 		{ "RCPT behind the data", HEAD "BDAT 1\r\nx" RCPT, "line 7: not the command" },
 		{ "BDAT without a number", HEAD "BDAT \r\n", "line 6: malformed BDAT" },
@@ -244,7 +256,8 @@ what_is_written(void **state)
 	assert_true(span_eq(buf_span(&b), SPAN_LIT("EHLO client.example\r\n"
 	    "XCLIENT NAME=[UNAVAILABLE] ADDR=192.0.2.7 PORT=40001 PROTO=ESMTP HELO=client.example "
 	    "DESTADDR=IPV6:2001:db8::25 DESTPORT=25\r\n"
-	    "XFORWARD IDENT=0193e4a0-0000-7000-8000-000000000001 SOURCE=REMOTE NAME=mx1.example\r\n"
+	    "XFORWARD IDENT=0193e4a0-0000-7000-8000-000000000001 " \
+			"SOURCE=REMOTE NAME=mx1.example\r\n"
 	    "MAIL FROM:<> X=1\r\nRCPT TO:<Bob@example.org> X=1\r\n"
 	    "BDAT 2\r\nabBDAT 0 LAST\r\nQUIT\r\n")));
 	buf_fini(&b);
@@ -267,7 +280,8 @@ static void
 written_and_read_again(void **state)
 {
 	static const char *const helos[] = {
-		"client.example", "", "[192.0.2.1]", "[UNAVAILABLE]", "[TEMPUNAVAIL]", "a b", "a\r\nQUIT",
+		"client.example", "", "[192.0.2.1]", "[UNAVAILABLE]", "[TEMPUNAVAIL]", "a b",
+		"a\r\nQUIT",
 		"a=b+c", "\xc3\xbc\x01\x7f", "?", " ", "+41",
 	};
 	static const char *const paths[] = {
@@ -280,7 +294,8 @@ written_and_read_again(void **state)
 	assert_true(address_parse_path(SPAN_LIT("<PostMaster>"), ADDRESS_FORWARD, false, &pm) > 0);
 	for (size_t i = 0; i < sizeof(helos) / sizeof(helos[0]); i++)
 		for (size_t k = 0; k < sizeof(paths) / sizeof(paths[0]); k++) {
-			struct envelope *e = some_envelope(paths[k], paths[k], "ORCPT=rfc822;a+2Bb");
+			struct envelope *e = some_envelope(paths[k], paths[k],
+			    "ORCPT=rfc822;a+2Bb");
 			struct heard h;
 			struct buf b;
 
@@ -302,7 +317,8 @@ written_and_read_again(void **state)
 			assert_int_equal(h.envelope->nrcpts, 2);
 			for (size_t r = 0; r < 2; r++) {
 				same_address(&h.envelope->rcpts[r].addr, &e->rcpts[r].addr);
-				assert_string_equal(h.envelope->rcpts[r].params, e->rcpts[r].params);
+				assert_string_equal(h.envelope->rcpts[r].params,
+				    e->rcpts[r].params);
 			}
 			buf_fini(&b);
 			heard_fini(&h);
@@ -333,7 +349,8 @@ the_longest_envelope(void **state)
 	memset(e->helo, '\xff', sizeof(e->helo) - 1);
 	memset(e->client_name, '\xff', sizeof(e->client_name) - 1);
 	memset(e->edge, '\xff', sizeof(e->edge) - 1);
-	assert_true(netaddr_parse(SPAN_LIT("[2001:db8:1111:2222:3333:4444:5555:6666]:65535"), &e->client));
+	assert_true(netaddr_parse(SPAN_LIT("[2001:db8:1111:2222:3333:4444:5555:6666]:65535"),
+	    &e->client));
 	e->dest = e->client;
 	buf_init(&b, 1 << 16);
 	assert_true(batch_head(e, &b) && batch_end(&b));

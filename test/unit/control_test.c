@@ -12,11 +12,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "store/control_answer.h"
@@ -140,6 +143,59 @@ questions_in_every_cut(void **state)
 		close(fd);
 		turn();
 	}
+}
+
+/* What somebody else hears of a question: the answer, or that nobody speaks to him. */
+static void
+ask_as(uid_t uid, gid_t gid, const gid_t *groups, size_t ngroups, char *out, size_t max)
+{
+	int ends[2], status, fd;
+	ssize_t n;
+	pid_t pid;
+
+	assert_int_equal(chmod(sun.sun_path, 0666), 0);	/* so that the credentials alone decide */
+	assert_int_equal(pipe(ends), 0);
+	assert_int_not_equal(pid = fork(), -1);
+	if (pid == 0) {
+		if (setgroups(ngroups, groups) == -1 || setresgid(gid, gid, gid) == -1 ||
+		    setresuid(uid, uid, uid) == -1)
+			_exit(1);
+		fd = socket(AF_UNIX, SOCK_STREAM, 0);
+		if (connect(fd, (struct sockaddr *)&sun, sizeof(sun)) == -1 ||
+		    write(ends[1], "", 1) != 1)
+			_exit(1);
+		send(fd, "who\n", 4, MSG_NOSIGNAL);
+		n = recv(fd, out, max, 0);
+		_exit(n > 0 && write(ends[1], out, (size_t)n) == n ? 0 : n > 0);
+	}
+	close(ends[1]);
+	assert_int_equal(read(ends[0], out, 1), 1);	/* connected */
+	while (waitpid(pid, &status, WNOHANG) == 0)
+		turn();
+	assert_int_equal(status, 0);
+	n = read(ends[0], out, max - 1);
+	out[n > 0 ? n : 0] = '\0';
+	close(ends[0]);
+}
+
+static void
+who_may_ask(void **state)
+{
+	const gid_t ours[] = { 4711, getegid() }, others[] = { 4711 };
+	char got[256];
+
+	if (geteuid() != 0)
+		skip();			/* nobody else can be played */
+	ask_as(0, 65534, NULL, 0, got, sizeof(got));
+	assert_string_equal(got, A("who"));
+	ask_as(65534, getegid(), NULL, 0, got, sizeof(got));
+	assert_string_equal(got, A("who"));
+	ask_as(65534, 65534, ours, 2, got, sizeof(got));
+	assert_string_equal(got, A("who"));
+	ask_as(65534, 65534, others, 1, got, sizeof(got));
+	assert_string_equal(got, "");
+	ask_as(65534, 65534, NULL, 0, got, sizeof(got));
+	assert_string_equal(got, "");
 }
 
 static void
@@ -267,17 +323,41 @@ want_of_room_names_the_key_to_change(void **state)
 		}
 }
 
+static void
+a_quota_is_nearly_used_from_eighty_percent(void **state)
+{
+	static const struct {
+		uint64_t octets, quota;
+		enum used used;
+		int percent;
+	} rows[] = {
+		{ 0, 1000, USED_LITTLE, 0 }, { 799, 1000, USED_LITTLE, 79 },
+		{ 800, 1000, USED_NEARLY, 80 }, { 989, 1000, USED_NEARLY, 98 },
+		{ 990, 1000, USED_UP, 99 }, { 5000, 1000, USED_UP, 100 }, { 0, 0, USED_UP, 100 },
+	};
+	int percent;
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		enum used used = answer_used(rows[i].octets, rows[i].quota, &percent);
+
+		assert_int_equal(used, rows[i].used);
+		assert_int_equal(percent, rows[i].percent);
+	}
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(questions_in_every_cut),
+		cmocka_unit_test(who_may_ask),
 		cmocka_unit_test(too_long_a_question_ends_it),
 		cmocka_unit_test(big_content_waits_for_its_reader),
 		cmocka_unit_test(content_shorter_than_promised_ends_it),
 		cmocka_unit_test(clients_are_bounded),
 		cmocka_unit_test(hanging_up_is_harmless),
 		cmocka_unit_test(want_of_room_names_the_key_to_change),
+		cmocka_unit_test(a_quota_is_nearly_used_from_eighty_percent),
 	};
 
 	return cmocka_run_group_tests(tests, start, stop);

@@ -52,6 +52,8 @@ options_are_understood(void **state)
 	assert_string_equal(o.state, "parked");
 	assert_string_equal(o.of, "alice");
 	assert_int_equal(o.count, 12);
+	assert_int_equal(parse(&all, "--control /run/x.sock", words, &o), -1);
+	assert_string_equal(o.control, "/run/x.sock");
 	assert_int_equal(parse(&all, "--edge -- --json -x", words, &o), -1);
 	assert_int_equal(o.role, CONF_EDGE);
 	assert_false(o.json);

@@ -31,7 +31,10 @@ tear_down(void **state)
 	return 0;
 }
 
-/* As the writer would tell it; a pin, a key and a recipient with this octet, and domains, NULL ends. */
+/*
+ * As the writer would tell it; a pin, a key and a recipient with this
+ * octet, and domains, NULL ends.
+ */
 static struct home *
 pair(const char *name, unsigned char octet, const char *d0, const char *d1)
 {

@@ -170,7 +170,7 @@ descriptors_ride_with_their_message(void **state)
 	}
 	RUN_UNTIL(T.got == 1000);
 	assert_int_equal(T.with_fd, 334);
-	assert_int_equal(open_fds(), before);		/* sent and not taken: closed on both sides */
+	assert_int_equal(open_fds(), before);	/* sent and not taken: closed on both sides */
 
 	assert_int_equal(pipe2(p, O_CLOEXEC), 0);
 	T.keep = true;
@@ -191,7 +191,8 @@ the_largest_body_passes(void **state)
 
 	start_a();
 	for (i = 0; i < 5; i++)
-		assert_true(chan_send(T.a, (uint16_t)(7 + i % 3), (uint64_t)i, &part, 1, i == 2 ? dup(0) : -1));
+		assert_true(chan_send(T.a, (uint16_t)(7 + i % 3), (uint64_t)i, &part, 1,
+		    i == 2 ? dup(0) : -1));
 	RUN_UNTIL(T.got == 5);
 	assert_int_equal(T.octets, 5 * (size_t)CHAN_BODY_MAX);
 	assert_int_equal(T.with_fd, 1);
@@ -339,7 +340,8 @@ bad_form_ends_the_channel(void **state)
 		if (T.got > 1)
 			fail_msg("%s: taken", cases[i].what);
 		close(T.fds[0]);
-		assert_int_equal(open_fds(), before - 2);	/* both ends, and nothing was left open */
+		/* Both ends, and nothing was left open. */
+		assert_int_equal(open_fds(), before - 2);
 		teardown(state);
 	}
 	setup(state);
@@ -358,7 +360,8 @@ frames_come_in_any_pieces(void **state)
 		put_u16(frame + 4, (uint16_t)(7 + (piece - 1) % 3));
 		put_u64(frame + 8, piece - 1);
 		for (i = 0; i < sizeof(frame); i += piece) {
-			raw(frame + i, piece < sizeof(frame) - i ? piece : sizeof(frame) - i, NULL, 0);
+			raw(frame + i, piece < sizeof(frame) - i ? piece : sizeof(frame) - i, NULL,
+			    0);
 			loop_turns(1);
 		}
 		RUN_UNTIL(T.got == piece);

@@ -185,7 +185,10 @@ addresses(void **state)
 
 enum { CROWD = 200 };
 
-/* Both ends are ours, so each figure is for two connections; each has said something, then fell silent. */
+/*
+ * Both ends are ours, so each figure is for two connections; each has
+ * said something, then fell silent.
+ */
 static size_t
 crowd(bool tls)
 {
@@ -204,7 +207,8 @@ crowd(bool tls)
 
 		tcp_pair(fds);
 		for (j = 0; j < 2; j++) {
-			members[i][j].c = conn_new(&loop, fds[j], &conn_end_ops, &members[i][j], &why);
+			members[i][j].c = conn_new(&loop, fds[j], &conn_end_ops, &members[i][j],
+			    &why);
 			if (tls)
 				assert_int_equal(conn_tls(members[i][j].c,
 				    j == 0 ? ends.client : ends.server, j == 1, &why), 0);
@@ -239,7 +243,8 @@ idle_connections_are_small(void **state)
 	ends_teardown(state);
 	ends_setup(state);
 	tls = crowd(true);
-	print_message("idle, octets of user space: plain %zu, TLS %zu (the mean of a client and a server)\n",
+	print_message("idle, octets of user space: plain %zu, TLS %zu "
+	    "(the mean of a client and a server)\n",
 	    plain / 2, tls / 2);
 	assert_true(plain / 2 < 1024);
 	assert_true(tls / 2 < 20 * 1024);

@@ -26,7 +26,8 @@ on_dialled(void *arg, int fd, const struct why *why)
 static void
 dial(void **state)
 {
-	struct sockaddr_in sin = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	struct sockaddr_in sin = { .sin_family = AF_INET,
+	    .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	socklen_t n = sizeof(sin);
 	int l = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), fill_fds[8], i;
 	struct netaddr to;

@@ -24,7 +24,8 @@ goaway_lets_the_last_stream_finish(void **state)
 	RUN_UNTIL(tunnel.home.octets == H2_WINDOW_FIRST);
 	h2_goaway(tunnel.home.h2);
 	h2_goaway(tunnel.home.h2);
-	RUN_UNTIL(!stream_put(&b, &tunnel.edge, "/mail/x", 1) || b.closed == 1);	/* refused, once the word is there */
+	/* Refused, once the word is there. */
+	RUN_UNTIL(!stream_put(&b, &tunnel.edge, "/mail/x", 1) || b.closed == 1);
 	assert_int_equal(a.closed + tunnel.home.closed, 0);
 	h2_consumed(served[0]->s, H2_WINDOW_FIRST);
 	served[0]->stall = false;
@@ -75,7 +76,10 @@ silence_is_found(void **state)
 	from = uv_hrtime();
 	RUN_UNTIL(uv_hrtime() - from > 700000000u);
 	assert_int_equal(tunnel.edge.closed + tunnel.home.closed, 0);
-	/* Home's end of the line is put to silence: nobody reads or writes it any more, but it stays open. */
+	/*
+	 * Home's end of the line is put to silence: nobody reads or writes it
+	 * any more, but it stays open.
+	 */
 	keep = dup(tunnel.fds[0]);
 	assert_true(keep >= 0);
 	h2_abort(tunnel.home.h2, "stands for lost power");
@@ -83,7 +87,8 @@ silence_is_found(void **state)
 		int sink[2];
 
 		assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, sink), 0);
-		assert_true(dup2(sink[0], tunnel.fds[0]) >= 0);	/* what home closes is not the line */
+		/* What home closes is not the line. */
+		assert_true(dup2(sink[0], tunnel.fds[0]) >= 0);
 		close(sink[0]);
 		RUN_UNTIL(tunnel.home.closed == 1);
 		from = uv_hrtime();

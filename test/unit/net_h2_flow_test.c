@@ -83,7 +83,8 @@ upload(void **state)
 	assert_true(stream_put(&st, &tunnel.edge, "/mail/x", octets));
 	RUN_UNTIL(st.closed == 1);
 	s = (double)(uv_hrtime() - from) / 1e9;
-	print_message("one stream, both ends in one thread: %.2f Gbit/s\n", (double)octets * 8 / s / 1e9);
+	print_message("one stream, both ends in one thread: %.2f Gbit/s\n",
+	    (double)octets * 8 / s / 1e9);
 	assert_int_equal(st.status, 201);
 	assert_int_equal(tunnel.home.octets, octets);
 	RUN_UNTIL(tunnel.home.open == 0);

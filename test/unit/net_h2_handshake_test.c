@@ -100,7 +100,8 @@ noise_ends_the_connection(void **state)
 	unsigned closed = 0;
 
 	tunnel.home.serve = serve_put;
-	tunnel.home.h2 = h2_new(&loop, tunnel.fds[0], tunnel.home_ctx, false, false, &tunnel_ops, &tunnel.home, &why);
+	tunnel.home.h2 = h2_new(&loop, tunnel.fds[0], tunnel.home_ctx, false, false, &tunnel_ops,
+	    &tunnel.home, &why);
 	babbler = conn_new(&loop, tunnel.fds[1], &plain, &closed, &why);
 	assert_int_equal(conn_tls(babbler, tunnel.edge_ctx, true, &why), 0);
 	RUN_UNTIL(closed == 1 && tunnel.home.closed == 1);

@@ -125,7 +125,10 @@ an_early_answer_calls_the_body_off(void **state)
 	serve_free();
 }
 
-/* CONNECT: lines both ways before either side ends, the first in the same flight; then one side half closes. */
+/*
+ * CONNECT: lines both ways before either side ends, the first in the
+ * same flight; then one side half closes.
+ */
 static void
 serve_connect(struct h2_end *e, struct h2_stream *s, const struct h2_head *head, bool has_body)
 {

@@ -32,13 +32,16 @@ static const struct {
 	{ "v4only.posthouse-test.org", 1, "5.6.7.9" },
 	{ "8.7.6.5.in-addr.arpa", 12, "mail.posthouse-test.org" },
 	{ "9.7.6.5.in-addr.arpa", 12, "mail.posthouse-test.org" },		/* lies */
-	{ "10.7.6.5.in-addr.arpa", 12, "no_host name.posthouse-test.org" },	/* not a host name */
+	/* Not a host name. */
+	{ "10.7.6.5.in-addr.arpa", 12, "no_host name.posthouse-test.org" },
 	{ "11.7.6.5.in-addr.arpa", 12, "gone.posthouse-test.org" },
-	{ "13.7.6.5.in-addr.arpa", 12, "other.posthouse-test.org" },		/* the second of two is the true one */
+	/* The second of two is the true one. */
+	{ "13.7.6.5.in-addr.arpa", 12, "other.posthouse-test.org" },
 	{ "13.7.6.5.in-addr.arpa", 12, "two.posthouse-test.org" },
 	{ "two.posthouse-test.org", 1, "5.6.7.13" },
 	{ "other.posthouse-test.org", 1, "5.6.7.99" },
-	{ "5.2.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.1.0.0.0.0.0.a.2.ip6.arpa", 12, "mail.posthouse-test.org" },
+	{ "5.2.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.1.0.0.0.0.0.a.2.ip6.arpa", 12,
+	    "mail.posthouse-test.org" },
 };
 
 static struct {
@@ -80,7 +83,8 @@ put_record(unsigned char *out, size_t i)
 	if (zone[i].type == 12)
 		n = put_name(p + 12, zone[i].value);
 	else {
-		assert_int_equal(inet_pton(zone[i].type == 1 ? AF_INET : AF_INET6, zone[i].value, p + 12), 1);
+		assert_int_equal(inet_pton(zone[i].type == 1 ? AF_INET : AF_INET6, zone[i].value,
+		    p + 12), 1);
 		n = zone[i].type == 1 ? 4 : 16;
 	}
 	put_u16(p + 10, (uint16_t)n);
@@ -123,7 +127,8 @@ on_dns(uv_poll_t *poll, int status, int events)
 				count++;
 			}
 		}
-	put_u16(a + 2, known ? 0x8580 : 0x8583);	/* an answer, recursion is there; NXDOMAIN */
+	/* An answer, recursion is there; NXDOMAIN. */
+	put_u16(a + 2, known ? 0x8580 : 0x8583);
 	put_u16(a + 4, 1);
 	put_u16(a + 6, (uint16_t)count);
 	put_u32(a + 8, 0);
@@ -153,7 +158,8 @@ attach(void)
 static int
 setup(void **state)
 {
-	struct sockaddr_in sin = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	struct sockaddr_in sin = { .sin_family = AF_INET,
+	    .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	socklen_t n = sizeof(sin);
 	char text[64];
 	const char *servers[] = { text };
@@ -321,7 +327,8 @@ the_resolver_dies_and_another_comes(void **state)
 	T.server = resolve_server_new(&loop, servers, 1, 100, &why);
 	assert_non_null(T.server);
 	attach();
-	resolve_host(T.resolver, "localhost", 25, got_addrs, &g);	/* /etc/hosts, and every resolver */
+	/* /etc/hosts, and every resolver */
+	resolve_host(T.resolver, "localhost", 25, got_addrs, &g);
 	RUN_UNTIL(g.times == 1);
 	assert_true(g.n >= 1);
 }
@@ -367,10 +374,11 @@ host_names(void **state)
 		const char *name;
 		bool ok;
 	} cases[] = {
-		{ "a.b", true }, { "localhost", true }, { "x-1.example", true }, { "1a.example", true },
-		{ "", false }, { ".", false }, { "a..b", false }, { ".a", false }, { "a.", false },
-		{ "-a.b", false }, { "a-.b", false }, { "a.b-", false }, { "a_b.c", false }, { "a b", false },
-		{ "1.2.3.4", false }, { "a\n.b", false }, { "\xc3\xa9.b", false },
+		{ "a.b", true }, { "localhost", true }, { "x-1.example", true },
+		{ "1a.example", true }, { "", false }, { ".", false }, { "a..b", false },
+		{ ".a", false }, { "a.", false }, { "-a.b", false }, { "a-.b", false },
+		{ "a.b-", false }, { "a_b.c", false }, { "a b", false }, { "1.2.3.4", false },
+		{ "a\n.b", false }, { "\xc3\xa9.b", false },
 	};
 	size_t i;
 

@@ -22,7 +22,10 @@ start_tls(struct conn_end *e)
 	}
 }
 
-/* RFC 3207 4.2: a command in the same packet as STARTTLS must not be heard as if it had come in TLS. */
+/*
+ * RFC 3207 4.2: a command in the same packet as STARTTLS must not be
+ * heard as if it had come in TLS.
+ */
 static void
 nothing_read_before_the_handshake_comes_after_it(void **state)
 {
@@ -68,7 +71,8 @@ versions(void **state)
 		int version;
 		const char *described;		/* NULL: refused */
 	} cases[] = {
-		{ TLS1_1_VERSION, NULL }, { TLS1_2_VERSION, "TLSv1.2 ECDHE-" }, { TLS1_3_VERSION, "TLSv1.3 TLS_" },
+		{ TLS1_1_VERSION, NULL }, { TLS1_2_VERSION, "TLSv1.2 ECDHE-" },
+		{ TLS1_3_VERSION, "TLSv1.3 TLS_" },
 	};
 	size_t i;
 

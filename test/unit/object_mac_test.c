@@ -36,7 +36,8 @@ known_answer(void **state)
 	object_mac_add(m, "bytes", 5);
 	assert_true(object_mac_end(m, &key, some_id(), mac));
 	hex_encode(mac, sizeof(mac), hex);
-	assert_string_equal(hex, "302bd7b3d7332bf9dc48447920ba30dc2d5f735583bcf107acf48af5f5ca6635");
+	assert_string_equal(hex,
+	    "302bd7b3d7332bf9dc48447920ba30dc2d5f735583bcf107acf48af5f5ca6635");
 	object_mac_free(&m);
 	assert_null(m);
 }

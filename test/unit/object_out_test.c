@@ -44,7 +44,8 @@ address(const char *path)
 {
 	struct address a;
 
-	assert_int_equal(address_parse_path(span_str(path), ADDRESS_FORWARD, true, &a), strlen(path));
+	assert_int_equal(address_parse_path(span_str(path), ADDRESS_FORWARD, true, &a),
+	    strlen(path));
 	return a;
 }
 
@@ -52,9 +53,11 @@ static struct object_out *
 begin(size_t nrcpts, const char *params, struct why *why)
 {
 	static const unsigned char rnd[10] = { 5 };
-	struct spool_meta meta = { .origin = ORIGIN_RECEPTION, .received_ms = 1795232400000, .signer = "mx.edge.test",
+	struct spool_meta meta = { .origin = ORIGIN_RECEPTION, .received_ms = 1795232400000,
+	    .signer = "mx.edge.test",
 		.home = "alice", .id = uuid_v7(1795232400000, rnd) };
-	struct trace trace = { .helo = "client.test", .by = "mx.edge.test", .with = "ESMTP", .id = meta.id,
+	struct trace trace = { .helo = "client.test", .by = "mx.edge.test", .with = "ESMTP",
+	    .id = meta.id,
 		.received_ms = meta.received_ms };
 	struct address from = address("<sender@far.test>");
 	struct object_out *o;
@@ -149,10 +152,12 @@ read_back(struct buf *body)
 	assert_true(batch_reader_done(r));
 	env = batch_reader_envelope(r);
 	assert_int_equal(env->nrcpts, made.env->nrcpts);
-	assert_string_equal(env->rcpts[env->nrcpts - 1].params, made.env->rcpts[env->nrcpts - 1].params);
+	assert_string_equal(env->rcpts[env->nrcpts - 1].params,
+	    made.env->rcpts[env->nrcpts - 1].params);
 	assert_string_equal(env->from_params, "SIZE=100");
 	assert_true(netaddr_same_ip(&env->client, &made.env->client));
-	assert_string_equal(uuid_text(env->id).s, uuid_text(made.obj.meta.id).s);	/* inside as outside */
+	/* Inside as outside. */
+	assert_string_equal(uuid_text(env->id).s, uuid_text(made.obj.meta.id).s);
 	assert_true(body->n > 9 && memcmp(body->p, "Received:", 9) == 0);
 	batch_reader_free(&r);
 	age_open_free(&open);
@@ -194,7 +199,7 @@ small(void **state)
 	struct object_out *o = begin(1, "", &why);
 	struct buf body;
 
-	for (size_t i = 0; i < sizeof(text) - 1; i++)		/* as it may come: an octet at a time */
+	for (size_t i = 0; i < sizeof(text) - 1; i++)	/* as it may come: an octet at a time */
 		assert_int_equal(object_out_add(o, span_of(text + i, 1), &why), 0);
 	finish(&o);
 	assert_int_equal(made.kept, KEPT);
@@ -315,7 +320,12 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(small), TEST(empty), TEST(large), TEST(many_recipients), TEST(given_up), TEST(nobody_to_seal_to),
+		TEST(small),
+		TEST(empty),
+		TEST(large),
+		TEST(many_recipients),
+		TEST(given_up),
+		TEST(nobody_to_seal_to),
 		TEST(no_room),
 	};
 	int rc = cmocka_run_group_tests(tests, NULL, NULL);

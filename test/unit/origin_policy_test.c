@@ -9,6 +9,7 @@
 
 /* What an edge is told of its home, and when. */
 #include "kit/origin_play.h"
+#include "net/tls.h"
 
 static struct ask
 get_policy(const char *etag, const char *prefer, const char *seen)
@@ -126,6 +127,57 @@ keys_seen_are_kept(void **state)
 }
 
 static void
+say_pins(const struct pin *a, const struct pin *b)
+{
+	char text[PIN_TEXT_MAX], said[2 * PIN_TEXT_MAX];
+	struct h2_header h = { "posthouse-edge-pins", { said, 0 } };
+	struct ask asked = { .body = NULL };
+
+	pin_print(a, text);
+	h.value.n = (size_t)snprintf(said, sizeof(said), "%s", text);
+	if (b != NULL) {
+		pin_print(b, text);
+		h.value.n += (size_t)snprintf(said + h.value.n, sizeof(said) - h.value.n,
+		    " %s", text);
+	}
+	ask(&asked, "GET", "/policy", &h, 1);
+	RUN_UNTIL(asked.closed);
+}
+
+static void
+an_edges_next_key_is_believed_beside_the_one_it_shows(void **state)
+{
+	const struct pin next = { { 7 } }, other = { { 8 } };
+	struct pin shown;
+	struct ask told = { .body = NULL };
+	struct why why = { "" };
+	struct policy *p;
+	struct peer peer;
+
+	assert_true(tls_peer_pin(h2_ssl(home_h2), &shown));
+	say_pins(&next, NULL);
+	say_pins(&next, &other);
+	assert_int_equal(play.updates, 0);	/* it would shut out whoever says it */
+	say_pins(&shown, &next);
+	assert_int_equal(play.updates, 1);
+	assert_int_equal(play.update.npins, 2);
+	assert_true(pin_eq(&play.update.pins[1], &next));
+
+	/* Said back only once it is kept. */
+	peer = play.update;
+	edges_paired(&T.edges, &conf, peer.name, &peer);
+	ask(&told, "GET", "/policy", NULL, 0);
+	RUN_UNTIL(told.closed);
+	assert_non_null(p = policy_parse(span_of(told.answer, told.nanswer), &why));
+	assert_int_equal(p->nedge_pins, 2);
+	assert_true(pin_eq(&p->edge_pins[1], &next));
+	policy_free(&p);
+	say_pins(&shown, NULL);
+	assert_int_equal(play.updates, 2);
+	assert_int_equal(play.update.npins, 1);
+}
+
+static void
 finishing_ends_what_waits(void **state)
 {
 	struct ask a = get_policy("", "", ""), poll = { .body = NULL },
@@ -155,6 +207,7 @@ main(void)
 		TEST(a_long_poll_is_answered_when_policy_changes),
 		TEST(policy_waits_for_the_ledger),
 		TEST(keys_seen_are_kept),
+		TEST(an_edges_next_key_is_believed_beside_the_one_it_shows),
 		TEST(finishing_ends_what_waits),
 	};
 

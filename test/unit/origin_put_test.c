@@ -78,7 +78,8 @@ verdicts_become_status_codes(void **state)
 		a = put("sealed", 6, 1, v->prefer);
 		if (a.status != v->status || play.watches != v->watches || play.overs != v->overs)
 			fail_msg(
-			    "%s: %u, %u watched, %u over", v->name, a.status, play.watches, play.overs);
+			    "%s: %u, %u watched, %u over", v->name, a.status, play.watches,
+			    play.overs);
 		if (play.meta.verdict != (v->prefer[0] != '\0'))
 			fail_msg("%s: the row has verdict %d", v->name, play.meta.verdict);
 		if (a.status == 422)
@@ -97,6 +98,19 @@ a_wrong_mac_is_set_aside(void **state)
 	assert_int_equal(play.commits, 0);
 	assert_int_equal(board.count[BC_FORGED], 1);
 	assert_int_equal(board.count[BC_RECEIVED], 0);
+}
+
+/* It must not say that there is something to look at. */
+static void
+what_cannot_be_set_aside_is_not_said_to_be(void **state)
+{
+	struct ask a;
+
+	play.aside_fails = true;
+	a = put("sealed", 6, 3, "");
+	assert_int_equal(a.status, 403);
+	assert_non_null(strstr(a.answer, "not kept"));
+	assert_int_equal(play.commits, 0);
 }
 
 static void
@@ -226,6 +240,7 @@ main(void)
 		TEST(an_object_that_is_kept_is_answered_201),
 		TEST(verdicts_become_status_codes),
 		TEST(a_wrong_mac_is_set_aside),
+		TEST(what_cannot_be_set_aside_is_not_said_to_be),
 		TEST(an_edge_without_a_key_gives_nothing),
 		TEST(anything_else_is_refused),
 		TEST(what_cannot_be_kept_is_not_taken),

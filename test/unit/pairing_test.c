@@ -62,7 +62,8 @@ lines(void **state)
 		{ "posthouse-pair-1  [2001:db8::1]:7443\n" PIN "\talice\n" TOKEN, NULL },
 		{ "posthouse-pair-1 192.0.2.1:7443 " PIN " alice " TOKEN, NULL },
 		{ "", "it must start with" },
-		{ "posthouse-pair-2 mx1.example.org:7443 " PIN " alice " TOKEN, "it must start with" },
+		{ "posthouse-pair-2 mx1.example.org:7443 " PIN " alice " TOKEN,
+		    "it must start with" },
 		{ "posthouse-pair-1 mx1.example.org:7443 " PIN " alice", "cut short" },
 		{ LINE " more", "behind the token" },
 		{ "posthouse-pair-1 mx1.example.org " PIN " alice " TOKEN, "host:port" },
@@ -120,12 +121,16 @@ the_mac_key(void **state)
 		token[i] = (unsigned char)i;
 	assert_true(pairing_mac_key(exporter, token, "alice", &key));
 	hex_encode(key.b, SECRET_LEN, hex);
-	assert_string_equal(hex, "f0ec4026d38a85428aae5c2a524258697f9fe40dfb5262cc84766700c92332da");
+	assert_string_equal(hex,
+	    "f0ec4026d38a85428aae5c2a524258697f9fe40dfb5262cc84766700c92332da");
 }
 
 #define PEER	"{\n  \"name\": \"mx1.example.org\",\n  \"home\": \"alice\"," \
-		"\n  \"address\": \"mx1.example.org:7443\",\n  \"pins\": [\"" PIN "\", \"" PIN "\"]," \
-		"\n  \"mac\": [\"" HEX64 "\"],\n  \"recipients\": [\"" AGE "\"]," \
+		"\n  \"address\": \"mx1.example.org:7443\"," \
+		"\n  \"pins\": [\"" PIN "\", \"" PIN "\"]," \
+		"\n  \"our_pins\": [\"" PIN "\"]," \
+		"\n  \"mac\": [\"" HEX64 "\"],\n  \"signed_from\": 17," \
+		"\n  \"recipients\": [\"" AGE "\"]," \
 		"\n  \"domains\": [\"example.org\", \"example.net\"]\n}\n"
 
 static void
@@ -145,14 +150,18 @@ peers(void **state)
 		{ "{\"pins\":[\"" PIN "\"]}", "name" },
 		{ "{\"name\":\"\",\"pins\":[\"" PIN "\"]}", "name" },
 		{ "{\"name\":1,\"pins\":[\"" PIN "\"]}", "name" },
-		{ "{\"name\":\"alice\"}", NULL },			/* a grant: nobody can come in by it yet */
+		{ "{\"name\":\"alice\"}", NULL },	/* a grant: nobody can come in by it yet */
 		{ "{\"name\":\"alice\",\"pins\":[]}", NULL },
 		{ "{\"name\":\"alice\",\"pins\":\"" PIN "\"}", "pins" },
 		{ "{\"name\":\"alice\",\"pins\":[\"" PIN "\",\"" PIN "\",\"" PIN "\"]}", "pins" },
+		{ "{\"name\":\"alice\",\"our_pins\":[\"sha256:\"]}", "our_pins" },
+		{ "{\"name\":\"alice\",\"signed_from\":-1}", "signed_from" },
+		{ "{\"name\":\"alice\",\"signed_from\":\"1\"}", "signed_from" },
 		{ "{\"name\":\"alice\",\"pins\":[\"" PIN "\"],\"home\":\"../x\"}", "home" },
 		{ "{\"name\":\"alice\",\"pins\":[\"" PIN "\"],\"address\":\"x\"}", "address" },
 		{ "{\"name\":\"alice\",\"pins\":[\"" PIN "\"],\"mac\":[\"00\"]}", "mac" },
-		{ "{\"name\":\"alice\",\"pins\":[\"" PIN "\"],\"recipients\":[\"age1\"]}", "recipients" },
+		{ "{\"name\":\"alice\",\"pins\":[\"" PIN "\"],\"recipients\":[\"age1\"]}",
+		    "recipients" },
 		{ "{\"name\":\"alice\",\"pins\":[\"" PIN "\"],\"domains\":[\"a b\"]}", "domains" },
 	};
 
@@ -179,6 +188,8 @@ a_peer_is_read_as_printed(void **state)
 
 	assert_true(peer_parse(SPAN_LIT(PEER), &p, &why));
 	assert_int_equal(p.npins, 2);
+	assert_int_equal(p.nours, 1);
+	assert_int_equal(p.signed_from, 17);
 	assert_int_equal(p.nmac, 1);
 	assert_true(p.mac[0].set && !p.mac[1].set);
 	assert_int_equal(p.nrecipients, 1);

@@ -20,11 +20,14 @@
 	"{\"version\":1,\"epoch\":\"18446744073709551615\",\"counter\":\"902\"," \
 	"\"stale_after_ms\":172800000," \
 	"\"backend\":{\"smtputf8\":true,\"dsn\":false,\"size\":\"0\"}," \
-	"\"domains\":[{\"name\":\"example.org\",\"unknown\":\"refuse\",\"fold_case\":true,\"tag\":\"+\"," \
+	"\"domains\":[{\"name\":\"example.org\",\"unknown\":\"refuse\"," \
+	"\"fold_case\":true,\"tag\":\"+\"," \
 	SALT ",\"learned_ms\":1795232400000,\"digests\":\"" ZEROES "\"}]," \
-	"\"bans\":[{\"net\":\"192.0.2.0/24\",\"until_ms\":5},{\"net\":\"2001:db8::/32\",\"until_ms\":0}]," \
+	"\"bans\":[{\"net\":\"192.0.2.0/24\",\"until_ms\":5}," \
+	"{\"net\":\"2001:db8::/32\",\"until_ms\":0}]," \
 	"\"services\":[{\"name\":\"imaps\",\"up\":true}]," \
-	"\"keys\":{\"pins\":[\"sha256:" HEX64 "\"],\"recipients\":[\"" AGE "\"]}}"
+	"\"keys\":{\"pins\":[\"sha256:" HEX64 "\"],\"recipients\":[\"" AGE "\"]}," \
+	"\"edge\":{\"pins\":[\"sha256:" HEX64 "\"]}}"
 
 #define DOMAIN(rest)	"{\"version\":1,\"domains\":[{\"name\":\"example.org\"," rest "}]}"
 #define BAN(net)	"{\"version\":1,\"bans\":[{\"net\":\"" net "\"}]}"
@@ -58,6 +61,9 @@ documents(void **state)
 		{ "{\"version\":1,\"keys\":[]}", "keys" },
 		{ "{\"version\":1,\"keys\":{\"pins\":[\"sha256:00\"]}}", "keys" },
 		{ "{\"version\":1,\"keys\":{\"recipients\":\"" AGE "\"}}", "keys" },
+		{ "{\"version\":1,\"edge\":[]}", "edge" },
+		{ "{\"version\":1,\"edge\":{\"pins\":[\"sha256:00\"]}}", "edge" },
+		{ "{\"version\":1,\"edge\":{\"pins\":[1,2,3]}}", "edge" },
 		{ "{\"version\":1,\"domains\":{}}", "\"domains\" is not an array" },
 		{ "{\"version\":1,\"domains\":[1]}", "\"domains\", entry 1" },
 		{ "{\"version\":1,\"domains\":[{\"name\":\"a b\"}]}", "\"name\"" },
@@ -123,6 +129,7 @@ read_as_printed(void **state)
 	assert_true(p->services[0].up);
 	assert_int_equal(p->npins, 1);
 	assert_int_equal(p->nrecipients, 1);
+	assert_int_equal(p->nedge_pins, 1);
 	buf_init(&b, POLICY_OCTETS_MAX);
 	assert_true(policy_print(p, &b));
 	if (!span_eq(buf_span(&b), SPAN_LIT(WHOLE)))
@@ -178,7 +185,8 @@ digests(void **state)
 static void
 digests_out_of_order_are_put_in_order(void **state)
 {
-	static const char json[] = DOMAIN("\"digests\":\"/////////////////////wAAAAAAAAAAAAAAAAAAAAA=\"");
+	static const char json[] =
+	    DOMAIN("\"digests\":\"/////////////////////wAAAAAAAAAAAAAAAAAAAAA=\"");
 	struct why why = { "" };
 	struct policy *p = policy_parse(SPAN_LIT(json), &why);
 

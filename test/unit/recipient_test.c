@@ -36,7 +36,8 @@ static const struct {
 	{ "<x@evil.test>", NULL, NULL, 550, NULL },
 	{ "<x@sub.alice.test>", NULL, NULL, 550, NULL },
 	{ "<x@alice.test.evil.test>", NULL, NULL, 550, NULL },
-	{ "<x%evil.test@alice.test>", NULL, NULL, 250, "alice" },	/* a local part with a percent sign, ours to judge */
+	/* A local part with a percent sign, ours to judge. */
+	{ "<x%evil.test@alice.test>", NULL, NULL, 250, "alice" },
 	{ "<x@alice.test@evil.test>", NULL, NULL, 0, NULL },
 	{ "<evil.test!x@alice.test>", NULL, NULL, 250, "alice" },
 	{ "<alice.test!x@evil.test>", NULL, NULL, 550, NULL },

@@ -88,7 +88,8 @@ codes(const struct client *c, const char *code)
 {
 	unsigned n = 0;
 
-	for (const char *p = c->text; p != NULL && *p != '\0'; p = strchr(p, '\n'), p = p != NULL ? p + 1 : p)
+	for (const char *p = c->text; p != NULL && *p != '\0';
+	    p = strchr(p, '\n'), p = p != NULL ? p + 1 : p)
 		n += strncmp(p, code, strlen(code)) == 0;
 	return n;
 }
@@ -103,8 +104,8 @@ pipelined(void **state)
 {
 	connect_client(&A);
 	RUN_UNTIL(heard(&A, "220 mx.edge.test"));
-	say(&A, "EHLO c\r\n" ENVELOPE "DATA\r\none\r\n.\r\n" ENVELOPE "BDAT 3\r\ntwoBDAT 2 LAST\r\n\r\n"
-	    ENVELOPE "BDAT 0 LAST\r\nQUIT\r\n");
+	say(&A, "EHLO c\r\n" ENVELOPE "DATA\r\none\r\n.\r\n" ENVELOPE
+	    "BDAT 3\r\ntwoBDAT 2 LAST\r\n\r\n" ENVELOPE "BDAT 0 LAST\r\nQUIT\r\n");
 	RUN_UNTIL(ended(&A));
 	assert_int_equal(codes(&A, "250 2.0.0 Accepted, held, id "), 3);
 	assert_non_null(strstr(A.text, "221 "));
@@ -178,7 +179,7 @@ one_client_takes_not_all(void **state)
 	RUN_UNTIL(heard(&B, "220 "));
 }
 
-/* --- time --------------------------------------------------------------------------------------- */
+/* --- time --------------------------------------------------------------------------------- */
 
 static void
 sweep_in(int64_t ms)
@@ -229,7 +230,7 @@ a_whole_session_ends(void **state)
 	assert_int_equal(board_get(&R.board, BC_TIMEOUTS), 1);		/* counted once */
 }
 
-/* --- the end ------------------------------------------------------------------------------------ */
+/* --- the end ------------------------------------------------------------------------------ */
 
 static void
 a_drain_lets_messages_end(void **state)
@@ -299,8 +300,8 @@ starttls(void **state)
 	SSL_set_fd(ssl, A.fd);
 	SSL_set_connect_state(ssl);
 	RUN_UNTIL(SSL_do_handshake(ssl) == 1);
-	rc = SSL_write_ex(ssl, "EHLO c\r\n" ENVELOPE "DATA\r\none\r\n.\r\n", strlen("EHLO c\r\n" ENVELOPE "DATA\r\none\r\n.\r\n"),
-	    &n);
+	rc = SSL_write_ex(ssl, "EHLO c\r\n" ENVELOPE "DATA\r\none\r\n.\r\n",
+	    strlen("EHLO c\r\n" ENVELOPE "DATA\r\none\r\n.\r\n"), &n);
 	assert_int_equal(rc, 1);
 	A.n = 0;
 	RUN_UNTIL((SSL_read_ex(ssl, text, sizeof(text), &n) == 1 &&
@@ -312,24 +313,68 @@ starttls(void **state)
 	SSL_CTX_free(ctx);
 }
 
-/* --- a spool that says no ------------------------------------------------------------------------ */
+/* --- a spool that says no ----------------------------------------------------------------- */
+
+static void
+quota(uint64_t octets)
+{
+	R.conf->hold.quota = octets;
+	rig_writer_down();
+	rig_writer_up();
+}
 
 static void
 full(void **state)
 {
-	R.conf->hold.quota = 10;
-	rig_writer_down();
-	rig_writer_up();
+	quota(10);
 	connect_client(&A);
-	say(&A, "EHLO c\r\n" ENVELOPE "DATA\r\none\r\n.\r\n");
+	say(&A, "EHLO c\r\nMAIL FROM:<s@far.test>\r\n");	/* not only behind DATA */
 	RUN_UNTIL(heard(&A, "452 4.3.1"));
-	R.conf->hold.quota = 1 << 30;
-	rig_writer_down();
-	rig_writer_up();
+	quota(1 << 30);
 	say(&A, ENVELOPE "DATA\r\none\r\n.\r\n");
 	RUN_UNTIL(heard(&A, "250 2.0.0 Accepted"));		/* it recovers by itself */
 	assert_int_equal(board_get(&R.board, BC_DEFERRED), 1);
 	assert_int_equal(board_get(&R.board, BC_ACCEPTED), 1);
+}
+
+static int64_t oldest;
+
+static void
+on_list(void *arg, bool ok, const struct spool_object *o, size_t n)
+{
+	assert_true(ok && n > 0);
+	oldest = o[0].row;
+}
+
+/* What was announced does not fit, what was not may; what is held goes, and it fits again. */
+static void
+nearly_full(void **state)
+{
+	static char text[16000];
+	size_t n;
+
+	R.conf->hold.share = 100;
+	quota(20000);
+	connect_client(&A);
+	say(&A, "EHLO c\r\nMAIL FROM:<s@far.test> SIZE=19500\r\n");
+	RUN_UNTIL(heard(&A, "452 4.3.1"));
+	n = (size_t)snprintf(text, sizeof(text), "%s", ENVELOPE "BDAT 15000 LAST\r\n");
+	memset(text + n, 'x', 15000);
+	memcpy(text + n + 14998, "\r\n", 2);
+	text[n + 15000] = '\0';
+	say(&A, text);
+	RUN_UNTIL(heard(&A, "250 2.0.0 Accepted"));
+	say(&A, "MAIL FROM:<s@far.test> SIZE=5000\r\n");
+	RUN_UNTIL(heard(&A, "452 4.3.1"));
+	say(&A, "MAIL FROM:<s@far.test> SIZE=100\r\nRSET\r\n");
+	RUN_UNTIL(heard(&A, "250 2.1.0"));
+	spool_list(R.e.spool, "alice", 0, 1, on_list, NULL);
+	RUN_UNTIL(oldest > 0);
+	spool_delete(R.e.spool, oldest, NULL, NULL);
+	RUN_UNTIL(spool_room(R.e.spool) >= 20000);
+	say(&A, "MAIL FROM:<s@far.test> SIZE=5000\r\n");
+	RUN_UNTIL(heard(&A, "250 2.1.0"));
+	assert_int_equal(board_get(&R.board, BC_DEFERRED), 2);
 }
 
 /* The home is unpaired between RCPT and DATA: nothing can be sealed, and nothing is taken. */
@@ -389,6 +434,7 @@ main(void)
 		TEST(a_drain_during_a_handshake),
 		TEST(starttls),
 		TEST(full),
+		TEST(nearly_full),
 		TEST(unpaired_in_between),
 		TEST(a_client_that_never_reads),
 	};

@@ -18,21 +18,24 @@ static const struct {
 	{ "one line", 250, 2, 1, 5, "ok", "250 2.1.5 ok\r\n" },
 	{ "no enhanced code", 354, 0, 0, 0, "go", "354 go\r\n" },
 	{ "several lines", 550, 5, 7, 1, "no\nand no", "550-5.7.1 no\r\n550 5.7.1 and no\r\n" },
-	{ "an empty line within", 250, 2, 0, 0, "a\n\nb", "250-2.0.0 a\r\n250-2.0.0\r\n250 2.0.0 b\r\n" },
+	{ "an empty line within", 250, 2, 0, 0, "a\n\nb",
+	    "250-2.0.0 a\r\n250-2.0.0\r\n250 2.0.0 b\r\n" },
 	{ "an empty line within, plain", 250, 0, 0, 0, "a\n\nb", "250-a\r\n250-\r\n250 b\r\n" },
 	{ "no text", 250, 2, 0, 0, "", "250 2.0.0\r\n" },
 	{ "nothing but a code", 250, 0, 0, 0, "", "250\r\n" },
-	{ "CR and others cannot add a line", 550, 5, 0, 0, "a\rb\tc\x7f\xc3\xb6", "550 5.0.0 a?b?c???\r\n" },
+	{ "CR and others cannot add a line", 550, 5, 0, 0, "a\rb\tc\x7f\xc3\xb6",
+	    "550 5.0.0 a?b?c???\r\n" },
 	{ "a long line goes on", 250, 2, 255, 255, A450 A50,
-	    "250-2.255.255 " A450 "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\r\n250 2.255.255 aaaaaaaaaaaaaa\r\n" },
+	    "250-2.255.255 " A450
+	    "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\r\n250 2.255.255 aaaaaaaaaaaaaa\r\n" },
 };
 
 static void
 test_print(void **state)
 {
 	for (size_t i = 0; i < sizeof(prints) / sizeof(prints[0]); i++) {
-		struct smtp_reply r = smtp_reply(prints[i].code, prints[i].a, prints[i].b, prints[i].c, "%s",
-		    prints[i].text), again;
+		struct smtp_reply r = smtp_reply(prints[i].code, prints[i].a, prints[i].b,
+		    prints[i].c, "%s", prints[i].text), again;
 		struct buf out;
 
 		buf_init(&out, 2048);
@@ -72,7 +75,8 @@ static const struct {
 	{ "enhanced above 255 is text", "550 5.7.256 odd\r\n", 550, 0, 0, 0, "5.7.256 odd" },
 	{ "enhanced run on is text", "550 5.7.1x\r\n", 550, 0, 0, 0, "5.7.1x" },
 	{ "two of three is text", "550 5.7\r\n", 550, 0, 0, 0, "5.7" },
-	{ "a later line's own code is text", "550-5.7.1 a\r\n550 5.7.2 b\r\n", 550, 5, 7, 1, "a\n5.7.2 b" },
+	{ "a later line's own code is text", "550-5.7.1 a\r\n550 5.7.2 b\r\n", 550, 5, 7, 1,
+	    "a\n5.7.2 b" },
 	{ "a later line without", "550-5.7.1 a\r\n550 b\r\n", 550, 5, 7, 1, "a\nb" },
 	{ "bare code", "250\r\n", 250, 0, 0, 0, "" },
 	{ "bytes made fit", "250 a\x01\xff\r\n", 250, 0, 0, 0, "a??" },
@@ -98,10 +102,11 @@ test_parse(void **state)
 
 		if (ok != (parses[i].text != NULL))
 			fail_msg("%s: %d", parses[i].rule, ok);
-		if (r.code != parses[i].code || r.enhanced[0] != parses[i].a || r.enhanced[1] != parses[i].b ||
-		    r.enhanced[2] != parses[i].c || strcmp(r.text, ok ? parses[i].text : "") != 0)
-			fail_msg("%s: %u %u.%u.%u '%s'", parses[i].rule, r.code, r.enhanced[0], r.enhanced[1],
-			    r.enhanced[2], r.text);
+		if (r.code != parses[i].code || r.enhanced[0] != parses[i].a ||
+		    r.enhanced[1] != parses[i].b || r.enhanced[2] != parses[i].c ||
+		    strcmp(r.text, ok ? parses[i].text : "") != 0)
+			fail_msg("%s: %u %u.%u.%u '%s'", parses[i].rule, r.code, r.enhanced[0],
+			    r.enhanced[1], r.enhanced[2], r.text);
 	}
 }
 

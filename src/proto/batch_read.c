@@ -1,116 +1,11 @@
 #include "proto/batch_smtp.h"
 
-#include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
-#define UNAVAILABLE	"[UNAVAILABLE]"
-
-/* -- Writing -- */
-
-static bool
-visible(unsigned char c)
-{
-	return c >= 0x21 && c <= 0x7e;
-}
-
-/* RFC 3461 4, and a `[` in front, which only [UNAVAILABLE] has in the clear. */
-static bool
-add_xtext(struct buf *out, const char *s)
-{
-	for (const char *p = s; *p != '\0'; p++) {
-		unsigned char c = (unsigned char)*p;
-
-		if (!visible(c) || c == '+' || c == '=' || (c == '[' && p == s))
-			buf_addf(out, "+%02X", c);
-		else
-			buf_add(out, p, 1);
-	}
-	return !out->failed;
-}
-
-static bool
-add_name(struct buf *out, const char *key, const char *value)
-{
-	buf_addf(out, " %s=", key);
-	return value[0] == '\0' ? buf_add_str(out, UNAVAILABLE) : add_xtext(out, value);
-}
-
-static bool
-known_ip(const struct netaddr *a)
-{
-	static const unsigned char zero[sizeof(a->ip)];
-
-	return memcmp(a->ip, zero, sizeof(zero)) != 0;
-}
-
-static bool
-add_netaddr(struct buf *out, const char *prefix, const struct netaddr *a)
-{
-	if (known_ip(a))
-		buf_addf(out, " %sADDR=%s%s", prefix, a->v6 ? "IPV6:" : "", netaddr_ip(a).s);
-	else
-		buf_addf(out, " %sADDR=" UNAVAILABLE, prefix);
-	if (a->port != 0)
-		return buf_addf(out, " %sPORT=%u", prefix, (unsigned)a->port);
-	return buf_addf(out, " %sPORT=" UNAVAILABLE, prefix);
-}
-
-/* What the EHLO line shows for what the client said. */
-static bool
-add_shown(struct buf *out, const char *helo)
-{
-	if (helo[0] == '\0')
-		return buf_add_str(out, "?");
-	for (const char *p = helo; *p != '\0'; p++)
-		buf_add(out, visible((unsigned char)*p) ? p : "?", 1);
-	return !out->failed;
-}
-
-static bool
-add_path(struct buf *out, const char *verb, const struct address *a, const char *params)
-{
-	char text[ADDRESS_PRINT_MAX];
-
-	address_print(a, text, sizeof(text));
-	return buf_addf(out, "%s:<%s>%s%s\r\n", verb, text, params[0] != '\0' ? " " : "", params);
-}
-
-bool
-batch_head(const struct envelope *e, struct buf *out)
-{
-	assert(e->nrcpts > 0 && e->edge[0] != '\0');
-	buf_add_str(out, "EHLO ");
-	add_shown(out, e->helo);
-	buf_add_str(out, "\r\nXCLIENT");
-	add_name(out, "NAME", e->client_name);
-	add_netaddr(out, "", &e->client);
-	buf_add_str(out, e->esmtp ? " PROTO=ESMTP" : " PROTO=SMTP");
-	add_name(out, "HELO", e->helo);
-	add_netaddr(out, "DEST", &e->dest);
-	buf_addf(out, "\r\nXFORWARD IDENT=%s SOURCE=REMOTE", uuid_text(e->id).s);
-	add_name(out, "NAME", e->edge);
-	buf_add_str(out, "\r\n");
-	add_path(out, "MAIL FROM", &e->from, e->from_params);
-	for (size_t i = 0; i < e->nrcpts; i++)
-		add_path(out, "RCPT TO", &e->rcpts[i].addr, e->rcpts[i].params);
-	return !out->failed;
-}
-
-bool
-batch_chunk(size_t k, struct buf *out)
-{
-	return buf_addf(out, "BDAT %zu\r\n", k);
-}
-
-bool
-batch_end(struct buf *out)
-{
-	return buf_add_str(out, "BDAT 0 LAST\r\nQUIT\r\n");
-}
-
-/* -- Reading -- */
+#include "proto/batch_in.h"
 
 enum phase {
 	AT_EHLO = 0,
@@ -196,7 +91,7 @@ get_xtext(struct span s, char *out, size_t max)
 	for (size_t i = 0; i < s.n; i++) {
 		unsigned char c = (unsigned char)s.p[i];
 
-		if (!visible(c) || c == '=')
+		if (!batch_visible(c) || c == '=')
 			return false;
 		if (c == '+') {
 			int hi = i + 2 < s.n ? hex_upper(s.p[i + 1]) : -1;
@@ -218,7 +113,7 @@ get_xtext(struct span s, char *out, size_t max)
 static bool
 unavailable(struct span v)
 {
-	return span_eq(v, SPAN_LIT(UNAVAILABLE)) || span_eq(v, SPAN_LIT("[TEMPUNAVAIL]"));
+	return span_eq(v, SPAN_LIT(BATCH_UNAVAILABLE)) || span_eq(v, SPAN_LIT("[TEMPUNAVAIL]"));
 }
 
 static bool
@@ -238,7 +133,7 @@ get_ip(struct span v, struct netaddr *a)
 	if (unavailable(v))
 		return true;
 	if (!netaddr_parse_ip(v6 ? span_from(v, prefix.n) : v, &got) || got.v6 != v6 ||
-	    !known_ip(&got))
+	    !batch_known_ip(&got))
 		return false;
 	got.port = a->port;
 	*a = got;
@@ -386,7 +281,7 @@ static bool
 on_ehlo(struct batch_reader *r, struct span rest)
 {
 	for (size_t i = 0; i < rest.n; i++)
-		if (!visible((unsigned char)rest.p[i]))
+		if (!batch_visible((unsigned char)rest.p[i]))
 			return bad(r, "malformed EHLO");
 	if (rest.n == 0 || !span_copy(rest, r->shown, sizeof(r->shown)))
 		return bad(r, "malformed EHLO");
@@ -403,7 +298,7 @@ on_xclient(struct batch_reader *r, struct span rest)
 	if (!attrs(r, rest, xclient, sizeof(xclient) / sizeof(xclient[0])))
 		return false;
 	buf_init(&shown, sizeof(r->shown));
-	same = add_shown(&shown, r->envelope->helo) &&
+	same = batch_add_shown(&shown, r->envelope->helo) &&
 	    span_eq(buf_span(&shown), span_str(r->shown));
 	buf_fini(&shown);
 	if (!same)

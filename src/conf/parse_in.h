@@ -1,0 +1,24 @@
+#ifndef CONF_PARSE_IN_H
+#define CONF_PARSE_IN_H
+
+/*
+ * Shared by parse.c (from text to struct, by libconfuse), plain.c (what must be seen
+ * before libconfuse sees the text) and near.c (what was meant by a word that is no key).
+ */
+#include "conf/table.h"
+
+#define CONF_WORD_MAX	64	/* with NUL; a longer word is near to nothing */
+
+/*
+ * What libconfuse would let through and we do not want: ${NAME} would be taken
+ * from the environment, which differs between our processes (in single quotes it
+ * is left alone); a NUL would end the text; a section at the end need not be closed.
+ */
+int	conf_plain_text(const char *file, struct span text, struct why *);
+
+/* The key or section that was most likely meant; NULL if none is near. */
+const char *conf_near_key(const struct conf_table *, const char *section, const char *word);
+/* A key that is right, but stands in another section: where it belongs.  NULL: nowhere. */
+const char *conf_key_elsewhere(const struct conf_table *, const char *word);
+
+#endif

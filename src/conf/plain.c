@@ -1,0 +1,60 @@
+#include "conf/parse_in.h"
+
+size_t
+conf_skip(struct span s, size_t i)
+{
+	size_t from = i;
+	char c = s.p[i], next = i + 1 < s.n ? s.p[i + 1] : '\0';
+
+	if (c == '#' || (c == '/' && next == '/')) {
+		while (i < s.n && s.p[i] != '\n')
+			i++;
+	} else if (c == '/' && next == '*') {
+		i += 2;
+		while (i < s.n && !(s.p[i - 1] == '*' && s.p[i] == '/' && i > from + 2))
+			i++;
+		i++;
+	} else if (c == '"' || c == '\'') {
+		for (i++; i < s.n && s.p[i] != c; i++)
+			if (s.p[i] == '\\')
+				i++;
+		i++;
+	}
+	return (i < s.n ? i : s.n) - from;
+}
+
+int
+conf_plain_text(const char *file, struct span text, struct why *why)
+{
+	int line = 1, opened = 0;
+	size_t depth = 0;
+
+	for (size_t i = 0, n; i < text.n; i += n) {
+		bool quoted = false, single = text.p[i] == '\'';
+
+		n = conf_skip(text, i);
+		if (n == 0)
+			n = 1;
+		else
+			quoted = text.p[i] == '"' || single;
+		for (size_t j = i; j < i + n; j++) {
+			if (text.p[j] == '\0')
+				return why_set(why, "%s:%d: a NUL octet; this is no text file",
+				    file, line);
+			if (text.p[j] == '$' && (n == 1 || (quoted && !single)) && j + 1 < text.n &&
+			    text.p[j + 1] == '{')
+				return why_set(why,
+				    "%s:%d: ${...} is not filled in here; write the value "
+				    "itself, or a command that needs it in single quotes", file,
+				    line);
+			line += text.p[j] == '\n';
+		}
+		if (n == 1 && text.p[i] == '{' && depth++ == 0)
+			opened = line;
+		if (n == 1 && text.p[i] == '}' && depth > 0)
+			depth--;
+	}
+	if (depth > 0)
+		return why_set(why, "%s:%d: this \"{\" is never closed; add a \"}\"", file, opened);
+	return 0;
+}

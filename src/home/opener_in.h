@@ -1,0 +1,30 @@
+#ifndef HOME_OPENER_IN_H
+#define HOME_OPENER_IN_H
+
+/*
+ * Shared by opener.c (an object is read, and its files written) and parcel.c (what
+ * becomes of each of its recipients).
+ */
+#include "home/opener.h"
+#include "proto/envelope.h"
+
+/* Room for n entries, none there yet; those that were are gone.  False: memory is out. */
+bool	parcel_room(struct parcel *, size_t n);
+
+/* Whether this entry is still to be written into a mailbox. */
+bool	entry_open(const struct ledger_entry *);
+
+/*
+ * A new object: its recipients become entries, those that end in one mailbox one of
+ * them.  False: memory is out, or there is no recipient.
+ */
+bool	parcel_route(struct opener *, struct parcel *, const struct envelope *);
+/* One that was tried before: only what has no mailbox yet is asked for again. */
+void	parcel_route_again(struct opener *, struct parcel *);
+
+/* The whole object cannot be delivered; what was delivered of it before stays so. */
+void	parcel_park_all(struct parcel *, enum park_class, const char *words);
+/* The same for now: our own disk or memory. */
+void	parcel_defer_all(struct opener *, struct parcel *, const char *words);
+
+#endif

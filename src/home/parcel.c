@@ -1,0 +1,203 @@
+#include "home/opener.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/secret.h"
+#include "home/opener_in.h"
+
+/* --- entries ------------------------------------------------------------------------------ */
+
+void
+parcel_fini(struct parcel *p)
+{
+	free(p->entries);
+	free(p->fresh);
+	*p = (struct parcel){ .entries = NULL };
+}
+
+bool
+parcel_has(const struct parcel *p, enum ledger_state state)
+{
+	for (size_t i = 0; i < p->n; i++)
+		if (p->entries[i].state == state)
+			return true;
+	return false;
+}
+
+bool
+parcel_room(struct parcel *p, size_t n)
+{
+	struct ledger_entry *e = calloc(n, sizeof(*e));
+	bool *fresh = calloc(n, sizeof(*fresh));
+
+	if (e == NULL || fresh == NULL) {
+		free(e);
+		free(fresh);
+		return false;
+	}
+	free(p->entries);
+	free(p->fresh);
+	p->entries = e;
+	p->fresh = fresh;
+	p->n = 0;
+	return true;
+}
+
+void
+parcel_defer(const struct opener *o, struct parcel *p, size_t i, int64_t first_ms,
+    const struct smtp_reply *reply)
+{
+	struct ledger_entry *e = &p->entries[i];
+	int64_t pause = first_ms;
+	uint32_t rnd;
+
+	for (unsigned k = 0; k < p->object.tries && pause < o->retry_max_ms; k++)
+		pause *= 2;
+	if (pause > o->retry_max_ms)
+		pause = o->retry_max_ms;
+	random_bytes(&rnd, sizeof(rnd));
+	/* So that a backlog does not come back in one moment. */
+	pause -= (int64_t)(rnd % (uint32_t)(pause / 8 + 1));
+	e->state = LEDGER_DEFERRED;
+	e->next_ms = o->now_ms + pause;
+	e->reply = *reply;
+	p->fresh[i] = false;
+}
+
+bool
+entry_open(const struct ledger_entry *e)
+{
+	return e->state == LEDGER_QUEUED || e->state == LEDGER_SENDING ||
+	    e->state == LEDGER_DEFERRED || e->state == LEDGER_UNCERTAIN;
+}
+
+static void
+park(struct ledger_entry *e, enum park_class class, const struct smtp_reply *reply)
+{
+	e->state = LEDGER_PARKED;
+	e->park = class;
+	e->reply = *reply;
+}
+
+void
+parcel_park_all(struct parcel *p, enum park_class class, const char *words)
+{
+	struct smtp_reply reply = class == PARK_UNSEALABLE ? smtp_reply(554, 5, 7, 5, "%s", words) :
+	    smtp_reply(554, 5, 6, 0, "%s", words);
+
+	if (p->n == 0)
+		p->entries[p->n++] = (struct ledger_entry){ .row = p->object.row };
+	for (size_t i = 0; i < p->n; i++)
+		if (entry_open(&p->entries[i]))
+			park(&p->entries[i], class, &reply);
+}
+
+void
+parcel_defer_all(struct opener *o, struct parcel *p, const char *words)
+{
+	struct smtp_reply reply = smtp_reply(451, 4, 3, 0, "%s", words);
+
+	if (p->n == 0)
+		p->entries[p->n++] = (struct ledger_entry){ .row = p->object.row };
+	for (size_t i = 0; i < p->n; i++)
+		if (entry_open(&p->entries[i]))
+			parcel_defer(o, p, i, OPENER_RETRY_MS, &reply);
+	o->trouble = (struct why){ "" };
+	why_set(&o->trouble, "%s", words);
+}
+
+/* --- routing ------------------------------------------------------------------------------ */
+
+static void
+entry_route(struct opener *o, struct parcel *p, size_t i, const struct address *to)
+{
+	const struct home_edge *edge = edges_find(o->edges, p->object.meta.signer);
+	struct ledger_entry *e = &p->entries[i];
+	struct route r;
+
+	route_address(o->router, edge != NULL ? edge->peer.domains : NULL,
+	    edge != NULL ? edge->peer.ndomains : 0, to, &r);
+	switch (r.to) {
+	case ROUTE_MAILBOX:
+		span_copy(span_str(r.mailbox), e->mailbox, sizeof(e->mailbox));
+		e->state = LEDGER_QUEUED;
+		break;
+	case ROUTE_LATER:
+		o->list_missed = true;
+		parcel_defer(o, p, i, OPENER_LIST_MS, &r.reply);
+		break;
+	case ROUTE_FOREIGN:
+		park(e, PARK_FOREIGN_RECIPIENT, &r.reply);
+		break;
+	case ROUTE_NONE:
+	case ROUTE_REFUSED:
+		park(e, PARK_POLICY, &r.reply);
+		break;
+	}
+}
+
+/* The entry of this object that another recipient has already brought to the same mailbox. */
+static struct ledger_entry *
+same_mailbox(struct parcel *p, size_t i)
+{
+	for (size_t k = 0; p->entries[i].mailbox[0] != '\0' && k < p->n; k++)
+		if (k != i && p->entries[k].state != LEDGER_PARKED &&
+		    strcmp(p->entries[k].mailbox, p->entries[i].mailbox) == 0)
+			return &p->entries[k];
+	return NULL;
+}
+
+bool
+parcel_route(struct opener *o, struct parcel *p, const struct envelope *env)
+{
+	bool refused = true;
+
+	if (env->nrcpts == 0 || !parcel_room(p, env->nrcpts))
+		return false;
+	for (size_t k = 0; k < env->nrcpts; k++) {
+		size_t i = p->n;
+		struct ledger_entry *e = &p->entries[i];
+
+		*e = (struct ledger_entry){ .row = p->object.row, .part = (unsigned)i };
+		address_print(&env->rcpts[k].addr, e->recipient, sizeof(e->recipient));
+		entry_route(o, p, i, &env->rcpts[k].addr);
+		if (e->state != LEDGER_QUEUED || same_mailbox(p, i) == NULL)
+			p->n++;
+	}
+	for (size_t i = 0; i < p->n; i++)
+		refused = refused && p->entries[i].state == LEDGER_PARKED &&
+		    p->entries[i].park == PARK_POLICY;
+	/* The sender has not been told 250: he can hear it himself, if nobody took the message. */
+	for (size_t i = 0; refused && p->object.meta.verdict && i < p->n; i++) {
+		p->entries[i].state = LEDGER_REFUSED;
+		p->entries[i].park = PARK_NONE;
+	}
+	return true;
+}
+
+void
+parcel_route_again(struct opener *o, struct parcel *p)
+{
+	for (size_t i = 0; i < p->n; i++) {
+		struct ledger_entry *e = &p->entries[i];
+		struct ledger_entry *same;
+		struct address to;
+		char path[420];
+
+		if (!entry_open(e) || e->mailbox[0] != '\0')
+			continue;
+		snprintf(path, sizeof(path), "<%s>", e->recipient);
+		if (address_parse_path(span_str(path), ADDRESS_FORWARD, true, &to) == 0) {
+			struct smtp_reply bad = smtp_reply(550, 5, 1, 3, "no address");
+
+			park(e, PARK_MALFORMED, &bad);
+			continue;
+		}
+		entry_route(o, p, i, &to);
+		/* Another recipient's copy is this one's as well: one mailbox, one delivery. */
+		if (e->state == LEDGER_QUEUED && (same = same_mailbox(p, i)) != NULL)
+			e->state = LEDGER_DELIVERED;
+	}
+}
