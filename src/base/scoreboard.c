@@ -21,4 +21,6 @@ const char *const board_counter_names[BC_COUNT] = {
 	[BC_DELIVERED] = "delivered",
 	[BC_PARKED] = "parked",
 	[BC_STALE_LEDGER] = "stale_ledger",
+	[BC_PASSED] = "passed",
+	[BC_PASSED_REFUSED] = "passed_refused",
 };

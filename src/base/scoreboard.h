@@ -13,6 +13,7 @@
  */
 #define BOARD_PROCS	8
 #define BOARD_PEERS	64
+#define BOARD_SERVICES	32
 #define BOARD_TEXT	128
 
 enum board_counter {
@@ -36,6 +37,8 @@ enum board_counter {
 	BC_DELIVERED,
 	BC_PARKED,
 	BC_STALE_LEDGER,	/* edge: answers with a smaller mark */
+	BC_PASSED,		/* streams */
+	BC_PASSED_REFUSED,
 	BC_COUNT
 };
 
@@ -56,10 +59,19 @@ struct board_peer {			/* a home seen from an edge, or an edge seen from home */
 	char		error[BOARD_TEXT];	/* the last reason it is not up */
 };
 
+struct board_service {			/* home: what edges pass to it */
+	char		name[64];
+	char		backend[64];
+	_Atomic int	up;		/* open to clients */
+	_Atomic unsigned streams;	/* open connections */
+	char		why[BOARD_TEXT];	/* it is not up */
+};
+
 struct scoreboard {
 	_Atomic int64_t	started_ms;
 	struct board_proc proc[BOARD_PROCS];
 	struct board_peer peer[BOARD_PEERS];
+	struct board_service service[BOARD_SERVICES];
 	_Atomic int64_t	count[BC_COUNT];
 };
 

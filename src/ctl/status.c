@@ -126,6 +126,33 @@ peers(const json_t *s, bool colour, struct buf *out)
 }
 
 static void
+services(const json_t *s, bool colour, struct buf *out)
+{
+	static const char *const headings[] = {
+		"SERVICE", "STATE", ">STREAMS", "BACKEND", "TROUBLE",
+	};
+	const json_t *list = json_object_get(s, "services"), *one;
+	struct table *t;
+	size_t i;
+
+	if (json_array_size(list) == 0 || (t = table_new(headings, 5)) == NULL)
+		return;
+	json_array_foreach(list, i, one) {
+		char text[32];
+
+		snprintf(text, sizeof(text), "%lld", (long long)json_number(one, "streams"));
+		table_str(t, json_text(one, "name"));
+		table_str(t, json_is_true(json_object_get(one, "up")) ? "up" : "closed");
+		table_str(t, text);
+		table_str(t, json_text(one, "backend"));
+		table_str(t, json_text(one, "why"));
+	}
+	buf_add_str(out, "\n");
+	table_print(t, colour, out);
+	table_free(&t);
+}
+
+static void
 processes(const json_t *s, bool colour, struct buf *out)
 {
 	static const char *const headings[] = { "PROCESS", ">PID", ">RESTARTS", "SANDBOX" };
@@ -196,6 +223,7 @@ print(json_t *s, bool json, struct why *why)
 	alarms(s, colour, &out);
 	summary(s, &out);
 	peers(s, colour, &out);
+	services(s, colour, &out);
 	processes(s, colour, &out);
 	counters(s, colour, &out);
 	if (out.failed)

@@ -21,6 +21,7 @@ struct home_edge {
 	struct peer	peer;		/* in force; no pins or no address: not dialled */
 	struct peer	paired;		/* as the writer told it; name "" while unpaired */
 	unsigned	row;		/* in the scoreboard */
+	unsigned	streams;	/* passed now (home/passage.h) */
 };
 
 struct edges {

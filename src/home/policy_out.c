@@ -7,6 +7,7 @@
 #include <openssl/evp.h>
 
 #include "base/codec.h"
+#include "home/health.h"
 #include "proto/policy.h"
 
 #define STALE_AFTER_MS (INT64_C(24) * 60 * 60 * 1000)
@@ -21,6 +22,7 @@ print(const struct tunnel_proc *t, const struct home_edge *e, uint64_t counter, 
 		.smtputf8 = b->smtputf8,
 		.dsn = b->dsn,
 		.size = b->size };
+	struct policy_service services[CONF_SERVICES_MAX];
 	bool ok;
 
 	if (t->mark.epoch == 0)
@@ -35,6 +37,14 @@ print(const struct tunnel_proc *t, const struct home_edge *e, uint64_t counter, 
 	    (p.domains = calloc(e->peer.ndomains, sizeof(*p.domains))) == NULL)
 		return false;
 	p.ndomains = e->peer.ndomains;
+	p.services = services;
+	for (; p.nservices < health_count(t->health); p.nservices++) {
+		const struct service *s = health_at(t->health, p.nservices);
+
+		span_copy(span_str(s->conf.name), services[p.nservices].name,
+		    sizeof(services[0].name));
+		services[p.nservices].up = service_up(s);
+	}
 	for (size_t i = 0; i < p.ndomains; i++)
 		span_copy(
 		    span_str(e->peer.domains[i]), p.domains[i].name, sizeof(p.domains[i].name));

@@ -7,8 +7,10 @@
 #include "base/codec.h"
 #include "base/log.h"
 #include "home/dialer.h"
+#include "home/health.h"
 #include "home/home.h"
 #include "home/netwatch.h"
+#include "home/passage.h"
 #include "net/tls.h"
 
 /* See home/tunnel.h for what this process holds and may do. */
@@ -16,6 +18,7 @@
 #define TICK_MS		1000
 #define ADDRS_TICKS	60		/* between looks at our addresses that nothing asked for */
 #define DRAIN_TICKS	10		/* then tunnels are cut; what was under way comes again */
+#define DRAIN_PASSED	30		/* the same while connections are passed, which do not */
 
 static struct tunnel_proc *
 tunnel_of(struct proc *p)
@@ -36,8 +39,10 @@ tunnel_of(struct proc *p)
 }
 
 static void
-policy_changed(struct tunnel_proc *t)
+policy_changed(void *arg)
 {
+	struct tunnel_proc *t = arg;
+
 	for (size_t i = 0; i < EDGES_MAX; i++)
 		if (t->dialers[i] != NULL)
 			dialer_policy(t->dialers[i]);
@@ -310,12 +315,20 @@ on_tick(uv_timer_t *timer)
 		if (t->dialers[i] != NULL)
 			dialer_tick(t->dialers[i]);
 	t->proc->board->count[BC_MEMORY] = (int64_t)spool_memory(t->spool);
+	passages_tick(t);
 	if (++t->addrs_ticks >= ADDRS_TICKS)
 		read_addrs(t);
 	if (!t->draining)
 		return;
-	if (any_busy(t) && ++t->drain_ticks < DRAIN_TICKS * 10)
+	if (any_busy(t) && ++t->drain_ticks < 10 * (t->passages != NULL ? DRAIN_PASSED :
+	    DRAIN_TICKS))
 		return;
+	/* By a reset, and a turn to send it in: the end of a process looks like a good one. */
+	if (t->passages != NULL && !t->cut) {
+		t->cut = true;
+		passages_end(t, "home is stopping");
+		return;
+	}
 	uv_timer_stop(&t->tick);
 	uv_stop(t->loop);
 }
@@ -336,6 +349,13 @@ start(struct proc *p, struct why *why)
 	t->spool = spool_new(&spool_events, t, t->large_fd, hold->memory, hold->threshold);
 	if (t->spool == NULL)
 		return why_sys(why, "spool");
+	if ((t->health = health_new(t, policy_changed, t)) == NULL)
+		return why_sys(why, "health");
+	if (!splices_init(&t->splices, t->loop))
+		return why_set(why, "splices: memory is out");
+	t->splices.idle_ms = PASSAGE_IDLE_MS;
+	t->splices.total_ms = PASSAGE_TOTAL_MS;
+	t->splices.held_max = PASSAGE_MEMORY;
 	t->netwatch = netwatch_new(t->loop, on_network, t, &w);
 	if (t->netwatch == NULL)
 		log_warn(
@@ -352,6 +372,7 @@ run(struct proc *p)
 {
 	struct tunnel_proc *t = tunnel_of(p);
 
+	health_configure(t->health, t->proc->home);
 	courier_attach(t);
 	spool_attach(t->spool, t->to_writer);
 	t->to_writer = NULL;
@@ -366,7 +387,7 @@ reload(struct proc *p)
 	edges_configure(&t->edges, p->home);
 	if (t->peers_known)
 		edges_apply(t, false);
-	policy_changed(t);
+	health_configure(t->health, p->home);	/* it tells what has changed */
 }
 
 static void

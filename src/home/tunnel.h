@@ -9,6 +9,7 @@
 #include "home/edges.h"
 #include "home/own_addrs.h"
 #include "net/resolve.h"
+#include "net/splice.h"
 #include "priv/proc.h"
 #include "store/spool.h"
 
@@ -24,7 +25,9 @@
  * open mail, and nothing that he forges can reach a relay (ORIGIN_TUNNEL).
  */
 struct dialer;
+struct health;
 struct netwatch;
+struct passage;
 
 struct delivery {			/* what held mail is delivered to, as the courier said */
 	bool		 smtputf8;
@@ -42,9 +45,12 @@ struct tunnel_proc {
 	struct chan	*to_writer;	/* came before start */
 	struct chan	*to_courier;
 	struct netwatch	*netwatch;
+	struct health	*health;	/* what is passed, and whether it may be */
 	struct edges	 edges;
 	struct own_addrs own;
 	struct dialer	*dialers[EDGES_MAX];	/* by row of the edge; NULL: not dialled */
+	struct splices	 splices;
+	struct passage	*passages;	/* each has its splice once it is open */
 	struct delivery	 delivery;
 	struct ledger_mark mark;	/* epoch 0: not known yet */
 	struct buf	 pem;		/* our tunnel key */
@@ -58,6 +64,7 @@ struct tunnel_proc {
 	unsigned	 addrs_ticks;	/* since own was read */
 	bool		 draining;
 	unsigned	 drain_ticks;
+	bool		 cut;		/* what was passed longer than that was ended */
 };
 
 static inline const struct conf_home *

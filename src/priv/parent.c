@@ -18,7 +18,8 @@
  * any network and believes nothing from its children but what proc.h lists.
  * Started by anybody else it works the same, without changing user.
  */
-#define FORCE_MS	30000
+/* What is passed has 30 s to end; the writer comes after it. */
+#define FORCE_MS	40000
 /* between looks at the secret files; a change is taken at the second */
 #define WATCH_MS	1000
 

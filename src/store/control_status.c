@@ -32,12 +32,13 @@ alarm_add(json_t *alarms, const char *who, json_t *text)
 void
 answer_board(json_t *o, json_t *alarms, struct scoreboard *b)
 {
-	json_t *procs, *peers, *counters;
+	json_t *procs, *peers, *services, *counters;
 
 	if (b == NULL)
 		return;
 	procs = json_array();
 	peers = json_array();
+	services = json_array();
 	counters = json_object();
 	for (size_t i = 0; i < BOARD_PROCS; i++) {
 		struct board_proc *p = &b->proc[i];
@@ -70,6 +71,18 @@ answer_board(json_t *o, json_t *alarms, struct scoreboard *b)
 		    "address", board_text(p->address, sizeof(p->address)),
 		    "error", board_text(p->error, sizeof(p->error))));
 	}
+	for (size_t i = 0; i < BOARD_SERVICES; i++) {
+		struct board_service *s = &b->service[i];
+
+		if (s->name[0] == '\0')
+			continue;
+		json_array_append_new(services, json_pack("{s:o, s:o, s:b, s:I, s:o}",
+		    "name", board_text(s->name, sizeof(s->name)),
+		    "backend", board_text(s->backend, sizeof(s->backend)),
+		    "up", atomic_load(&s->up) != 0,
+		    "streams", (json_int_t)atomic_load(&s->streams),
+		    "why", board_text(s->why, sizeof(s->why))));
+	}
 	for (int i = 0; i < BC_COUNT; i++)
 		json_object_set_new(counters, board_counter_names[i],
 		    json_integer(board_get(b, (enum board_counter)i)));
@@ -77,6 +90,7 @@ answer_board(json_t *o, json_t *alarms, struct scoreboard *b)
 	json_object_set_new(o, "started_ms", json_integer(atomic_load(&b->started_ms)));
 	json_object_set_new(o, "processes", procs);
 	json_object_set_new(o, "peers", peers);
+	json_object_set_new(o, "services", services);
 	json_object_set_new(o, "counters", counters);
 }
 

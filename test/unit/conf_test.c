@@ -188,6 +188,42 @@ static const struct refusal {
 	{ "an edge without port", CONF_HOME, HOME "edge m { key = \"" PIN "\" address = \"m\" }\n",
 	    "t.conf:3: edge.address: \"m\" is no host and port; write \"mx1.example.org:7443\" or "
 	    "\"[2001:db8::1]:7443\"" },
+	{ "a passed service that leads nowhere", CONF_HOME, HOME "service imaps { }\n",
+	    "t.conf:3: service \"imaps\" has no backend; write where its server is, like "
+	    "backend = \"127.0.0.1:993\"" },
+	{ "a backend by name", CONF_HOME, HOME "service imaps {\n backend = \"localhost:993\"\n}\n",
+	    "t.conf:4: service.backend: \"localhost:993\" is no address and port of a server; "
+	    "write the address itself, like \"127.0.0.1:993\" or \"[::1]:993\"" },
+	{ "a backend without port", CONF_HOME, HOME "service imaps { backend = \"127.0.0.1\" }\n",
+	    "t.conf:3: service.backend: \"127.0.0.1\" is no address and port of a server; "
+	    "write the address itself, like \"127.0.0.1:993\" or \"[::1]:993\"" },
+	{ "a backend everywhere", CONF_HOME, HOME "service imaps { backend = \"[::]:993\" }\n",
+	    "t.conf:3: service.backend: \"[::]:993\" is where a server may listen, not where to "
+	    "reach it; write one address, like \"127.0.0.1:993\"" },
+	{ "a version of PROXY that is none", CONF_HOME,
+	    HOME "service imaps { backend = \"[::1]:993\" proxy = v3 }\n",
+	    "t.conf:3: service.proxy: \"v3\" is not known; write \"v2\" or \"v1\" or \"none\"" },
+	{ "a mail server is told who its client is", CONF_HOME,
+	    HOME "service smtp {\n backend = \"127.0.0.1:10025\"\n proxy = none\n}\n",
+	    "t.conf:5: service.proxy: \"none\" would show a mail server every stranger as this "
+	    "machine, for which it may relay; write \"v2\" or \"v1\", and let the server "
+	    "expect it" },
+	{ "under whatever name", CONF_HOME,
+	    HOME "service post { backend = \"192.168.1.2:587\" proxy = none }\n",
+	    "t.conf:3: service.proxy: \"none\" would show a mail server every stranger as this "
+	    "machine, for which it may relay; write \"v2\" or \"v1\", and let the server "
+	    "expect it" },
+	{ "private clients never reach a mail server", CONF_HOME,
+	    HOME "service submission {\n backend = \"[::1]:10587\"\n allow_private = yes\n}\n",
+	    "t.conf:5: service.allow_private: a mail server may trust private networks and relay "
+	    "for them; it cannot be true for SMTP" },
+	{ "a service's name goes into a head", CONF_HOME,
+	    HOME "service \"im:aps\" { backend = \"[::1]:993\" }\n",
+	    "t.conf:3: a service cannot be called \"im:aps\"; use a to z, 0 to 9, _ and -, as at "
+	    "the edge" },
+	{ "a passed service twice", CONF_HOME,
+	    HOME "service a { backend = \"[::1]:1\" }\nservice a { backend = \"[::1]:2\" }\n",
+	    "t.conf:4: found duplicate title 'a'" },
 	{ "the other role's key", CONF_HOME, HOME "verdict = 1s\n",
 	    "t.conf:3: no key \"verdict\" at top level; posthouse.conf(5) lists them all" },
 };
@@ -308,6 +344,9 @@ home_values(void **state)
 	    "edge mx1.test { address = \"192.0.2.1:7443\" key = \"" PIN "\" }\n"
 	    "age { recovery = \"" AGE "\" }\n"
 	    "deliver { maildir = /m retry_max = 1s }\n"
+	    "service imaps { backend = \"[::1]:993\" }\n"
+	    "service smtp { backend = \"127.0.0.1:10025\" proxy = v1 streams = 7 }\n"
+	    "service web { proxy = none allow_private = yes backend = \"192.168.1.2:443\" }\n"
 	    "mailboxes { command = \"doveadm user '*'\" path = '${x}{' roles = admin catch_all = "
 	    "inbox }\n";
 	struct why why = { "" };
@@ -324,6 +363,17 @@ home_values(void **state)
 	assert_int_equal(c->nedges, 1);
 	assert_true(c->edges[0].has_pin);
 	assert_int_equal(c->retry_max_ms, 1000);
+	assert_int_equal(c->nservices, 3);
+	assert_string_equal(netaddr_hostport(&c->services[0].backend).s, "[::1]:993");
+	assert_int_equal(c->services[0].proxy, CONF_PROXY_V2);
+	assert_false(c->services[0].allow_private);
+	assert_int_equal(c->services[0].streams, 5000);
+	assert_int_equal(c->services[1].proxy, CONF_PROXY_V1);
+	assert_int_equal(c->services[1].streams, 7);
+	assert_string_equal(c->services[2].name, "web");
+	assert_int_equal(c->services[2].proxy, CONF_PROXY_NONE);
+	assert_true(c->services[2].allow_private);
+	assert_int_equal(c->edge_streams, 10000);
 	free(c);
 	c = parse(CONF_HOME, HOME, &why);
 	assert_non_null(c);
@@ -353,6 +403,9 @@ reload_names_what_needs_a_restart(void **state)
 		{ CONF_EDGE, EDGE, EDGE "service b { listen = {\"[::]:26\"} }\n", "service" },
 		{ CONF_EDGE, EDGE, EDGE "tunnel { listen = {\"[::]:1\"} }\n", "tunnel.listen" },
 		{ CONF_HOME, HOME, HOME "edge m { address = \"m:1\" key = \"" PIN "\" }\n", "" },
+		{ CONF_HOME, HOME, HOME "service a { backend = \"[::1]:1\" }\n", "" },
+		{ CONF_HOME, HOME "service a { backend = \"[::1]:1\" }\n",
+		    HOME "service a { backend = \"[::1]:2\" proxy = none streams = 1 }\n", "" },
 		{ CONF_HOME, HOME, HOME "user = \"\"\ndns { servers = {::1} }\n",
 		    "user, dns.servers" },
 	};
@@ -390,7 +443,12 @@ a_file_tells_its_role(void **state)
 		{ "# service\n/* service */ // service\nhostname = \"service\"\n"
 		    "deliver", CONF_HOME },
 		{ "hold { service = 1 }\nstate = \"a\\\"service\"\nedge m {}", CONF_HOME },
-		{ "state = edge\nhostname = /srv/deliver/x service s { }", CONF_EDGE },
+		{ "state = edge\nhostname = /srv/deliver/x service s { listen", CONF_EDGE },
+		{ "state = edge\nhostname = /srv/deliver/x service listen { backend", CONF_HOME },
+		{ "service smtp { proxy = listen ", CONF_HOME },
+		{ "hostname = x service \"smtp\" { mode = hold }", CONF_EDGE },
+		{ "edge home { address = x }", CONF_HOME },
+		{ "tunnel { streams = 2 }", CONF_HOME },
 		{ "user = {deliver} edge.service = 1 tls {", CONF_EDGE },
 		{ "hold { quota = 1G }", CONF_NO_ROLE },
 		{ "\"service", CONF_NO_ROLE },
