@@ -7,7 +7,7 @@
 
 #include "base/buf.h"
 #include "home/edges.h"
-#include "home/own_addrs.h"
+#include "net/own_addrs.h"
 #include "net/resolve.h"
 #include "net/splice.h"
 #include "priv/proc.h"

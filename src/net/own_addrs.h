@@ -1,5 +1,5 @@
-#ifndef HOME_OWN_ADDRS_H
-#define HOME_OWN_ADDRS_H
+#ifndef NET_OWN_ADDRS_H
+#define NET_OWN_ADDRS_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,4 +1,4 @@
-#include "home/own_addrs.h"
+#include "net/own_addrs.h"
 
 #include <ifaddrs.h>
 #include <net/if.h>
