@@ -5,6 +5,7 @@
 #include <stddef.h>
 
 #include "conf/conf.h"
+#include "edge/lanes.h"
 #include "proto/pairing.h"
 #include "proto/policy.h"
 
@@ -22,6 +23,7 @@ struct home {
 	struct policy	*policy;		/* NULL until the home has spoken */
 	char		etag[80];
 	struct handover	*handover;		/* owned by handover.c */
+	struct lanes	 lanes;			/* its tunnels; kept by handover_up and _down */
 };
 
 struct homes {
