@@ -87,12 +87,9 @@ const struct conf_service *
 session_service(const struct session *s)
 {
 	static const struct conf_service gone = { .nhomes = 1, .homes = { "" } };
-	const struct conf_edge *conf = edge_conf(s->edge);
+	const struct conf_service *service = conf_edge_service(edge_conf(s->edge), s->service);
 
-	for (size_t i = 0; i < conf->nservices; i++)
-		if (strcmp(conf->services[i].name, s->service) == 0)
-			return &conf->services[i];
-	return &gone;
+	return service != NULL ? service : &gone;
 }
 
 /* Only what every home behind this listener honours is announced: SMTP names nobody before RCPT. */
@@ -268,74 +265,62 @@ static const struct conn_ops ops = {
 
 /* --- coming and going --------------------------------------------------------------------- */
 
+static const char too_many[] = "421 4.7.0 Too many connections; try again later\r\n";
+
 static void
 turn_away(struct edge *e, int fd, const struct netaddr *client, const char *why)
 {
-	static const char reply[] = "421 4.7.0 Too many connections; try again later\r\n";
-
 	board_add(edge_board(e), BC_CONNECTIONS_REFUSED, 1);
 	log_info(NULL, "smtp.refuse peer=%s: %s", netaddr_ip(client).s, why);
-	if (write(fd, reply, sizeof(reply) - 1) == -1)
+	if (write(fd, too_many, sizeof(too_many) - 1) == -1)
 		log_debug(NULL, "smtp.refuse peer=%s did not wait for the reason",
 		    netaddr_ip(client).s);
 	close(fd);
 }
 
-static void
-name_session(struct session *s)
+void
+session_sid(char sid[12])
 {
 	unsigned char rnd[4];
 
 	random_bytes(rnd, sizeof(rnd));
-	snprintf(s->sid, sizeof(s->sid), "%02x%02x%02x%02x", rnd[0], rnd[1], rnd[2], rnd[3]);
+	snprintf(sid, 12, "%02x%02x%02x%02x", rnd[0], rnd[1], rnd[2], rnd[3]);
 }
 
-void
-session_accept(struct edge *e, int fd, const struct conf_service *service)
+/* A session that may begin, and is counted; or NULL and why it may not. */
+static struct session *
+admit(struct edge *e, const struct netaddr *client, const struct conf_service *service,
+    const char **why)
 {
 	const struct conf_edge *conf = edge_conf(e);
-	struct sockaddr_storage ss;
-	socklen_t len = sizeof(ss);
-	struct netaddr client;
-	struct session *s;
-	struct why why = { "" };
+	struct session *s = NULL;
 
-	if (getpeername(fd, (struct sockaddr *)&ss, &len) == -1 ||
-	    !netaddr_from_sockaddr((struct sockaddr *)&ss, &client)) {
-		close(fd);
-		return;
-	}
 	board_add(edge_board(e), BC_CONNECTIONS_TOTAL, 1);
-	if (e->nsessions >= conf->connections) {
-		turn_away(e, fd, &client, "limits.connections reached");
-		return;
+	*why = "limits.connections reached";
+	if (e->nsessions >= conf->connections)
+		return NULL;
+	*why = "limits.client_connections reached";
+	if (!clients_enter(e->clients, client, conf->connections_client))
+		return NULL;
+	*why = "out of memory";
+	if ((s = calloc(1, sizeof(*s))) != NULL) {
+		s->edge = e;
+		s->client = *client;
+		memcpy(s->service, service->name, sizeof(s->service));
+		session_sid(s->sid);
+		if ((s->srv = smtp_srv_new(&e->terms->smtp, extensions(s))) != NULL)
+			return s;
 	}
-	if (!clients_enter(e->clients, &client, conf->connections_client)) {
-		turn_away(e, fd, &client, "limits.client_connections reached");
-		return;
-	}
-	if ((s = calloc(1, sizeof(*s))) == NULL) {
-		clients_leave(e->clients, &client);
-		turn_away(e, fd, &client, "out of memory");
-		return;
-	}
-	s->edge = e;
-	s->client = client;
-	memcpy(s->service, service->name, sizeof(s->service));
-	name_session(s);
-	if ((s->srv = smtp_srv_new(&e->terms->smtp, extensions(s))) == NULL) {
-		free(s);
-		clients_leave(e->clients, &client);
-		turn_away(e, fd, &client, "out of memory");
-		return;
-	}
-	if ((s->conn = conn_new(e->loop, fd, &ops, s, &why)) == NULL) {	/* fd is gone with it */
-		log_warn(s->sid, "smtp.refuse peer=%s: %s", netaddr_ip(&client).s, why.text);
-		smtp_srv_free(&s->srv);
-		free(s);
-		clients_leave(e->clients, &client);
-		return;
-	}
+	free(s);
+	clients_leave(e->clients, client);
+	return NULL;
+}
+
+static void
+begin(struct session *s)
+{
+	struct edge *e = s->edge;
+
 	s->terms = e->terms;
 	s->terms->refs++;
 	s->end.ns = instant_now().ns + s->terms->timeouts.session_ms * 1000000;
@@ -345,8 +330,73 @@ session_accept(struct edge *e, int fd, const struct conf_service *service)
 	e->sessions = s;
 	e->nsessions++;
 	board_add(edge_board(e), BC_CONNECTIONS, 1);
-	log_debug(s->sid, "smtp.open peer=%s", netaddr_hostport(&client).s);
+	log_debug(s->sid, "smtp.open peer=%s", netaddr_hostport(&s->client).s);
 	on_read(s, span_of("", 0));		/* the greeting */
+}
+
+void
+session_accept(struct edge *e, int fd, const struct conf_service *service)
+{
+	struct sockaddr_storage ss;
+	socklen_t len = sizeof(ss);
+	struct netaddr client;
+	struct session *s;
+	struct why why = { "" };
+	const char *words;
+
+	if (getpeername(fd, (struct sockaddr *)&ss, &len) == -1 ||
+	    !netaddr_from_sockaddr((struct sockaddr *)&ss, &client)) {
+		close(fd);
+		return;
+	}
+	if ((s = admit(e, &client, service, &words)) == NULL) {
+		turn_away(e, fd, &client, words);
+		return;
+	}
+	if ((s->conn = conn_new(e->loop, fd, &ops, s, &why)) == NULL) {	/* fd is gone with it */
+		log_warn(s->sid, "smtp.refuse peer=%s: %s", netaddr_ip(&client).s, why.text);
+		smtp_srv_free(&s->srv);
+		free(s);
+		clients_leave(e->clients, &client);
+		return;
+	}
+	begin(s);
+}
+
+/* A connection that is only told why. */
+static size_t
+away_read(void *arg, struct span s)
+{
+	return s.n;
+}
+
+static void
+away_closed(void *arg, const struct why *why)
+{
+}
+
+static const struct conn_ops away_ops = { .read = away_read, .closed = away_closed };
+
+void
+session_take(struct edge *e, struct conn *conn, const struct netaddr *client,
+    const struct netaddr *dest, const struct conf_service *service)
+{
+	const char *words;
+	struct session *s = admit(e, client, service, &words);
+
+	if (s == NULL) {
+		board_add(edge_board(e), BC_CONNECTIONS_REFUSED, 1);
+		log_info(NULL, "smtp.refuse peer=%s: %s", netaddr_ip(client).s, words);
+		conn_own(conn, &away_ops, NULL);
+		conn_write(conn, too_many, sizeof(too_many) - 1);
+		conn_close(conn);
+		return;
+	}
+	s->conn = conn;
+	s->dest = *dest;
+	conn_own(conn, &ops, s);
+	begin(s);
+	conn_resume(conn);
 }
 
 /* Between our 220 to STARTTLS and the end of the handshake nothing can be said. */

@@ -48,6 +48,7 @@ struct session {
 	char		 sid[12];
 	char		*name;		/* the client's, once looked up; "" none */
 	struct netaddr	 client;
+	struct netaddr	 dest;		/* where it came in; port 0: what its socket says */
 	struct txn	*txn;
 	struct pending	*pending;
 	struct ask	*ask;

@@ -303,8 +303,11 @@ on_head(void *arg, const struct h2_head *head)
 	struct splice *sp = arg;
 	struct why why;
 
-	if (head->status < 300)
+	if (head->status < 300) {
+		if (sp->ops->opened != NULL && !sp->over)
+			sp->ops->opened(sp->arg);
 		return;
+	}
 	why_set(&why, "refused with %u", head->status);
 	if (!nothing_came(sp, head->status, &why))
 		splice_abort(sp, why.text);

@@ -65,13 +65,15 @@ void	splices_fini(struct splices *);
 void	splices_sweep(struct splices *);
 
 struct splice_ops {
+	/* Client: the stream was answered 2xx.  Optional. */
+	void	(*opened)(void *arg);
 	/* The first octets came, and will be passed on when this returns.  Optional. */
 	void	(*first)(void *arg);
 	/*
-	 * The stream came to its end without one octet: refused (status, not 2xx), or
-	 * ended or broken (why).  True: the owner has taken the conn with splice_part,
-	 * to serve it in another way.  False: it ends as the stream did, and closed
-	 * follows.
+	 * The stream came to its end without one octet: refused (status, not 2xx),
+	 * ended (status 200), or broken (0); why says it.  Optional.  True: the owner
+	 * has taken the conn with splice_part, to serve it in another way.  False: it
+	 * ends as the stream did, and closed follows.
 	 */
 	bool	(*nothing)(void *arg, unsigned status, const struct why *);
 	/* Both sides are gone; why NULL: each had said its end.  The last call. */

@@ -89,11 +89,11 @@ check_files(const struct parent *p)
 	struct rlimit r;
 
 	if (p->edge != NULL && getrlimit(RLIMIT_NOFILE, &r) == 0 &&
-	    r.rlim_max < p->edge->connections + 200)
+	    r.rlim_max < (rlim_t)p->edge->connections + p->edge->streams + 200)
 		log_warn(NULL,
-		    "limits.descriptors allowed=%llu connections=%u: raise LimitNOFILE, or "
-		    "lower limits.connections", (unsigned long long)r.rlim_max,
-		    p->edge->connections);
+		    "limits.descriptors allowed=%llu connections=%u streams=%u: raise LimitNOFILE, "
+		    "or lower limits.connections or limits.streams",
+		    (unsigned long long)r.rlim_max, p->edge->connections, p->edge->streams);
 }
 
 static void

@@ -29,6 +29,34 @@ alarm_add(json_t *alarms, const char *who, json_t *text)
 	json_decref(text);
 }
 
+/* Passed services that had a client since start. */
+static json_t *
+board_passed_services(struct scoreboard *b)
+{
+	json_t *all = json_array();
+
+	for (size_t i = 0; i < BOARD_SERVICES; i++) {
+		struct board_passed *s = &b->passed[i];
+		json_t *why;
+
+		if (s->name[0] == '\0')
+			continue;
+		why = json_object();
+		for (int r = 0; r < BR_COUNT; r++)
+			if (atomic_load(&s->why[r]) > 0)
+				json_object_set_new(why, board_refusal_names[r],
+				    json_integer(atomic_load(&s->why[r])));
+		json_array_append_new(all, json_pack("{s:o, s:I, s:I, s:I, s:I, s:o}",
+		    "service", board_text(s->name, sizeof(s->name)),
+		    "open", (json_int_t)atomic_load(&s->open),
+		    "total", (json_int_t)atomic_load(&s->total),
+		    "held", (json_int_t)atomic_load(&s->held),
+		    "refused", (json_int_t)atomic_load(&s->refused),
+		    "why", why));
+	}
+	return all;
+}
+
 void
 answer_board(json_t *o, json_t *alarms, struct scoreboard *b)
 {
@@ -92,6 +120,7 @@ answer_board(json_t *o, json_t *alarms, struct scoreboard *b)
 	json_object_set_new(o, "peers", peers);
 	json_object_set_new(o, "services", services);
 	json_object_set_new(o, "counters", counters);
+	json_object_set_new(o, "passed", board_passed_services(b));
 }
 
 /*

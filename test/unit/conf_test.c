@@ -82,11 +82,52 @@ static const struct refusal {
 	    "t.conf:3: limits.connections: \"0\" is out of range; write 1 to 1000000" },
 	{ "a word that is none", CONF_EDGE, EDGE "bare_lf = \"accept\"\n",
 	    "t.conf:3: bare_lf: \"accept\" is not known; write \"refuse\" or \"normalize\"" },
-	{ "passing is not there yet", CONF_EDGE,
-	    "hostname = a.b\nservice \"smtp\" {\n listen = {\"[::]:25\"}\n mode = \"auto\"\n}\n",
-	    "t.conf:4: service.mode: \"auto\" is not known; write \"hold\"; passing connections "
-	    "home "
-	    "(\"pass\", \"auto\") is not in this version" },
+	{ "a mode that is none", CONF_EDGE,
+	    "hostname = a.b\nservice smtp {\n listen = {\"[::]:25\"}\n mode = relay\n}\n",
+	    "t.conf:4: service.mode: \"relay\" is not known; write \"auto\" or \"pass\" or "
+	    "\"hold\"" },
+	{ "passed mail has one home", CONF_EDGE,
+	    "hostname = a.b\nservice smtp {\n listen = {\"[::]:25\"}\n home = {alice, bob}\n}\n",
+	    "t.conf:4: service.home: 2 homes, and a connection that is passed has one: SMTP names "
+	    "nobody before RCPT; name one home, or write mode = \"hold\"" },
+	{ "and where none is named, all are meant", CONF_EDGE,
+	    "hostname = a.b\nhome alice { }\nhome bob { }\n"
+	    "service mail { listen = {\"[::]:587\"} mode = pass }\n",
+	    "t.conf:4: service.home: 2 homes, and a connection that is passed has one: SMTP names "
+	    "nobody before RCPT; name one home, or write mode = \"hold\"" },
+	{ "a default for SMTP", CONF_EDGE,
+	    "hostname = a.b\nservice smtp { listen = {\"[::]:25\"}\n default_home = alice }\n",
+	    "t.conf:3: service.default_home: SMTP clients name no home before RCPT; write "
+	    "home = \"alice\"" },
+	{ "a default that is no home of the service", CONF_EDGE,
+	    "hostname = a.b\nservice imaps { listen = {\"[::]:993\"} home = {alice, bob}\n"
+	    " default_home = carol }\n",
+	    "t.conf:3: service.default_home: \"carol\" is none of the homes of this service" },
+	{ "private clients and SMTP", CONF_EDGE,
+	    "hostname = a.b\nservice x { listen = {\"[::]:2525\"}\n allow_private = yes }\n",
+	    "t.conf:3: service.allow_private: never for SMTP: servers relay for private "
+	    "addresses; take it away" },
+	{ "what auto makes SMTP", CONF_EDGE,
+	    "hostname = a.b\nservice x { listen = {\"[::]:99\"} mode = auto\n"
+	    " allow_private = yes }\n",
+	    "t.conf:3: service.allow_private: never for SMTP: servers relay for private "
+	    "addresses; take it away" },
+	{ "TLS from the first octet cannot be held", CONF_EDGE,
+	    "hostname = a.b\nservice x { listen = {\"[::]:465\"}\n mode = auto }\n",
+	    "t.conf:3: service.mode: on port 465 clients begin with TLS, which this edge cannot "
+	    "hold in their home's place; write mode = \"pass\"" },
+	{ "a network that is none", CONF_EDGE,
+	    "hostname = a.b\nservice x { listen = {\"[::]:9\"} proxy_from = {\"10.0.0\"} }\n",
+	    "t.conf:2: service.proxy_from: \"10.0.0\" is no network; write one like "
+	    "\"192.0.2.0/24\", or an address" },
+	{ "a prefix that is too long", CONF_EDGE,
+	    "hostname = a.b\nservice x { listen = {\"[::]:9\"}\nproxy_from = {\"10.0.0.0/33\"} }\n",
+	    "t.conf:3: service.proxy_from: \"10.0.0.0/33\" has no right prefix; write 0 to 32 "
+	    "behind the \"/\"" },
+	{ "bits behind a prefix", CONF_EDGE,
+	    "hostname = a.b\nservice x { listen = {\"[::]:9\"} proxy_from = {\"10.1.2.3/8\"} }\n",
+	    "t.conf:2: service.proxy_from: \"10.1.2.3/8\" has bits behind its prefix; write "
+	    "\"10.0.0.0/8\"" },
 	{ "a name where an address belongs", CONF_EDGE,
 	    "hostname = a.b\nservice s { listen = {\"mx1:25\"} }\n",
 	    "t.conf:2: service.listen: \"mx1:25\" is no address and port; write \"[::]:25\" for "
@@ -103,7 +144,8 @@ static const struct refusal {
 	    "t.conf:3: service \"s\" has no listen; write listen = {\"[::]:25\"}" },
 	{ "a service with a name of our own", CONF_EDGE,
 	    EDGE "service tunnel { listen = {\"[::]:26\"} }\n",
-	    "t.conf:3: a service cannot be called \"tunnel\"" },
+	    "t.conf:3: a service cannot be called \"tunnel\"; use a to z, 0 to 9, - and _, and no "
+	    "name of ours" },
 	{ "two services with one name", CONF_EDGE, EDGE "service smtp { listen = {\"[::]:26\"} }\n",
 	    "t.conf:3: found duplicate title 'smtp'" },
 	{ "two services in one place", CONF_EDGE, EDGE "service b {\n listen = {\"[::]:25\"} }\n",
@@ -275,6 +317,49 @@ edge_defaults(void **state)
 	assert_int_equal(c->bare_lf, SMTP_BARE_REFUSE);
 	assert_true(c->client_names);
 	assert_int_equal(c->common.log_level, 1);
+	free(c);
+}
+
+static void
+services_of_an_edge(void **state)
+{
+	static const char text[] =
+	    "hostname = mx1.example.org\n"
+	    "home alice { }\n"
+	    "service smtp { listen = {\"[::]:25\"}\n"
+	    "proxy_from = {\"10.0.0.1\", \"2001:db8::/32\"} }\n"
+	    "service imaps { listen = {\"[::]:993\"} allow_private = true }\n"
+	    "service submissions { listen = {\"[::]:465\"} home = {alice, bob}\n"
+	    "default_home = bob }\n"
+	    "service mx2 { listen = {\"[::]:26\"} home = {alice, bob} mode = hold }\n"
+	    "limits { streams = 7 streams_client = 3 connect_timeout = 2s\n"
+	    "passed_idle_timeout = 3h passed_total_timeout = 2d passed_memory = 16M }\n";
+	struct why why = { "" };
+	struct conf_edge *c = parse(CONF_EDGE, text, &why);
+
+	assert_string_equal(why.text, "");
+	assert_int_equal(c->services[0].mode, CONF_AUTO);
+	assert_int_equal(c->services[1].mode, CONF_PASS);
+	assert_int_equal(c->services[2].mode, CONF_PASS);
+	assert_int_equal(c->services[3].mode, CONF_HOLD);
+	assert_int_equal(c->services[0].nproxy_from, 2);
+	assert_int_equal(c->services[0].proxy_from[0].bits, 32);
+	assert_int_equal(c->services[0].proxy_from[1].bits, 32);
+	assert_true(c->services[0].proxy_from[1].net.v6);
+	assert_true(c->services[1].allow_private && !c->services[0].allow_private);
+	assert_string_equal(c->services[2].default_home, "bob");
+	assert_ptr_equal(conf_edge_service(c, "imaps"), &c->services[1]);
+	assert_null(conf_edge_service(c, "imap"));
+	assert_true(conf_service_smtp(&c->services[0]) && conf_service_smtp(&c->services[2]));
+	assert_false(conf_service_smtp(&c->services[1]));
+	assert_true(conf_service_tls_first(&c->services[2]));
+	assert_false(conf_service_tls_first(&c->services[0]));
+	assert_int_equal(c->streams, 7);
+	assert_int_equal(c->streams_client, 3);
+	assert_int_equal(c->connect_ms, 2000);
+	assert_int_equal(c->passed_idle_ms, 3 * 3600 * 1000);
+	assert_int_equal(c->passed_total_ms, 48 * 3600 * 1000);
+	assert_int_equal(c->passed_memory, 16 << 20);
 	free(c);
 }
 
@@ -535,6 +620,7 @@ main(void)
 		cmocka_unit_test(refuses_with_words),
 		cmocka_unit_test(edge_defaults),
 		cmocka_unit_test(edge_values),
+		cmocka_unit_test(services_of_an_edge),
 		cmocka_unit_test(home_values),
 		cmocka_unit_test(reload_names_what_needs_a_restart),
 		cmocka_unit_test(a_file_tells_its_role),
