@@ -331,6 +331,23 @@ both_ends(int fd, struct netaddr *peer, struct netaddr *local)
 	    netaddr_from_sockaddr((struct sockaddr *)&ss, local);
 }
 
+/* Known before it was looked at: our own SMTP has it at once. */
+static bool
+held_at_once(struct edge *e, int fd, const struct conf_service *s, const struct netaddr *peer)
+{
+	struct road_choice c = road_choose(e, s, peer, NULL);
+
+	if (c.road != ROAD_HOLD)
+		return false;
+	if (s->mode == CONF_AUTO) {
+		count(e, s->name, c.why, true);
+		log_debug(NULL, "pass.hold service=%s peer=%s why=%s", s->name,
+		    netaddr_hostport(peer).s, board_refusal_names[c.why]);
+	}
+	session_accept(e, fd, s);
+	return true;
+}
+
 /* Beyond limits.streams: nothing is taken into hand for it. */
 static void
 too_many(struct edge *e, int fd, const struct conf_service *s, const struct netaddr *peer)
@@ -362,6 +379,8 @@ passage_accept(struct edge *e, int fd, const struct conf_service *s)
 		close(fd);
 		return;
 	}
+	if (!road_from_balancer(s, &peer) && held_at_once(e, fd, s, &peer))
+		return;
 	if (e->npassages >= edge_conf(e)->streams || (p = calloc(1, sizeof(*p))) == NULL) {
 		too_many(e, fd, s, &peer);
 		return;

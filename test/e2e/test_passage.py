@@ -2,6 +2,7 @@
 
 import os
 import resource
+import signal
 import socket
 import ssl
 import struct
@@ -38,7 +39,8 @@ class Passed:
                     s.settimeout(2)
                     s.sendall(b"up?")
                     s.shutdown(socket.SHUT_WR)
-                    return read_all(s)
+                    said = read_all(s)
+                    return said and not said.startswith(b"220 edge.test ")
             except OSError:
                 return None
         until("the service is passed", 20, up, 0.1)
@@ -247,6 +249,59 @@ def test_an_edge_that_goes_down_lets_them_end(passed):
     assert read_all(s) == b""
     stop.join(10)
     assert not stop.is_alive()
+
+
+def test_auto_passes_while_it_can_and_holds_when_not(passed, mark):
+    """One port: the server at home while it is there, the edge's own SMTP at once when not."""
+    p = passed(answer(b"* hello\r\n"), name="mx", opt=["edge.service.mx.mode=auto",
+                                                       "edge.service.mx.home={home}"])
+
+    def greeting():
+        s = p.connect(client="8.8.4.4", to_port=2600)
+        return s, s.recv(100)
+    s, said = greeting()
+    assert said == b"* hello\r\n"
+    p.stand.kill("home")
+    assert read_all(s) is None
+    began = time.monotonic()
+    s, said = greeting()
+    assert said.startswith(b"220 edge.test ")
+    assert time.monotonic() - began < 1
+    s.sendall(b"EHLO c\r\nMAIL FROM:<a@client.test>\r\nRCPT TO:<alice@example.test>\r\nDATA\r\n"
+              b"Subject: %s\r\n\r\nhello\r\n.\r\nQUIT\r\n" % mark.encode())
+    assert b"250 2.0.0 Accepted" in read_all(s)
+    counts = p.counts()
+    assert counts["held"] == 1 and counts["why"] == {"home_down": 1}
+    p.stand.start("home")
+    mail, = p.stand.wait_marked("alice", mark)
+    assert b"8.8.4.4" in mail       # the balancer's client, not the balancer
+    until("it is passed again", 20, lambda: greeting()[1] == b"* hello\r\n", 0.2)
+
+
+def test_a_reload_changes_the_mode(passed):
+    p = passed(answer(b"* hello\r\n"), name="mx", opt=["edge.service.mx.mode=auto",
+                                                       "edge.service.mx.home={home}"])
+    with open(p.stand.conf("edge"), encoding="utf-8") as f:
+        text = f.read()
+    s = p.connect()
+    assert s.recv(100) == b"* hello\r\n"
+    with open(p.stand.conf("edge"), "w", encoding="utf-8") as f:
+        f.write(text.replace('"auto"', '"hold"'))
+    os.kill(p.stand.pid("edge"), signal.SIGHUP)
+
+    def held():
+        with p.connect() as now:
+            return now.recv(100).startswith(b"220 ")
+    until("new ones are held", 10, held, 0.1)
+    s.sendall(b"the old one stays")
+    s.shutdown(socket.SHUT_WR)
+    assert read_all(s) == b""
+    with open(p.stand.conf("edge"), "w", encoding="utf-8") as f:
+        f.write(text.replace('"auto"', '"relay"'))
+    os.kill(p.stand.pid("edge"), signal.SIGHUP)
+    until("it is refused in words", 10, lambda: 'service.mode: "relay" is not known; write "auto"'
+          in p.stand.log("edge"))
+    assert held()
 
 
 def certificate(dir_, name):

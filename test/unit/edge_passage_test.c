@@ -703,9 +703,13 @@ one_client_has_its_share(void **state)
 	visitor(5);
 	stranger(&B);
 	visitor(6);
-	call(&C, "direct");		/* beyond limits.streams: what can be held is */
+	call(&C, "mx");			/* beyond limits.streams: its header is not waited for */
+	RUN_UNTIL(ended(&C));
+	assert_non_null(strstr(C.text, "421 4.3.2 "));
+	assert_int_equal(board("mx")->why[BR_LIMIT], 1);
+	drop(&C);
+	call(&C, "direct");		/* who needs none of them is served */
 	RUN_UNTIL(heard(&C, "220 mx.edge.test"));
-	assert_int_equal(board("direct")->why[BR_LIMIT], 1);
 	for (unsigned i = 0; i < 6; i++)
 		drop(&many[i]);
 	RUN_UNTIL(R.e.npassages == 2);
