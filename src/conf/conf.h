@@ -194,6 +194,11 @@ struct conf_home {
 	struct conf_home_service services[CONF_SERVICES_MAX];	/* passed by edges; may be none */
 	size_t		nservices;
 	unsigned	edge_streams;	/* passed of one edge at once: 10000 */
+	/* interlock { control = ... }: whom our mail server takes mail for; "": some are tried */
+	char		interlock_control[400];
+	/* further addresses that it must not trust, as home's public one */
+	char		interlock_addresses[CONF_LISTEN_MAX][64];
+	size_t		ninterlock_addresses;
 	/* deliver { maildir = "/var/mail/posthouse" }: the folder of USER/{tmp,new,cur} */
 	char		maildir[CONF_PATH_MAX];
 	/* mailboxes { users = {"alice", "bob"} } */

@@ -18,6 +18,7 @@ static const struct conf_section sections[] = {
 	    .items = offsetof(struct conf_home, services),
 	    .item_size = sizeof(struct conf_home_service),
 	    .count = offsetof(struct conf_home, nservices), .room = CONF_SERVICES_MAX },
+	{ .name = "interlock" },
 	{ .name = "tunnel" },
 	{ .name = "age" },
 	{ .name = "deliver" },
@@ -51,6 +52,13 @@ static const struct conf_key keys[] = {
 	{ "service", "streams", CT_NUMBER, CONF_FIELD(conf_home_service, streams), .def = "5000",
 	    CONF_RANGE(1, 1000000),
 	    .doc = "Passed connections to this backend at once." },
+
+	{ "interlock", "control", CT_STRING, CONF_FIELD(conf_home, interlock_control),
+	    .shown = "postmaster or a user of the first domain",
+	    .doc = "Address that the mail server behind a service takes mail for from anyone." },
+	{ "interlock", "addresses", CT_SERVERS,
+	    CONF_LIST(conf_home, interlock_addresses, ninterlock_addresses), .shown = "none",
+	    .doc = "Further addresses that no mail server may trust, as home's public one." },
 
 	{ "tunnel", "key", CT_PATH, CONF_FIELD(conf_home, common.tunnel_key),
 	    .shown = "tunnel.pem in state",
@@ -154,13 +162,31 @@ services_ok(const struct conf_home *c, struct conf_fault *f)
 }
 
 static int
+interlock_ok(const struct conf_home *c, struct conf_fault *f)
+{
+	const char *at = strchr(c->interlock_control, '@');
+
+	if (c->interlock_control[0] != '\0' &&
+	    (at == NULL || at == c->interlock_control || at[1] == '\0' ||
+	    strpbrk(c->interlock_control, "<> ") != NULL))
+		return conf_fault_set(f, "interlock", "control", 0,
+		    "it is no address; write one that takes mail from anyone, like "
+		    "\"postmaster@example.org\"");
+	for (size_t i = 0; i < c->ninterlock_addresses; i++)
+		if (strchr(c->interlock_addresses[i], '@') != NULL)
+			return conf_fault_set(f, "interlock", "addresses", 0,
+			    "an address without a port, like \"198.51.100.7\"");
+	return 0;
+}
+
+static int
 settle(void *conf, struct conf_fault *f)
 {
 	struct conf_home *c = conf;
 
 	if (mailboxes_ok(c, f) == -1 || conf_common_settle(&c->common, &c->hold, f) == -1)
 		return -1;
-	if (services_ok(c, f) == -1)
+	if (services_ok(c, f) == -1 || interlock_ok(c, f) == -1)
 		return -1;
 	c->hold.share = 100;	/* home cannot tell networks apart: what comes is sealed */
 	for (size_t i = 0; i < c->nedges; i++)

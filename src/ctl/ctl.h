@@ -24,5 +24,6 @@ int	ctl_unpair(int argc, char **argv);
 int	ctl_rotate(int argc, char **argv);
 int	ctl_keygen(int argc, char **argv);
 int	ctl_config(int argc, char **argv);
+int	ctl_interlock(int argc, char **argv);
 
 #endif

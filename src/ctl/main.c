@@ -33,6 +33,7 @@ static const struct command {
 	{ "show", ctl_show, "everything known of one held object" },
 	{ "cat", ctl_cat, "a held object itself, sealed" },
 	{ "open", ctl_open, "at home: the message in a held object" },
+	{ "interlock", ctl_interlock, "at home: whether its mail servers relay for strangers" },
 	{ "config", ctl_config, "every key of a configuration; check a file" },
 	{ "seal", ctl_seal, "seal standard input, as `age -r` does" },
 	{ "unseal", ctl_unseal, "open standard input, as `age -d` does" },

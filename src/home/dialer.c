@@ -524,6 +524,17 @@ dialer_has_address(const struct dialer *d, const struct netaddr *a)
 	return false;
 }
 
+size_t
+dialer_addresses(const struct dialer *d, struct netaddr *out, size_t max)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < LINES_MAX; i++)
+		for (size_t k = 0; d->lines[i] != NULL && k < d->lines[i]->naddr && n < max; k++)
+			out[n++] = d->lines[i]->addr[k];
+	return n;
+}
+
 bool
 dialer_busy(const struct dialer *d)
 {

@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "home/backend.h"
+#include "home/interlock.h"
 
 struct health {
 	struct tunnel_proc *tunnel;
@@ -26,18 +27,14 @@ struct check {				/* one look at a backend; its service may go before it */
 /* --- what is known ------------------------------------------------------------------------ */
 
 /* A mail server is closed until it has been tried with what it must refuse (DESIGN 6). */
-static const char *
-interlock_words(const struct service *s)
-{
-	return "not yet tested by the interlock";
-}
-
 const char *
 service_closed(const struct service *s)
 {
+	if (s->health == NULL)
+		return "it left the configuration";
 	if (!s->listened)
 		return "not yet tested";
-	return s->smtp ? interlock_words(s) : NULL;
+	return interlock_closed(s->health->tunnel->interlock, s);
 }
 
 bool
@@ -89,6 +86,7 @@ note_down(struct service *s, const char *why)
 		log_warn(NULL, "service.down service=%s backend=%s: %s", s->conf.name,
 		    netaddr_hostport(&s->conf.backend).s, why);
 	s->state = SERVICE_DOWN;
+	interlock_away(s->health->tunnel->interlock, s);
 	span_copy(span_str(why), s->why, sizeof(s->why));
 	tell(s, was_up);
 }

@@ -9,6 +9,7 @@
 #include "home/dialer.h"
 #include "home/health.h"
 #include "home/home.h"
+#include "home/interlock.h"
 #include "home/netwatch.h"
 #include "home/passage.h"
 #include "net/tls.h"
@@ -149,11 +150,29 @@ on_attached(void *arg, bool up)
 	struct tunnel_proc *t = arg;
 
 	t->spool_up = up;
+	if (up)
+		interlock_tell(t->interlock);
+}
+
+static void
+on_interlock_told(void *arg, const char *service, struct span json)
+{
+	struct tunnel_proc *t = arg;
+
+	spool_interlock(t->spool, service, json);
+}
+
+static void
+on_interlock(void *arg, uint64_t run)
+{
+	struct tunnel_proc *t = arg;
+
+	interlock_run(t->interlock, run);
 }
 
 static const struct spool_events spool_events = {
 	.peer = on_peer, .peer_gone = on_peer_gone, .peers_known = on_peers_known, .mark = on_mark,
-	.attached = on_attached,
+	.attached = on_attached, .interlock = on_interlock,
 };
 
 /* --- the courier -------------------------------------------------------------------------- */
@@ -316,6 +335,8 @@ on_tick(uv_timer_t *timer)
 			dialer_tick(t->dialers[i]);
 	t->proc->board->count[BC_MEMORY] = (int64_t)spool_memory(t->spool);
 	passages_tick(t);
+	if (!t->draining)
+		interlock_tick(t->interlock);
 	if (++t->addrs_ticks >= ADDRS_TICKS)
 		read_addrs(t);
 	if (!t->draining)
@@ -351,6 +372,8 @@ start(struct proc *p, struct why *why)
 		return why_sys(why, "spool");
 	if ((t->health = health_new(t, policy_changed, t)) == NULL)
 		return why_sys(why, "health");
+	if ((t->interlock = interlock_new(t, on_interlock_told, t)) == NULL)
+		return why_sys(why, "interlock");
 	if (!splices_init(&t->splices, t->loop))
 		return why_set(why, "splices: memory is out");
 	t->splices.idle_ms = PASSAGE_IDLE_MS;
@@ -373,6 +396,7 @@ run(struct proc *p)
 	struct tunnel_proc *t = tunnel_of(p);
 
 	health_configure(t->health, t->proc->home);
+	interlock_configure(t->interlock);
 	courier_attach(t);
 	spool_attach(t->spool, t->to_writer);
 	t->to_writer = NULL;
@@ -388,6 +412,7 @@ reload(struct proc *p)
 	if (t->peers_known)
 		edges_apply(t, false);
 	health_configure(t->health, p->home);	/* it tells what has changed */
+	interlock_configure(t->interlock);
 }
 
 static void

@@ -26,6 +26,7 @@
  */
 struct dialer;
 struct health;
+struct interlock;
 struct netwatch;
 struct passage;
 
@@ -46,6 +47,7 @@ struct tunnel_proc {
 	struct chan	*to_courier;
 	struct netwatch	*netwatch;
 	struct health	*health;	/* what is passed, and whether it may be */
+	struct interlock *interlock;	/* which of them are mail servers that may be reached */
 	struct edges	 edges;
 	struct own_addrs own;
 	struct dialer	*dialers[EDGES_MAX];	/* by row of the edge; NULL: not dialled */

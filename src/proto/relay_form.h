@@ -41,6 +41,11 @@ struct relay_form {
 	 * these addresses are home's own and its edges'.
 	 */
 	bool		 everywhere;
+	/*
+	 * Some call it a syntax error, and count these apart: exim hangs up at the fourth
+	 * in a connection (smtp_max_synprot_errors).
+	 */
+	bool		 odd;
 	const char	*reason;
 };
 

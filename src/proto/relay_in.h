@@ -48,7 +48,7 @@ struct relay_talk {		/* what belongs to one visit */
 	enum relay_sender sender;		/* of the transaction; RELAY_SENDERS: none */
 	bool		 mail_ok, data_ok;
 	bool		 sender_refused;	/* no recipient is welcome with this sender */
-	size_t		 rcpts;
+	size_t		 rcpts, odd;		/* asked */
 	size_t		 control_at;		/* the one being tried */
 	bool		 control_ok;		/* accepted from a stranger's sender */
 	bool		 again_ok;		/* and once more at the end */

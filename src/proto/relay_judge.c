@@ -456,10 +456,9 @@ relay_probe_judge(const struct relay_probe *p, struct relay_result *out)
 		.control = p->control >= 0 ? p->s.controls[p->control] : "",
 		.locked = p->locked, .catch_all = p->catch_all, .bare_lf = p->bare_lf,
 		.bare_lf_tried = p->bare_lf_tried, .causes = p->causes };
-	if (p->phase != PH_DONE)
-		return;				/* it was not asked to its end */
-	if (p->causes == 0)
-		out->verdict = p->served[RELAY_PROPER] ? RELAY_GREEN : RELAY_CANNOT_TELL;
+	/* Green when all was asked, to its end. */
+	if (p->causes == 0 && p->phase == PH_DONE && p->served[RELAY_PROPER])
+		out->verdict = RELAY_GREEN;
 	for (size_t i = sizeof(ranks) / sizeof(ranks[0]); i-- > 0;)
 		if (p->causes & 1u << ranks[i].cause) {
 			out->verdict = ranks[i].verdict;

@@ -317,7 +317,8 @@ say_next(struct relay_probe *p)
 {
 	const struct relay_form *f = p->t.ending ? NULL : next_form(p);
 
-	if (f == NULL || p->t.rcpts + form_cost(p, f) > RCPTS_BEFORE_LAST) {
+	if (f == NULL || p->t.rcpts + form_cost(p, f) > RCPTS_BEFORE_LAST ||
+	    (f->odd && p->t.odd == RELAY_ODD_MAX)) {
 		say_last(p);
 		return;
 	}
@@ -330,6 +331,7 @@ say_next(struct relay_probe *p)
 		return;
 	}
 	p->t.rcpts++;
+	p->t.odd += f->odd;
 	p->t.asking = f;
 	say_path(p, ST_FOREIGN, "RCPT TO", 0, f);
 }
@@ -567,6 +569,16 @@ relay_probe_over(struct relay_probe *p, const struct why *why)
 {
 	relay_judge_end(p, why);
 	p->t.step = ST_OVER;
+}
+
+/* Each is refused at its first wrong octet, so that nobody waits for more of it. */
+struct span
+relay_broken_header(unsigned version)
+{
+	static const struct span v1 = SPAN_LIT("PROXY TCP4 203.0.113.999 x\r\n"),
+	    v2 = SPAN_LIT("\r\n\r\n\0\r\nQUIT\n\x31\x11\0\x0cnot a header");
+
+	return version == 1 ? v1 : v2;
 }
 
 size_t

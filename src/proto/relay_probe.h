@@ -34,6 +34,7 @@
  * printable.
  */
 #define RELAY_RCPTS_MAX		9	/* a connection; anvil and error limits begin at ten */
+#define RELAY_ODD_MAX		3	/* of these, forms that may be called a syntax error */
 #define RELAY_ADDRESSES_MAX	48	/* that must not be trusted */
 #define RELAY_CONTROLS_MAX	4
 #define RELAY_VISITS_MAX	80
@@ -188,6 +189,9 @@ int64_t	relay_probe_wait_ms(const struct relay_probe *);
 void	relay_probe_over(struct relay_probe *, const struct why *why);
 
 void	relay_probe_judge(const struct relay_probe *, struct relay_result *);
+/* What goes in front of a RELAY_BROKEN visit: the beginning of a header, then none of one. */
+struct span relay_broken_header(unsigned version);
+
 size_t	relay_probe_notes(const struct relay_probe *);
 const struct relay_note *relay_probe_note(const struct relay_probe *, size_t);
 /* The visit that a note names. */

@@ -17,6 +17,7 @@
  *	{"do":"pair","name":NAME,"domains":[...]}	edge: a pairing line's token
  *	{"do":"unpair","name":NAME}
  *	{"do":"pairings"}
+ *	{"do":"interlock","run":true}		home: reports by service; run: try anew, optional
  *	{"do":"peers-reload"}			home: STATE/edges/ was changed
  *
  *	{"ok":true,...}  or  {"ok":false,"error":"words for a person"}

@@ -56,6 +56,7 @@ static const struct {
 	{ "unpair", answer_unpair, NULL },
 	{ "pairings", answer_pairings, NULL },
 	{ "peers-reload", answer_peers_reload, NULL },
+	{ "interlock", answer_interlock, NULL },
 };
 
 void

@@ -41,6 +41,7 @@ void	answer_cat(struct writer *, const json_t *question, struct control_answer *
 json_t	*answer_pair(struct writer *, const json_t *question);
 json_t	*answer_unpair(struct writer *, const json_t *question);
 json_t	*answer_pairings(struct writer *, const json_t *question);
+json_t	*answer_interlock(struct writer *, const json_t *question);
 json_t	*answer_peers_reload(struct writer *, const json_t *question);
 
 /*

@@ -289,6 +289,35 @@ states(struct writer *w, json_t *o, struct why *why)
 	return 0;
 }
 
+/* Of each mail server the verdict and its evidence; the whole table is `interlock`'s. */
+static void
+interlocks(struct writer *w, json_t *o, json_t *alarms)
+{
+	static const char *const shown[] = {
+		"service", "verdict", "open", "cause", "evidence", "warnings", "tested",
+		"tested_ms",
+	};
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < writer_interlocks(w); i++) {
+		const json_t *r = writer_interlock(w, i);
+		const char *verdict = json_string_value(json_object_get(r, "verdict"));
+		const char *service = json_string_value(json_object_get(r, "service"));
+		json_t *one = json_object();
+
+		for (size_t k = 0; k < sizeof(shown) / sizeof(shown[0]); k++)
+			if (json_object_get(r, shown[k]) != NULL)
+				json_object_set(one, shown[k], json_object_get(r, shown[k]));
+		json_array_append_new(list, one);
+		if (verdict != NULL && service != NULL &&
+		    !json_is_true(json_object_get(r, "open")))
+			json_array_append_new(alarms, json_sprintf("interlock: service %s is "
+			    "closed, the verdict is \"%s\": see posthouse interlock", service,
+			    verdict));
+	}
+	json_object_set_new(o, "interlock", list);
+}
+
 json_t *
 answer_status(struct writer *w, const json_t *question)
 {
@@ -317,6 +346,8 @@ answer_status(struct writer *w, const json_t *question)
 	json_object_set_new(o, "pairing_lines", json_integer((json_int_t)(c->role == CONF_EDGE ?
 	    peers_pairings(peers, wall_ms(), pending, PEERS_PENDING_MAX) : 0)));
 	json_object_set_new(o, "aside", json_integer(db_aside_count(writer_db(w))));
+	if (c->role == CONF_HOME)
+		interlocks(w, o, alarms);
 	if (totals(w, o, &why) == -1 || states(w, o, &why) == -1) {
 		json_decref(o);
 		return answer_failed(&why);

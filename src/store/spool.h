@@ -229,6 +229,13 @@ void	ledger_confirm_refused(struct spool *, const char *signer, struct uuid id, 
 /* Home: an object whose MAC is wrong: kept under aside/, named, never delivered. */
 void	spool_set_aside(struct spool_put **, const char *reason, spool_done_fn *, void *arg);
 
+/*
+ * Home's tunnel: what the interlock found of a service, for the operator (home/interlock.h);
+ * JSON of at most SPOOL_REPORT_MAX octets, empty when the service is gone.
+ */
+#define SPOOL_REPORT_MAX	(512u << 10)
+void	spool_interlock(struct spool *, const char *service, struct span report);
+
 /* --- what the writer tells without being asked ----------------------------- */
 
 struct spool_events {
@@ -241,6 +248,7 @@ struct spool_events {
 	void	(*peers_known)(void *arg);
 	void	(*mark)(void *arg, struct ledger_mark);	/* home: after each commit */
 	void	(*attached)(void *arg, bool up);	/* the writer is (again) there, or died */
+	void	(*interlock)(void *arg, uint64_t run);	/* home: the operator wants it now */
 	void	(*pairing)(void *arg, bool pending);	/* edge: whether a pairing line is open */
 };
 

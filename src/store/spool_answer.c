@@ -363,6 +363,17 @@ on_pairing(struct spool *s, struct answer *m)
 	return true;
 }
 
+static bool
+on_interlock(struct spool *s, struct answer *m)
+{
+	uint64_t run = wire_get_u64(&m->in);
+
+	if (!wire_done(&m->in))
+		return false;
+	CALL(s, interlock, run);
+	return true;
+}
+
 static const struct {
 	enum wire_type	 type;
 	bool		 (*take)(struct spool *, struct answer *);
@@ -375,6 +386,7 @@ static const struct {
 	{ WE_PEERS_KNOWN, on_peers_known },
 	{ WE_LEDGER, on_ledger },
 	{ WE_PAIRING, on_pairing },
+	{ WE_INTERLOCK, on_interlock },
 };
 
 bool

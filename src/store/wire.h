@@ -38,6 +38,7 @@ enum wire_type {
 	WM_PAIR_CHECK,		/* text name, token[16] */
 	WM_PAIR_FINISH,		/* token[16], peer as JSON */
 	WM_PEER_UPDATE,		/* peer as JSON */
+	WM_INTERLOCK,		/* text service, report as JSON; empty: forget it; not answered */
 
 	/* writer -> client, with the question's tag */
 	WA_KEPT = 64,		/* u8 enum kept, i64 row, text why */
@@ -61,6 +62,7 @@ enum wire_type {
 	WE_LEDGER,		/* u64 epoch, u64 counter */
 	WE_PAIRING,		/* u8 */
 	WE_ROOM,		/* u64 octets; to an edge's clients */
+	WE_INTERLOCK,		/* u64 run: the operator wants the interlock now; home */
 };
 
 /* sealed octets in a message; larger ones are files whatever the threshold says */

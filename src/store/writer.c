@@ -580,6 +580,7 @@ writer_free(struct writer **wp)
 	rowmap_fini(&w->watches);
 	rowmap_fini(&w->retry);
 	peers_free(&w->peers);
+	writer_interlock_forget(w);
 	db_close(&w->db);
 	uv_handle_t *const handles[] = { (uv_handle_t *)&w->check, (uv_handle_t *)&w->awake,
 	    (uv_handle_t *)&w->idle, (uv_handle_t *)&w->due, (uv_handle_t *)&w->hour,

@@ -25,6 +25,12 @@ dialer_has_address(const struct dialer *d, const struct netaddr *a)
 	return false;
 }
 
+size_t
+dialer_addresses(const struct dialer *d, struct netaddr *out, size_t max)
+{
+	return 0;
+}
+
 static void
 on_change(void *arg)
 {
