@@ -22,7 +22,8 @@ struct object_out {
 	struct age_seal		*seal;
 	struct object_mac	*mac;
 	struct spool_put	*put;
-	struct secret		 key;
+	const struct home	*home;
+	struct secret		 key;		/* its, when the message began */
 	struct spool_object	 obj;		/* what is known of it so far */
 };
 
@@ -132,6 +133,7 @@ object_out_new(struct edge *e, const struct home *h, const struct spool_meta *me
 		return NULL;
 	}
 	o->obj.meta = *meta;
+	o->home = h;
 	o->key = h->peer.mac[0];
 	o->seal = seal_new(e->ephemerals, &h->peer);
 	o->mac = object_mac_new();
@@ -170,7 +172,9 @@ object_out_commit(struct object_out **op, struct spool_object *obj, spool_kept_f
 			why_set(why, "seal: memory is out");
 	}
 	buf_fini(&text);
-	if (rc == 0 && !object_mac_end(o->mac, &o->key, o->obj.meta.id, o->obj.mac))
+	/* A home that was paired anew meanwhile knows the old key no more. */
+	if (rc == 0 && !object_mac_end(o->mac,
+	    o->home->peer.nmac > 0 ? &o->home->peer.mac[0] : &o->key, o->obj.meta.id, o->obj.mac))
 		rc = why_set(why, "object: memory is out");
 	if (rc == 0) {
 		*obj = o->obj;

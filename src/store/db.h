@@ -66,6 +66,9 @@ void	db_rollback(struct db *);
 struct ledger_mark db_ledger_mark(const struct db *);	/* ours, as of the last commit */
 int64_t	db_next_row(const struct db *);		/* the next put's */
 
+/* 1 something, 0 nothing, -1 the database failed */
+int	db_holds_for(struct db *, const char *home, struct why *);
+
 /* --- reading: everything a person may ask -------------------------------- */
 
 struct db_row {				/* an object as `queue` and `show` see it */

@@ -99,6 +99,14 @@ octets(struct db *db, enum db_stmt which, const char *home, const struct netaddr
 	return rc == -1 ? -1 : 0;
 }
 
+int
+db_holds_for(struct db *db, const char *home, struct why *why)
+{
+	uint64_t held = 0;
+
+	return octets(db, ST_HELD, home, NULL, &held, why) == -1 ? -1 : held > 0;
+}
+
 static bool
 net_known(const struct netaddr *net)
 {

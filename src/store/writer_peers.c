@@ -93,18 +93,23 @@ serve_pair_check(struct client *c, struct chan_msg *m)
 	return true;
 }
 
+/*
+ * Rows below it may have been signed under an earlier pairing: those that are here, and
+ * a message a connection that is on its way to us at this moment.  0: there was none.
+ */
 static int64_t
-most_under_way(const struct writer *w)
+signed_from(struct writer *w, const char *name)
 {
-	return w->conf.edge != NULL ? w->conf.edge->connections : 0;
+	int held = db_holds_for(w->db, name, NULL);
+
+	if (held == 0 && peers_find(w->peers, name) == NULL)
+		return 0;
+	return db_next_row(w->db) + (w->conf.edge != NULL ? w->conf.edge->connections : 0);
 }
 
 /*
  * What was known of an earlier ledger under this name goes first: a home that is
  * paired anew may have lost it, and must not be taken for an old restore.
- *
- * Rows that are here were signed under an earlier pairing, and so may be those of
- * the messages that come in at this moment, one a connection.
  */
 bool
 serve_pair_finish(struct client *c, struct chan_msg *m)
@@ -128,7 +133,7 @@ serve_pair_finish(struct client *c, struct chan_msg *m)
 		abort();
 	if (peers_pairing_check(w->peers, p->name, token, wall_ms(), grant, &why) == 0) {
 		writer_marks_forget(w);
-		p->signed_from = db_next_row(w->db) + most_under_way(w);
+		p->signed_from = signed_from(w, p->name);
 		if (db_mark_forget(w->db, p->name, &why) == -1)
 			writer_failed(w, &why);
 		else if (writer_commit(w, &why) == 0)

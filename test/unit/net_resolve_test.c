@@ -19,8 +19,8 @@
 
 /*
  * The whole road: questions over a channel, libunbound, and a DNS server of our own
- * on loopback that knows this zone and is silent on everything that begins with
- * "silent".
+ * on loopback that knows this zone, is silent on everything that begins with "silent",
+ * and says all that begins with "large" over TCP alone (RFC 1035 4.2: cut short, by UDP).
  */
 static const struct {
 	const char	*name;
@@ -40,14 +40,17 @@ static const struct {
 	{ "13.7.6.5.in-addr.arpa", 12, "two.posthouse-test.org" },
 	{ "two.posthouse-test.org", 1, "5.6.7.13" },
 	{ "other.posthouse-test.org", 1, "5.6.7.99" },
+	{ "large.posthouse-test.org", 1, "5.6.7.20" },
+	{ "14.7.6.5.in-addr.arpa", 12, "large-name.posthouse-test.org" },
+	{ "large-name.posthouse-test.org", 1, "5.6.7.14" },
 	{ "5.2.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.1.0.0.0.0.0.a.2.ip6.arpa", 12,
 	    "mail.posthouse-test.org" },
 };
 
 static struct {
-	uv_poll_t	 dns;
-	int		 dns_fd;
-	unsigned	 asked;
+	uv_poll_t	 dns, dns_tcp;
+	int		 dns_fd, dns_tcp_fd;
+	unsigned	 asked, asked_tcp;
 	struct resolve_server *server;
 	struct resolver	*resolver;
 	int		 ends[2];
@@ -91,21 +94,15 @@ put_record(unsigned char *out, size_t i)
 	return 12 + n;
 }
 
-static void
-on_dns(uv_poll_t *poll, int status, int events)
+/* The answer's octets; 0: none. */
+static size_t
+answer(const unsigned char *q, bool tcp, unsigned char *a)
 {
-	unsigned char q[1500], a[1500];
-	char name[256];
-	struct sockaddr_storage from;
-	socklen_t from_n = sizeof(from);
-	ssize_t n = recvfrom(T.dns_fd, q, sizeof(q), 0, (struct sockaddr *)&from, &from_n);
 	size_t at = 12, o = 0, end, i, count = 0;
 	bool known = false;
+	char name[256];
 	int type;
 
-	if (n < 17)
-		return;
-	T.asked++;
 	while (q[at] != 0) {
 		if (o > 0)
 			name[o++] = '.';
@@ -117,8 +114,14 @@ on_dns(uv_poll_t *poll, int status, int events)
 	type = get_u16(q + at + 1);
 	end = at + 5;
 	if (strncasecmp(name, "silent", 6) == 0)
-		return;
+		return 0;
 	memcpy(a, q, end);
+	put_u32(a + 6, 0);
+	put_u16(a + 10, 0);
+	if (strncasecmp(name, "large", 5) == 0 && !tcp) {
+		put_u16(a + 2, 0x8780);		/* cut short */
+		return end;
+	}
 	for (i = 0; i < sizeof(zone) / sizeof(zone[0]); i++)
 		if (strcasecmp(name, zone[i].name) == 0) {
 			known = true;
@@ -131,8 +134,41 @@ on_dns(uv_poll_t *poll, int status, int events)
 	put_u16(a + 2, known ? 0x8580 : 0x8583);
 	put_u16(a + 4, 1);
 	put_u16(a + 6, (uint16_t)count);
-	put_u32(a + 8, 0);
-	sendto(T.dns_fd, a, end, 0, (struct sockaddr *)&from, from_n);
+	return end;
+}
+
+static void
+on_dns(uv_poll_t *poll, int status, int events)
+{
+	unsigned char q[1500], a[1500];
+	struct sockaddr_storage from;
+	socklen_t from_n = sizeof(from);
+	ssize_t n = recvfrom(T.dns_fd, q, sizeof(q), 0, (struct sockaddr *)&from, &from_n);
+	size_t end;
+
+	if (n < 17)
+		return;
+	T.asked++;
+	if ((end = answer(q, false, a)) > 0)
+		sendto(T.dns_fd, a, end, 0, (struct sockaddr *)&from, from_n);
+}
+
+/* libunbound has a thread of its own, so this may wait for it. */
+static void
+on_dns_tcp(uv_poll_t *poll, int status, int events)
+{
+	unsigned char length[2], q[1500], a[1502];
+	int fd = accept(T.dns_tcp_fd, NULL, NULL);
+	ssize_t n;
+
+	assert_int_equal(recv(fd, length, 2, MSG_WAITALL), 2);
+	assert_true(get_u16(length) >= 17 && get_u16(length) <= sizeof(q));
+	assert_int_equal(recv(fd, q, get_u16(length), MSG_WAITALL), get_u16(length));
+	T.asked_tcp++;
+	n = (ssize_t)answer(q, true, a + 2);
+	put_u16(a, (uint16_t)n);
+	assert_int_equal(send(fd, a, (size_t)n + 2, MSG_NOSIGNAL), n + 2);
+	close(fd);
 }
 
 static struct chan *
@@ -172,6 +208,11 @@ setup(void **state)
 	assert_int_equal(getsockname(T.dns_fd, (struct sockaddr *)&sin, &n), 0);
 	uv_poll_init(&loop, &T.dns, T.dns_fd);
 	uv_poll_start(&T.dns, UV_READABLE, on_dns);
+	T.dns_tcp_fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(bind(T.dns_tcp_fd, (struct sockaddr *)&sin, n), 0);
+	assert_int_equal(listen(T.dns_tcp_fd, 8), 0);
+	uv_poll_init(&loop, &T.dns_tcp, T.dns_tcp_fd);
+	uv_poll_start(&T.dns_tcp, UV_READABLE, on_dns_tcp);
 	snprintf(text, sizeof(text), "127.0.0.1:%u", ntohs(sin.sin_port));
 	T.server = resolve_server_new(&loop, servers, 1, 1000, &why);
 	assert_non_null(T.server);
@@ -187,8 +228,10 @@ teardown(void **state)
 	resolver_free(&T.resolver);
 	resolve_server_free(&T.server);
 	uv_close((uv_handle_t *)&T.dns, NULL);
+	uv_close((uv_handle_t *)&T.dns_tcp, NULL);
 	loop_end();
 	close(T.dns_fd);
+	close(T.dns_tcp_fd);
 	return 0;
 }
 
@@ -288,6 +331,24 @@ client_names(void **state)
 		RUN_UNTIL(g.times == 1);
 		assert_string_equal(g.name, cases[i].name);
 	}
+}
+
+/* Both the addresses of a host and a client's name, forth and back. */
+static void
+what_is_cut_short_is_asked_for_by_tcp(void **state)
+{
+	const struct netaddr client = ip("5.6.7.14");
+	struct got host = { 0 }, name = { 0 };
+
+	resolve_host(T.resolver, "large.posthouse-test.org", 7443, got_addrs, &host);
+	RUN_UNTIL(host.times == 1);
+	assert_int_equal(host.n, 1);
+	assert_string_equal(host.first, "5.6.7.20:7443");
+	assert_true(T.asked_tcp >= 1);
+	resolve_name(T.resolver, &client, got_name, &name);
+	RUN_UNTIL(name.times == 1);
+	assert_string_equal(name.name, "large-name.posthouse-test.org");
+	assert_true(T.asked_tcp >= 2);
 }
 
 static void
@@ -442,6 +503,7 @@ main(void)
 		cmocka_unit_test(host_names),
 		NET(hosts),
 		NET(client_names),
+		NET(what_is_cut_short_is_asked_for_by_tcp),
 		NET(a_cancelled_question_is_not_answered),
 		NET(the_resolver_dies_and_another_comes),
 		NET(questions_are_bounded),
