@@ -4,6 +4,7 @@ closed, each with its verdict and the setting that is to be changed.
 """
 
 import json
+import subprocess
 
 import pytest
 
@@ -124,10 +125,39 @@ def test_the_other_header(alone, tmp_path):
     with OpenSmtpd(match=NO_RELAY) as mta, \
             Stand(tmp_path, opt=[f"home.service.smtp.backend={mta.where}",
                                  "home.service.smtp.proxy=v1"]) as stand:
-        # It closes at once what it does not understand, so that it does not even seem to run.
         rc, report = interlock(stand)
-        assert rc == 1 and report["verdict"] in ("expects PROXY", "cannot tell")
+        assert rc == 1 and report["verdict"] == "expects PROXY"
+        assert report["advice"] == ['home.conf: proxy = "v2" for this service']
         assert not service(stand)["up"]
+
+
+TLS = ["smtpd_tls_security_level = may"]
+PROXY = "-o smtpd_upstream_proxy_protocol=haproxy"
+
+
+@pytest.mark.parametrize("name, main, options, verdict", [
+    ("submissions", TLS, f"{PROXY} -o smtpd_tls_wrappermode=yes", "green"),
+    ("submissions", TLS + ["mynetworks = 172.16.0.0/12"], f"{PROXY} -o smtpd_tls_wrappermode=yes",
+     "trusts the tunnel"),
+    ("submissions", TLS, "-o smtpd_tls_wrappermode=yes", "ignores PROXY"),
+    ("submission", ["smtpd_tls_security_level = encrypt"], PROXY, "green"),
+    ("submission", ["smtpd_tls_security_level = encrypt", "mynetworks = 0.0.0.0/0"], PROXY,
+     "relays"),
+    ("web", TLS + ["mynetworks = 0.0.0.0/0"], f"{PROXY} -o smtpd_tls_wrappermode=yes", "relays"),
+])
+def test_tls(alone, tmp_path, name, main, options, verdict):
+    """Implicit TLS under its own names and under another, and STARTTLS where people log in."""
+    key, cert = str(tmp_path / "key.pem"), str(tmp_path / "cert.pem")
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
+                    "ec_paramgen_curve:P-256", "-nodes", "-keyout", key, "-out", cert,
+                    "-subj", "/CN=mx.example.test"], check=True, capture_output=True)
+    with Postfix(main, options=options, tls=(cert, key)) as mta, \
+            Stand(tmp_path / "stand",
+                  opt=[f"home.service.{name}.backend={mta.where}"]) as stand:
+        rc, report = interlock(stand)
+        assert report["verdict"] == verdict, (report, mta.log()[-2000:])
+        assert rc == (0 if verdict == "green" else 1)
+        assert service(stand)["up"] == (verdict == "green")
 
 
 def test_a_mail_server_under_another_name(alone, tmp_path):
