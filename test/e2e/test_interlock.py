@@ -4,7 +4,9 @@ closed, each with its verdict and the setting that is to be changed.
 """
 
 import json
+import socket
 import subprocess
+import threading
 
 import pytest
 
@@ -194,3 +196,56 @@ def test_home_alone_has_nothing_to_test(alone, tmp_path):
         assert "Nothing is passed" in r.stdout
         r = stand.tool("interlock", "-c", stand.conf("edge"), check=False)
         assert r.returncode == 1
+
+
+class Rude:
+    """A backend that sends the same octets to everyone, for as long as they are taken."""
+
+    def __init__(self, first, flood=b"", hang_up=False):
+        self.sock = socket.create_server(("127.0.0.1", 0))
+        self.where = "127.0.0.1:%d" % self.sock.getsockname()[1]
+        self.first, self.flood, self.hang_up = first, flood, hang_up
+        threading.Thread(target=self.serve, daemon=True).start()
+
+    def serve(self):
+        while True:
+            try:
+                guest, _ = self.sock.accept()
+            except OSError:
+                return
+            threading.Thread(target=self.talk, args=(guest,), daemon=True).start()
+
+    def talk(self, guest):
+        with guest:
+            try:
+                guest.sendall(self.first)
+                while self.flood:
+                    guest.sendall(self.flood)
+                while not self.hang_up and guest.recv(4096):
+                    guest.sendall(self.first)
+            except OSError:
+                pass
+
+    def close(self):
+        self.sock.shutdown(socket.SHUT_RDWR)
+        self.sock.close()
+
+
+@pytest.mark.parametrize("first, flood, hang_up", [
+    (b"220 mx\r\n", b"250-x\r\n" * 1000, False),        # a reply without end
+    (b"220 mx\r\n", b"x" * 65536, False),               # a line without end
+    (b"220 mx\r\n", b"250 ok\r\n" * 1000, False),       # answers to what was never asked
+    (b"220 mx\r\n250 ok\r\n", b"", True),
+    (b"250 ok\r\n", b"", False),                        # yes to everything, but no greeting
+    (b"220 mx\r\n250 ok\n550 no\r\n", b"", False),      # a reply hidden behind a bare LF
+], ids=range(6))
+def test_a_rude_backend(alone, tmp_path, first, flood, hang_up):
+    rude = Rude(first, flood, hang_up)
+    try:
+        with Stand(tmp_path, opt=[f"home.service.smtp.backend={rude.where}"]) as stand:
+            rc, report = interlock(stand)
+            assert rc == 1 and report["verdict"] != "green", report
+            assert not service(stand)["up"]
+            assert {p["restarts"] for p in stand.status("home")["processes"]} == {0}
+    finally:
+        rude.close()
