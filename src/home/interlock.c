@@ -483,7 +483,7 @@ run_begin(struct item *it)
 	enum conf_proxy proxy = it->service->conf.proxy;
 	struct run *r = calloc(1, sizeof(*r));
 
-	it->due_ms = uv_now(t->loop) + INTERLOCK_AGAIN_MS;
+	it->due_ms = it->away_due_ms = uv_now(t->loop) + INTERLOCK_AGAIN_MS;
 	if (r == NULL)
 		return;			/* as it is, and again in a minute */
 	r->item = it;
@@ -616,17 +616,13 @@ interlock_tick(struct interlock *il)
 
 		if (it->run != NULL || it->sniff != NULL)
 			continue;
-		if (s->state == SERVICE_DOWN && it->run_wanted > it->run_done)
-			interlock_report_away(it);
-		if (s->state != SERVICE_ANSWERS)
-			continue;
-		if (!s->smtp && it->sniffed) {
+		if (!s->smtp && (it->sniffed || s->state == SERVICE_DOWN)) {
 			if (it->report == NULL || it->run_wanted > it->run_done)
 				interlock_report_other(it);
 			continue;
 		}
 		if (!s->smtp) {
-			if (!s->listened || (it->sniff = visit_new(it, true)) == NULL)
+			if (s->state != SERVICE_ANSWERS || !s->listened || (it->sniff = visit_new(it, true)) == NULL)
 				continue;
 			it->sniff->call = backend_open_self(il->tunnel, &s->conf, &ops, on_opened,
 			    it->sniff, &why);
@@ -640,7 +636,9 @@ interlock_tick(struct interlock *il)
 			item_forget(it);
 			health_interlock(il->tunnel->health);
 		}
-		if (now >= it->due_ms || it->run_wanted > it->run_done)
+		/* What seems down may only expect another header: the operator is told so. */
+		if (it->run_wanted > it->run_done || (s->state == SERVICE_ANSWERS &&
+		    now >= it->due_ms) || (s->state == SERVICE_DOWN && now >= it->away_due_ms))
 			run_begin(it);
 	}
 }

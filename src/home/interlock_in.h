@@ -42,6 +42,7 @@ struct item {			/* one service */
 	bool		 tested;
 	enum relay_verdict verdict;	/* of the last run */
 	uint64_t	 due_ms;	/* loop time of the next */
+	uint64_t	 away_due_ms;	/* the same while its backend is down: why is it? */
 	uint64_t	 run_wanted, run_done;
 	struct netaddr	 tried[RELAY_ADDRESSES_MAX + 1];
 	size_t		 ntried;
@@ -61,6 +62,5 @@ struct interlock {
 /* To the log and to the writer; keeps the report. */
 void	interlock_report(struct run *, const struct relay_result *);
 void	interlock_report_other(struct item *);	/* it is no mail server */
-void	interlock_report_away(struct item *);	/* its backend does not answer */
 
 #endif

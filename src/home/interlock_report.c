@@ -126,7 +126,8 @@ interlock_report(struct run *r, const struct relay_result *res)
 	const struct relay_visit *v = n != NULL ? relay_probe_visit(r->probe, n->visit) : NULL;
 	json_t *o = head_json(it, relay_verdict_name(res->verdict)), *warnings = json_array();
 
-	say(it, res, v);
+	if (!r->unreachable)
+		say(it, res, v);		/* else health has said it */
 	json_object_set_new(o, "cause", json_string(relay_cause_words(res->cause)));
 	json_object_set_new(o, "server", json_string(relay_server_name(res->server)));
 	json_object_set_new(o, "banner", json_string(res->banner));
@@ -148,18 +149,6 @@ interlock_report(struct run *r, const struct relay_result *res)
 	json_object_set_new(o, "bare_lf", res->bare_lf_tried ? json_boolean(res->bare_lf) :
 	    json_null());
 	json_object_set_new(o, "visits", visits_json(r));
-	keep(it, o);
-}
-
-void
-interlock_report_away(struct item *it)
-{
-	json_t *o;
-
-	it->run_done = it->run_wanted;
-	o = head_json(it, relay_verdict_name(RELAY_CANNOT_TELL));
-	json_object_set_new(o, "cause", json_string(relay_cause_words(RELAY_NO_ANSWER)));
-	json_object_set_new(o, "advice", json_pack("[s]", it->service->why));
 	keep(it, o);
 }
 

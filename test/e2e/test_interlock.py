@@ -4,6 +4,9 @@ closed, each with its verdict and the setting that is to be changed.
 """
 
 import json
+import socket
+import subprocess
+import threading
 
 import pytest
 
@@ -124,10 +127,39 @@ def test_the_other_header(alone, tmp_path):
     with OpenSmtpd(match=NO_RELAY) as mta, \
             Stand(tmp_path, opt=[f"home.service.smtp.backend={mta.where}",
                                  "home.service.smtp.proxy=v1"]) as stand:
-        # It closes at once what it does not understand, so that it does not even seem to run.
         rc, report = interlock(stand)
-        assert rc == 1 and report["verdict"] in ("expects PROXY", "cannot tell")
+        assert rc == 1 and report["verdict"] == "expects PROXY"
+        assert report["advice"] == ['home.conf: proxy = "v2" for this service']
         assert not service(stand)["up"]
+
+
+TLS = ["smtpd_tls_security_level = may"]
+PROXY = "-o smtpd_upstream_proxy_protocol=haproxy"
+
+
+@pytest.mark.parametrize("name, main, options, verdict", [
+    ("submissions", TLS, f"{PROXY} -o smtpd_tls_wrappermode=yes", "green"),
+    ("submissions", TLS + ["mynetworks = 172.16.0.0/12"], f"{PROXY} -o smtpd_tls_wrappermode=yes",
+     "trusts the tunnel"),
+    ("submissions", TLS, "-o smtpd_tls_wrappermode=yes", "ignores PROXY"),
+    ("submission", ["smtpd_tls_security_level = encrypt"], PROXY, "green"),
+    ("submission", ["smtpd_tls_security_level = encrypt", "mynetworks = 0.0.0.0/0"], PROXY,
+     "relays"),
+    ("web", TLS + ["mynetworks = 0.0.0.0/0"], f"{PROXY} -o smtpd_tls_wrappermode=yes", "relays"),
+])
+def test_tls(alone, tmp_path, name, main, options, verdict):
+    """Implicit TLS under its own names and under another, and STARTTLS where people log in."""
+    key, cert = str(tmp_path / "key.pem"), str(tmp_path / "cert.pem")
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
+                    "ec_paramgen_curve:P-256", "-nodes", "-keyout", key, "-out", cert,
+                    "-subj", "/CN=mx.example.test"], check=True, capture_output=True)
+    with Postfix(main, options=options, tls=(cert, key)) as mta, \
+            Stand(tmp_path / "stand",
+                  opt=[f"home.service.{name}.backend={mta.where}"]) as stand:
+        rc, report = interlock(stand)
+        assert report["verdict"] == verdict, (report, mta.log()[-2000:])
+        assert rc == (0 if verdict == "green" else 1)
+        assert service(stand)["up"] == (verdict == "green")
 
 
 def test_a_mail_server_under_another_name(alone, tmp_path):
@@ -164,3 +196,56 @@ def test_home_alone_has_nothing_to_test(alone, tmp_path):
         assert "Nothing is passed" in r.stdout
         r = stand.tool("interlock", "-c", stand.conf("edge"), check=False)
         assert r.returncode == 1
+
+
+class Rude:
+    """A backend that sends the same octets to everyone, for as long as they are taken."""
+
+    def __init__(self, first, flood=b"", hang_up=False):
+        self.sock = socket.create_server(("127.0.0.1", 0))
+        self.where = "127.0.0.1:%d" % self.sock.getsockname()[1]
+        self.first, self.flood, self.hang_up = first, flood, hang_up
+        threading.Thread(target=self.serve, daemon=True).start()
+
+    def serve(self):
+        while True:
+            try:
+                guest, _ = self.sock.accept()
+            except OSError:
+                return
+            threading.Thread(target=self.talk, args=(guest,), daemon=True).start()
+
+    def talk(self, guest):
+        with guest:
+            try:
+                guest.sendall(self.first)
+                while self.flood:
+                    guest.sendall(self.flood)
+                while not self.hang_up and guest.recv(4096):
+                    guest.sendall(self.first)
+            except OSError:
+                pass
+
+    def close(self):
+        self.sock.shutdown(socket.SHUT_RDWR)
+        self.sock.close()
+
+
+@pytest.mark.parametrize("first, flood, hang_up", [
+    (b"220 mx\r\n", b"250-x\r\n" * 1000, False),        # a reply without end
+    (b"220 mx\r\n", b"x" * 65536, False),               # a line without end
+    (b"220 mx\r\n", b"250 ok\r\n" * 1000, False),       # answers to what was never asked
+    (b"220 mx\r\n250 ok\r\n", b"", True),
+    (b"250 ok\r\n", b"", False),                        # yes to everything, but no greeting
+    (b"220 mx\r\n250 ok\n550 no\r\n", b"", False),      # a reply hidden behind a bare LF
+], ids=range(6))
+def test_a_rude_backend(alone, tmp_path, first, flood, hang_up):
+    rude = Rude(first, flood, hang_up)
+    try:
+        with Stand(tmp_path, opt=[f"home.service.smtp.backend={rude.where}"]) as stand:
+            rc, report = interlock(stand)
+            assert rc == 1 and report["verdict"] != "green", report
+            assert not service(stand)["up"]
+            assert {p["restarts"] for p in stand.status("home")["processes"]} == {0}
+    finally:
+        rude.close()

@@ -12,9 +12,12 @@ import time
 
 import pytest
 
+from kit.mtas import Postfix
+from kit.netns import netns
 from kit.passed import Server, TlsServer, answer, connect, echo, header, read_all
 from kit.ports import free_port
-from kit.stand import until
+from kit.smtp import Client
+from kit.stand import Stand, until
 
 
 class Passed:
@@ -276,6 +279,46 @@ def test_auto_passes_while_it_can_and_holds_when_not(passed, mark):
     mail, = p.stand.wait_marked("alice", mark)
     assert b"8.8.4.4" in mail       # the balancer's client, not the balancer
     until("it is passed again", 20, lambda: greeting()[1] == b"* hello\r\n", 0.2)
+
+
+def test_strangers_reach_the_postfix_at_home(tmp_path, mark):
+    """Its own banner and replies, and the true client in its log; the same port holds while it
+    is away."""
+    port = free_port()
+    with netns("172.17.0.1/16"), Postfix() as mta, Stand(tmp_path, opt=[
+            f'edge.service.mx.listen={{"127.0.0.1:{port}"}}', "edge.service.mx.mode=auto",
+            'edge.service.mx.proxy_from={"127.0.0.1"}',
+            f"home.service.mx.backend={mta.where}"]) as stand:
+
+        def stranger(client="8.8.4.4"):
+            c = Client(("127.0.0.1", port))
+            c.send(header(client=client, port=4321, to_port=25))
+            return c, c.reply().text
+
+        def passes():
+            c, banner = stranger()
+            c.close()
+            return banner.startswith("220 mx.example.test ESMTP Postfix")
+        until("the interlock has cleared it", 60, passes, 0.2)
+        c, banner = stranger("8.8.8.8")
+        c.ok("EHLO client.test")
+        c.ok("MAIL FROM:<a@client.test>")
+        assert c.cmd("RCPT TO:<x@far.test>").code in (454, 554)
+        c.ok("RCPT TO:<alice@example.test>")
+        assert c.data(b"Subject: passed\r\n\r\nhello\r\n").code == 250
+        until("Postfix has seen who it was", 10,
+              lambda: ": client=unknown[8.8.8.8]" in mta.log())
+
+        mta.postfix("stop")
+        assert c.closed()
+        c, banner = stranger()
+        assert banner.startswith("220 edge.test ")
+        c.ok("EHLO client.test")
+        c.begin("a@client.test", ["alice@example.test"])
+        assert c.data(b"Subject: %s\r\n\r\nhello\r\n" % mark.encode()).code == 250
+        stand.wait_marked("alice", mark)
+        mta.postfix("start")
+        until("it passes again", 60, passes, 0.2)
 
 
 def test_a_reload_changes_the_mode(passed):

@@ -20,7 +20,7 @@ state_dir = {dir}/base
 protocols = imap
 listen = 127.0.0.1
 log_path = {dir}/log
-ssl = no
+ssl = {ssl}
 disable_plaintext_auth = no
 mail_location = maildir:{maildir}/%n
 mail_uid = {uid}
@@ -48,17 +48,36 @@ service imap-login {{
     port = {port}
   }}
   inet_listener imaps {{
-    port = 0
+    port = {imaps}
+    ssl = yes
   }}
-}}
+{proxy}}}
 service stats {{
   client_limit = 1000
 }}
 """
 
 
+# A listener that expects a PROXY header, from this machine.
+PROXY = """\
+  inet_listener imaps_proxy {{
+    address = 127.0.0.1
+    port = {port}
+    ssl = yes
+    haproxy = yes
+  }}
+"""
+TLS = """
+haproxy_trusted_networks = 127.0.0.1
+ssl_cert = <{cert}
+ssl_key = <{key}
+"""
+
+
 class Dovecot:
-    def __init__(self, maildir):
+    """IMAP on `port`; with tls=(cert, key) IMAPS on the other two."""
+
+    def __init__(self, maildir, *, tls=None, imaps=0, imaps_proxy=0):
         self.dir = tempfile.mkdtemp(prefix="ph-dovecot-")
         os.chmod(self.dir, 0o755)
         os.makedirs(f"{self.dir}/home")
@@ -72,7 +91,14 @@ class Dovecot:
         os.chown(f"{self.dir}/home", me.pw_uid, me.pw_gid)
         with open(f"{self.dir}/dovecot.conf", "w", encoding="ascii") as f:
             f.write(CONF.format(dir=self.dir, maildir=maildir, port=self.port, uid=me.pw_uid,
-                                gid=me.pw_gid, **names))
+                                gid=me.pw_gid, ssl="yes" if tls else "no", imaps=imaps,
+                                proxy=PROXY.format(port=imaps_proxy) if tls else "", **names))
+            if tls:
+                f.write(TLS.format(cert=tls[0], key=tls[1]))
+        self.seen = 0
+        self.start()
+
+    def start(self):
         self.child = subprocess.Popen(["/usr/sbin/dovecot", "-F", "-c", f"{self.dir}/dovecot.conf"],
                                       stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT)
         until("dovecot answers", 20, self.login_works, 0.1)
@@ -88,9 +114,13 @@ class Dovecot:
     def log(self):
         try:
             with open(f"{self.dir}/log", encoding="utf-8", errors="replace") as f:
-                return f.read()[-3000:]
+                f.seek(self.seen)
+                return f.read()[-30000:]
         except OSError:
             return ""
+
+    def forget_log(self):
+        self.seen = os.path.getsize(f"{self.dir}/log")
 
     def login(self, user):
         c = imaplib.IMAP4("127.0.0.1", self.port, timeout=30)

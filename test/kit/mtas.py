@@ -133,7 +133,9 @@ class Postfix(Mta):
         assert r.returncode == 0, f"postfix {word}: {r.stdout}{r.stderr}"
 
     def close(self):
-        self.postfix("stop")
+        if subprocess.run(["postfix", "-c", f"{self.dir}/conf", "status"], check=False,
+                          capture_output=True).returncode == 0:
+            self.postfix("stop")
 
 
 def passwd(mta, *accounts):

@@ -57,6 +57,11 @@ class Server:
         self.port = self.server.sockets[0].getsockname()[1]
         self.ready.set()
         self.loop.run_forever()
+        left = asyncio.all_tasks(self.loop)
+        for task in left:
+            task.cancel()
+        self.loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+        self.loop.close()
 
     async def client(self, reader, writer):
         try:
@@ -82,8 +87,9 @@ class Server:
         def end():
             self.server.close()
             self.loop.stop()
-        self.loop.call_soon_threadsafe(end)
-        self.thread.join(10)
+        if not self.loop.is_closed():
+            self.loop.call_soon_threadsafe(end)
+            self.thread.join(10)
 
 
 async def echo(reader, writer):

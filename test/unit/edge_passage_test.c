@@ -652,14 +652,15 @@ a_strangers_header_is_not_believed(void **state)
 static void
 a_balancer_for_itself_is_never_passed(void **state)
 {
-	static const char local[16] = "\r\n\r\n\0\r\nQUIT\n\x20\0\0\0";
+	static const char local[] = "\r\n\r\n\0\r\nQUIT\n\x20\0\0\0EHLO b\r\n";
 
 	dial(0);
 	call(&A, "mx");
-	say_octets(&A, local, sizeof(local));
-	RUN_UNTIL(heard(&A, "220 mx.edge.test"));
+	say_octets(&A, local, sizeof(local) - 1);
+	RUN_UNTIL(heard(&A, "220 mx.edge.test") && heard(&A, "250 "));
+	assert_string_equal(netaddr_ip(&R.e.sessions->client).s, "127.0.0.1");
 	call(&B, "submission");
-	say_octets(&B, local, sizeof(local));
+	say_octets(&B, local, sizeof(local) - 1);
 	RUN_UNTIL(ended(&B));
 	assert_int_equal(H.n, 0);
 }

@@ -21,6 +21,7 @@ enum who {
 	STRANGER,		/* a documentation address */
 	OURS,			/* one that must not be trusted */
 	BARE,			/* no header, or a broken one */
+	LATER,			/* once a recipient was asked for in this connection */
 };
 
 struct line {
@@ -82,6 +83,10 @@ static const struct server {
 	    { ANY, "RCPT TO:<posthouse-interlock%gmail.com@example.org>", "250 2.1.5 Ok\r\n" },
 	    { ANY, "RCPT TO:<posthouse-0102", "250 2.1.5 Ok\r\n" }, POSTFIX_RCPT, REST },
 	    RELAY_GREEN, .catch_all = true, .server = RELAY_POSTFIX },
+	{ "but what is not ours is not excused by that", { POSTFIX_START, POSTFIX_TALK,
+	    { ANY, "RCPT TO:<@example.org,@gmail.com:", "250 2.1.5 Ok\r\n" },
+	    { ANY, "RCPT TO:<posthouse-0102", "250 2.1.5 Ok\r\n" }, POSTFIX_RCPT, REST },
+	    RELAY_RELAYS, RELAY_ACCEPTED, "@example.org,@gmail.com:", .server = RELAY_POSTFIX },
 	{ "who relays for our own address trusts the tunnel", { POSTFIX_START, POSTFIX_TALK,
 	    { OURS, "RCPT", "250 2.1.5 Ok\r\n" }, POSTFIX_RCPT, REST },
 	    RELAY_TRUSTS, RELAY_ACCEPTED_OURS, "gmail.com", .server = RELAY_POSTFIX },
@@ -151,6 +156,11 @@ static const struct server {
 	    .server = RELAY_POSTFIX },
 	{ "nor one that looks at home's addresses only", { POSTFIX_START, POSTFIX_TALK,
 	    { OURS, "RCPT", "554 5.7.1 Client host blocked\r\n" }, POSTFIX_RCPT, REST },
+	    RELAY_CANNOT_TELL, RELAY_NO_CONTROL, "postmaster@example.org",
+	    .server = RELAY_POSTFIX },
+	{ "nor a server that refuses our own recipient as well, after a while", { POSTFIX_START,
+	    POSTFIX_TALK, { LATER, "RCPT", "550 5.7.1 too many recipients\r\n" }, POSTFIX_RCPT,
+	    REST },
 	    RELAY_CANNOT_TELL, RELAY_NO_CONTROL, "postmaster@example.org",
 	    .server = RELAY_POSTFIX },
 	{ "nor a foreign recipient that is deferred", { POSTFIX_START, POSTFIX_TALK,
@@ -265,13 +275,14 @@ who(const struct server *s, const struct relay_visit *v)
 }
 
 static bool
-answer(const struct server *s, const struct relay_visit *v, const char *says, struct buf *out)
+answer(const struct server *s, const struct relay_visit *v, unsigned rcpts, const char *says,
+    struct buf *out)
 {
 	enum who is = who(s, v);
 
 	buf_clear(out);
 	for (const struct line *l = s->lines; l->says != NULL; l++) {
-		if ((l->who != ANY && l->who != is) || (l->says[0] == '\0') != (says[0] == '\0') ||
+		if ((l->who == LATER ? rcpts < 2 : l->who != ANY && l->who != is) || (l->says[0] == '\0') != (says[0] == '\0') ||
 		    strncmp(says, l->says, strlen(l->says)) != 0)
 			continue;
 		for (const char *p = l->answer; p != NULL && *p != '\0'; p++)
@@ -316,7 +327,7 @@ visit(const struct server *s, struct relay_probe *p, const struct relay_visit *v
 	while (!ends && relay_probe_want(p) == RELAY_WANT_REPLY) {
 		size_t at = 0;
 
-		ends = !answer(s, v, says, &out);
+		ends = !answer(s, v, t->rcpts, says, &out);
 		while (at < out.n && relay_probe_want(p) == RELAY_WANT_REPLY) {
 			size_t n = out.n - at < piece ? out.n - at : piece;
 			struct span said;
@@ -507,7 +518,7 @@ test_bare_lf_message_has_no_end(void **state)
 
 		relay_probe_begun(p);
 		while (relay_probe_want(p) == RELAY_WANT_REPLY &&
-		    answer(&servers[0], &v, says, &out)) {
+		    answer(&servers[0], &v, 0, says, &out)) {
 			relay_probe_heard(p, buf_span(&out));
 			said = relay_probe_says(p);
 			span_copy(said, says, sizeof(says));
