@@ -196,7 +196,7 @@ struct conf_home {
 	unsigned	edge_streams;	/* passed of one edge at once: 10000 */
 	/* interlock { control = ... }: whom our mail server takes mail for; "": some are tried */
 	char		interlock_control[400];
-	/* further addresses that it must not trust, as home's public one */
+	/* further addresses that it must not trust */
 	char		interlock_addresses[CONF_LISTEN_MAX][64];
 	size_t		ninterlock_addresses;
 	/* deliver { maildir = "/var/mail/posthouse" }: the folder of USER/{tmp,new,cur} */

@@ -58,7 +58,7 @@ static const struct conf_key keys[] = {
 	    .doc = "Address that the mail server behind a service takes mail for from anyone." },
 	{ "interlock", "addresses", CT_SERVERS,
 	    CONF_LIST(conf_home, interlock_addresses, ninterlock_addresses), .shown = "none",
-	    .doc = "Further addresses that no mail server may trust, as home's public one." },
+	    .doc = "Further addresses that no mail server may trust." },
 
 	{ "tunnel", "key", CT_PATH, CONF_FIELD(conf_home, common.tunnel_key),
 	    .shown = "tunnel.pem in state",

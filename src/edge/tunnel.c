@@ -243,7 +243,9 @@ static void
 ask_policy(struct tunnel *t)
 {
 	char wait[24], seen[1024], pins[2 * PIN_TEXT_MAX];
-	struct h2_header headers[4];
+	struct h2_header headers[5];
+	struct netaddr peer;
+	struct netaddr_text home;
 	struct h2_head head = { .method = SPAN_LIT("GET"), .path = SPAN_LIT("/policy"),
 		.authority = span_str(t->home->name), .headers = headers };
 
@@ -255,6 +257,11 @@ ask_policy(struct tunnel *t)
 	headers[head.nheaders++] = (struct h2_header){ "posthouse-keys-seen", span_str(seen) };
 	edge_pins(t->edge, pins, sizeof(pins));
 	headers[head.nheaders++] = (struct h2_header){ "posthouse-edge-pins", span_str(pins) };
+	if (h2_peer(t->h2, &peer)) {
+		home = netaddr_ip(&peer);
+		headers[head.nheaders++] = (struct h2_header){ "posthouse-home-address",
+		    span_str(home.s) };
+	}
 	/* What we hold already need not come again; without one the answer comes at once. */
 	if (t->home->policy != NULL && t->home->etag[0] != '\0') {
 		headers[head.nheaders++] = (struct h2_header){ "if-none-match",

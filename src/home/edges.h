@@ -22,6 +22,9 @@ struct home_edge {
 	struct peer	paired;		/* as the writer told it; name "" while unpaired */
 	unsigned	row;		/* in the scoreboard */
 	unsigned	streams;	/* passed now (home/passage.h) */
+	/* this home's address as the edge sees it: its public one behind NAT */
+	struct netaddr	sees;
+	bool		sees_us;	/* it has said so */
 };
 
 struct edges {

@@ -82,6 +82,9 @@ collect_addresses(const struct tunnel_proc *t, struct run *r)
 		snprintf(whose, sizeof(whose), "edge %.60s", e->name);
 		for (size_t k = 0; k < n; k++)
 			add_address(r, &list[k], whose);
+		snprintf(whose, sizeof(whose), "home, to %.60s", e->name);
+		if (e->sees_us)
+			add_address(r, &e->sees, whose);
 	}
 	for (size_t i = 0; i < t->own.n; i++)
 		add_address(r, &t->own.list[i].addr, "home itself");
@@ -622,7 +625,8 @@ interlock_tick(struct interlock *il)
 			continue;
 		}
 		if (!s->smtp) {
-			if (s->state != SERVICE_ANSWERS || !s->listened || (it->sniff = visit_new(it, true)) == NULL)
+			if (s->state != SERVICE_ANSWERS || !s->listened ||
+			    (it->sniff = visit_new(it, true)) == NULL)
 				continue;
 			it->sniff->call = backend_open_self(il->tunnel, &s->conf, &ops, on_opened,
 			    it->sniff, &why);

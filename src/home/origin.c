@@ -347,6 +347,19 @@ note_keys(struct origin *o, struct span seen, struct span edge_pins)
 	peer_fini(&now);
 }
 
+/* For the interlock: a mail server must not trust this one either. */
+static void
+note_address(struct origin *o, struct span ip)
+{
+	struct home_edge *e = edges_find(&o->tunnel->edges, o->edge);
+	struct netaddr a;
+
+	if (e == NULL || !netaddr_parse_ip(ip, &a))
+		return;
+	e->sees = a;
+	e->sees_us = true;
+}
+
 static void
 get_policy(struct origin *o, struct h2_stream *stream, const struct h2_head *head)
 {
@@ -366,6 +379,7 @@ get_policy(struct origin *o, struct h2_stream *stream, const struct h2_head *hea
 	}
 	note_keys(o, h2_header_get(head, "posthouse-keys-seen"),
 	    h2_header_get(head, "posthouse-edge-pins"));
+	note_address(o, h2_header_get(head, "posthouse-home-address"));
 	w->origin = o;
 	w->stream = stream;
 	if (!span_copy(h2_header_get(head, "if-none-match"), w->etag, sizeof(w->etag)))

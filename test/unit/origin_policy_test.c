@@ -145,6 +145,24 @@ say_pins(const struct pin *a, const struct pin *b)
 }
 
 static void
+an_edge_says_where_home_comes_from(void **state)
+{
+	struct h2_header h = { "posthouse-home-address", SPAN_LIT("2001:db8::7") };
+	const struct home_edge *e = T.edges.list[0];
+	struct ask good = { .body = NULL }, bad = { .body = NULL };
+
+	assert_false(e->sees_us);
+	ask(&good, "GET", "/policy", &h, 1);
+	RUN_UNTIL(good.closed);
+	assert_true(e->sees_us);
+	assert_string_equal(netaddr_ip(&e->sees).s, "2001:db8::7");
+	h.value = SPAN_LIT("nowhere");
+	ask(&bad, "GET", "/policy", &h, 1);
+	RUN_UNTIL(bad.closed);
+	assert_string_equal(netaddr_ip(&e->sees).s, "2001:db8::7");
+}
+
+static void
 an_edges_next_key_is_believed_beside_the_one_it_shows(void **state)
 {
 	const struct pin next = { { 7 } }, other = { { 8 } };
@@ -207,6 +225,7 @@ main(void)
 		TEST(a_long_poll_is_answered_when_policy_changes),
 		TEST(policy_waits_for_the_ledger),
 		TEST(keys_seen_are_kept),
+		TEST(an_edge_says_where_home_comes_from),
 		TEST(an_edges_next_key_is_believed_beside_the_one_it_shows),
 		TEST(finishing_ends_what_waits),
 	};

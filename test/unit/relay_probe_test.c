@@ -282,7 +282,8 @@ answer(const struct server *s, const struct relay_visit *v, unsigned rcpts, cons
 
 	buf_clear(out);
 	for (const struct line *l = s->lines; l->says != NULL; l++) {
-		if ((l->who == LATER ? rcpts < 2 : l->who != ANY && l->who != is) || (l->says[0] == '\0') != (says[0] == '\0') ||
+		if ((l->who == LATER ? rcpts < 2 : l->who != ANY && l->who != is) ||
+		    (l->says[0] == '\0') != (says[0] == '\0') ||
 		    strncmp(says, l->says, strlen(l->says)) != 0)
 			continue;
 		for (const char *p = l->answer; p != NULL && *p != '\0'; p++)
