@@ -35,8 +35,8 @@ def passing(make_stand, request):
     """passing(opt) -> stand, foreign edge, Dovecot; its own edge is down."""
     ends = []
 
-    def make(opt=(), tls=True):
-        ports = {"IMAPS": free_port(), "PROXY": free_port()}
+    def make(opt=(), tls=True, foreign=True):
+        ports = {"IMAPS": free_port(), "PROXY": free_port(), "PUBLIC": free_port()}
         # Dovecot serves nobody's mail as root.
         user = ["home.user=nobody"] if os.getuid() == 0 else []
         stand = make_stand(opt=user + [o.format(**ports) for o in opt])
@@ -45,6 +45,8 @@ def passing(make_stand, request):
                           imaps=ports["IMAPS"], imaps_proxy=ports["PROXY"]) if tls else None
         if dovecot is not None:
             ends.append(dovecot.stop)
+        if not foreign:
+            return stand, ports["PUBLIC"], dovecot
         stand.stop("edge")
         edge = ForeignEdge(stand)
         ends.append(lambda: edge.__exit__(None, None, None))
@@ -66,11 +68,11 @@ def policy_up(edge, name):
     return {s["name"]: s["up"] for s in edge.policy()[1]["services"]}[name]
 
 
-def imaps(stream):
+def imaps(sock):
     """IMAP in the server's own TLS, through the tunnel: the edge sees none of it."""
     tls = ssl.create_default_context()
     tls.check_hostname, tls.verify_mode = False, ssl.CERT_NONE
-    return Imap(tls.wrap_socket(stream.client))
+    return Imap(tls.wrap_socket(sock))
 
 
 @pytest.mark.parametrize("version", ["v2", "v1"])
@@ -83,7 +85,7 @@ def test_dovecot_logs_the_true_client(passing, version):
         for client in CLIENTS:
             stream = edge.passed("imaps:993", say(client))
             assert stream.status == 200
-            c = imaps(stream)
+            c = imaps(stream.client)
             c.login("alice", "x")
             assert c.select("INBOX")[0] == "OK"
             until("it is counted, and the one before has left", 5,
@@ -96,13 +98,34 @@ def test_dovecot_logs_the_true_client(passing, version):
     assert stand.counter("home", "passed") == 4
 
 
+def test_dovecot_logs_the_true_client_of_our_own_edge(passing):
+    stand, port, dovecot = passing(['home.service.imaps.backend="127.0.0.1:{PROXY}"',
+                                    'edge.service.imaps.listen={{"127.0.0.1:{PUBLIC}"}}',
+                                    'edge.service.imaps.proxy_from={{"127.0.0.1"}}'], foreign=False)
+    until("imaps is up", 10, lambda: is_up(stand, "imaps"))
+    for client in CLIENTS:
+        def try_login():
+            s = socket.create_connection(("127.0.0.1", port), 10)
+            s.sendall(proxy_v2(client))
+            try:
+                c = imaps(s)
+            except OSError:             # the edge has not heard yet that it is up
+                return False
+            c.login("alice", "x")
+            c.logout()
+            return True
+        until("a login", 10, try_login, 0.2)
+        line = re.compile(rf"Login: user=<alice>.* rip={re.escape(client)}, lip=[^,]*,.* TLS")
+        until(f"Dovecot logs {client}", 5, lambda: line.search(dovecot.log()))
+
+
 def test_without_a_header_the_server_sees_home(passing):
     stand, edge, dovecot = passing(['home.service.imaps.backend="127.0.0.1:{IMAPS}"',
                                     "home.service.imaps.proxy=none"])
     until("imaps is up", 10, lambda: is_up(stand, "imaps"))
     stream = edge.passed("imaps:993", proxy_v2("198.51.101.7"))
     assert stream.status == 200
-    c = imaps(stream)
+    c = imaps(stream.client)
     c.login("alice", "x")
     c.logout()
     until("Dovecot logs home", 5,
@@ -153,7 +176,7 @@ def test_a_lying_edge_is_refused_and_named(passing):
     # The same from somebody is taken: nothing of that has hurt the tunnel.
     stream = edge.passed("imaps:993", proxy_v2("198.51.101.7"))
     assert stream.status == 200
-    imaps(stream).logout()
+    imaps(stream.client).logout()
 
 
 def test_a_backend_that_goes_is_told_within_two_seconds(passing):
@@ -211,7 +234,7 @@ def test_a_reload_changes_services(passing):
     stand, edge, dovecot = passing(['home.service.imaps.backend="127.0.0.1:{PROXY}"'])
     until("imaps is up", 10, lambda: policy_up(edge, "imaps"))
     stream = edge.passed("imaps:993", proxy_v2("198.51.101.7"))
-    c = imaps(stream)
+    c = imaps(stream.client)
     c.login("alice", "x")
     with open(stand.conf("home"), encoding="ascii") as f:
         text = f.read()
@@ -238,7 +261,7 @@ def test_a_reload_changes_services(passing):
 def test_sigterm_waits_for_what_is_passed(passing):
     stand, edge, dovecot = passing(['home.service.imaps.backend="127.0.0.1:{PROXY}"'])
     until("imaps is up", 10, lambda: is_up(stand, "imaps"))
-    c = imaps(edge.passed("imaps:993", proxy_v2("198.51.101.7")))
+    c = imaps(edge.passed("imaps:993", proxy_v2("198.51.101.7")).client)
     c.login("alice", "x")
     os.kill(stand.pid("home"), signal.SIGTERM)
     time.sleep(3)
@@ -253,7 +276,7 @@ def test_sigterm_does_not_wait_for_ever(passing):
     stand, edge, dovecot = passing(['home.service.imaps.backend="127.0.0.1:{PROXY}"'])
     until("imaps is up", 10, lambda: is_up(stand, "imaps"))
     stream = edge.passed("imaps:993", proxy_v2("198.51.101.7"))
-    c = imaps(stream)
+    c = imaps(stream.client)
     c.login("alice", "x")
     began = time.monotonic()
     stand.stop("home")
@@ -271,7 +294,7 @@ def test_many_at_once_each_gets_its_own(passing):
     assert {s.status for s in streams} == {200}
     assert service(stand, "imaps")["streams"] == 39
     for n, s in enumerate(streams):
-        c = imaps(s)
+        c = imaps(s.client)
         assert c.capability()[0] == "OK", n
         c.logout()
     until("all have left", 5, lambda: service(stand, "imaps")["streams"] == 0)

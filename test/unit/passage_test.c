@@ -367,19 +367,19 @@ a_lying_edge_is_refused(void **state)
 		{ "::1", "global" }, { "fe80::1", "global" }, { "0.0.0.0", "global" },
 		{ "81.2.3.4", "of this machine" },
 	};
-	struct own_addr own = { .bits = 32 };
+	struct own_addr *own = calloc(1, sizeof(*own));	/* freed with T.own */
 	struct netaddr to;
 
-	client("81.2.3.4", &own.addr, &to);
-	own.net = own.addr;
-	own.net.port = 0;
-	T.own = (struct own_addrs){ &own, 1, true };
+	client("81.2.3.4", &own->addr, &to);
+	own->net = own->addr;
+	own->net.port = 0;
+	own->bits = 32;
+	T.own = (struct own_addrs){ own, 1, true };
 	for (size_t i = 0; i < sizeof(lies) / sizeof(lies[0]); i++)
 		refused(pass("imaps:993", lies[i].from, "GET", 3), 403, lies[i].words);
 	assert_int_equal(board_get(&board, BC_PASSED_REFUSED), 10);
 	refused(pass("imaps:993", "", "\r\n\r\n\0\r\nQUIT\n\x20\0\0\0hello", 21), 403, "LOCAL");
 	refused(pass("imaps:993", "", "PROXY UNKNOWN\r\nhello", 20), 403, "names no client");
-	T.own = (struct own_addrs){ .known = true };
 }
 
 static void
