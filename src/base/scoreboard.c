@@ -29,6 +29,7 @@ const char *const board_refusal_names[BR_COUNT] = {
 	[BR_CLIENT_LIMIT] = "client_limit",
 	[BR_ADDRESS] = "address",
 	[BR_HEADER] = "proxy_header",
+	[BR_BANNED] = "banned",
 	[BR_NAME] = "name",
 };
 
@@ -36,6 +37,7 @@ const char *const board_counter_names[BC_COUNT] = {
 	[BC_CONNECTIONS] = "connections",
 	[BC_CONNECTIONS_TOTAL] = "connections_total",
 	[BC_CONNECTIONS_REFUSED] = "connections_refused",
+	[BC_CONNECTIONS_BANNED] = "connections_banned",
 	[BC_TLS_TOTAL] = "tls_total",
 	[BC_ACCEPTED] = "accepted",
 	[BC_REFUSED] = "refused",

@@ -20,6 +20,7 @@ enum board_counter {
 	BC_CONNECTIONS = 0,	/* SMTP connections now */
 	BC_CONNECTIONS_TOTAL,
 	BC_CONNECTIONS_REFUSED,	/* over a limit */
+	BC_CONNECTIONS_BANNED,	/* refused at accept, or ended, for a home's ban */
 	BC_TLS_TOTAL,
 	BC_ACCEPTED,		/* messages told 250 */
 	BC_REFUSED,		/* messages told 5xx after data, or by verdict */
@@ -79,6 +80,7 @@ enum board_refusal {
 	BR_CLIENT_LIMIT,	/* limits.streams_client */
 	BR_ADDRESS,		/* no global unicast address */
 	BR_HEADER,		/* of a load balancer: wrong, late, or for itself */
+	BR_BANNED,		/* the home does not want to hear from that network */
 	BR_NAME,		/* none of the homes has the name that the client asked for */
 	BR_COUNT
 };

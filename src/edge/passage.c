@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "edge/bans.h"
 #include "edge/passage_in.h"
 #include "edge/session.h"
 #include "proto/proxy_header.h"
@@ -467,6 +468,18 @@ passages_cut(struct edge *e)
 			splice_abort(p->sp, "this edge goes down");
 		else
 			conn_abort(p->conn);
+	}
+}
+
+void
+passages_banned(struct edge *e, const struct home *h)
+{
+	for (struct passage *p = e->passages, *next; p != NULL; p = next) {
+		next = p->next;
+		if (p->sp == NULL || p->home != h || !bans_home(h, &p->client))
+			continue;
+		board_add(edge_board(e), BC_CONNECTIONS_BANNED, 1);
+		splice_abort(p->sp, "banned");
 	}
 }
 

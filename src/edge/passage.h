@@ -30,6 +30,8 @@ void	passages_sweep(struct edge *);
 /* Those that are not passed yet go; the others have until passages_cut. */
 void	passages_drain(struct edge *);
 void	passages_cut(struct edge *);
+/* A home bans others now: what is passed to it for them ends. */
+void	passages_banned(struct edge *, const struct home *);
 /* The limits of the configuration that is in force now. */
 void	passages_limits(struct edge *);
 

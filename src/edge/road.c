@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "edge/bans.h"
 #include "edge/recipient.h"
 
 bool
@@ -83,6 +84,8 @@ road_choose(const struct edge *e, const struct conf_service *s, const struct net
 		if (!may_dial(s, h = home_of_name(e, s, name)))
 			return road_not_passed(s, BR_NAME);
 	}
+	if (bans_home(h, client))
+		return road_not_passed(s, BR_BANNED);
 	if (h->lanes.n == 0)
 		return road_not_passed(s, BR_HOME_DOWN);
 	if (!is_up(h, s))

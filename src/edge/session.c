@@ -6,14 +6,21 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "edge/bans.h"
 #include "edge/recipient.h"
 #include "edge/session_in.h"
 #include "net/conn.h"
 
 /* What a client that does not read its replies may leave with us before we read no more of it. */
 #define OUT_PAUSE	(64u << 10)
+/*
+ * 421 at accept, too: 554 would have to wait for the client's QUIT (RFC 5321 3.1), and where
+ * a ban is a mistake the mail of a true server comes again when it is over.
+ */
+#define BANNED_TEXT	"Your network is banned here; try again later"
 
 static size_t on_read(void *, struct span);
+static void shut(struct session *, unsigned, const char *);
 
 /* --- terms ------------------------------------------------------------------------------- */
 
@@ -130,6 +137,8 @@ session_go_on(struct session *s)
 	s->waiting = WAIT_NOTHING;
 	deadline(s, in_data(s) ? s->terms->timeouts.data_ms : s->terms->timeouts.command_ms);
 	on_read(s, span_of("", 0));
+	if (s->banned && !s->closing && s->waiting == WAIT_NOTHING)
+		shut(s, 0x71, BANNED_TEXT);
 	if (!s->closing)
 		conn_resume(s->conn);
 }
@@ -265,14 +274,31 @@ static const struct conn_ops ops = {
 
 /* --- coming and going --------------------------------------------------------------------- */
 
-static const char too_many[] = "421 4.7.0 Too many connections; try again later\r\n";
+/* Why a client is not served, what he is told, and where it counts. */
+struct away {
+	const char	*words, *reply;
+	enum board_counter counter;
+};
+#define TOO_MANY "421 4.7.0 Too many connections; try again later\r\n"
+static const struct away
+    away_banned = { "banned", "421 4.7.1 " BANNED_TEXT "\r\n", BC_CONNECTIONS_BANNED },
+    away_full = { "limits.connections reached", TOO_MANY, BC_CONNECTIONS_REFUSED },
+    away_client = { "limits.client_connections reached", TOO_MANY, BC_CONNECTIONS_REFUSED },
+    away_memory = { "out of memory", TOO_MANY, BC_CONNECTIONS_REFUSED };
 
 static void
-turn_away(struct edge *e, int fd, const struct netaddr *client, const char *why)
+count_away(struct edge *e, const struct netaddr *client, const struct away *why)
 {
-	board_add(edge_board(e), BC_CONNECTIONS_REFUSED, 1);
-	log_info(NULL, "smtp.refuse peer=%s: %s", netaddr_ip(client).s, why);
-	if (write(fd, too_many, sizeof(too_many) - 1) == -1)
+	board_add(edge_board(e), why->counter, 1);
+	log_info(NULL, "smtp.refuse peer=%s: %s", netaddr_ip(client).s, why->words);
+}
+
+/* Said without a session, into the empty buffer of a new socket. */
+static void
+turn_away(struct edge *e, int fd, const struct netaddr *client, const struct away *why)
+{
+	count_away(e, client, why);
+	if (write(fd, why->reply, strlen(why->reply)) == -1)
 		log_debug(NULL, "smtp.refuse peer=%s did not wait for the reason",
 		    netaddr_ip(client).s);
 	close(fd);
@@ -290,19 +316,22 @@ session_sid(char sid[12])
 /* A session that may begin, and is counted; or NULL and why it may not. */
 static struct session *
 admit(struct edge *e, const struct netaddr *client, const struct conf_service *service,
-    const char **why)
+    const struct away **why)
 {
 	const struct conf_edge *conf = edge_conf(e);
 	struct session *s = NULL;
 
 	board_add(edge_board(e), BC_CONNECTIONS_TOTAL, 1);
-	*why = "limits.connections reached";
+	*why = &away_banned;
+	if (bans_service(e, service, client))
+		return NULL;
+	*why = &away_full;
 	if (e->nsessions >= conf->connections)
 		return NULL;
-	*why = "limits.client_connections reached";
+	*why = &away_client;
 	if (!clients_enter(e->clients, client, conf->connections_client))
 		return NULL;
-	*why = "out of memory";
+	*why = &away_memory;
 	if ((s = calloc(1, sizeof(*s))) != NULL) {
 		s->edge = e;
 		s->client = *client;
@@ -342,15 +371,15 @@ session_accept(struct edge *e, int fd, const struct conf_service *service)
 	struct netaddr client;
 	struct session *s;
 	struct why why = { "" };
-	const char *words;
+	const struct away *away;
 
 	if (getpeername(fd, (struct sockaddr *)&ss, &len) == -1 ||
 	    !netaddr_from_sockaddr((struct sockaddr *)&ss, &client)) {
 		close(fd);
 		return;
 	}
-	if ((s = admit(e, &client, service, &words)) == NULL) {
-		turn_away(e, fd, &client, words);
+	if ((s = admit(e, &client, service, &away)) == NULL) {
+		turn_away(e, fd, &client, away);
 		return;
 	}
 	if ((s->conn = conn_new(e->loop, fd, &ops, s, &why)) == NULL) {	/* fd is gone with it */
@@ -381,14 +410,13 @@ void
 session_take(struct edge *e, struct conn *conn, const struct netaddr *client,
     const struct netaddr *dest, const struct conf_service *service)
 {
-	const char *words;
-	struct session *s = admit(e, client, service, &words);
+	const struct away *away;
+	struct session *s = admit(e, client, service, &away);
 
 	if (s == NULL) {
-		board_add(edge_board(e), BC_CONNECTIONS_REFUSED, 1);
-		log_info(NULL, "smtp.refuse peer=%s: %s", netaddr_ip(client).s, words);
+		count_away(e, client, away);
 		conn_own(conn, &away_ops, NULL);
-		conn_write(conn, too_many, sizeof(too_many) - 1);
+		conn_write(conn, away->reply, strlen(away->reply));
 		conn_close(conn);
 		return;
 	}
@@ -451,5 +479,32 @@ sessions_drain(struct edge *e)
 		if (!s->closing && !shaking(s) && s->waiting == WAIT_NOTHING &&
 		    smtp_srv_idle(s->srv))
 			shut(s, 0x32, "Service is restarting, try again");
+	}
+}
+
+static bool
+is_banned(const struct session *s, const struct home *h)
+{
+	if (s->txn != NULL && s->txn->home == h && bans_home(h, &s->client))
+		return true;
+	return bans_service(s->edge, session_service(s), &s->client);
+}
+
+void
+sessions_banned(struct edge *e, const struct home *h)
+{
+	for (struct session *s = e->sessions, *next; s != NULL; s = next) {
+		next = s->next;
+		if (s->closing || s->banned || !is_banned(s, h))
+			continue;
+		s->banned = true;
+		board_add(edge_board(e), BC_CONNECTIONS_BANNED, 1);
+		log_info(s->sid, "smtp.banned peer=%s home=%s", netaddr_ip(&s->client).s, h->name);
+		if (s->waiting == WAIT_SPOOL || s->waiting == WAIT_VERDICT)
+			continue;		/* session_go_on ends it */
+		if (s->waiting == WAIT_DRAIN || shaking(s))
+			conn_abort(s->conn);
+		else
+			shut(s, 0x71, BANNED_TEXT);
 	}
 }

@@ -29,6 +29,12 @@ void	sessions_sweep(struct edge *, struct instant now);
 /* Says 421 to the idle ones; the others are told at their next command. */
 void	sessions_drain(struct edge *);
 
+/*
+ * A home bans others now: says 421 to those that it will not take anything from, once
+ * what is being kept or judged is answered.  A message that was told 250 stays.
+ */
+void	sessions_banned(struct edge *, const struct home *);
+
 struct terms *terms_new(const struct conf_edge *);
 void	terms_drop(struct terms **);
 

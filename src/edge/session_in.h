@@ -57,6 +57,7 @@ struct session {
 	enum waiting	 waiting;
 	unsigned	 bare_lf;	/* counted so far */
 	bool		 secured, closing, starttls;
+	bool		 banned;	/* ends when what it waits for is answered */
 };
 
 /* session.c */

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/codec.h"
 #include "base/log.h"
 #include "home/dialer.h"
@@ -170,9 +171,18 @@ on_interlock(void *arg, uint64_t run)
 	interlock_run(t->interlock, run);
 }
 
+static void
+on_bans(void *arg, const struct spool_bans *told)
+{
+	struct tunnel_proc *t = arg;
+
+	if (home_bans_take(&t->bans, told, wall_ms()))
+		policy_changed(t);
+}
+
 static const struct spool_events spool_events = {
 	.peer = on_peer, .peer_gone = on_peer_gone, .peers_known = on_peers_known, .mark = on_mark,
-	.attached = on_attached, .interlock = on_interlock,
+	.attached = on_attached, .interlock = on_interlock, .bans = on_bans,
 };
 
 /* --- the courier -------------------------------------------------------------------------- */

@@ -6,6 +6,7 @@
 #include <uv.h>
 
 #include "base/buf.h"
+#include "home/bans.h"
 #include "home/edges.h"
 #include "net/own_addrs.h"
 #include "net/resolve.h"
@@ -54,6 +55,7 @@ struct tunnel_proc {
 	struct splices	 splices;
 	struct passage	*passages;	/* each has its splice once it is open */
 	struct delivery	 delivery;
+	struct home_bans bans;
 	struct ledger_mark mark;	/* epoch 0: not known yet */
 	struct buf	 pem;		/* our tunnel key */
 	struct buf	 next_pem;	/* the one we change to; empty: none */

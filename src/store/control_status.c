@@ -345,6 +345,9 @@ answer_status(struct writer *w, const json_t *question)
 		peer_entry(json_object_get(o, "peers"), peers_at(peers, i)->name);
 	json_object_set_new(o, "pairing_lines", json_integer((json_int_t)(c->role == CONF_EDGE ?
 	    peers_pairings(peers, wall_ms(), pending, PEERS_PENDING_MAX) : 0)));
+	if (c->role == CONF_HOME)
+		json_object_set_new(o, "bans",
+		    json_integer((json_int_t)netset_count(writer_bans(w))));
 	json_object_set_new(o, "aside", json_integer(db_aside_count(writer_db(w))));
 	if (c->role == CONF_HOME)
 		interlocks(w, o, alarms);

@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "base/netaddr.h"
+#include "base/netset.h"
 #include "base/span.h"
 #include "base/uuid.h"
 #include "base/why.h"
@@ -238,6 +239,22 @@ void	spool_interlock(struct spool *, const char *service, struct span report);
 
 /* --- what the writer tells without being asked ----------------------------- */
 
+/*
+ * Home: who is banned.  All of them come at start, and again when many change at
+ * once: the first piece is anew (forget what was told before), the last one whole
+ * (it may be used).  A change is one piece.  Over ones are not told: what has a
+ * time ends by itself.
+ */
+struct spool_ban {
+	struct netset_entry on;
+	bool		 lifted;
+};
+struct spool_bans {
+	const struct spool_ban *list;
+	size_t		 n;
+	bool		 anew, whole;
+};
+
 struct spool_events {
 	/* home: something may be due; edge: rows are there to hand over */
 	void	(*work)(void *arg);
@@ -250,6 +267,7 @@ struct spool_events {
 	void	(*attached)(void *arg, bool up);	/* the writer is (again) there, or died */
 	void	(*interlock)(void *arg, uint64_t run);	/* home: the operator wants it now */
 	void	(*pairing)(void *arg, bool pending);	/* edge: whether a pairing line is open */
+	void	(*bans)(void *arg, const struct spool_bans *);	/* home: before peers_known, too */
 };
 
 /* dirfd: the directory for large objects, writable; budget and threshold from conf_hold. */

@@ -70,4 +70,16 @@ int	writer_commit(struct writer *, struct why *);
 /* octets; hold.quota where it has none of its own */
 uint64_t writer_quota(const struct writer *, const char *home);
 
+/*
+ * Home: bans, durable and told to everybody when these return 0 or above.  by: see
+ * store/db.h; NULL: whoever made them.  The caller has judged what is banned.
+ */
+struct db_ban;
+struct netset;
+struct netset_entry;
+int	writer_ban(struct writer *, const struct db_ban *, struct why *);
+/* How many were lifted; net NULL: all networks. */
+int	writer_unban(struct writer *, const struct netset_entry *net, const char *by, struct why *);
+const struct netset *writer_bans(struct writer *);	/* that hold now; good until one changes */
+
 #endif

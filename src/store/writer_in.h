@@ -62,6 +62,7 @@ struct writer {
 	struct writer_conf conf;
 	struct db	*db;
 	struct peers	*peers;
+	struct netset	*bans;		/* home: as committed and told */
 	struct control	*control;
 	struct client	*clients;
 	struct owed	*owed;
@@ -129,6 +130,9 @@ void	writer_marks_forget(struct writer *);
 /* writer_interlock.c */
 bool	serve_interlock(struct client *, struct chan_msg *);
 void	writer_interlock_forget(struct writer *);
+/* writer_bans.c */
+int	writer_bans_load(struct writer *, struct why *);
+void	writer_greet_bans(struct client *);
 /* writer_peers.c */
 /* looks at open lines while there are any */
 void	writer_pairing(struct writer *, bool open);

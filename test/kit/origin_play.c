@@ -287,6 +287,7 @@ origin_teardown(void **state)
 	health_free(&T.health);
 	loop_end();
 	edges_fini(&T.edges);
+	home_bans_fini(&T.bans);
 	buf_fini(&play.octets);
 	return 0;
 }
