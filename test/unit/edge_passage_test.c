@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <openssl/ssl.h>
 
+#include "edge/bans.h"
 #include "edge/passage_in.h"
 #include "edge/session_in.h"
 #include "kit/net_keys.h"
@@ -808,6 +809,59 @@ a_name_that_is_nobodys(void **state)
 }
 
 /* Paired meanwhile, so that no configuration could refuse it: mail is nobody's before RCPT. */
+/* What home's next policy says; the clients of "imaps" come from 127.0.0.1. */
+static void
+ban(struct home *h, const char *net)
+{
+	struct policy *p = calloc(1, sizeof(*p));
+
+	assert_non_null(p);
+	p->services = calloc(2, sizeof(*p->services));
+	p->bans = calloc(1, sizeof(*p->bans));
+	assert_true(p->services != NULL && p->bans != NULL);
+	strcpy(p->services[0].name, "imaps");
+	strcpy(p->services[1].name, "mx");
+	p->services[0].up = p->services[1].up = true;
+	p->nservices = 2;
+	assert_true(netaddr_parse_ip(span_str(net), &p->bans[0].net));
+	p->bans[0].bits = 32;
+	p->nbans = 1;
+	h->nat = 0;			/* home would be where its clients are */
+	home_set_policy(h, p, SPAN_LIT("\"tag\""));
+	bans_changed(&R.e, h);
+}
+
+static void
+a_ban_ends_what_is_passed_and_bars_what_comes(void **state)
+{
+	struct visit *v;
+
+	dial(0);
+	call(&A, "imaps");
+	v = visitor(1);
+	answer(v, 200);
+	visit_say(v, "* OK");
+	RUN_UNTIL(heard(&A, "* OK"));
+	ban(R.alice, "8.8.8.9");		/* somebody else */
+	loop_run_ms(20);
+	assert_int_equal(board("imaps")->open, 1);
+	ban(R.alice, "127.0.0.1");
+	RUN_UNTIL(R.e.passages == NULL && v->closed);
+	assert_int_equal(board("imaps")->open, 0);
+	assert_int_equal(board_get(&R.board, BC_CONNECTIONS_BANNED), 1);
+	drop(&A);
+	call(&A, "imaps");
+	RUN_UNTIL(board("imaps")->refused == 1 && R.e.passages == NULL);
+	assert_int_equal(board("imaps")->why[BR_BANNED], 1);
+	assert_int_equal(H.n, 1);		/* home was not asked */
+	drop(&A);
+	ban(R.alice, "8.8.8.8");
+	stranger(&A);
+	RUN_UNTIL(heard(&A, "421 4.7.1 "));
+	assert_int_equal(board("mx")->why[BR_BANNED], 1);
+	assert_int_equal(H.n, 1);
+}
+
 static void
 mail_for_several_homes_is_held(void **state)
 {
@@ -870,6 +924,7 @@ main(void)
 		PASSAGE(one_client_has_its_share),
 		PASSAGE(names_find_their_home),
 		PASSAGE(a_name_that_is_nobodys),
+		PASSAGE(a_ban_ends_what_is_passed_and_bars_what_comes),
 		PASSAGE(mail_for_several_homes_is_held),
 		PASSAGE(going_down_leaves_what_is_passed_its_time),
 	};
