@@ -456,7 +456,7 @@ policy_print(const struct policy *p, struct buf *out)
 	bool ok = root != NULL && json_dump_callback(root, to_buf, out, JSON_COMPACT) == 0;
 
 	json_decref(root);
-	/* In place of the object's end: the bans, which nothing in them needs JSON's escapes for. */
+	/* In place of the object's end: the bans, in which nothing needs JSON's escapes. */
 	if (ok) {
 		out->n--;
 		ok = buf_add_str(out, ",\"bans\":[") &&

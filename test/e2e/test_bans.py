@@ -31,8 +31,8 @@ def network_fixture():
     with netns(MACHINE + "/24"):
         for a in (HOME, ATTACKER, NEIGHBOUR, OTHER):
             ip("addr", "add", a, "dev", "lo")
-        ip("route", "replace", "table", "local", "local", "127.0.0.1", "dev", "lo", "proto", "kernel",
-           "scope", "host", "src", HOME)
+        ip("route", "replace", "table", "local", "local", "127.0.0.1", "dev", "lo",
+           "proto", "kernel", "scope", "host", "src", HOME)
         yield
 
 
@@ -121,7 +121,8 @@ def test_what_may_not_be_banned_is_refused_with_the_reason(stand):
     assert "no time" in why(ATTACKER, "--for", "1 day")
     assert "out of range" in why(ATTACKER, "--for", "0")
     assert "an address" in stand.tool("unban", "-c", stand.conf("home"), check=False).stderr
-    assert "is for home" in stand.tool("ban", ATTACKER, "-c", stand.conf("edge"), check=False).stderr
+    at_edge = stand.tool("ban", ATTACKER, "-c", stand.conf("edge"), check=False)
+    assert "is for home" in at_edge.stderr
     assert bans(stand) == {}
 
 
@@ -138,7 +139,8 @@ def test_no_ban_cuts_the_tunnel_or_home_s_own_people(stand):
     stand.wait_mails("alice", 1)
     stand.kill("home")
     stand.start("home")         # it dials from the banned address
-    until("the tunnels are up again", 20, lambda: stand.status("edge")["peers"][0]["connections"] == 2)
+    until("the tunnels are up again", 20,
+          lambda: stand.status("edge")["peers"][0]["connections"] == 2)
 
 
 def test_bans_outlive_either_side(stand):
@@ -165,7 +167,8 @@ def test_a_shared_listener_refuses_at_rcpt(network, make_stand):
             c.hello()
             c.ok("MAIL FROM:<a@client.test>")
             return c.cmd(f"RCPT TO:<{to}>").text
-    until("one home's ban is known", 10, lambda: rcpt("alice@example.test").startswith("550 5.7.1 "))
+    until("one home's ban is known", 10,
+          lambda: rcpt("alice@example.test").startswith("550 5.7.1 "))
     assert rcpt("alice@second.test").startswith("250 ")
 
 
@@ -178,17 +181,35 @@ class Fail2ban:
         self.dir = str(dir_)
         shutil.copytree("/etc/fail2ban/filter.d", f"{self.dir}/filter.d")
         os.mkdir(f"{self.dir}/action.d")
-        shutil.copy(os.path.join(TOP, "packaging", "fail2ban", "posthouse.conf"), f"{self.dir}/action.d/posthouse.conf")
-        self.write("fail2ban.conf", f"[Definition]\ndbfile = {self.dir}/db\nloglevel = INFO\n"
-                   f"logtarget = {self.dir}/f2b.log\nsyslogsocket = auto\nsocket = {self.dir}/sock\n"
-                   f"pidfile = {self.dir}/pid\n")
-        self.write("jail.conf", "[DEFAULT]\nbackend = polling\nmaxretry = 3\nfindtime = 10m\nbantime = 10m\n"
-                   "usedns = no\nignoreself = false\n\n[imap]\nenabled = true\nfilter = dovecot\n"
-                   f"logpath = {log}\naction = posthouse[posthouse=\"{posthouse()}\", conf=\"{stand.conf('home')}\"]\n")
+        shutil.copy(os.path.join(TOP, "packaging", "fail2ban", "posthouse.conf"),
+                    f"{self.dir}/action.d/posthouse.conf")
+        self.write("fail2ban.conf", f"""[Definition]
+dbfile = {self.dir}/db
+loglevel = INFO
+logtarget = {self.dir}/f2b.log
+syslogsocket = auto
+socket = {self.dir}/sock
+pidfile = {self.dir}/pid
+""")
+        self.write("jail.conf", f"""[DEFAULT]
+backend = polling
+maxretry = 3
+findtime = 10m
+bantime = 10m
+usedns = no
+ignoreself = false
+
+[imap]
+enabled = true
+filter = dovecot
+logpath = {log}
+action = posthouse[posthouse="{posthouse()}", conf="{stand.conf('home')}"]
+""")
         self.child = subprocess.Popen(["/usr/bin/fail2ban-server", "-f", *self.where(), "start"],
                                       stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT)
         until("fail2ban answers", 30, lambda: self.client("ping", check=False).returncode == 0, 0.2)
-        until("its jail runs", 30, lambda: self.client("status", "imap", check=False).returncode == 0, 0.2)
+        until("its jail runs", 30,
+              lambda: self.client("status", "imap", check=False).returncode == 0, 0.2)
 
     def write(self, name, text):
         with open(f"{self.dir}/{name}", "w", encoding="ascii") as f:
@@ -243,7 +264,8 @@ def test_fail2ban_on_dovecot_s_log(stand, dovecot, tmp_path):
         assert set(bans(stand)) == {OTHER}
 
         f2b.client("set", "imap", "banip", ATTACKER, "2001:db8::66")
-        until("banned by hand", 10, lambda: set(bans(stand)) == {ATTACKER, OTHER, "2001:db8::66"}, 0.1)
+        until("banned by hand", 10,
+              lambda: set(bans(stand)) == {ATTACKER, OTHER, "2001:db8::66"}, 0.1)
         f2b.client("set", "imap", "banip", "10.1.2.3")      # a client in the LAN
         until("what cannot be is said", 10, lambda: "10.0.0.0/8 is not public" in f2b.log(), 0.1)
         assert stand.status("edge")["peers"][0]["connections"] == 2

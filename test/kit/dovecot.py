@@ -81,7 +81,10 @@ ssl_key = <{key}
 
 
 class Dovecot:
-    """IMAP on `port`, and behind a PROXY header on `proxied`; with tls=(cert, key) IMAPS on the other two."""
+    """
+    IMAP on `port`, and behind a PROXY header on `proxied`; with tls=(cert, key) IMAPS on the
+    other two.
+    """
 
     def __init__(self, maildir, *, tls=None, imaps=0, imaps_proxy=0):
         self.dir = tempfile.mkdtemp(prefix="ph-dovecot-")

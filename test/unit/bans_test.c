@@ -3,6 +3,7 @@
 
 #include <jansson.h>
 
+#include "base/codec.h"
 #include "base/netset.h"
 #include "store/control_answer.h"
 
@@ -180,8 +181,10 @@ each_lifts_his_own(void **state)
 static void
 the_longest_counts(void **state)
 {
-	assert_string_equal(asked("{\"do\":\"ban\",\"net\":\"192.0.2.7\",\"for_ms\":60,\"by\":\"short\"}"), "");
-	assert_string_equal(asked("{\"do\":\"ban\",\"net\":\"192.0.2.7\",\"for_ms\":60000,\"by\":\"long\"}"), "");
+	assert_string_equal(asked("{\"do\":\"ban\",\"net\":\"192.0.2.7\",\"for_ms\":60,"
+	    "\"by\":\"short\"}"), "");
+	assert_string_equal(asked("{\"do\":\"ban\",\"net\":\"192.0.2.7\",\"for_ms\":60000,"
+	    "\"by\":\"long\"}"), "");
 	assert_string_equal(asked("{\"do\":\"ban\",\"net\":\"192.0.2.8\",\"for_ms\":60}"), "");
 	play_for(&P, 100);
 	assert_true(banned("192.0.2.7"));
@@ -217,8 +220,9 @@ the_most_there_may_be(void **state)
 	struct why why = { "" };
 
 	for (unsigned i = 0; i < DB_BANS_MAX; i++) {
-		unsigned char ip[4] = { 12, (unsigned char)(i >> 16), (unsigned char)(i >> 8), (unsigned char)i };
+		unsigned char ip[4];
 
+		put_u32(ip, 12u << 24 | i);
 		b.on.net = netaddr_from_octets(ip, 4, 0);
 		b.on.until_ms = i < 5 ? 1 : 0;
 		assert_int_equal(db_ban(db, &b, &why), 0);
@@ -245,17 +249,18 @@ the_most_there_may_be(void **state)
 	assert_int_equal(netset_count(heard.set), 5);
 }
 
+#define TEST(t)	cmocka_unit_test_setup_teardown(t, set_up, tear_down)
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(what_is_never_banned, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(banned_until_it_is_lifted, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(each_lifts_his_own, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(the_longest_counts, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(a_writer_that_comes_back_says_them_all_again, set_up,
-		    tear_down),
-		cmocka_unit_test_setup_teardown(the_most_there_may_be, set_up, tear_down),
+		TEST(what_is_never_banned),
+		TEST(banned_until_it_is_lifted),
+		TEST(each_lifts_his_own),
+		TEST(the_longest_counts),
+		TEST(a_writer_that_comes_back_says_them_all_again),
+		TEST(the_most_there_may_be),
 	};
 
 	log_init("test.bans", LOG_ERROR);

@@ -4,6 +4,7 @@
 #include <errno.h>
 
 #include "base/clock.h"
+#include "base/codec.h"
 #include "edge/bans.h"
 
 struct client {
@@ -97,7 +98,7 @@ second_home(void)
 	struct peer peer = R.alice->paired;
 	struct home *h;
 
-	peer.nmac = 0;			/* a secret has one owner; its mail is only asked about here */
+	peer.nmac = 0;			/* a secret has one owner */
 	snprintf(peer.name, sizeof(peer.name), "bob");
 	snprintf(peer.domains[0], sizeof(peer.domains[0]), "bob.test");
 	h = homes_paired(&R.e.homes, R.conf, "bob", &peer);
@@ -133,17 +134,19 @@ static void
 nothing_that_was_not_accepted_yet_is(void **state)
 {
 	static const char *const phases[] = {
-		"EHLO c\r\n", "EHLO c\r\n" ENVELOPE("alice.test"), "EHLO c\r\n" ENVELOPE("alice.test") "DATA\r\n",
+		"EHLO c\r\n",
+		"EHLO c\r\n" ENVELOPE("alice.test"),
+		"EHLO c\r\n" ENVELOPE("alice.test") "DATA\r\n",
 		"EHLO c\r\n" ENVELOPE("alice.test") "BDAT 3\r\ntwoBDAT 100\r\n",
 	};
-	static const char *const answers[] = { "250 ENHANCED", "250 2.1.5", "354 ", "250 2.0.0 3 octets" };
+	static const char *const answers[] = { "250 ENHANCED", "250 2.1.5", "354 ", "250 2." };
 
 	for (size_t i = 0; i < sizeof(phases) / sizeof(phases[0]); i++) {
 		ban(R.alice, "192.0.2.0", 24, 0);
 		connect_client();
 		RUN_UNTIL(heard("220 "));
 		say(phases[i]);
-		RUN_UNTIL(heard(answers[i]) || (i == 3 && heard("250 2.")));
+		RUN_UNTIL(heard(answers[i]));
 		loop_run_ms(10);
 		ban(R.alice, "127.0.0.1", 32, wall_ms() + HOUR_MS);
 		RUN_UNTIL(heard("421 4.7.1 ") && ended());
@@ -234,7 +237,8 @@ a_home_never_bans_its_own_people(void **state)
 	home_came_from(R.alice, &tunnel);
 	assert_false(bans_home(R.alice, &phone));
 	assert_true(bans_home(R.alice, &neighbour));
-	for (unsigned i = 0; i < 2 * HOME_AT_MAX; i++) {	/* only the last few lines are remembered */
+	/* Only the last few lines are remembered. */
+	for (unsigned i = 0; i < 2 * HOME_AT_MAX; i++) {
 		tunnel.ip[0] = (unsigned char)(0x30 + i);
 		home_came_from(R.alice, &tunnel);
 	}
@@ -253,9 +257,9 @@ ms_since(struct instant then)
 static struct netaddr
 stranger(unsigned i)
 {
-	unsigned n = i * 9973u & 0xffffff;
-	unsigned char ip[4] = { 12, (unsigned char)(n >> 16), (unsigned char)(n >> 8), (unsigned char)n };
+	unsigned char ip[4];
 
+	put_u32(ip, 12u << 24 | (i * 9973u & 0xffffff));
 	return netaddr_from_octets(ip, sizeof(ip), 0);
 }
 
@@ -274,7 +278,8 @@ as_many_as_there_may_be(void **state)
 	buf_init(&json, POLICY_OCTETS_MAX);
 	began = instant_now();
 	assert_true(policy_print(&p, &json));
-	print_message("%zu bans: %zu octets, printed in %.1f ms\n", p.nbans, json.n, ms_since(began));
+	print_message("%zu bans: %zu octets, printed in %.1f ms\n", p.nbans, json.n,
+	    ms_since(began));
 	began = instant_now();
 	if ((q = policy_parse(buf_span(&json), &why)) == NULL)
 		fail_msg("%s", why.text);
@@ -295,18 +300,20 @@ as_many_as_there_may_be(void **state)
 	buf_fini(&json);
 }
 
+#define TEST(t)	cmocka_unit_test_setup_teardown(t, set_up, tear_down)
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(the_banned_are_told_so_at_the_door, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(a_ban_ends_by_the_clock_alone, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(nothing_that_was_not_accepted_yet_is, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(what_is_being_kept_stays_kept, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(a_ban_is_its_home_s_alone, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(a_listener_of_one_home_knows_only_its_bans, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(a_home_never_bans_its_own_people, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(as_many_as_there_may_be, set_up, tear_down),
+		TEST(the_banned_are_told_so_at_the_door),
+		TEST(a_ban_ends_by_the_clock_alone),
+		TEST(nothing_that_was_not_accepted_yet_is),
+		TEST(what_is_being_kept_stays_kept),
+		TEST(a_ban_is_its_home_s_alone),
+		TEST(a_listener_of_one_home_knows_only_its_bans),
+		TEST(a_home_never_bans_its_own_people),
+		TEST(as_many_as_there_may_be),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
