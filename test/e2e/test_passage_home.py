@@ -3,6 +3,7 @@
 import imaplib
 import os
 import re
+import shutil
 import signal
 import socket
 import ssl
@@ -44,6 +45,7 @@ def passing(make_stand, request):
                           tls=(stand.env["CERT"], os.path.join(stand.dir, "tls.key")),
                           imaps=ports["IMAPS"], imaps_proxy=ports["PROXY"]) if tls else None
         if dovecot is not None:
+            ends.append(lambda: shutil.rmtree(dovecot.dir, ignore_errors=True))
             ends.append(dovecot.stop)
         if not foreign:
             return stand, ports["PUBLIC"], dovecot
