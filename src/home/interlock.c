@@ -10,6 +10,7 @@
 #include "home/backend.h"
 #include "home/dialer.h"
 #include "home/interlock_in.h"
+#include "home/passage.h"
 #include "net/conn.h"
 #include "net/tls.h"
 
@@ -417,6 +418,8 @@ run_end(struct run *r)
 	uv_timer_stop(&it->timer);
 	it->run = NULL;
 	run_free(&r);
+	if (was && !it->cleared)
+		passages_end(it->interlock->tunnel, it->service, it->words);
 	if (it->cleared != was || !it->cleared)
 		health_interlock(it->interlock->tunnel->health);
 }

@@ -336,10 +336,12 @@ passages_tick(struct tunnel_proc *t)
 }
 
 void
-passages_end(struct tunnel_proc *t, const char *why)
+passages_end(struct tunnel_proc *t, const struct service *only, const char *why)
 {
 	for (struct passage *p = t->passages, *next; p != NULL; p = next) {
 		next = p->next;
+		if (only != NULL && p->service != only)
+			continue;
 		if (p->splice != NULL)
 			splice_abort(p->splice, why);
 		else

@@ -3,6 +3,8 @@
 
 #include "home/origin.h"
 
+struct service;
+
 /*
  * CONNECT: one connection that an edge passes to a service of this home
  * (doc/TUNNEL).
@@ -34,7 +36,10 @@
 void	passage_open(struct origin *, struct h2_stream *, const struct h2_head *);
 /* Once a second: what has run out of its time ends. */
 void	passages_tick(struct tunnel_proc *);
-/* All of them, by a reset on both sides: home stops. */
-void	passages_end(struct tunnel_proc *, const char *why);
+/*
+ * All of them, or those to one service, by a reset on both sides: home stops, or the
+ * interlock has closed what it had opened.
+ */
+void	passages_end(struct tunnel_proc *, const struct service *, const char *why);
 
 #endif

@@ -357,7 +357,7 @@ on_tick(uv_timer_t *timer)
 	/* By a reset, and a turn to send it in: the end of a process looks like a good one. */
 	if (t->passages != NULL && !t->cut) {
 		t->cut = true;
-		passages_end(t, "home is stopping");
+		passages_end(t, NULL, "home is stopping");
 		return;
 	}
 	uv_timer_stop(&t->tick);

@@ -12,6 +12,8 @@ import pytest
 
 from kit.mtas import Exim, OpenSmtpd, Postfix
 from kit.netns import netns
+from kit.ports import free_port
+from kit.smtp import Client
 from kit.stand import Stand, until
 
 # Home's own addresses in these tests; the first is what Docker gives to its host.
@@ -249,3 +251,38 @@ def test_a_rude_backend(alone, tmp_path, first, flood, hang_up):
             assert {p["restarts"] for p in stand.status("home")["processes"]} == {0}
     finally:
         rude.close()
+
+
+def test_what_is_open_is_cut_when_it_fails(alone, tmp_path):
+    """Opened rightly, then given mynetworks with home's network; the next test finds it."""
+    where = "127.0.0.1", free_port()
+    with Postfix() as mta, \
+            Stand(tmp_path, opt=[f"home.service.mx.backend={mta.where}",
+                                 f'edge.service.mx.listen={{"127.0.0.1:{where[1]}"}}',
+                                 "edge.service.mx.mode=auto",
+                                 'edge.service.mx.proxy_from={"127.0.0.1"}']) as stand:
+        assert interlock(stand)[0] == 0
+
+        def passed():
+            c = Client(where)
+            c.send(b"PROXY TCP4 8.8.4.4 8.8.8.8 4000 25\r\n")
+            if "Postfix" in c.reply().text:
+                return c
+            c.close()
+            return None
+        c = until("the edge passes", 20, passed)
+        c.ok("EHLO client.test")
+        assert "client=unknown[8.8.4.4]" in mta.log() or "[8.8.4.4]" in mta.log()
+        with open(f"{mta.dir}/conf/main.cf", "a", encoding="ascii") as f:
+            f.write("mynetworks = 127.0.0.0/8 172.17.0.0/16\n")
+        mta.postfix("reload")
+        rc, report = interlock(stand)
+        assert rc == 1 and report["verdict"] == "trusts the tunnel"
+        assert c.closed()
+        until("new ones are held", 10, lambda: "Postfix" not in held(where))
+
+
+def held(where):
+    with Client(where) as c:
+        c.send(b"PROXY TCP4 8.8.4.4 8.8.8.8 4000 25\r\n")
+        return c.reply().text

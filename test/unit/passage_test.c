@@ -50,7 +50,7 @@ setup(void **state)
 static int
 teardown(void **state)
 {
-	passages_end(&T, "the test is over");
+	passages_end(&T, NULL, "the test is over");
 	play_backend_end(&B);
 	play_backend_hang_up(&B);
 	RUN_UNTIL(T.passages == NULL);
