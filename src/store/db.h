@@ -236,7 +236,8 @@ struct db_ban {
 	int64_t		 made_ms;
 };
 typedef bool db_ban_fn(void *arg, const struct db_ban *);		/* false: enough */
-int	db_ban(struct db *, const struct db_ban *, struct why *);	/* the same again: renewed */
+/* The same again is renewed. */
+int	db_ban(struct db *, const struct db_ban *, struct why *);
 /* How many were lifted, or -1.  by: NULL whoever made them. */
 int	db_unban(struct db *, const struct netset_entry *, const char *by, struct why *);
 int	db_unban_all(struct db *, const char *by, struct why *);
@@ -253,7 +254,8 @@ int	db_ban_of(struct db *, struct netset_entry *, int64_t now_ms, struct why *);
 /* --- housekeeping --------------------------------------------------------- */
 
 /*
- * Expired parked rows, old verdicts, remembered keys, bans: a bounded step. 1: there is more, 0: done,
+ * Expired parked rows, old verdicts, remembered keys, bans: a bounded step.
+ * 1: there is more, 0: done,
  * -1: failed.
  */
 int	db_expire(struct db *, int64_t now_ms, struct why *);
