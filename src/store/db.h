@@ -255,8 +255,7 @@ int	db_ban_of(struct db *, struct netset_entry *, int64_t now_ms, struct why *);
 
 /*
  * Expired parked rows, old verdicts, remembered keys, bans: a bounded step.
- * 1: there is more, 0: done,
- * -1: failed.
+ * 1: there is more, 0: done, -1: failed.
  */
 int	db_expire(struct db *, int64_t now_ms, struct why *);
 /*
