@@ -1,10 +1,24 @@
 #include "base/netaddr.h"
 
 #include <arpa/inet.h>
+#include <assert.h>
 #include <netinet/in.h>
 #include <stdio.h>
 
 static const unsigned char mapped[12] = { 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff };
+
+struct netaddr
+netaddr_from_octets(const unsigned char *ip, size_t n, uint16_t port)
+{
+	struct netaddr a = { .port = port };
+
+	assert(n == 4 || n == 16);
+	if (n == 4)
+		memcpy(a.ip, mapped, 12);
+	memcpy(a.ip + 16 - n, ip, n);
+	a.v6 = memcmp(a.ip, mapped, 12) != 0;
+	return a;
+}
 
 bool
 netaddr_from_sockaddr(const struct sockaddr *sa, struct netaddr *a)
@@ -13,17 +27,13 @@ netaddr_from_sockaddr(const struct sockaddr *sa, struct netaddr *a)
 	if (sa->sa_family == AF_INET) {
 		const struct sockaddr_in *in = (const void *)sa;
 
-		memcpy(a->ip, mapped, 12);
-		memcpy(a->ip + 12, &in->sin_addr, 4);
-		a->port = ntohs(in->sin_port);
+		*a = netaddr_from_octets((const void *)&in->sin_addr, 4, ntohs(in->sin_port));
 		return true;
 	}
 	if (sa->sa_family == AF_INET6) {
 		const struct sockaddr_in6 *in6 = (const void *)sa;
 
-		memcpy(a->ip, &in6->sin6_addr, 16);
-		a->port = ntohs(in6->sin6_port);
-		a->v6 = memcmp(a->ip, mapped, 12) != 0;
+		*a = netaddr_from_octets((const void *)&in6->sin6_addr, 16, ntohs(in6->sin6_port));
 		return true;
 	}
 	return false;
@@ -132,4 +142,53 @@ bool
 netaddr_same_ip(const struct netaddr *a, const struct netaddr *b)
 {
 	return memcmp(a->ip, b->ip, 16) == 0;
+}
+
+bool
+netaddr_in(const struct netaddr *a, const struct netaddr *net, unsigned bits)
+{
+	struct netaddr cut = netaddr_network(a, bits, bits);
+
+	/* What marks IPv4 is never cut off: the families stay apart. */
+	return netaddr_same_ip(&cut, net);
+}
+
+/* The registries' entries that are not globally reachable, and what the header adds to them. */
+static const struct {
+	const char	*net;
+	unsigned	 bits;
+} special[] = {
+	{ "0.0.0.0", 8 },		/* "this network" */
+	{ "10.0.0.0", 8 },		/* private, RFC 1918 */
+	{ "100.64.0.0", 10 },		/* shared by a carrier's NAT, RFC 6598 */
+	{ "127.0.0.0", 8 },		/* loopback */
+	{ "169.254.0.0", 16 },		/* link-local, RFC 3927 */
+	{ "172.16.0.0", 12 },		/* private */
+	{ "192.0.0.0", 24 },		/* IETF protocols, RFC 6890 */
+	{ "192.0.2.0", 24 },		/* documentation, RFC 5737 */
+	{ "192.88.99.0", 24 },		/* 6to4 relays, RFC 7526 */
+	{ "192.168.0.0", 16 },		/* private */
+	{ "198.18.0.0", 15 },		/* benchmarking, RFC 2544 */
+	{ "198.51.100.0", 24 },		/* documentation */
+	{ "203.0.113.0", 24 },		/* documentation */
+	{ "224.0.0.0", 3 },		/* multicast and what is reserved, broadcast with it */
+	{ "2001::", 23 },		/* IETF protocols: Teredo, benchmarking, ORCHID */
+	{ "2001:db8::", 32 },		/* documentation, RFC 3849 */
+	{ "2002::", 16 },		/* 6to4, RFC 3056 */
+	{ "3fff::", 20 },		/* documentation, RFC 9637 */
+};
+
+bool
+netaddr_is_global(const struct netaddr *a)
+{
+	if (a->v6 && a->ip[0] >> 5 != 1)	/* 2000::/3 */
+		return false;
+	for (size_t i = 0; i < sizeof(special) / sizeof(special[0]); i++) {
+		struct netaddr net;
+
+		if (netaddr_parse_ip(span_str(special[i].net), &net) &&
+		    netaddr_in(a, &net, special[i].bits))
+			return false;
+	}
+	return true;
 }

@@ -22,6 +22,8 @@ struct netaddr_text {
 };
 
 bool	netaddr_from_sockaddr(const struct sockaddr *, struct netaddr *);
+/* From its octets on a wire, 4 or 16 of them; a mapped one becomes IPv4. */
+struct netaddr netaddr_from_octets(const unsigned char *ip, size_t n, uint16_t port);
 socklen_t netaddr_to_sockaddr(const struct netaddr *, struct sockaddr_storage *);
 /* The address alone, "192.0.2.1" or "2001:db8::1". */
 struct netaddr_text netaddr_ip(const struct netaddr *);
@@ -34,5 +36,16 @@ bool	netaddr_parse_ip(struct span, struct netaddr *);
 /* The network it lies in, host bits and port cleared: /v4bits or /v6bits. */
 struct netaddr netaddr_network(const struct netaddr *, unsigned v4bits, unsigned v6bits);
 bool	netaddr_same_ip(const struct netaddr *, const struct netaddr *);
+/* Whether it lies in net, whose prefix is bits of its own family; host bits of net must be 0. */
+bool	netaddr_in(const struct netaddr *, const struct netaddr *net, unsigned bits);
+/*
+ * Whether it can be a stranger's on the internet: a global unicast address by the
+ * registries of IANA (RFC 6890: IPv4 and IPv6 special-purpose addresses).  In IPv6
+ * that is 2000::/3 only, as nothing else has been allocated.  We err to no: also
+ * not global are what lies in 192.0.0.0/24 and 2001::/23, where a few services by
+ * anycast answer but no client has its address, 6to4 (2002::/16 and its relays in
+ * 192.88.99.0/24) and Teredo, whose inner address anybody chooses.
+ */
+bool	netaddr_is_global(const struct netaddr *);
 
 #endif

@@ -1,9 +1,43 @@
 #include "base/scoreboard.h"
 
+#include <string.h>
+
+#include "base/span.h"
+
+struct board_passed *
+board_passed(struct scoreboard *b, const char *name)
+{
+	for (size_t i = 0; i < BOARD_SERVICES; i++) {
+		struct board_passed *s = &b->passed[i];
+
+		if (s->name[0] == '\0')
+			span_copy(span_str(name), s->name, sizeof(s->name));
+		if (strcmp(s->name, name) == 0)
+			return s;
+	}
+	return NULL;
+}
+
+const char *const board_refusal_names[BR_COUNT] = {
+	[BR_NO_HOME] = "no_home",
+	[BR_HOME_DOWN] = "home_down",
+	[BR_SERVICE_DOWN] = "service_down",
+	[BR_HOME_REFUSED] = "home_refused",
+	[BR_LATE] = "late",
+	[BR_SILENT] = "silent",
+	[BR_LIMIT] = "limit",
+	[BR_CLIENT_LIMIT] = "client_limit",
+	[BR_ADDRESS] = "address",
+	[BR_HEADER] = "proxy_header",
+	[BR_BANNED] = "banned",
+	[BR_NAME] = "name",
+};
+
 const char *const board_counter_names[BC_COUNT] = {
 	[BC_CONNECTIONS] = "connections",
 	[BC_CONNECTIONS_TOTAL] = "connections_total",
 	[BC_CONNECTIONS_REFUSED] = "connections_refused",
+	[BC_CONNECTIONS_BANNED] = "connections_banned",
 	[BC_TLS_TOTAL] = "tls_total",
 	[BC_ACCEPTED] = "accepted",
 	[BC_REFUSED] = "refused",
@@ -21,4 +55,6 @@ const char *const board_counter_names[BC_COUNT] = {
 	[BC_DELIVERED] = "delivered",
 	[BC_PARKED] = "parked",
 	[BC_STALE_LEDGER] = "stale_ledger",
+	[BC_PASSED] = "passed",
+	[BC_PASSED_REFUSED] = "passed_refused",
 };

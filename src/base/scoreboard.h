@@ -13,12 +13,14 @@
  */
 #define BOARD_PROCS	8
 #define BOARD_PEERS	64
+#define BOARD_SERVICES	32
 #define BOARD_TEXT	128
 
 enum board_counter {
 	BC_CONNECTIONS = 0,	/* SMTP connections now */
 	BC_CONNECTIONS_TOTAL,
 	BC_CONNECTIONS_REFUSED,	/* over a limit */
+	BC_CONNECTIONS_BANNED,	/* refused at accept, or ended, for a home's ban */
 	BC_TLS_TOTAL,
 	BC_ACCEPTED,		/* messages told 250 */
 	BC_REFUSED,		/* messages told 5xx after data, or by verdict */
@@ -36,6 +38,8 @@ enum board_counter {
 	BC_DELIVERED,
 	BC_PARKED,
 	BC_STALE_LEDGER,	/* edge: answers with a smaller mark */
+	BC_PASSED,		/* streams */
+	BC_PASSED_REFUSED,
 	BC_COUNT
 };
 
@@ -56,10 +60,46 @@ struct board_peer {			/* a home seen from an edge, or an edge seen from home */
 	char		error[BOARD_TEXT];	/* the last reason it is not up */
 };
 
+struct board_service {			/* home: what edges pass to it */
+	char		name[64];
+	char		backend[64];
+	_Atomic int	up;		/* open to clients */
+	_Atomic unsigned streams;	/* open connections */
+	char		why[BOARD_TEXT];	/* it is not up */
+};
+
+/* Why a connection was not passed. */
+enum board_refusal {
+	BR_NO_HOME = 0,		/* none is paired for the service */
+	BR_HOME_DOWN,		/* no tunnel, or it broke while home was asked */
+	BR_SERVICE_DOWN,	/* home says so: no backend, or not cleared */
+	BR_HOME_REFUSED,	/* home's answer to the CONNECT */
+	BR_LATE,		/* no answer, or no first word of the backend, in time */
+	BR_SILENT,		/* the backend closed without a word */
+	BR_LIMIT,		/* limits.streams */
+	BR_CLIENT_LIMIT,	/* limits.streams_client */
+	BR_ADDRESS,		/* no global unicast address */
+	BR_HEADER,		/* of a load balancer: wrong, late, or for itself */
+	BR_BANNED,		/* the home does not want to hear from that network */
+	BR_NAME,		/* none of the homes has the name that the client asked for */
+	BR_COUNT
+};
+
+struct board_passed {			/* edge: a service that is passed, or may be */
+	char		name[64];
+	_Atomic int64_t	open;		/* passed now */
+	_Atomic int64_t	total;		/* since start */
+	_Atomic int64_t	held;		/* auto: not passed but served here */
+	_Atomic int64_t	refused;	/* closed */
+	_Atomic int64_t	why[BR_COUNT];	/* of both */
+};
+
 struct scoreboard {
 	_Atomic int64_t	started_ms;
 	struct board_proc proc[BOARD_PROCS];
 	struct board_peer peer[BOARD_PEERS];
+	struct board_service service[BOARD_SERVICES];
+	struct board_passed passed[BOARD_SERVICES];
 	_Atomic int64_t	count[BC_COUNT];
 };
 
@@ -75,6 +115,10 @@ board_get(struct scoreboard *b, enum board_counter c)
 	return atomic_load_explicit(&b->count[c], memory_order_relaxed);
 }
 
+/* The service's row, taken when it is first asked for; NULL: all are taken. */
+struct board_passed *board_passed(struct scoreboard *, const char *name);
+
+extern const char *const board_refusal_names[BR_COUNT];	/* in logs as well */
 extern const char *const board_counter_names[BC_COUNT];	/* as `status --json` calls them */
 
 #endif

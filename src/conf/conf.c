@@ -38,6 +38,28 @@ conf_common_settle(struct conf_common *c, const struct conf_hold *h, struct conf
 	return 0;
 }
 
+bool
+conf_service_name_ok(const char *name)
+{
+	size_t n = strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_-");
+
+	return n > 0 && name[n] == '\0' && strcmp(name, "tunnel") != 0 &&
+	    strcmp(name, "control") != 0;
+}
+
+bool
+conf_smtp_name(const char *name)
+{
+	return strcmp(name, "smtp") == 0 || strcmp(name, "submission") == 0 ||
+	    strcmp(name, "submissions") == 0 || strcmp(name, "smtps") == 0;
+}
+
+bool
+conf_smtp_port(uint16_t port)
+{
+	return port == 25 || port == 465 || port == 587 || port == 2525;
+}
+
 static const struct conf_table *
 table_of(enum conf_role role)
 {
@@ -45,20 +67,42 @@ table_of(enum conf_role role)
 }
 
 static bool
-top_level(const struct conf_table *t, struct span word)
+has_section(const struct conf_table *t, struct span word)
 {
 	for (size_t i = 0; i < t->nsections; i++)
 		if (span_eq(word, span_str(t->sections[i].name)))
 			return true;
+	return false;
+}
+
+/* Whether the word is a key of the section ("": top level, where sections are words too). */
+static bool
+has_word(const struct conf_table *t, struct span section, struct span word)
+{
+	if (section.n == 0 && has_section(t, word))
+		return true;
 	for (size_t i = 0; i < t->nkeys; i++)
-		if (t->keys[i].section[0] == '\0' && span_eq(word, span_str(t->keys[i].name)))
+		if (span_eq(section, span_str(t->keys[i].section)) &&
+		    span_eq(word, span_str(t->keys[i].name)))
 			return true;
 	return false;
+}
+
+/* Which role alone has the word there; CONF_NO_ROLE: neither, or both. */
+static enum conf_role
+word_role(struct span section, struct span word)
+{
+	bool edge = has_word(&conf_edge_table, section, word),
+	    home = has_word(&conf_home_table, section, word);
+
+	return edge == home ? CONF_NO_ROLE : edge ? CONF_EDGE : CONF_HOME;
 }
 
 enum conf_role
 conf_role(const char *file, struct span text, struct why *why)
 {
+	static const struct span top = { "", 0 };
+	struct span section = top;	/* the one we are in, or whose title and brace come next */
 	size_t depth = 0, n;
 	bool value = false;		/* behind a "=": a word there is no key */
 
@@ -73,11 +117,14 @@ conf_role(const char *file, struct span text, struct why *why)
 			n++;
 		if (n > 0) {
 			struct span w = { text.p + i, n };
-			bool edge = top_level(&conf_edge_table, w),
-			    home = top_level(&conf_home_table, w);
+			bool title = depth == 0 && section.n > 0;
+			enum conf_role r = word_role(section, w);
 
-			if (!value && depth == 0 && edge != home)
-				return edge ? CONF_EDGE : CONF_HOME;
+			if (!value && !title && depth <= 1 && depth == (section.n > 0) &&
+			    r != CONF_NO_ROLE)
+				return r;
+			if (!value && !title && depth == 0 && has_section(&conf_edge_table, w))
+				section = w;
 			value = false;
 			continue;
 		}
@@ -88,8 +135,8 @@ conf_role(const char *file, struct span text, struct why *why)
 			depth++;
 			value = false;
 		}
-		if (c == '}' && depth > 0)
-			depth--;
+		if (c == '}' && depth > 0 && --depth == 0)
+			section = top;
 	}
 	why_set(why,
 	    "%s: neither an edge's nor a home's configuration; an edge has service { ... }, a "

@@ -42,9 +42,17 @@ enum conf_role {
 	CONF_HOME,
 };
 
-/* Of a public SMTP service; only hold is there yet, others are refused with words. */
+/* Of a public service. */
 enum conf_mode {
-	CONF_HOLD = 0,
+	CONF_BY_NAME = 0,	/* while it is read: auto for "smtp", pass for any other name */
+	CONF_AUTO,		/* passed while home is up and its backend well, else held */
+	CONF_PASS,		/* a TCP stream, whatever is spoken on it */
+	CONF_HOLD,		/* the edge speaks SMTP itself */
+};
+
+struct conf_net {			/* "192.0.2.0/24"; a single address has all bits */
+	struct netaddr	net;		/* port 0, no bit set behind the prefix */
+	unsigned	bits;		/* of its own family */
 };
 
 struct conf_common {			/* in both files, at top level */
@@ -82,13 +90,22 @@ struct conf_edge_home {
 	uint64_t	quota;		/* bytes held for it; default hold.quota */
 };
 
-struct conf_service {	/* edge: service "smtp" { listen = {...} home = {...} mode = "hold" } */
+#define CONF_NETS_MAX		64
+
+/* edge: service "smtp" { listen = {...} home = {...} mode = "auto" } */
+struct conf_service {
 	char		name[CONF_NAME_MAX];
 	struct netaddr	listen[CONF_LISTEN_MAX];
 	size_t		nlisten;
 	char		homes[CONF_HOMES_MAX][PAIRING_NAME_MAX + 1];	/* none: every home */
 	size_t		nhomes;
-	enum conf_mode	mode;
+	enum conf_mode	mode;		/* never CONF_BY_NAME once it was read */
+	/* With several homes: whose are the names that nobody claims.  "": nobody's. */
+	char		default_home[PAIRING_NAME_MAX + 1];
+	bool		allow_private;	/* clients that are no strangers of the internet */
+	/* Load balancers: theirs begin with a PROXY header, and nobody else's may. */
+	struct conf_net	proxy_from[CONF_NETS_MAX];
+	size_t		nproxy_from;
 };
 
 struct conf_timeouts {			/* RFC 5321 4.5.3.2, as a server sees them */
@@ -135,6 +152,12 @@ struct conf_edge {
 	unsigned	verdicts;		/* at once: 100; beyond it plain hold */
 	/* PUTs at once to one home: 32; large objects take at most half. */
 	unsigned	handover;
+	unsigned	streams;		/* passed at once, in all: 10000 */
+	unsigned	streams_client;		/* per /32 or /64: 200 */
+	int64_t		connect_ms;		/* home's answer to a CONNECT: 5s */
+	int64_t		passed_idle_ms;		/* nothing moves either way: 2h */
+	int64_t		passed_total_ms;	/* 7d */
+	uint64_t	passed_memory;	/* octets that slow peers leave with us, in all: 128M */
 	bool		client_names;		/* look client names up: true */
 };
 
@@ -145,6 +168,22 @@ struct conf_home_edge {			/* edge "mx1" {...}: optional, wins over the pairing *
 	struct pin	pin;
 };
 
+/* How a backend is told who its client is (the HAProxy PROXY protocol). */
+enum conf_proxy {
+	CONF_PROXY_V2 = 0,
+	CONF_PROXY_V1,
+	CONF_PROXY_NONE,		/* it sees this machine's address; never for SMTP */
+};
+
+/* home: service "imaps" { backend = "127.0.0.1:993" proxy = "v2" } */
+struct conf_home_service {
+	char		name[CONF_NAME_MAX];
+	struct netaddr	backend;
+	enum conf_proxy	proxy;
+	bool		allow_private;		/* clients of private networks, and of our own */
+	unsigned	streams;		/* at once: 5000 */
+};
+
 struct conf_home {
 	struct conf_common common;
 	char		age_key[CONF_PATH_MAX];	/* identity file; default STATE/age.key */
@@ -152,6 +191,14 @@ struct conf_home {
 	char		recovery[AGE_TEXT_MAX];
 	struct conf_home_edge edges[CONF_EDGES_MAX];
 	size_t		nedges;
+	struct conf_home_service services[CONF_SERVICES_MAX];	/* passed by edges; may be none */
+	size_t		nservices;
+	unsigned	edge_streams;	/* passed of one edge at once: 10000 */
+	/* interlock { control = ... }: whom our mail server takes mail for; "": some are tried */
+	char		interlock_control[400];
+	/* further addresses that it must not trust */
+	char		interlock_addresses[CONF_LISTEN_MAX][64];
+	size_t		ninterlock_addresses;
 	/* deliver { maildir = "/var/mail/posthouse" }: the folder of USER/{tmp,new,cur} */
 	char		maildir[CONF_PATH_MAX];
 	/* mailboxes { users = {"alice", "bob"} } */
@@ -174,6 +221,19 @@ struct conf_home {
 	unsigned	connections;		/* tunnels to each edge: 2 */
 	char		helper_path[CONF_PATH_MAX];	/* PATH of the helper's commands */
 };
+
+/* NULL: none has that name. */
+const struct conf_service *conf_edge_service(const struct conf_edge *, const char *name);
+/*
+ * Whether a service may turn out to speak SMTP, by what is known before anything
+ * was said: a name or a port that mail goes by.  In doubt it is: what errs here
+ * only has to pass the interlock.
+ */
+bool	conf_service_smtp(const struct conf_service *);
+/* Whether its clients begin with TLS, so that they can name a home (RFC 8314). */
+bool	conf_service_tls_first(const struct conf_service *);
+bool	conf_smtp_name(const char *service);
+bool	conf_smtp_port(uint16_t);
 
 /* Which role the text is for, told by its keys. */
 enum conf_role conf_role(const char *file, struct span text, struct why *);

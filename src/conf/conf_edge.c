@@ -7,7 +7,7 @@
 /* posthouse edge: the public side.  Ranges are wide; a reason stands where one is not plain. */
 
 static const char *const bare_lf_words[] = { "refuse", "normalize", NULL };
-static const char *const mode_words[] = { "hold", NULL };
+static const char *const mode_words[] = { "auto", "pass", "hold", NULL };
 
 static const struct conf_section sections[] = {
 	{ .name = "tls" },
@@ -69,14 +69,26 @@ static const struct conf_key keys[] = {
 
 	{ "service", "listen", CT_LISTEN, CONF_LIST(conf_service, listen, nlisten), .fixed = true,
 	    .shown = "none: it must be given",
-	    .doc = "Where senders connect." },
+	    .doc = "Where clients connect." },
 	{ "service", "home", CT_HOMES, CONF_LIST(conf_service, homes, nhomes),
 	    .shown = "every home",
-	    .doc = "Home or homes whose mail is taken here." },
-	{ "service", "mode", CT_WORD, CONF_FIELD(conf_service, mode), .def = "hold",
-	    .words = mode_words, .fixed = true,
-	    .otherwise = "passing connections home (\"pass\", \"auto\") is not in this version",
-	    .doc = "hold: this edge speaks SMTP itself, seals, and keeps until home has it." },
+	    .doc = "Home or homes that connections here are for." },
+	{ "service", "mode", CT_WORD, CONF_FIELD(conf_service, mode),
+	    CONF_RANGE(CONF_AUTO, CONF_HOLD), .words = mode_words,
+	    .shown = "auto for the service \"smtp\", else pass",
+	    .doc = "pass: the connection goes home as it is; hold: this edge speaks SMTP itself, "
+		"seals, and keeps until home has it; auto: pass while home can, else hold." },
+	{ "service", "default_home", CT_HOME, CONF_FIELD(conf_service, default_home),
+	    .shown = "none: such a connection is closed",
+	    .doc = "With several homes: whose the connections are that name nobody, or a name "
+		"that no home claims." },
+	{ "service", "allow_private", CT_BOOL, CONF_FIELD(conf_service, allow_private),
+	    .def = "false",
+	    .doc = "Pass clients whose address is no stranger's on the internet; never for SMTP." },
+	{ "service", "proxy_from", CT_NETWORKS, CONF_LIST(conf_service, proxy_from, nproxy_from),
+	    .shown = "none",
+	    .doc = "Load balancers: their connections begin with a PROXY header, "
+		"and nobody else's may." },
 
 	{ "limits", "line", CT_NUMBER, CONF_FIELD(conf_edge, limits.line), .def = "2048",
 	    /* RFC 5321 4.5.3.1.4, and what DSN and SMTPUTF8 add */
@@ -121,6 +133,27 @@ static const struct conf_key keys[] = {
 	{ "limits", "handover", CT_NUMBER, CONF_FIELD(conf_edge, handover), .def = "32",
 	    CONF_RANGE(1, 1000),
 	    .doc = "Objects on their way to one home at once; large ones take at most half." },
+	{ "limits", "streams", CT_NUMBER, CONF_FIELD(conf_edge, streams), .def = "10000",
+	    CONF_RANGE(1, 1000000),
+	    .doc = "Connections passed home at once, in all." },
+	{ "limits", "streams_client", CT_NUMBER, CONF_FIELD(conf_edge, streams_client),
+	    .def = "200", CONF_RANGE(1, 1000000),
+	    .doc = "Connections passed home of one client address (/32, /64 in IPv6)." },
+	{ "limits", "connect_timeout", CT_TIME, CONF_FIELD(conf_edge, connect_ms), .def = "5s",
+	    /* RFC 5321 4.5.3.2.1: so long a client waits for its 220 */
+	    CONF_RANGE(100, 5 * CONF_MINUTE),
+	    .doc = "Longest wait for home to reach its backend; then auto holds and pass closes." },
+	{ "limits", "passed_idle_timeout", CT_TIME, CONF_FIELD(conf_edge, passed_idle_ms),
+	    .def = "2h",			/* RFC 2177: IDLE is renewed every 29 minutes */
+	    CONF_RANGE(CONF_SECOND, 365 * CONF_DAY),
+	    .doc = "Longest time in which nothing moves on a passed connection." },
+	{ "limits", "passed_total_timeout", CT_TIME, CONF_FIELD(conf_edge, passed_total_ms),
+	    .def = "7d", CONF_RANGE(CONF_SECOND, 3650 * CONF_DAY),
+	    .doc = "Longest passed connection." },
+	{ "limits", "passed_memory", CT_SIZE, CONF_FIELD(conf_edge, passed_memory),
+	    .def = "128M", CONF_RANGE(CONF_M, CONF_T),
+	    .doc = "Octets that slow peers of passed connections leave here in all; beyond it the "
+		"one with most of them is closed." },
 
 	CONF_HOLD_KEYS(conf_edge),
 	{ "hold", "share", CT_NUMBER, CONF_FIELD(conf_edge, hold.share), .def = "10",
@@ -132,63 +165,6 @@ static const struct conf_key keys[] = {
 	    .fixed = true,
 	    .doc = "Look up the names of clients, for Received." },
 };
-
-static int
-services_ok(const struct conf_edge *c, struct conf_fault *f)
-{
-	if (c->nservices == 0)
-		return conf_fault_set(f, "service", "", 0, "no service; write "
-		    "service \"smtp\" { listen = {\"[::]:25\"} }");
-	for (size_t i = 0; i < c->nservices; i++) {
-		const struct conf_service *s = &c->services[i];
-
-		if (s->name[0] == '\0' || strcmp(s->name, "tunnel") == 0 ||
-		    strcmp(s->name, "control") == 0)
-			return conf_fault_set(f, "service", "", i,
-			    "a service cannot be called \"%s\"",
-			    s->name);
-		if (s->nlisten == 0)
-			return conf_fault_set(f, "service", "", i,
-			    "service \"%s\" has no listen; write "
-			    "listen = {\"[::]:25\"}", s->name);
-	}
-	return 0;
-}
-
-static bool
-same_place(const struct netaddr *a, const struct netaddr *b)
-{
-	return a->port == b->port && netaddr_same_ip(a, b);
-}
-
-static int
-listeners_ok(const struct conf_edge *c, struct conf_fault *f)
-{
-	for (size_t i = 0; i < c->nservices; i++) {
-		const struct conf_service *s = &c->services[i];
-
-		for (size_t n = 0; n < s->nlisten; n++) {
-			const struct netaddr *a = &s->listen[n];
-
-			for (size_t j = 0; j < i; j++)
-				for (size_t m = 0; m < c->services[j].nlisten; m++)
-					if (same_place(a, &c->services[j].listen[m]))
-						return conf_fault_set(f, "service", "listen", i,
-						    "%s is taken by service \"%s\" already",
-						    netaddr_hostport(a).s, c->services[j].name);
-			for (size_t m = 0; m < c->ntunnel_listen; m++)
-				if (same_place(a, &c->tunnel_listen[m]))
-					return conf_fault_set(f, "service", "listen", i,
-					    "%s is where the tunnel listens",
-					    netaddr_hostport(a).s);
-		}
-	}
-	if (c->ntunnel_listen == 0)
-		return conf_fault_set(f, "tunnel", "listen", 0,
-		    "empty; without it no home can come for "
-		    "its mail: write listen = {\"[::]:7443\"}");
-	return 0;
-}
 
 /* Mail for a domain is sealed to one home's keys: two claims would be a coin toss. */
 static int
@@ -221,7 +197,7 @@ settle(void *conf, struct conf_fault *f)
 		return conf_fault_set(f, "tls", c->tls.cert[0] != '\0' ? "cert" : "key", 0,
 		    "a certificate and its key go together; %s is missing",
 		    c->tls.cert[0] != '\0' ? "tls.key" : "tls.cert");
-	if (services_ok(c, f) == -1 || listeners_ok(c, f) == -1 || domains_ok(c, f) == -1 ||
+	if (domains_ok(c, f) == -1 || conf_services_settle(c, f) == -1 ||
 	    conf_common_settle(&c->common, &c->hold, f) == -1)
 		return -1;
 	if (c->limits.size > c->hold.quota)

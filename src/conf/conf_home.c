@@ -6,11 +6,19 @@
 
 /* posthouse home: where the mailboxes are. */
 
+static const char *const proxy_words[] = { "v2", "v1", "none", NULL };
+
 static const struct conf_section sections[] = {
 	{ .name = "edge", .titled = true, .title = CT_HOSTNAME,
 	    .title_size = sizeof(((struct conf_home_edge *)0)->name),
 	    .items = offsetof(struct conf_home, edges), .item_size = sizeof(struct conf_home_edge),
 	    .count = offsetof(struct conf_home, nedges), .room = CONF_EDGES_MAX },
+	{ .name = "service", .titled = true, .title = CT_STRING,
+	    .title_size = sizeof(((struct conf_home_service *)0)->name),
+	    .items = offsetof(struct conf_home, services),
+	    .item_size = sizeof(struct conf_home_service),
+	    .count = offsetof(struct conf_home, nservices), .room = CONF_SERVICES_MAX },
+	{ .name = "interlock" },
 	{ .name = "tunnel" },
 	{ .name = "age" },
 	{ .name = "deliver" },
@@ -32,12 +40,35 @@ static const struct conf_key keys[] = {
 	    .count = offsetof(struct conf_home_edge, has_pin), .shown = "as paired",
 	    .doc = "Pin of the edge's tunnel key." },
 
+	{ "service", "backend", CT_BACKEND, CONF_FIELD(conf_home_service, backend),
+	    .shown = "none: it must be given",
+	    .doc = "The server of this name at home, to which edges pass connections." },
+	{ "service", "proxy", CT_WORD, CONF_FIELD(conf_home_service, proxy), .def = "v2",
+	    .words = proxy_words,
+	    .doc = "Version of the PROXY header that tells the backend who its client is." },
+	{ "service", "allow_private", CT_BOOL, CONF_FIELD(conf_home_service, allow_private),
+	    .def = "false",
+	    .doc = "Pass clients of private networks and of this machine's own." },
+	{ "service", "streams", CT_NUMBER, CONF_FIELD(conf_home_service, streams), .def = "5000",
+	    CONF_RANGE(1, 1000000),
+	    .doc = "Passed connections to this backend at once." },
+
+	{ "interlock", "control", CT_STRING, CONF_FIELD(conf_home, interlock_control),
+	    .shown = "postmaster or a user of the first domain",
+	    .doc = "Address that the mail server behind a service takes mail for from anyone." },
+	{ "interlock", "addresses", CT_SERVERS,
+	    CONF_LIST(conf_home, interlock_addresses, ninterlock_addresses), .shown = "none",
+	    .doc = "Further addresses that no mail server may trust." },
+
 	{ "tunnel", "key", CT_PATH, CONF_FIELD(conf_home, common.tunnel_key),
 	    .shown = "tunnel.pem in state",
 	    .doc = "Key and certificate of the tunnel, PEM; made by posthouse keygen." },
 	{ "tunnel", "connections", CT_NUMBER, CONF_FIELD(conf_home, connections), .def = "2",
 	    CONF_RANGE(1, 16),
 	    .doc = "Connections to each edge." },
+	{ "tunnel", "streams", CT_NUMBER, CONF_FIELD(conf_home, edge_streams), .def = "10000",
+	    CONF_RANGE(1, 1000000),
+	    .doc = "Passed connections of one edge at once." },
 
 	{ "age", "key", CT_PATH, CONF_FIELD(conf_home, age_key), .shown = "age.key in state",
 	    .doc = "File of the age identities that open held mail; made by posthouse keygen." },
@@ -105,11 +136,58 @@ mailboxes_ok(struct conf_home *c, struct conf_fault *f)
 }
 
 static int
+services_ok(const struct conf_home *c, struct conf_fault *f)
+{
+	for (size_t i = 0; i < c->nservices; i++) {
+		const struct conf_home_service *s = &c->services[i];
+		bool smtp = conf_smtp_name(s->name) || conf_smtp_port(s->backend.port);
+
+		if (!conf_service_name_ok(s->name))
+			return conf_fault_set(f, "service", "", i, "a service cannot be called "
+			    "\"%s\"; use a to z, 0 to 9, _ and -, as at the edge", s->name);
+		if (s->backend.port == 0)
+			return conf_fault_set(f, "service", "", i, "service \"%s\" has no "
+			    "backend; write where its server is, like backend = \"127.0.0.1:993\"",
+			    s->name);
+		/* Postfix and its like trust their own machine, and relay for whom they trust. */
+		if (smtp && s->proxy == CONF_PROXY_NONE)
+			return conf_fault_set(f, "service", "proxy", i, "\"none\" would show a "
+			    "mail server every stranger as this machine, for which it may relay; "
+			    "write \"v2\" or \"v1\", and let the server expect it");
+		if (smtp && s->allow_private)
+			return conf_fault_set(f, "service", "allow_private", i, "a mail server may "
+			    "trust private networks and relay for them; it cannot be true for "
+			    "SMTP");
+	}
+	return 0;
+}
+
+static int
+interlock_ok(const struct conf_home *c, struct conf_fault *f)
+{
+	const char *at = strchr(c->interlock_control, '@');
+
+	if (c->interlock_control[0] != '\0' &&
+	    (at == NULL || at == c->interlock_control || at[1] == '\0' ||
+	    strpbrk(c->interlock_control, "<> ") != NULL))
+		return conf_fault_set(f, "interlock", "control", 0,
+		    "it is no address; write one that takes mail from anyone, like "
+		    "\"postmaster@example.org\"");
+	for (size_t i = 0; i < c->ninterlock_addresses; i++)
+		if (strchr(c->interlock_addresses[i], '@') != NULL)
+			return conf_fault_set(f, "interlock", "addresses", 0,
+			    "an address without a port, like \"198.51.100.7\"");
+	return 0;
+}
+
+static int
 settle(void *conf, struct conf_fault *f)
 {
 	struct conf_home *c = conf;
 
 	if (mailboxes_ok(c, f) == -1 || conf_common_settle(&c->common, &c->hold, f) == -1)
+		return -1;
+	if (services_ok(c, f) == -1 || interlock_ok(c, f) == -1)
 		return -1;
 	c->hold.share = 100;	/* home cannot tell networks apart: what comes is sealed */
 	for (size_t i = 0; i < c->nedges; i++)

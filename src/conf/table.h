@@ -21,6 +21,8 @@ enum conf_type {
 	CT_PATH,		/* absolute */
 	CT_HOSTPORT,		/* name or literal, with a port; kept as written */
 	CT_LISTEN,		/* list of address literals with a port: struct netaddr */
+	CT_NETWORKS,		/* list of networks: struct conf_net */
+	CT_BACKEND,		/* one such, of a server to connect to */
 	/* list of address literals, optionally @port, as libunbound has it */
 	CT_SERVERS,
 	CT_ACCOUNT,		/* a user or group of this machine, or "" */
@@ -33,7 +35,7 @@ enum conf_type {
 	CT_RECIPIENTS,		/* list of "age1...": struct age_recipient */
 	CT_RECIPIENT,		/* one, kept as text, or "" */
 	CT_BOOL,
-	CT_WORD,		/* one of words[], stored as its index in an int */
+	CT_WORD,		/* one of words[], stored in an int: `least` and its index */
 	CT_NUMBER,
 	CT_SIZE,		/* octets; K M G T */
 	CT_TIME,		/* int64_t ms; ms s m h d */
@@ -55,7 +57,7 @@ struct conf_key {
 	const char	*def;
 	const char	*shown;		/* a default that is made of other keys, in words */
 	uint64_t	 least, most;	/* numbers, sizes, times (ms) */
-	const char	*const *words;	/* CT_WORD, NULL-terminated */
+	const char	*const *words;	/* CT_WORD, NULL-terminated; the first is `least` */
 	const char	*otherwise;	/* CT_WORD: said after "write one of" */
 	bool		 fixed;		/* only a restart changes it */
 	const char	*doc;		/* one line */
@@ -171,7 +173,11 @@ struct conf_quote conf_quote(struct span);
 int	conf_fault_set(struct conf_fault *, const char *section, const char *key, size_t item,
 	    const char *, ...) __attribute__((format(printf, 5, 6)));
 
+/* services.c: the rules of an edge's services, and their mode where none is said. */
+int	conf_services_settle(struct conf_edge *, struct conf_fault *);
+
 /* conf.c: the rules that both roles share. */
+bool	conf_service_name_ok(const char *);	/* goes into :authority, policy and logs as it is */
 int	conf_common_settle(struct conf_common *, const struct conf_hold *, struct conf_fault *);
 int	conf_default_path(char *out, size_t max, const char *state, const char *name,
     struct conf_fault *);

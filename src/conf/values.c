@@ -106,6 +106,49 @@ store_listen(const struct conf_key *k, void *dst, struct span s, struct why *why
 }
 
 static int
+store_network(const struct conf_key *k, void *dst, struct span s, struct why *why)
+{
+	const char *slash = s.n > 0 ? memchr(s.p, '/', s.n) : NULL;
+	struct span ip = slash != NULL ? span_of(s.p, (size_t)(slash - s.p)) : s;
+	unsigned long long bits, most;
+	struct conf_net n;
+	struct netaddr cut;
+
+	memset(&n, 0, sizeof(n));
+	if (!netaddr_parse_ip(ip, &n.net))
+		return why_set(why, "%s is no network; write one like \"192.0.2.0/24\", or an "
+		    "address", conf_quote(s).s);
+	bits = most = n.net.v6 ? 128 : 32;
+	if (slash != NULL && !span_u64(span_from(s, ip.n + 1), most, &bits))
+		return why_set(why, "%s has no right prefix; write 0 to %llu behind the \"/\"",
+		    conf_quote(s).s, most);
+	n.bits = (unsigned)bits;
+	cut = netaddr_network(&n.net, n.bits, n.bits);
+	if (!netaddr_same_ip(&cut, &n.net))
+		return why_set(why, "%s has bits behind its prefix; write \"%s/%u\"",
+		    conf_quote(s).s, netaddr_ip(&cut).s, n.bits);
+	memcpy(dst, &n, sizeof(n));
+	return 0;
+}
+
+static int
+store_backend(const struct conf_key *k, void *dst, struct span s, struct why *why)
+{
+	static const unsigned char none[12];
+	struct netaddr a;
+
+	if (!netaddr_parse(s, &a) || a.port == 0)
+		return why_set(why,
+		    "%s is no address and port of a server; write the address itself, like "
+		    "\"127.0.0.1:993\" or \"[::1]:993\"", conf_quote(s).s);
+	if (memcmp(a.ip + 12, none, 4) == 0 && (!a.v6 || memcmp(a.ip, none, 12) == 0))
+		return why_set(why, "%s is where a server may listen, not where to reach it; write "
+		    "one address, like \"127.0.0.1:%u\"", conf_quote(s).s, (unsigned)a.port);
+	memcpy(dst, &a, sizeof(a));
+	return 0;
+}
+
+static int
 store_server(const struct conf_key *k, void *dst, struct span s, struct why *why)
 {
 	const char *at = s.n > 0 ? memchr(s.p, '@', s.n) : NULL;
@@ -229,7 +272,9 @@ store_word(const struct conf_key *k, void *dst, struct span s, struct why *why)
 
 	for (int i = 0; k->words[i] != NULL; i++) {
 		if (span_eq(s, span_str(k->words[i]))) {
-			memcpy(dst, &i, sizeof(i));
+			int value = (int)k->least + i;
+
+			memcpy(dst, &value, sizeof(value));
 			return 0;
 		}
 		n += (size_t)snprintf(all + n, sizeof(all) - n, "%s\"%s\"", i > 0 ? " or " : "",
@@ -322,6 +367,8 @@ static const struct type {
 	[CT_PATH] = { "path", false, store_path },
 	[CT_HOSTPORT] = { "host:port", false, store_hostport },
 	[CT_LISTEN] = { "list of address:port", true, store_listen },
+	[CT_NETWORKS] = { "list of networks", true, store_network },
+	[CT_BACKEND] = { "address:port", false, store_backend },
 	[CT_SERVERS] = { "list of addresses", true, store_server },
 	[CT_ACCOUNT] = { "account", false, store_account },
 	[CT_HOME] = { "name of a home", false, store_home },

@@ -23,6 +23,10 @@ int	ctl_pairings(int argc, char **argv);
 int	ctl_unpair(int argc, char **argv);
 int	ctl_rotate(int argc, char **argv);
 int	ctl_keygen(int argc, char **argv);
+int	ctl_ban(int argc, char **argv);
+int	ctl_unban(int argc, char **argv);
+int	ctl_bans(int argc, char **argv);
 int	ctl_config(int argc, char **argv);
+int	ctl_interlock(int argc, char **argv);
 
 #endif

@@ -27,6 +27,9 @@ static const struct option_rule {
 	{ "--force", NULL, OPT_FORCE, false },
 	{ "--check", NULL, OPT_CHECK, true },
 	{ "--control", NULL, OPT_CONTROL, true },
+	{ "--by", NULL, OPT_BY, true },
+	{ "--for", NULL, OPT_FOR, true },
+	{ "--all", NULL, OPT_ALL, false },
 };
 
 int
@@ -89,6 +92,15 @@ apply(const struct opts_use *use, const struct option_rule *r, const char *value
 		break;
 	case OPT_CONTROL:
 		o->control = value;
+		break;
+	case OPT_BY:
+		o->by = value;
+		break;
+	case OPT_FOR:
+		o->for_time = value;
+		break;
+	case OPT_ALL:
+		o->all = true;
 		break;
 	}
 	return -1;

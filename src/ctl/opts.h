@@ -21,13 +21,16 @@ enum opt_bits {
 	OPT_FORCE = 1 << 6,	/* --force */
 	OPT_CHECK = 1 << 7,	/* --check FILE */
 	OPT_CONTROL = 1 << 8,	/* --control PATH: without a configuration */
+	OPT_BY = 1 << 9,	/* --by WHO */
+	OPT_FOR = 1 << 10,	/* --for TIME */
+	OPT_ALL = 1 << 11,	/* --all */
 };
 
 struct opts {
 	const char	*conf;
 	enum conf_role	 role;
-	bool		 json, object, age, tunnel, finish, force;
-	const char	*state, *of, *check, *control;
+	bool		 json, object, age, tunnel, finish, force, all;
+	const char	*state, *of, *check, *control, *by, *for_time;
 	unsigned long long count;	/* 0: not said */
 	char		**args;
 	size_t		 nargs;

@@ -2,6 +2,7 @@
 
 #include <stdarg.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/clock.h"
 #include "ctl/client.h"
@@ -126,6 +127,73 @@ peers(const json_t *s, bool colour, struct buf *out)
 }
 
 static void
+services(const json_t *s, bool colour, struct buf *out)
+{
+	static const char *const headings[] = {
+		"SERVICE", "STATE", ">STREAMS", "BACKEND", "TROUBLE",
+	};
+	const json_t *list = json_object_get(s, "services"), *one;
+	struct table *t;
+	size_t i;
+
+	if (json_array_size(list) == 0 || (t = table_new(headings, 5)) == NULL)
+		return;
+	json_array_foreach(list, i, one) {
+		char text[32];
+
+		snprintf(text, sizeof(text), "%lld", (long long)json_number(one, "streams"));
+		table_str(t, json_text(one, "name"));
+		table_str(t, json_is_true(json_object_get(one, "up")) ? "up" : "closed");
+		table_str(t, text);
+		table_str(t, json_text(one, "backend"));
+		table_str(t, json_text(one, "why"));
+	}
+	buf_add_str(out, "\n");
+	table_print(t, colour, out);
+	table_free(&t);
+}
+
+static void
+passed(const json_t *s, bool colour, struct buf *out)
+{
+	static const char *const headings[] = {
+		"PASSED", ">OPEN", ">TOTAL", ">HELD", ">REFUSED", "WHY NOT PASSED",
+	};
+	static const char *const columns[] = { "open", "total", "held", "refused" };
+	struct table *t = table_new(headings, 6);
+	const json_t *p, *n;
+	size_t i;
+
+	if (t == NULL)
+		return;
+	json_array_foreach(json_object_get(s, "passed"), i, p) {
+		char why[256] = "";
+		const char *name;
+
+		table_str(t, json_text(p, "service"));
+		for (size_t c = 0; c < sizeof(columns) / sizeof(columns[0]); c++) {
+			char text[32];
+
+			snprintf(text, sizeof(text), "%lld", (long long)json_number(p, columns[c]));
+			table_str(t, text);
+		}
+		json_object_foreach((json_t *)json_object_get(p, "why"), name, n) {
+			size_t at = strlen(why);
+			struct shown word;
+
+			snprintf(why + at, sizeof(why) - at, "%s%s %lld", at > 0 ? ", " : "",
+			    shown(span_str(name), &word), (long long)json_integer_value(n));
+		}
+		table_str(t, why);
+	}
+	if (i > 0) {
+		buf_add_str(out, "\n");
+		table_print(t, colour, out);
+	}
+	table_free(&t);
+}
+
+static void
 processes(const json_t *s, bool colour, struct buf *out)
 {
 	static const char *const headings[] = { "PROCESS", ">PID", ">RESTARTS", "SANDBOX" };
@@ -196,6 +264,8 @@ print(json_t *s, bool json, struct why *why)
 	alarms(s, colour, &out);
 	summary(s, &out);
 	peers(s, colour, &out);
+	services(s, colour, &out);
+	passed(s, colour, &out);
 	processes(s, colour, &out);
 	counters(s, colour, &out);
 	if (out.failed)

@@ -10,6 +10,7 @@
 #include "edge/crowd.h"
 #include "edge/homes.h"
 #include "net/resolve.h"
+#include "net/splice.h"
 #include "priv/proc.h"
 #include "proto/smtp_server.h"
 #include "store/spool.h"
@@ -32,6 +33,7 @@ struct terms {
 };
 
 struct session;
+struct passage;
 struct listener;
 struct tunnel;
 struct ephemerals;
@@ -55,6 +57,10 @@ struct edge {
 	struct session	*sessions;		/* all that are open */
 	size_t		 nsessions;
 	struct crowd	 crowd;
+	struct passage	*passages;		/* on their way home, or being looked at */
+	size_t		 npassages;
+	struct splices	 splices;
+	struct clients	*passed_clients;
 	struct tunnel	*tunnels;
 	unsigned	 verdicts;		/* being waited for */
 	int		 large_fd;

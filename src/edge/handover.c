@@ -185,7 +185,7 @@ handover_step(struct handover *ho)
 	unsigned places = ho->stale ? 1 : conf->handover;
 	unsigned large_places = places / 2 > 0 ? places / 2 : 1;
 
-	if (ho->ntunnels == 0 || ho->edge->draining || handover_paused(ho))
+	if (ho->home->lanes.n == 0 || ho->edge->draining || handover_paused(ho))
 		return;
 	if (ho->rescan)
 		ho->at = ho->nlist;
@@ -233,9 +233,8 @@ handover_recheck(struct handover *ho)
 bool
 handover_up(struct handover *ho, struct h2 *h2)
 {
-	if (ho->ntunnels == HANDOVER_TUNNELS_MAX)
+	if (!lanes_add(&ho->home->lanes, h2))
 		return false;
-	ho->tunnels[ho->ntunnels++] = h2;
 	ho->paused_until.ns = ho->again.ns = ho->pause_ms = 0;
 	ho->naside = 0;
 	arm(ho);
@@ -246,31 +245,21 @@ handover_up(struct handover *ho, struct h2 *h2)
 void
 handover_down(struct handover *ho, struct h2 *h2)
 {
-	for (size_t i = 0; i < ho->ntunnels; i++)
-		if (ho->tunnels[i] == h2) {
-			ho->tunnels[i] = ho->tunnels[--ho->ntunnels];
-			return;
-		}
+	lanes_drop(&ho->home->lanes, h2);
 }
 
-/* In turn, and past those that go away and take nothing new. */
 struct h2_stream *
 handover_request(struct handover *ho, struct h2_head *head, h2_pull_fn *pull, void *pull_arg,
     const struct h2_stream_ops *ops, void *arg)
 {
-	struct h2_stream *stream = NULL;
-
 	head->authority = span_str(ho->home->name);
-	for (size_t i = 0; i < ho->ntunnels && stream == NULL; i++)
-		stream = h2_request(ho->tunnels[ho->turn++ % ho->ntunnels], head, pull, pull_arg,
-		    ops, arg);
-	return stream;
+	return lanes_request(&ho->home->lanes, LANE_BULK, head, pull, pull_arg, ops, arg);
 }
 
 unsigned
 handover_tunnels(const struct handover *ho)
 {
-	return (unsigned)ho->ntunnels;
+	return (unsigned)ho->home->lanes.n;
 }
 
 /* --- coming and going ---------------------------------------------------------------------- */

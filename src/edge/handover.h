@@ -16,8 +16,6 @@
  * it durably (201, 200, 202) and home's ledger is not an older one than we have
  * seen.
  */
-#define HANDOVER_TUNNELS_MAX	16	/* of one home, with those that are ending */
-
 struct handover;
 struct ask;
 

@@ -47,9 +47,6 @@ struct aside {
 struct handover {
 	struct edge	*edge;
 	struct home	*home;
-	struct h2	*tunnels[HANDOVER_TUNNELS_MAX];
-	size_t		 ntunnels;
-	size_t		 turn;
 	struct transfer	*transfers;
 	unsigned	 nbulk;		/* transfers that no sender waits for: these take places */
 	unsigned	 nlarge;	/* the large ones of them */

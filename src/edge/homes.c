@@ -124,6 +124,7 @@ homes_fini(struct homes *hs)
 		peer_fini(&h->peer);
 		peer_fini(&h->paired);
 		policy_free(&h->policy);
+		netset_free(&h->bans);
 		free(h);
 	}
 	*hs = (struct homes){ .n = 0 };
@@ -164,11 +165,64 @@ home_can_hold(const struct home *h)
 	return h->peer.nrecipients > 0 && h->peer.nmac > 0;
 }
 
+/* The set is asked at every connection; the list would only take memory. */
+static void
+take_bans(struct home *h, struct policy *p)
+{
+	size_t n = p != NULL ? p->nbans : 0;
+
+	netset_free(&h->bans);
+	if (n == 0)
+		return;
+	h->bans = netset_new(n);
+	for (size_t i = 0; i < n; i++)
+		if (h->bans == NULL || !netset_add(h->bans, &p->bans[i].net, p->bans[i].bits,
+		    p->bans[i].until_ms)) {
+			log_error(NULL, "home.bans home=%s in_force=%zu of=%zu: memory is out",
+			    h->name, i, n);
+			break;
+		}
+	free(p->bans);
+	p->bans = NULL;
+	p->nbans = 0;
+}
+
 void
 home_set_policy(struct home *h, struct policy *p, struct span etag)
 {
 	policy_free(&h->policy);
 	h->policy = p;
+	take_bans(h, p);
 	if (!span_copy(etag, h->etag, sizeof(h->etag)))
 		h->etag[0] = '\0';
+}
+
+void
+home_came_from(struct home *h, const struct netaddr *a)
+{
+	struct netaddr net = netaddr_network(a, 32, 64);
+	size_t i = 0;
+
+	while (i < h->nat && !netaddr_same_ip(&h->at[i], &net))
+		i++;
+	if (i == h->nat && h->nat < HOME_AT_MAX)
+		h->nat++;
+	if (i == HOME_AT_MAX)
+		i--;			/* the one that was not seen for longest goes */
+	memmove(h->at + 1, h->at, i * sizeof(h->at[0]));
+	h->at[0] = net;
+}
+
+bool
+home_bans(const struct home *h, const struct netaddr *client, int64_t now_ms)
+{
+	struct netaddr net;
+
+	if (h->bans == NULL || netset_find(h->bans, client, now_ms) == NULL)
+		return false;
+	net = netaddr_network(client, 32, 64);
+	for (size_t i = 0; i < h->nat; i++)
+		if (netaddr_same_ip(&h->at[i], &net))
+			return false;
+	return true;
 }

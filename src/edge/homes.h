@@ -4,7 +4,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "base/netset.h"
 #include "conf/conf.h"
+#include "edge/lanes.h"
 #include "proto/pairing.h"
 #include "proto/policy.h"
 
@@ -15,13 +17,20 @@
  */
 struct handover;
 
+#define HOME_AT_MAX	4		/* IPv4, IPv6, and the ones before a change of line */
+
 struct home {
 	char		name[PAIRING_NAME_MAX + 1];
 	struct peer	peer;			/* pins, MAC keys, recipients, domains in force */
 	struct peer	paired;			/* as the writer told it; name "" while unpaired */
 	struct policy	*policy;		/* NULL until the home has spoken */
 	char		etag[80];
+	struct netset	*bans;			/* the policy's; NULL: none */
+	/* where its tunnels came from, /64 in IPv6, newest first */
+	struct netaddr	 at[HOME_AT_MAX];
+	size_t		 nat;
 	struct handover	*handover;		/* owned by handover.c */
+	struct lanes	 lanes;			/* its tunnels; kept by handover_up and _down */
 };
 
 struct homes {
@@ -50,5 +59,12 @@ struct home *homes_by_pin(const struct homes *, const struct pin *);
 bool	home_can_hold(const struct home *);
 /* Takes the policy. */
 void	home_set_policy(struct home *, struct policy *, struct span etag);
+/* A tunnel of its comes from there. */
+void	home_came_from(struct home *, const struct netaddr *);
+/*
+ * Whether it bans the client.  Never its own people, at an address that its tunnels come
+ * from: a phone there with an old password must not lock the whole household out.
+ */
+bool	home_bans(const struct home *, const struct netaddr *client, int64_t now_ms);
 
 #endif

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "edge/passage.h"
 #include "edge/session.h"
 #include "edge/tunnel.h"
 
@@ -35,18 +36,16 @@ on_rested(uv_timer_t *timer)
 static void
 hand_on(struct listener *l, int fd)
 {
-	const struct conf_edge *conf = edge_conf(l->edge);
+	const struct conf_service *s;
 
-	if (strcmp(l->service, "tunnel") == 0) {
+	if (strcmp(l->service, "tunnel") == 0)
 		tunnel_accept(l->edge, fd);
-		return;
-	}
-	for (size_t i = 0; i < conf->nservices; i++)
-		if (strcmp(conf->services[i].name, l->service) == 0) {
-			session_accept(l->edge, fd, &conf->services[i]);
-			return;
-		}
-	close(fd);	/* a reload took the service away; its socket goes with the next restart */
+	else if ((s = conf_edge_service(edge_conf(l->edge), l->service)) == NULL)
+		close(fd);	/* a reload took it away; its socket goes with the next restart */
+	else if (s->mode == CONF_HOLD && s->nproxy_from == 0)
+		session_accept(l->edge, fd, s);
+	else
+		passage_accept(l->edge, fd, s);
 }
 
 static void

@@ -100,7 +100,7 @@ message_rcpt(struct session *s, const struct smtp_ev *ev)
 {
 	const struct conf_edge *conf = edge_conf(s->edge);
 	struct recipient_rules rules = { &s->edge->homes, session_service(s), conf->postmaster,
-	    s->txn->home };
+		&s->client, s->txn->home };
 	struct smtp_reply reply;
 	struct home *h;
 
@@ -118,8 +118,8 @@ message_rcpt(struct session *s, const struct smtp_ev *ev)
 	else
 		board_add(edge_board(s->edge), BC_RCPT_REFUSED, 1);
 	if (h == NULL && reply.code == 550 && reply.enhanced[1] == 7)
-		log_info(s->sid, "smtp.relay.denied peer=%s domain=%s", netaddr_ip(&s->client).s,
-		    log_safe(span_str(ev->addr->domain)).s);
+		log_info(s->sid, "smtp.recipient.denied peer=%s domain=%s: %s",
+		    netaddr_ip(&s->client).s, log_safe(span_str(ev->addr->domain)).s, reply.text);
 	session_say(s, reply);
 }
 
@@ -150,7 +150,9 @@ fill_envelope(struct session *s, struct uuid id)
 	    sizeof(env->client_name));
 	span_copy(span_str(s->terms->hostname), env->edge, sizeof(env->edge));
 	env->client = s->client;
-	conn_local(s->conn, &env->dest);
+	env->dest = s->dest;
+	if (s->dest.port == 0)
+		conn_local(s->conn, &env->dest);
 	env->esmtp = smtp_srv_esmtp(s->srv);
 	env->id = id;
 }

@@ -9,6 +9,7 @@
 #include "edge/ephemerals.h"
 #include "edge/handover.h"
 #include "edge/listener.h"
+#include "edge/passage.h"
 #include "edge/session.h"
 #include "edge/tunnel.h"
 #include "net/tls.h"
@@ -20,7 +21,9 @@
  * attacker inside it gains).
  */
 #define PEM_MAX		(256u << 10)	/* a chain of certificates with room */
-#define DRAIN_MS	25000	/* for transactions under way; the parent forces the end at 30 s */
+/* For transactions under way and passed connections; the parent forces the end at 40 s. */
+#define DRAIN_MS	30000
+#define LAST_MS		1000	/* for the last words */
 
 static struct edge *
 edge_of(struct proc *p)
@@ -213,11 +216,12 @@ on_sweep(uv_timer_t *timer)
 	struct edge *e = timer->data;
 
 	sessions_sweep(e, instant_now());
+	passages_sweep(e);
 	for (size_t i = 0; i < e->homes.n; i++)
 		if (e->homes.list[i]->handover != NULL)
 			handover_sweep(e->homes.list[i]->handover, instant_now());
 	atomic_store(&edge_board(e)->count[BC_MEMORY], (int64_t)spool_memory(e->spool));
-	if (crowd_has_gone(&e->crowd, e->nsessions, instant_now()))
+	if (crowd_has_gone(&e->crowd, e->nsessions + e->npassages, instant_now()))
 		malloc_trim(0);
 }
 
@@ -232,13 +236,16 @@ start(struct proc *p, struct why *why)
 	spool_up(e);
 	e->clients = clients_new();
 	e->terms = terms_new(edge_conf(e));
-	if (e->spool == NULL || e->clients == NULL || e->terms == NULL)
+	e->passed_clients = clients_new();
+	if (e->spool == NULL || e->clients == NULL || e->terms == NULL ||
+	    e->passed_clients == NULL || !splices_init(&e->splices, e->loop))
 		return why_set(why, "reception: memory is out");
 	if (smtp_context(e, why) == -1 || tunnel_context(e, why) == -1)
 		return -1;
 	tunnels_rekey(e, false);
 	homes_configure(&e->homes, edge_conf(e));
 	homes_changed(e);
+	passages_limits(e);
 	uv_timer_init(e->loop, &e->sweep);
 	e->sweep.data = e;
 	return 0;
@@ -268,6 +275,7 @@ reload(struct proc *p)
 		terms_drop(&e->terms);
 		e->terms = terms;
 	}
+	passages_limits(e);
 	homes_configure(&e->homes, edge_conf(e));
 	homes_changed(e);
 }
@@ -279,17 +287,23 @@ on_drain_check(uv_timer_t *timer)
 {
 	struct edge *e = timer->data;
 	static struct instant began;
-	bool busy = false;
+	bool busy = e->npassages > 0;
+	int64_t ms;
 
 	if (began.ns == 0)
 		began = instant_now();
+	ms = instant_ms_since(began, instant_now());
 	sessions_drain(e);
+	passages_sweep(e);
 	for (size_t i = 0; i < e->homes.n; i++)
 		busy |= e->homes.list[i]->handover != NULL &&
 		    handover_busy(e->homes.list[i]->handover);
-	if ((e->sessions != NULL || busy) && instant_ms_since(began, instant_now()) < DRAIN_MS)
+	if ((e->sessions != NULL || busy) && ms < DRAIN_MS)
 		return;
-	uv_stop(e->loop);
+	if (e->npassages > 0 && ms < DRAIN_MS + LAST_MS)
+		passages_cut(e);
+	else
+		uv_stop(e->loop);
 }
 
 static void
@@ -304,6 +318,7 @@ drain(struct proc *p)
 	e->draining = true;
 	listeners_close(e);
 	sessions_drain(e);
+	passages_drain(e);
 	tunnels_drain(e);
 	uv_timer_start(&e->sweep, on_drain_check, 0, 50);
 }

@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "edge/bans.h"
+
 bool
 recipient_serves(const struct conf_service *s, const struct home *h)
 {
@@ -47,6 +49,11 @@ recipient_home(const struct recipient_rules *r, const struct address *a, struct 
 			    "Relaying denied: this server takes mail for its own domains only");
 			return NULL;
 		}
+	}
+	if (bans_home(h, r->client)) {
+		*reply = smtp_reply(550, 5, 7, 1,
+		    "This domain takes no mail from your network at present");
+		return NULL;
 	}
 	if (r->txn != NULL && r->txn != h) {
 		*reply = smtp_reply(452, 4, 5, 3,

@@ -16,6 +16,7 @@ struct recipient_rules {
 	const struct conf_service *service;	/* its homes; none named: all */
 	/* The home of bare <postmaster>; "": the first that can hold mail. */
 	const char		*postmaster;
+	const struct netaddr	*client;
 	const struct home	*txn;	/* of the transaction's first accepted recipient, or NULL */
 };
 

@@ -6,14 +6,21 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "edge/bans.h"
 #include "edge/recipient.h"
 #include "edge/session_in.h"
 #include "net/conn.h"
 
 /* What a client that does not read its replies may leave with us before we read no more of it. */
 #define OUT_PAUSE	(64u << 10)
+/*
+ * 421 at accept, too: 554 would have to wait for the client's QUIT (RFC 5321 3.1), and where
+ * a ban is a mistake the mail of a true server comes again when it is over.
+ */
+#define BANNED_TEXT	"Your network is banned here; try again later"
 
 static size_t on_read(void *, struct span);
+static void shut(struct session *, unsigned, const char *);
 
 /* --- terms ------------------------------------------------------------------------------- */
 
@@ -87,12 +94,9 @@ const struct conf_service *
 session_service(const struct session *s)
 {
 	static const struct conf_service gone = { .nhomes = 1, .homes = { "" } };
-	const struct conf_edge *conf = edge_conf(s->edge);
+	const struct conf_service *service = conf_edge_service(edge_conf(s->edge), s->service);
 
-	for (size_t i = 0; i < conf->nservices; i++)
-		if (strcmp(conf->services[i].name, s->service) == 0)
-			return &conf->services[i];
-	return &gone;
+	return service != NULL ? service : &gone;
 }
 
 /* Only what every home behind this listener honours is announced: SMTP names nobody before RCPT. */
@@ -133,6 +137,8 @@ session_go_on(struct session *s)
 	s->waiting = WAIT_NOTHING;
 	deadline(s, in_data(s) ? s->terms->timeouts.data_ms : s->terms->timeouts.command_ms);
 	on_read(s, span_of("", 0));
+	if (s->banned && !s->closing && s->waiting == WAIT_NOTHING)
+		shut(s, 0x71, BANNED_TEXT);
 	if (!s->closing)
 		conn_resume(s->conn);
 }
@@ -268,74 +274,82 @@ static const struct conn_ops ops = {
 
 /* --- coming and going --------------------------------------------------------------------- */
 
-static void
-turn_away(struct edge *e, int fd, const struct netaddr *client, const char *why)
-{
-	static const char reply[] = "421 4.7.0 Too many connections; try again later\r\n";
+/* Why a client is not served, what he is told, and where it counts. */
+struct away {
+	const char	*words, *reply;
+	enum board_counter counter;
+};
+#define TOO_MANY "421 4.7.0 Too many connections; try again later\r\n"
+static const struct away
+    away_banned = { "banned", "421 4.7.1 " BANNED_TEXT "\r\n", BC_CONNECTIONS_BANNED },
+    away_full = { "limits.connections reached", TOO_MANY, BC_CONNECTIONS_REFUSED },
+    away_client = { "limits.client_connections reached", TOO_MANY, BC_CONNECTIONS_REFUSED },
+    away_memory = { "out of memory", TOO_MANY, BC_CONNECTIONS_REFUSED };
 
-	board_add(edge_board(e), BC_CONNECTIONS_REFUSED, 1);
-	log_info(NULL, "smtp.refuse peer=%s: %s", netaddr_ip(client).s, why);
-	if (write(fd, reply, sizeof(reply) - 1) == -1)
+static void
+count_away(struct edge *e, const struct netaddr *client, const struct away *why)
+{
+	board_add(edge_board(e), why->counter, 1);
+	log_info(NULL, "smtp.refuse peer=%s: %s", netaddr_ip(client).s, why->words);
+}
+
+/* Said without a session, into the empty buffer of a new socket. */
+static void
+turn_away(struct edge *e, int fd, const struct netaddr *client, const struct away *why)
+{
+	count_away(e, client, why);
+	if (write(fd, why->reply, strlen(why->reply)) == -1)
 		log_debug(NULL, "smtp.refuse peer=%s did not wait for the reason",
 		    netaddr_ip(client).s);
 	close(fd);
 }
 
-static void
-name_session(struct session *s)
+void
+session_sid(char sid[12])
 {
 	unsigned char rnd[4];
 
 	random_bytes(rnd, sizeof(rnd));
-	snprintf(s->sid, sizeof(s->sid), "%02x%02x%02x%02x", rnd[0], rnd[1], rnd[2], rnd[3]);
+	snprintf(sid, 12, "%02x%02x%02x%02x", rnd[0], rnd[1], rnd[2], rnd[3]);
 }
 
-void
-session_accept(struct edge *e, int fd, const struct conf_service *service)
+/* A session that may begin, and is counted; or NULL and why it may not. */
+static struct session *
+admit(struct edge *e, const struct netaddr *client, const struct conf_service *service,
+    const struct away **why)
 {
 	const struct conf_edge *conf = edge_conf(e);
-	struct sockaddr_storage ss;
-	socklen_t len = sizeof(ss);
-	struct netaddr client;
-	struct session *s;
-	struct why why = { "" };
+	struct session *s = NULL;
 
-	if (getpeername(fd, (struct sockaddr *)&ss, &len) == -1 ||
-	    !netaddr_from_sockaddr((struct sockaddr *)&ss, &client)) {
-		close(fd);
-		return;
-	}
 	board_add(edge_board(e), BC_CONNECTIONS_TOTAL, 1);
-	if (e->nsessions >= conf->connections) {
-		turn_away(e, fd, &client, "limits.connections reached");
-		return;
+	*why = &away_banned;
+	if (bans_service(e, service, client))
+		return NULL;
+	*why = &away_full;
+	if (e->nsessions >= conf->connections)
+		return NULL;
+	*why = &away_client;
+	if (!clients_enter(e->clients, client, conf->connections_client))
+		return NULL;
+	*why = &away_memory;
+	if ((s = calloc(1, sizeof(*s))) != NULL) {
+		s->edge = e;
+		s->client = *client;
+		memcpy(s->service, service->name, sizeof(s->service));
+		session_sid(s->sid);
+		if ((s->srv = smtp_srv_new(&e->terms->smtp, extensions(s))) != NULL)
+			return s;
 	}
-	if (!clients_enter(e->clients, &client, conf->connections_client)) {
-		turn_away(e, fd, &client, "limits.client_connections reached");
-		return;
-	}
-	if ((s = calloc(1, sizeof(*s))) == NULL) {
-		clients_leave(e->clients, &client);
-		turn_away(e, fd, &client, "out of memory");
-		return;
-	}
-	s->edge = e;
-	s->client = client;
-	memcpy(s->service, service->name, sizeof(s->service));
-	name_session(s);
-	if ((s->srv = smtp_srv_new(&e->terms->smtp, extensions(s))) == NULL) {
-		free(s);
-		clients_leave(e->clients, &client);
-		turn_away(e, fd, &client, "out of memory");
-		return;
-	}
-	if ((s->conn = conn_new(e->loop, fd, &ops, s, &why)) == NULL) {	/* fd is gone with it */
-		log_warn(s->sid, "smtp.refuse peer=%s: %s", netaddr_ip(&client).s, why.text);
-		smtp_srv_free(&s->srv);
-		free(s);
-		clients_leave(e->clients, &client);
-		return;
-	}
+	free(s);
+	clients_leave(e->clients, client);
+	return NULL;
+}
+
+static void
+begin(struct session *s)
+{
+	struct edge *e = s->edge;
+
 	s->terms = e->terms;
 	s->terms->refs++;
 	s->end.ns = instant_now().ns + s->terms->timeouts.session_ms * 1000000;
@@ -345,8 +359,72 @@ session_accept(struct edge *e, int fd, const struct conf_service *service)
 	e->sessions = s;
 	e->nsessions++;
 	board_add(edge_board(e), BC_CONNECTIONS, 1);
-	log_debug(s->sid, "smtp.open peer=%s", netaddr_hostport(&client).s);
+	log_debug(s->sid, "smtp.open peer=%s", netaddr_hostport(&s->client).s);
 	on_read(s, span_of("", 0));		/* the greeting */
+}
+
+void
+session_accept(struct edge *e, int fd, const struct conf_service *service)
+{
+	struct sockaddr_storage ss;
+	socklen_t len = sizeof(ss);
+	struct netaddr client;
+	struct session *s;
+	struct why why = { "" };
+	const struct away *away;
+
+	if (getpeername(fd, (struct sockaddr *)&ss, &len) == -1 ||
+	    !netaddr_from_sockaddr((struct sockaddr *)&ss, &client)) {
+		close(fd);
+		return;
+	}
+	if ((s = admit(e, &client, service, &away)) == NULL) {
+		turn_away(e, fd, &client, away);
+		return;
+	}
+	if ((s->conn = conn_new(e->loop, fd, &ops, s, &why)) == NULL) {	/* fd is gone with it */
+		log_warn(s->sid, "smtp.refuse peer=%s: %s", netaddr_ip(&client).s, why.text);
+		smtp_srv_free(&s->srv);
+		free(s);
+		clients_leave(e->clients, &client);
+		return;
+	}
+	begin(s);
+}
+
+/* A connection that is only told why. */
+static size_t
+away_read(void *arg, struct span s)
+{
+	return s.n;
+}
+
+static void
+away_closed(void *arg, const struct why *why)
+{
+}
+
+static const struct conn_ops away_ops = { .read = away_read, .closed = away_closed };
+
+void
+session_take(struct edge *e, struct conn *conn, const struct netaddr *client,
+    const struct netaddr *dest, const struct conf_service *service)
+{
+	const struct away *away;
+	struct session *s = admit(e, client, service, &away);
+
+	if (s == NULL) {
+		count_away(e, client, away);
+		conn_own(conn, &away_ops, NULL);
+		conn_write(conn, away->reply, strlen(away->reply));
+		conn_close(conn);
+		return;
+	}
+	s->conn = conn;
+	s->dest = *dest;
+	conn_own(conn, &ops, s);
+	begin(s);
+	conn_resume(conn);
 }
 
 /* Between our 220 to STARTTLS and the end of the handshake nothing can be said. */
@@ -401,5 +479,32 @@ sessions_drain(struct edge *e)
 		if (!s->closing && !shaking(s) && s->waiting == WAIT_NOTHING &&
 		    smtp_srv_idle(s->srv))
 			shut(s, 0x32, "Service is restarting, try again");
+	}
+}
+
+static bool
+is_banned(const struct session *s, const struct home *h)
+{
+	if (s->txn != NULL && s->txn->home == h && bans_home(h, &s->client))
+		return true;
+	return bans_service(s->edge, session_service(s), &s->client);
+}
+
+void
+sessions_banned(struct edge *e, const struct home *h)
+{
+	for (struct session *s = e->sessions, *next; s != NULL; s = next) {
+		next = s->next;
+		if (s->closing || s->banned || !is_banned(s, h))
+			continue;
+		s->banned = true;
+		board_add(edge_board(e), BC_CONNECTIONS_BANNED, 1);
+		log_info(s->sid, "smtp.banned peer=%s home=%s", netaddr_ip(&s->client).s, h->name);
+		if (s->waiting == WAIT_SPOOL || s->waiting == WAIT_VERDICT)
+			continue;		/* session_go_on ends it */
+		if (s->waiting == WAIT_DRAIN || shaking(s))
+			conn_abort(s->conn);
+		else
+			shut(s, 0x71, BANNED_TEXT);
 	}
 }

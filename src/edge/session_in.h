@@ -48,6 +48,7 @@ struct session {
 	char		 sid[12];
 	char		*name;		/* the client's, once looked up; "" none */
 	struct netaddr	 client;
+	struct netaddr	 dest;		/* where it came in; port 0: what its socket says */
 	struct txn	*txn;
 	struct pending	*pending;
 	struct ask	*ask;
@@ -56,6 +57,7 @@ struct session {
 	enum waiting	 waiting;
 	unsigned	 bare_lf;	/* counted so far */
 	bool		 secured, closing, starttls;
+	bool		 banned;	/* ends when what it waits for is answered */
 };
 
 /* session.c */

@@ -357,7 +357,7 @@ put_or_wait(struct transfer *t, bool ready)
 {
 	if (ready && put_object(t))
 		return;
-	if (t->ho->ntunnels > 0)
+	if (t->ho->home->lanes.n > 0)
 		handover_pause(t->ho, PAUSE_LEAST_MS);
 	give_back(t, 0);
 }

@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "edge/bans.h"
 #include "edge/handover.h"
 #include "edge/pair_server.h"
 #include "net/h2.h"
@@ -15,7 +16,7 @@
 #define POLICY_WAIT_S	55		/* a long poll; shorter than what middle boxes forget */
 #define POLICY_RETRY_MS	5000
 /* Between two answers: a home that answers at once must not make us spin. */
-#define POLICY_REST_MS	1000
+#define POLICY_REST_MS	500
 #define TUNNELS_HOME	8		/* of one home; it dials 2 */
 #define TUNNELS_MAX	(CONF_HOMES_MAX * TUNNELS_HOME)
 #define SHAKING_MAX	256		/* connections that are nobody's yet */
@@ -172,6 +173,9 @@ take_policy(struct tunnel *t)
 		    t->status, t->doc.n);
 		return false;
 	}
+	/* The home's other tunnel was answered, too. */
+	if (t->home->policy != NULL && t->etag[0] != '\0' && strcmp(t->etag, t->home->etag) == 0)
+		return true;
 	if ((p = policy_parse(buf_span(&t->doc), &why)) == NULL) {
 		log_warn(NULL, "policy.refused home=%s kept=the last good one: %s", t->home->name,
 		    why.text);
@@ -179,6 +183,7 @@ take_policy(struct tunnel *t)
 	}
 	take_keys(t, p);
 	home_set_policy(t->home, p, span_str(t->etag));
+	bans_changed(t->edge, t->home);
 	return true;
 }
 
@@ -243,7 +248,9 @@ static void
 ask_policy(struct tunnel *t)
 {
 	char wait[24], seen[1024], pins[2 * PIN_TEXT_MAX];
-	struct h2_header headers[4];
+	struct h2_header headers[5];
+	struct netaddr peer;
+	struct netaddr_text home;
 	struct h2_head head = { .method = SPAN_LIT("GET"), .path = SPAN_LIT("/policy"),
 		.authority = span_str(t->home->name), .headers = headers };
 
@@ -255,6 +262,11 @@ ask_policy(struct tunnel *t)
 	headers[head.nheaders++] = (struct h2_header){ "posthouse-keys-seen", span_str(seen) };
 	edge_pins(t->edge, pins, sizeof(pins));
 	headers[head.nheaders++] = (struct h2_header){ "posthouse-edge-pins", span_str(pins) };
+	if (h2_peer(t->h2, &peer)) {
+		home = netaddr_ip(&peer);
+		headers[head.nheaders++] = (struct h2_header){ "posthouse-home-address",
+		    span_str(home.s) };
+	}
 	/* What we hold already need not come again; without one the answer comes at once. */
 	if (t->home->policy != NULL && t->home->etag[0] != '\0') {
 		headers[head.nheaders++] = (struct h2_header){ "if-none-match",
@@ -312,6 +324,7 @@ static void
 on_ready(void *arg)
 {
 	struct tunnel *t = arg;
+	struct netaddr from;
 
 	if (t->home == NULL || t->up)
 		return;
@@ -320,6 +333,8 @@ on_ready(void *arg)
 		return;
 	}
 	t->up = true;
+	if (h2_peer(t->h2, &from))
+		home_came_from(t->home, &from);
 	log_info(NULL, "tunnel.up home=%s", t->home->name);
 	show(t, true, "");
 	ask_policy(t);

@@ -26,6 +26,7 @@ enum line_state {
 	LINE_DIALLING,
 	LINE_SHAKING,
 	LINE_UP,
+	LINE_LEAVING,			/* another has its place; what is open on it goes on */
 };
 
 struct line {				/* one tunnel, or the attempt at it */
@@ -39,6 +40,7 @@ struct line {				/* one tunnel, or the attempt at it */
 	bool		 closing;
 	struct h2	*h2;
 	struct origin	*origin;
+	struct line	*next;		/* of those that leave */
 };
 
 struct dialer {
@@ -46,6 +48,7 @@ struct dialer {
 	struct home_edge *edge;		/* gone (NULL) once the dialer is given up */
 	SSL_CTX		*ctx;
 	struct line	*lines[LINES_MAX];
+	struct line	*leaving;
 	char		 dialled[300];	/* the address that the lines were made for */
 	char		 error[BOARD_TEXT];
 	bool		 wrong_pin;	/* the last handshake showed another key */
@@ -109,6 +112,11 @@ line_end(struct line *l)
 	for (size_t i = 0; i < LINES_MAX; i++)
 		if (d->lines[i] == l)
 			d->lines[i] = NULL;
+	for (struct line **at = &d->leaving; *at != NULL; at = &(*at)->next)
+		if (*at == l) {
+			*at = l->next;
+			break;
+		}
 	if (l->closing)
 		return;
 	l->closing = true;
@@ -387,6 +395,27 @@ line_retire(struct line *l, const char *why)
 		h2_abort(l->h2, why);
 }
 
+/*
+ * Makes room for another line in its place.  What is under way on it is finished,
+ * and a passed connection may take days: nobody waits for that.
+ */
+static void
+line_leave(struct line *l)
+{
+	struct dialer *d = l->dialer;
+
+	for (size_t i = 0; i < LINES_MAX; i++)
+		if (d->lines[i] == l)
+			d->lines[i] = NULL;
+	l->retired = true;
+	l->state = LINE_LEAVING;
+	l->next = d->leaving;
+	d->leaving = l;
+	d->up--;
+	origin_finish(l->origin);
+	h2_goaway(l->h2);
+}
+
 int
 dialer_configure(struct dialer *d, bool new_key, struct why *why)
 {
@@ -418,9 +447,7 @@ dialer_configure(struct dialer *d, bool new_key, struct why *why)
 		    !pin_known(d, &pin)) {
 			h2_abort(l->h2, "its key is no longer a paired one");
 		} else if (l != NULL && l->state == LINE_UP && new_key) {
-			/* Dialled anew, with the new key, once it is idle. */
-			origin_finish(l->origin);
-			h2_goaway(l->h2);
+			line_leave(l);		/* dialled anew, with the new key */
 		}
 		if (i < want && d->lines[i] == NULL && !d->tunnel->draining && !line_add(d, i))
 			return why_set(why, "edge %s: memory is out", d->edge->name);
@@ -488,6 +515,27 @@ dialer_drain(struct dialer *d)
 }
 
 bool
+dialer_has_address(const struct dialer *d, const struct netaddr *a)
+{
+	for (size_t i = 0; i < LINES_MAX; i++)
+		for (size_t n = 0; d->lines[i] != NULL && n < d->lines[i]->naddr; n++)
+			if (netaddr_same_ip(&d->lines[i]->addr[n], a))
+				return true;
+	return false;
+}
+
+size_t
+dialer_addresses(const struct dialer *d, struct netaddr *out, size_t max)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < LINES_MAX; i++)
+		for (size_t k = 0; d->lines[i] != NULL && k < d->lines[i]->naddr && n < max; k++)
+			out[n++] = d->lines[i]->addr[k];
+	return n;
+}
+
+bool
 dialer_busy(const struct dialer *d)
 {
 	return d->nlines > 0;
@@ -507,6 +555,8 @@ dialer_free(struct dialer **dp, const char *why)
 	for (size_t i = 0; i < LINES_MAX; i++)
 		if (d->lines[i] != NULL)
 			line_retire(d->lines[i], why);
+	for (struct line *l = d->leaving; l != NULL; l = l->next)
+		line_retire(l, why);
 	if (d->nlines == 0) {
 		SSL_CTX_free(d->ctx);
 		free(d);

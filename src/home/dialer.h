@@ -27,6 +27,11 @@ void	dialer_wake(struct dialer *);		/* the network is back: dial now */
 void	dialer_policy(struct dialer *);		/* it may have changed: answer those who wait */
 void	dialer_tick(struct dialer *);		/* refresh the scoreboard */
 void	dialer_drain(struct dialer *);		/* finish what is under way, dial no more */
+/* Whether the edge is or was reached at this address, as its name led to it. */
+bool	dialer_has_address(const struct dialer *, const struct netaddr *);
+/* All of these, some twice; how many. */
+#define DIALER_ADDRESSES_MAX	128
+size_t	dialer_addresses(const struct dialer *, struct netaddr *out, size_t max);
 bool	dialer_busy(const struct dialer *);	/* some tunnel is up or being made */
 void	dialer_free(struct dialer **, const char *why);	/* now */
 

@@ -21,6 +21,10 @@ struct home_edge {
 	struct peer	peer;		/* in force; no pins or no address: not dialled */
 	struct peer	paired;		/* as the writer told it; name "" while unpaired */
 	unsigned	row;		/* in the scoreboard */
+	unsigned	streams;	/* passed now (home/passage.h) */
+	/* this home's address as the edge sees it: its public one behind NAT */
+	struct netaddr	sees;
+	bool		sees_us;	/* it has said so */
 };
 
 struct edges {

@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "home/intake.h"
+#include "home/passage.h"
 #include "home/policy_out.h"
 #include "net/tls.h"
 #include "proto/policy.h"
@@ -20,22 +21,27 @@ struct waiter {				/* a GET /policy that is answered later */
 
 /* --- answering ---------------------------------------------------------------------------- */
 
+#define MARK_TEXT 48
+/* How many headers that makes: none while the mark is not known. */
+static size_t
+mark_header(const struct origin *o, char text[MARK_TEXT], struct h2_header *h)
+{
+	int n = snprintf(text, MARK_TEXT, "%llu.%llu", (unsigned long long)o->tunnel->mark.epoch,
+	    (unsigned long long)o->tunnel->mark.counter);
+
+	*h = (struct h2_header){ "posthouse-ledger", span_of(text, (size_t)n) };
+	return o->tunnel->mark.epoch != 0 ? 1 : 0;
+}
+
 void
 origin_answer_with(struct origin *o, struct h2_stream *stream, unsigned status, const char *type,
     const char *etag, struct span body)
 {
-	char mark[48], length[24];
+	char mark[MARK_TEXT], length[24];
 	struct h2_header headers[4];
 	struct h2_head head = { .status = status, .headers = headers };
 
-	if (o->tunnel->mark.epoch != 0) {
-		int n = snprintf(mark, sizeof(mark), "%llu.%llu",
-		    (unsigned long long)o->tunnel->mark.epoch,
-		    (unsigned long long)o->tunnel->mark.counter);
-
-		headers[head.nheaders++] =
-		    (struct h2_header){ "posthouse-ledger", span_of(mark, (size_t)n) };
-	}
+	head.nheaders = mark_header(o, mark, headers);
 	if (body.n > 0)
 		headers[head.nheaders++] = (struct h2_header){ "content-type", span_str(type) };
 	if (etag[0] != '\0')
@@ -48,6 +54,17 @@ origin_answer_with(struct origin *o, struct h2_stream *stream, unsigned status, 
 	}
 	if (!h2_respond(stream, &head, body, NULL, NULL))
 		h2_reset(stream);
+}
+
+bool
+origin_accept(struct origin *o, struct h2_stream *stream, h2_pull_fn *pull, void *arg)
+{
+	char mark[MARK_TEXT];
+	struct h2_header header;
+	struct h2_head head = { .status = 200, .headers = &header };
+
+	head.nheaders = mark_header(o, mark, &header);
+	return h2_respond(stream, &head, span_of(NULL, 0), pull, arg);
 }
 
 void
@@ -80,8 +97,8 @@ on_rest_closed(void *arg, const struct why *why)
 
 static const struct h2_stream_ops rest_ops = { .data = on_rest_data, .closed = on_rest_closed };
 
-static void
-answer_now(struct origin *o, struct h2_stream *stream, unsigned status, const char *text)
+void
+origin_answer_now(struct origin *o, struct h2_stream *stream, unsigned status, const char *text)
 {
 	struct rest *r = malloc(sizeof(*r));
 
@@ -163,13 +180,12 @@ static void
 send_policy(struct origin *o, struct h2_stream *stream, const struct home_edge *e, const char *etag)
 {
 	struct document *d = calloc(1, sizeof(*d));
-	char mark[48];
-	struct h2_header headers[] = {
+	char mark[MARK_TEXT];
+	struct h2_header headers[3] = {
 		{ "content-type", SPAN_LIT("application/json") },
 		{ "etag", span_str(etag) },
-		{ "posthouse-ledger", { mark, 0 } },
 	};
-	struct h2_head head = { .status = 200, .headers = headers, .nheaders = 3 };
+	struct h2_head head = { .status = 200, .headers = headers };
 
 	if (d == NULL) {
 		h2_reset(stream);
@@ -182,8 +198,7 @@ send_policy(struct origin *o, struct h2_stream *stream, const struct home_edge *
 		origin_answer(o, stream, 503, "the policy is not known yet");
 		return;
 	}
-	headers[2].value.n = (size_t)snprintf(mark, sizeof(mark), "%llu.%llu",
-	    (unsigned long long)o->tunnel->mark.epoch, (unsigned long long)o->tunnel->mark.counter);
+	head.nheaders = 2 + mark_header(o, mark, &headers[2]);
 	if (!h2_respond(stream, &head, span_of(NULL, 0), pull_document, d))
 		h2_reset(stream);
 }
@@ -241,7 +256,7 @@ waiter_answer(struct waiter *w)
 
 	if (e == NULL || !policy_out_etag(o->tunnel, e, now)) {
 		waiter_end(w);
-		answer_now(o, stream, 503, "the policy is not known yet");
+		origin_answer_now(o, stream, 503, "the policy is not known yet");
 		return;
 	}
 	same = strcmp(now, w->etag) == 0;
@@ -250,7 +265,7 @@ waiter_answer(struct waiter *w)
 		send_policy(o, stream, e, now);
 		return;
 	}
-	answer_now(o, stream, 304, "");
+	origin_answer_now(o, stream, 304, "");
 }
 
 static void
@@ -332,6 +347,19 @@ note_keys(struct origin *o, struct span seen, struct span edge_pins)
 	peer_fini(&now);
 }
 
+/* For the interlock: a mail server must not trust this one either. */
+static void
+note_address(struct origin *o, struct span ip)
+{
+	struct home_edge *e = edges_find(&o->tunnel->edges, o->edge);
+	struct netaddr a;
+
+	if (e == NULL || !netaddr_parse_ip(ip, &a))
+		return;
+	e->sees = a;
+	e->sees_us = true;
+}
+
 static void
 get_policy(struct origin *o, struct h2_stream *stream, const struct h2_head *head)
 {
@@ -339,7 +367,7 @@ get_policy(struct origin *o, struct h2_stream *stream, const struct h2_head *hea
 	struct waiter *w = calloc(1, sizeof(*w));
 
 	if (w == NULL) {
-		answer_now(o, stream, 503, "memory is out");
+		origin_answer_now(o, stream, 503, "memory is out");
 		return;
 	}
 	if (o->nwaiters == ORIGIN_WAITERS_MAX) {
@@ -351,6 +379,7 @@ get_policy(struct origin *o, struct h2_stream *stream, const struct h2_head *hea
 	}
 	note_keys(o, h2_header_get(head, "posthouse-keys-seen"),
 	    h2_header_get(head, "posthouse-edge-pins"));
+	note_address(o, h2_header_get(head, "posthouse-home-address"));
 	w->origin = o;
 	w->stream = stream;
 	if (!span_copy(h2_header_get(head, "if-none-match"), w->etag, sizeof(w->etag)))
@@ -395,13 +424,13 @@ ask_mail(struct origin *o, struct h2_stream *stream, struct span id_text,
 	struct uuid id;
 
 	if (!uuid_parse(id_text, &id))
-		answer_now(o, stream, 404, "an object is named by a UUID: /mail/<id>");
+		origin_answer_now(o, stream, 404, "an object is named by a UUID: /mail/<id>");
 	else if (span_eq(head->method, SPAN_LIT("PUT")))
 		intake_put(o, stream, id, head, has_body);
 	else if (span_eq(head->method, SPAN_LIT("DELETE")))
 		intake_confirm(o, stream, id);
 	else
-		answer_now(o, stream, 405, "PUT or DELETE");
+		origin_answer_now(o, stream, 405, "PUT or DELETE");
 }
 
 void
@@ -415,11 +444,11 @@ origin_request(void *arg, struct h2_stream *stream, const struct h2_head *head, 
 	else if (span_eq(path, SPAN_LIT("/policy")) && span_eq(head->method, SPAN_LIT("GET")))
 		get_policy(o, stream, head);
 	else if (span_eq(path, SPAN_LIT("/policy")))
-		answer_now(o, stream, 405, "GET");
+		origin_answer_now(o, stream, 405, "GET");
 	else if (span_eq(head->method, SPAN_LIT("CONNECT")))
-		answer_now(o, stream, 501, "this home passes no streams");
+		passage_open(o, stream, head);
 	else
-		answer_now(o, stream, 404, "/mail/<id> or /policy");
+		origin_answer_now(o, stream, 404, "/mail/<id> or /policy");
 }
 
 struct origin *

@@ -8,8 +8,8 @@
 
 /*
  * The origin that one tunnel reaches (doc/TUNNEL): PUT and DELETE /mail/<id>,
- * GET /policy; all else is 404 or 405.  What comes through it speaks for the one
- * edge whose key the tunnel showed.
+ * GET /policy, CONNECT (home/passage.h); all else is 404 or 405.  What comes through
+ * it speaks for the one edge whose key the tunnel showed.
  */
 #define ORIGIN_PUTS_MAX		64	/* at once on one tunnel; 503 beyond it */
 #define ORIGIN_WAITERS_MAX	8	/* long polls; the oldest is answered early beyond it */
@@ -40,6 +40,10 @@ void	origin_free(struct origin **);		/* the tunnel is gone, its streams before *
 
 /* Answers with a line of text (may be empty) and the ledger's mark. */
 void	origin_answer(struct origin *, struct h2_stream *, unsigned status, const char *text);
+/* The same for a request that was answered at once: takes the stream, throws its body away. */
+void	origin_answer_now(struct origin *, struct h2_stream *, unsigned status, const char *text);
+/* CONNECT: 200, and what pull gives.  False: it cannot be answered any more. */
+bool	origin_accept(struct origin *, struct h2_stream *, h2_pull_fn *, void *arg);
 /* The same for any body; etag "" none. */
 void	origin_answer_with(struct origin *, struct h2_stream *, unsigned status, const char *type,
 	    const char *etag, struct span body);

@@ -7,20 +7,24 @@
 #include <openssl/evp.h>
 
 #include "base/codec.h"
+#include "home/health.h"
 #include "proto/policy.h"
 
 #define STALE_AFTER_MS (INT64_C(24) * 60 * 60 * 1000)
 
 static bool
-print(const struct tunnel_proc *t, const struct home_edge *e, uint64_t counter, struct buf *out)
+print(const struct tunnel_proc *t, const struct home_edge *e, uint64_t counter, struct span bans,
+    struct buf *out)
 {
-	const struct backend *b = &t->backend;
+	const struct delivery *b = &t->delivery;
 	struct policy p = { .epoch = t->mark.epoch,
 		.counter = counter,
 		.stale_after_ms = STALE_AFTER_MS,
 		.smtputf8 = b->smtputf8,
 		.dsn = b->dsn,
-		.size = b->size };
+		.size = b->size,
+		.bans_text = bans };
+	struct policy_service services[CONF_SERVICES_MAX];
 	bool ok;
 
 	if (t->mark.epoch == 0)
@@ -35,6 +39,14 @@ print(const struct tunnel_proc *t, const struct home_edge *e, uint64_t counter, 
 	    (p.domains = calloc(e->peer.ndomains, sizeof(*p.domains))) == NULL)
 		return false;
 	p.ndomains = e->peer.ndomains;
+	p.services = services;
+	for (; p.nservices < health_count(t->health); p.nservices++) {
+		const struct service *s = health_at(t->health, p.nservices);
+
+		span_copy(span_str(s->conf.name), services[p.nservices].name,
+		    sizeof(services[0].name));
+		services[p.nservices].up = service_up(s);
+	}
 	for (size_t i = 0; i < p.ndomains; i++)
 		span_copy(
 		    span_str(e->peer.domains[i]), p.domains[i].name, sizeof(p.domains[i].name));
@@ -46,7 +58,7 @@ print(const struct tunnel_proc *t, const struct home_edge *e, uint64_t counter, 
 bool
 policy_out(const struct tunnel_proc *t, const struct home_edge *e, struct buf *json)
 {
-	return print(t, e, t->mark.counter, json);
+	return print(t, e, t->mark.counter, buf_span(&t->bans.text), json);
 }
 
 bool
@@ -59,7 +71,9 @@ policy_out_etag(const struct tunnel_proc *t, const struct home_edge *e, char eta
 
 	etag[0] = '\0';
 	buf_init(&b, POLICY_OCTETS_MAX);
-	ok = print(t, e, 0, &b) && EVP_Digest(b.p, b.n, digest, NULL, EVP_sha256(), NULL) == 1;
+	ok = print(t, e, 0, span_of(NULL, 0), &b) &&
+	    buf_add(&b, t->bans.digest, sizeof(t->bans.digest)) &&
+	    EVP_Digest(b.p, b.n, digest, NULL, EVP_sha256(), NULL) == 1;
 	if (ok) {
 		hex_encode(digest, 16, hex);
 		snprintf(etag, POLICY_ETAG_MAX, "\"%s\"", hex);

@@ -10,12 +10,15 @@
 
 /*
  * What this home tells one edge of itself (proto/policy.h): the domains granted
- * to that edge and no others, what the backend honours, the keys that it answers
- * by, and those by which it knows the edge.  False: the ledger's mark is not known
- * yet, or memory is out.
+ * to that edge and no others, what delivery honours, which services are up, the
+ * keys that it answers by, and those by which it knows the edge.  False: the ledger's
+ * mark is not known yet, or memory is out.
  */
 bool	policy_out(const struct tunnel_proc *, const struct home_edge *, struct buf *json);
-/* The entity tag: the document without its counter, which changes with every message. */
+/*
+ * The entity tag: the document without its counter, which changes with every message,
+ * and with its bans by their digest.
+ */
 bool	policy_out_etag(const struct tunnel_proc *, const struct home_edge *,
 	    char etag[POLICY_ETAG_MAX]);
 

@@ -4,17 +4,23 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/codec.h"
 #include "base/log.h"
 #include "home/dialer.h"
+#include "home/health.h"
 #include "home/home.h"
+#include "home/interlock.h"
 #include "home/netwatch.h"
+#include "home/passage.h"
 #include "net/tls.h"
 
 /* See home/tunnel.h for what this process holds and may do. */
 
 #define TICK_MS		1000
+#define ADDRS_TICKS	60		/* between looks at our addresses that nothing asked for */
 #define DRAIN_TICKS	10		/* then tunnels are cut; what was under way comes again */
+#define DRAIN_PASSED	30		/* the same while connections are passed, which do not */
 
 static struct tunnel_proc *
 tunnel_of(struct proc *p)
@@ -35,8 +41,10 @@ tunnel_of(struct proc *p)
 }
 
 static void
-policy_changed(struct tunnel_proc *t)
+policy_changed(void *arg)
 {
+	struct tunnel_proc *t = arg;
+
 	for (size_t i = 0; i < EDGES_MAX; i++)
 		if (t->dialers[i] != NULL)
 			dialer_policy(t->dialers[i]);
@@ -143,11 +151,38 @@ on_attached(void *arg, bool up)
 	struct tunnel_proc *t = arg;
 
 	t->spool_up = up;
+	if (up)
+		interlock_tell(t->interlock);
+}
+
+static void
+on_interlock_told(void *arg, const char *service, struct span json)
+{
+	struct tunnel_proc *t = arg;
+
+	spool_interlock(t->spool, service, json);
+}
+
+static void
+on_interlock(void *arg, uint64_t run)
+{
+	struct tunnel_proc *t = arg;
+
+	interlock_run(t->interlock, run);
+}
+
+static void
+on_bans(void *arg, const struct spool_bans *told)
+{
+	struct tunnel_proc *t = arg;
+
+	if (home_bans_take(&t->bans, told, wall_ms()))
+		policy_changed(t);
 }
 
 static const struct spool_events spool_events = {
 	.peer = on_peer, .peer_gone = on_peer_gone, .peers_known = on_peers_known, .mark = on_mark,
-	.attached = on_attached,
+	.attached = on_attached, .interlock = on_interlock, .bans = on_bans,
 };
 
 /* --- the courier -------------------------------------------------------------------------- */
@@ -165,9 +200,9 @@ on_courier(void *arg, struct chan_msg *m)
 		    m->type, m->body.n);
 		return;
 	}
-	t->backend = (struct backend){ .smtputf8 = (p[0] & HM_BACKEND_SMTPUTF8) != 0,
+	t->delivery = (struct delivery){ .smtputf8 = (p[0] & HM_BACKEND_SMTPUTF8) != 0,
 		.dsn = (p[0] & HM_BACKEND_DSN) != 0, .size = get_u64(p + 1), .nrecipients = n };
-	memcpy(t->backend.recipients, p + HM_BACKEND_HEAD, n * 32);
+	memcpy(t->delivery.recipients, p + HM_BACKEND_HEAD, n * 32);
 	policy_changed(t);
 }
 
@@ -271,10 +306,21 @@ on_peer_chan(struct proc *p, enum proc_kind kind, struct chan *chan)
 }
 
 static void
+read_addrs(struct tunnel_proc *t)
+{
+	struct why why = { "" };
+
+	if (own_addrs_read(&t->own, &why) == -1)
+		log_error(NULL, "network.addresses %s", why.text);
+	t->addrs_ticks = 0;
+}
+
+static void
 on_network(void *arg)
 {
 	struct tunnel_proc *t = arg;
 
+	read_addrs(t);
 	for (size_t i = 0; i < EDGES_MAX; i++)
 		if (t->dialers[i] != NULL)
 			dialer_wake(t->dialers[i]);
@@ -298,10 +344,22 @@ on_tick(uv_timer_t *timer)
 		if (t->dialers[i] != NULL)
 			dialer_tick(t->dialers[i]);
 	t->proc->board->count[BC_MEMORY] = (int64_t)spool_memory(t->spool);
+	passages_tick(t);
+	if (!t->draining)
+		interlock_tick(t->interlock);
+	if (++t->addrs_ticks >= ADDRS_TICKS)
+		read_addrs(t);
 	if (!t->draining)
 		return;
-	if (any_busy(t) && ++t->drain_ticks < DRAIN_TICKS * 10)
+	if (any_busy(t) && ++t->drain_ticks < 10 * (t->passages != NULL ? DRAIN_PASSED :
+	    DRAIN_TICKS))
 		return;
+	/* By a reset, and a turn to send it in: the end of a process looks like a good one. */
+	if (t->passages != NULL && !t->cut) {
+		t->cut = true;
+		passages_end(t, NULL, "home is stopping");
+		return;
+	}
 	uv_timer_stop(&t->tick);
 	uv_stop(t->loop);
 }
@@ -322,10 +380,20 @@ start(struct proc *p, struct why *why)
 	t->spool = spool_new(&spool_events, t, t->large_fd, hold->memory, hold->threshold);
 	if (t->spool == NULL)
 		return why_sys(why, "spool");
+	if ((t->health = health_new(t, policy_changed, t)) == NULL)
+		return why_sys(why, "health");
+	if ((t->interlock = interlock_new(t, on_interlock_told, t)) == NULL)
+		return why_sys(why, "interlock");
+	if (!splices_init(&t->splices, t->loop))
+		return why_set(why, "splices: memory is out");
+	t->splices.idle_ms = PASSAGE_IDLE_MS;
+	t->splices.total_ms = PASSAGE_TOTAL_MS;
+	t->splices.held_max = PASSAGE_MEMORY;
 	t->netwatch = netwatch_new(t->loop, on_network, t, &w);
 	if (t->netwatch == NULL)
 		log_warn(
 		    NULL, "network.watch: %s; edges are dialled again by the clock alone", w.text);
+	read_addrs(t);
 	edges_configure(&t->edges, p->home);
 	uv_timer_init(t->loop, &t->tick);
 	t->tick.data = t;
@@ -337,6 +405,8 @@ run(struct proc *p)
 {
 	struct tunnel_proc *t = tunnel_of(p);
 
+	health_configure(t->health, t->proc->home);
+	interlock_configure(t->interlock);
 	courier_attach(t);
 	spool_attach(t->spool, t->to_writer);
 	t->to_writer = NULL;
@@ -351,7 +421,8 @@ reload(struct proc *p)
 	edges_configure(&t->edges, p->home);
 	if (t->peers_known)
 		edges_apply(t, false);
-	policy_changed(t);
+	health_configure(t->health, p->home);	/* it tells what has changed */
+	interlock_configure(t->interlock);
 }
 
 static void

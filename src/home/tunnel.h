@@ -6,8 +6,11 @@
 #include <uv.h>
 
 #include "base/buf.h"
+#include "home/bans.h"
 #include "home/edges.h"
+#include "net/own_addrs.h"
 #include "net/resolve.h"
+#include "net/splice.h"
 #include "priv/proc.h"
 #include "store/spool.h"
 
@@ -23,9 +26,12 @@
  * open mail, and nothing that he forges can reach a relay (ORIGIN_TUNNEL).
  */
 struct dialer;
+struct health;
+struct interlock;
 struct netwatch;
+struct passage;
 
-struct backend {			/* what the courier delivers to, as it said */
+struct delivery {			/* what held mail is delivered to, as the courier said */
 	bool		 smtputf8;
 	bool		 dsn;
 	uint64_t	 size;		/* 0: no limit of its own */
@@ -41,9 +47,15 @@ struct tunnel_proc {
 	struct chan	*to_writer;	/* came before start */
 	struct chan	*to_courier;
 	struct netwatch	*netwatch;
+	struct health	*health;	/* what is passed, and whether it may be */
+	struct interlock *interlock;	/* which of them are mail servers that may be reached */
 	struct edges	 edges;
+	struct own_addrs own;
 	struct dialer	*dialers[EDGES_MAX];	/* by row of the edge; NULL: not dialled */
-	struct backend	 backend;
+	struct splices	 splices;
+	struct passage	*passages;	/* each has its splice once it is open */
+	struct delivery	 delivery;
+	struct home_bans bans;
 	struct ledger_mark mark;	/* epoch 0: not known yet */
 	struct buf	 pem;		/* our tunnel key */
 	struct buf	 next_pem;	/* the one we change to; empty: none */
@@ -53,8 +65,10 @@ struct tunnel_proc {
 	int		 large_fd;
 	bool		 spool_up;
 	bool		 peers_known;	/* before it, a grant may only not have been told yet */
+	unsigned	 addrs_ticks;	/* since own was read */
 	bool		 draining;
 	unsigned	 drain_ticks;
+	bool		 cut;		/* what was passed longer than that was ended */
 };
 
 static inline const struct conf_home *

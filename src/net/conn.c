@@ -117,6 +117,25 @@ conn_set_read(struct conn *c, size_t n)
 	c->read_size = (uint32_t)n;
 }
 
+void
+conn_own(struct conn *c, const struct conn_ops *ops, void *arg)
+{
+	c->ops = ops;
+	c->arg = arg;
+}
+
+void
+conn_keepalive(struct conn *c, unsigned idle_s)
+{
+	int on = 1, idle = (int)idle_s, pause = 30, tries = 3;
+
+	/* Where one is not to be had the peer is asked later, or not: idle limits still hold. */
+	setsockopt(c->fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
+	setsockopt(c->fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof(idle));
+	setsockopt(c->fd, IPPROTO_TCP, TCP_KEEPINTVL, &pause, sizeof(pause));
+	setsockopt(c->fd, IPPROTO_TCP, TCP_KEEPCNT, &tries, sizeof(tries));
+}
+
 /* --- out ------------------------------------------------------------------ */
 
 static bool

@@ -46,6 +46,13 @@ struct conn_ops {
 struct conn *conn_new(uv_loop_t *, int fd, const struct conn_ops *, void *arg, struct why *);
 /* Starts TLS now; octets held back or read but unused are thrown away first (RFC 3207 4.2). */
 int	conn_tls(struct conn *, SSL_CTX *, bool server, struct why *);
+/* Another owner from here on.  What the first left unused comes to it, after conn_resume. */
+void	conn_own(struct conn *, const struct conn_ops *, void *arg);
+/*
+ * TCP asks an idle peer after so long whether it is still there, and ends the
+ * connection when it has been silent three times, half a minute apart.
+ */
+void	conn_keepalive(struct conn *, unsigned idle_s);
 SSL	*conn_ssl(struct conn *);			/* NULL while plain */
 /*
  * Goes to the kernel at once; what it does not take is copied.  Gather, then

@@ -131,7 +131,7 @@ static int
 submit_settings(struct h2 *h)
 {
 	const nghttp2_settings_entry settings[] = {
-		{ NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, H2_WINDOW },
+		{ NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, H2_WINDOW_FIRST },
 		{ NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, H2_HEAD_MAX },
 		{ NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, h->client ? 0 : H2_STREAMS },
 		{ NGHTTP2_SETTINGS_ENABLE_PUSH, 0 },		/* only a client may say it */

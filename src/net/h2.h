@@ -28,17 +28,24 @@
  * allowed in every callback.  Each stream's closed comes once, the connection's
  * closed once and after those of its streams; a pointer is good until then.
  *
- * Windows: H2_WINDOW a stream and H2_CONN_WINDOW a connection, credit returned
- * at 1/16 of the window.  Connection credit goes back on receipt, stream credit
- * when the owner says it has taken the octets (h2_consumed): one stalled stream
- * never stalls another.  The price is up to H2_WINDOW of memory a stalled stream
- * at its owner, who caps the sum.  Output is coalesced into writes of 64 KiB and
+ * Windows: H2_CONN_WINDOW a connection; a stream begins with H2_WINDOW_FIRST, and
+ * has more, up to H2_WINDOW, while its owner takes octets within H2_PROMPT_MS, and
+ * less again when it does not.  Credit is returned at 1/16 of the window: of the
+ * connection on receipt, of the stream when the owner says it has taken the octets
+ * (h2_consumed): one stalled stream never stalls another.  The price is memory at
+ * its owner, who caps the sum: H2_WINDOW_FIRST for a stream that was slow from the
+ * beginning, H2_WINDOW at most.  Output is coalesced into writes of 64 KiB and
  * more.  PING every H2_PING_MS when nothing was heard; nothing in as long again
  * ends the connection.  The stream-reset limit of nghttp2 is raised: visitors
  * may reset, the tunnel stays.
  */
-/* One stream fills 100 ms x 100 Mbit/s (1.25 MB) with ample room. */
-#define H2_WINDOW	(8u << 20)
+/*
+ * 100 ms x 335 Mbit/s: a usual tcp_wmem lets no tunnel go beyond.  It is what a conn
+ * queues, too.
+ */
+#define H2_WINDOW	(4u << 20)
+#define H2_WINDOW_FIRST	(256u << 10)	/* doubles with each round trip while that helps */
+#define H2_PROMPT_MS	20	/* beyond it a larger window would only make a longer queue */
 #define H2_CONN_WINDOW	(32u << 20)
 /* SETTINGS_MAX_CONCURRENT_STREAMS, and taken for granted until the peer's arrive. */
 #define H2_STREAMS	10000
@@ -57,8 +64,9 @@ struct h2_header {
 };
 
 /*
- * A request or response head; good during the call.  CONNECT has method
- * and authority alone (RFC 9113 8.5).
+ * A request or response head; good during the call.  CONNECT has method and
+ * authority alone (RFC 9113 8.5); what its 2xx opens is done when both sides have
+ * ended theirs, and not before.
  */
 struct h2_head {
 	struct span	 method, path, authority;	/* requests */
@@ -138,9 +146,12 @@ struct h2_stream *h2_request(struct h2 *, const struct h2_head *, h2_pull_fn *, 
 bool	h2_respond(struct h2_stream *, const struct h2_head *, struct span body, h2_pull_fn *,
     void *pull_arg);
 void	h2_stream_own(struct h2_stream *, const struct h2_stream_ops *, void *arg);
+/* From here on the outgoing body comes from there; there must have been one. */
+void	h2_stream_source(struct h2_stream *, h2_pull_fn *, void *pull_arg);
 void	h2_stream_resume(struct h2_stream *);
 void	h2_consumed(struct h2_stream *, size_t n);
-void	h2_reset(struct h2_stream *);		/* CANCEL; no callback but closed, soon */
+/* CANCEL, or CONNECT_ERROR where a connection is passed; no callback but closed, soon. */
+void	h2_reset(struct h2_stream *);
 void	h2_goaway(struct h2 *);			/* no new streams; closes when the last is done */
 void	h2_abort(struct h2 *, const char *why);	/* now; no callback but closed, soon */
 

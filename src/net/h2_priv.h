@@ -64,8 +64,11 @@ struct h2_stream {
 	char		*body;		/* a short response, and where we are in it */
 	uint32_t	 body_off, body_n;
 	uint32_t	 credit;	/* not yet given back */
+	uint32_t	 window;	/* what the peer may have under way, and with our owner */
+	uint64_t	 held;		/* octets that the owner has not taken */
+	uint64_t	 held_ms;	/* loop time since when */
 	int32_t		 id;
-	bool		 connect;
+	bool		 connect;	/* and not refused */
 	bool		 head_in, end_in, answered, end_out;
 	bool		 reset;		/* by us: mute */
 	bool		 told;

@@ -19,6 +19,7 @@ stream_new(struct h2 *h)
 	if (s == NULL)
 		return NULL;
 	s->h2 = h;
+	s->window = H2_WINDOW_FIRST;
 	s->later.fn = stream_later;
 	if ((s->next = h->streams) != NULL)
 		s->next->prev = &s->next;
@@ -84,6 +85,19 @@ stream_later(struct later *l)
 	}
 }
 
+/*
+ * Once it has answered a server may call the rest off with NO_ERROR: that is done,
+ * too.  What a CONNECT passes is done only when both have said so, or a line that
+ * broke would look like an end.
+ */
+static bool
+all_done(const struct h2_stream *s)
+{
+	if (s->connect)
+		return s->end_in && s->end_out;
+	return s->h2->client ? s->end_in : s->end_out;
+}
+
 static int
 on_stream_close(nghttp2_session *session, int32_t id, uint32_t code, void *arg)
 {
@@ -93,8 +107,7 @@ on_stream_close(nghttp2_session *session, int32_t id, uint32_t code, void *arg)
 
 	if (s == NULL)
 		return 0;
-	/* Once it has answered a server may call the rest off with NO_ERROR: that is done, too. */
-	if (!s->reset && code == NGHTTP2_NO_ERROR && (h->client ? s->end_in : s->end_out))
+	if (!s->reset && code == NGHTTP2_NO_ERROR && all_done(s))
 		stream_tell(s, NULL);
 	else {
 		why_set(&why, s->reset ? "stream: reset by this side" : "stream: reset: %s",
@@ -222,7 +235,10 @@ headers_in(struct h2_stream *s, const nghttp2_frame *frame)
 	if (!s->head_in && (!h->client || h->status >= 200)) {	/* else a 1xx, or trailers */
 		s->head_in = true;
 		head = head_of(h, headers);
-		s->connect = s->connect || span_eq(head.method, SPAN_LIT("CONNECT"));
+		if (h->client)
+			s->connect = s->connect && head.status < 300;
+		else
+			s->connect = span_eq(head.method, SPAN_LIT("CONNECT"));
 		if (!h->client)
 			h->ops->request(h->arg, s, &head, !end);
 		else if (!s->reset && s->ops != NULL && s->ops->head != NULL)
@@ -309,18 +325,43 @@ on_data(nghttp2_session *session, uint8_t flags, int32_t id, const uint8_t *p, s
 	give_back(h, 0, &h->credit, n, H2_CONN_WINDOW);
 	if (s == NULL || h->over)
 		return 0;
-	if (!s->reset && s->ops != NULL && s->ops->data != NULL)
-		s->ops->data(s->arg, span_of(p, n));
-	else
-		give_back(h, id, &s->credit, n, H2_WINDOW);
+	if (s->reset || s->ops == NULL || s->ops->data == NULL) {
+		give_back(h, id, &s->credit, n, s->window);
+		return 0;
+	}
+	if (s->held == 0)
+		s->held_ms = uv_now(h->loop);
+	s->held += n;
+	s->ops->data(s->arg, span_of(p, n));
 	return 0;
+}
+
+/*
+ * What is given back for n octets that were taken: twice as much while the owner
+ * keeps up, so that the window doubles with each round trip; half when it does not.
+ */
+static size_t
+worth(struct h2_stream *s, size_t n)
+{
+	size_t change;
+
+	if (uv_now(s->h2->loop) - s->held_ms <= H2_PROMPT_MS) {
+		change = n < H2_WINDOW - s->window ? n : H2_WINDOW - s->window;
+		s->window += (uint32_t)change;
+		return n + change;
+	}
+	change = n / 2 < s->window - H2_WINDOW_FIRST ? n / 2 : s->window - H2_WINDOW_FIRST;
+	s->window -= (uint32_t)change;
+	return n - change;
 }
 
 void
 h2_consumed(struct h2_stream *s, size_t n)
 {
+	assert(n <= s->held);
+	s->held -= n;
 	if (!s->reset && !s->end_in && !s->h2->over)
-		give_back(s->h2, s->id, &s->credit, n, H2_WINDOW);
+		give_back(s->h2, s->id, &s->credit, worth(s, n), s->window);
 }
 
 /* --- octets out ----------------------------------------------------------------- */
@@ -482,6 +523,7 @@ h2_respond(struct h2_stream *s, const struct h2_head *head, struct span text, h2
 		pull = pull_body;
 		pull_arg = s;
 	}
+	s->connect = s->connect && head->status < 300;
 	nv[0] = nv_of(":status", span_str(status));
 	s->pull = pull;
 	s->pull_arg = pull_arg;
@@ -501,13 +543,21 @@ h2_stream_own(struct h2_stream *s, const struct h2_stream_ops *ops, void *arg)
 }
 
 void
+h2_stream_source(struct h2_stream *s, h2_pull_fn *pull, void *pull_arg)
+{
+	assert(s->pull != NULL);
+	s->pull = pull;
+	s->pull_arg = pull_arg;
+}
+
+void
 h2_reset(struct h2_stream *s)
 {
 	if (s->reset || s->h2->over)
 		return;		/* closed is on its way */
 	s->reset = true;
 	if (nghttp2_submit_rst_stream(s->h2->session, NGHTTP2_FLAG_NONE, s->id,
-	    NGHTTP2_CANCEL) != 0)
+	    s->connect ? NGHTTP2_CONNECT_ERROR : NGHTTP2_CANCEL) != 0)
 		h2_end(s->h2, "out of memory");
 	later_add(s->h2->laters, &s->later);
 	h2_kick(s->h2);

@@ -137,6 +137,20 @@ tls_server_new(struct span cert_chain_pem, struct span key_pem, struct why *why)
 	return NULL;
 }
 
+SSL_CTX *
+tls_any_new(struct why *why)
+{
+	SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
+
+	if (ctx == NULL) {
+		tls_why(why, "TLS");
+		return NULL;
+	}
+	lean(ctx);
+	SSL_CTX_set_verify(ctx, SSL_VERIFY_NONE, NULL);
+	return ctx;
+}
+
 /* --- the tunnel ----------------------------------------------------------- */
 
 static int tunnel_index = -1;	/* where an SSL_CTX keeps its struct tunnel */

@@ -22,6 +22,9 @@
  */
 SSL_CTX	*tls_server_new(struct span cert_chain_pem, struct span key_pem, struct why *);
 
+/* A client that believes any certificate: it asks what a server says, and tells it nothing. */
+SSL_CTX	*tls_any_new(struct why *);
+
 /*
  * The tunnel: TLS 1.3 only, both sides show a certificate, both are judged by
  * the SHA-256 of the public key alone: names, dates and issuers are ignored (a

@@ -18,7 +18,8 @@
  * any network and believes nothing from its children but what proc.h lists.
  * Started by anybody else it works the same, without changing user.
  */
-#define FORCE_MS	30000
+/* What is passed has 30 s to end; the writer comes after it. */
+#define FORCE_MS	40000
 /* between looks at the secret files; a change is taken at the second */
 #define WATCH_MS	1000
 
@@ -88,11 +89,11 @@ check_files(const struct parent *p)
 	struct rlimit r;
 
 	if (p->edge != NULL && getrlimit(RLIMIT_NOFILE, &r) == 0 &&
-	    r.rlim_max < p->edge->connections + 200)
+	    r.rlim_max < (rlim_t)p->edge->connections + p->edge->streams + 200)
 		log_warn(NULL,
-		    "limits.descriptors allowed=%llu connections=%u: raise LimitNOFILE, or "
-		    "lower limits.connections", (unsigned long long)r.rlim_max,
-		    p->edge->connections);
+		    "limits.descriptors allowed=%llu connections=%u streams=%u: raise LimitNOFILE, "
+		    "or lower limits.connections or limits.streams",
+		    (unsigned long long)r.rlim_max, p->edge->connections, p->edge->streams);
 }
 
 static void

@@ -148,22 +148,16 @@ get_domain(const json_t *o, void *out, struct why *why)
 }
 
 /* Never to be banned: nobody's own, everybody's own, and what carries the tunnel. */
+#define V4(a, b)	{ .ip = { [10] = 0xff, 0xff, a, b } }
+#define V6(a, b)	{ .ip = { a, b }, .v6 = true }
 static const struct {
-	const char	*net;
+	struct netaddr	 net;
 	unsigned	 bits;
 } spared[] = {
-	{ "0.0.0.0", 8 }, { "10.0.0.0", 8 }, { "100.64.0.0", 10 }, { "127.0.0.0", 8 },
-	{ "169.254.0.0", 16 }, { "172.16.0.0", 12 }, { "192.168.0.0", 16 }, { "224.0.0.0", 3 },
-	{ "::", 127 }, { "fc00::", 7 }, { "fe80::", 10 }, { "ff00::", 8 },
+	{ V4(0, 0), 8 }, { V4(10, 0), 8 }, { V4(100, 64), 10 }, { V4(127, 0), 8 },
+	{ V4(169, 254), 16 }, { V4(172, 16), 12 }, { V4(192, 168), 16 }, { V4(224, 0), 3 },
+	{ V6(0, 0), 127 }, { V6(0xfc, 0), 7 }, { V6(0xfe, 0x80), 10 }, { V6(0xff, 0), 8 },
 };
-
-static bool
-covers(const struct netaddr *net, unsigned bits, const struct netaddr *a)
-{
-	struct netaddr cut = netaddr_network(a, bits, bits);
-
-	return net->v6 == a->v6 && netaddr_same_ip(&cut, net);
-}
 
 bool
 policy_ban_ok(const struct policy_ban *b, struct why *why)
@@ -172,16 +166,16 @@ policy_ban_ok(const struct policy_ban *b, struct why *why)
 	struct netaddr cut = netaddr_network(&b->net, b->bits, b->bits);
 
 	if (b->bits < least || b->bits > most)
-		return why_set(why, "ban: a prefix must be from /%u to /%u", least, most), false;
+		return why_set(why, "a prefix must be from /%u to /%u", least, most), false;
 	if (!netaddr_same_ip(&cut, &b->net))
-		return why_set(why, "ban: bits are set behind the prefix"), false;
+		return why_set(why, "bits are set behind the prefix; the network is %s/%u",
+		    netaddr_ip(&cut).s, b->bits), false;
 	for (size_t i = 0; i < sizeof(spared) / sizeof(spared[0]); i++) {
-		struct netaddr s;
+		const struct netaddr *s = &spared[i].net;
 
-		if (netaddr_parse_ip(span_str(spared[i].net), &s) &&
-		    (covers(&s, spared[i].bits, &b->net) || covers(&b->net, b->bits, &s)))
-			return why_set(why, "ban: %s/%u is not public: it is never banned",
-			    spared[i].net, spared[i].bits), false;
+		if (netaddr_in(&b->net, s, spared[i].bits) || netaddr_in(s, &b->net, b->bits))
+			return why_set(why, "%s/%u is not public: it is never banned",
+			    netaddr_ip(s).s, spared[i].bits), false;
 	}
 	return true;
 }
@@ -192,14 +186,17 @@ policy_ban_parse(struct span s, struct policy_ban *b, struct why *why)
 	const char *slash = s.n > 0 ? memchr(s.p, '/', s.n) : NULL;
 	struct span ip = slash != NULL ? span_of(s.p, (size_t)(slash - s.p)) : s;
 	unsigned long long bits;
+	/* Written with colons, a prefix counts from the front of 128 bits. */
+	unsigned before;
 
 	*b = (struct policy_ban){ 0 };
 	if (!netaddr_parse_ip(ip, &b->net))
-		return why_set(why, "ban: not an address or network"), false;
-	bits = b->net.v6 ? 128 : 32;
-	if (slash != NULL && !span_u64(span_from(s, ip.n + 1), bits, &bits))
-		return why_set(why, "ban: the prefix length is malformed"), false;
-	b->bits = (unsigned)bits;
+		return why_set(why, "not an address or network"), false;
+	before = !b->net.v6 && memchr(ip.p, ':', ip.n) != NULL ? 96 : 0;
+	bits = b->net.v6 || before > 0 ? 128 : 32;
+	if (slash != NULL && (!span_u64(span_from(s, ip.n + 1), bits, &bits) || bits < before))
+		return why_set(why, "the prefix length is malformed"), false;
+	b->bits = (unsigned)bits - before;
 	return policy_ban_ok(b, why);
 }
 
@@ -412,12 +409,12 @@ print_keys(const struct policy *p)
 static json_t *
 print_root(const struct policy *p)
 {
-	json_t *domains = json_array(), *bans = json_array(), *services = json_array();
-	json_t *root = json_pack("{si, so, so, sI, s{sb, sb, so}, so, so, so}",
+	json_t *domains = json_array(), *services = json_array();
+	json_t *root = json_pack("{si, so, so, sI, s{sb, sb, so}, so, so}",
 	    "version", POLICY_VERSION, "epoch", u64_text(p->epoch), "counter", u64_text(p->counter),
 	    "stale_after_ms", (json_int_t)p->stale_after_ms,
 	    "backend", "smtputf8", (int)p->smtputf8, "dsn", (int)p->dsn, "size", u64_text(p->size),
-	    "domains", domains, "bans", bans, "services", services);
+	    "domains", domains, "services", services);
 	int failed = root == NULL;
 
 	if (p->npins > 0 || p->nrecipients > 0)
@@ -427,10 +424,6 @@ print_root(const struct policy *p)
 		    "pins", print_pins(p->edge_pins, p->nedge_pins)));
 	for (size_t i = 0; i < p->ndomains && !failed; i++)
 		failed |= json_array_append_new(domains, print_domain(&p->domains[i]));
-	for (size_t i = 0; i < p->nbans && !failed; i++)
-		failed |= json_array_append_new(bans, json_pack("{so, sI}",
-		    "net", json_sprintf("%s/%u", netaddr_ip(&p->bans[i].net).s, p->bans[i].bits),
-		    "until_ms", (json_int_t)p->bans[i].until_ms));
 	for (size_t i = 0; i < p->nservices && !failed; i++)
 		failed |= json_array_append_new(services, json_pack("{ss, sb}",
 		    "name", p->services[i].name, "up", (int)p->services[i].up));
@@ -448,12 +441,28 @@ to_buf(const char *p, size_t n, void *out)
 }
 
 bool
+policy_print_bans(const struct policy_ban *b, size_t n, struct buf *out)
+{
+	for (size_t i = 0; i < n; i++)
+		buf_addf(out, "%s{\"net\":\"%s/%u\",\"until_ms\":%" PRId64 "}", i > 0 ? "," : "",
+		    netaddr_ip(&b[i].net).s, b[i].bits, b[i].until_ms);
+	return !out->failed;
+}
+
+bool
 policy_print(const struct policy *p, struct buf *out)
 {
 	json_t *root = print_root(p);
 	bool ok = root != NULL && json_dump_callback(root, to_buf, out, JSON_COMPACT) == 0;
 
 	json_decref(root);
+	/* In place of the object's end: the bans, in which nothing needs JSON's escapes. */
+	if (ok) {
+		out->n--;
+		ok = buf_add_str(out, ",\"bans\":[") &&
+		    (p->bans_text.n > 0 ? buf_add_span(out, p->bans_text) :
+		    policy_print_bans(p->bans, p->nbans, out)) && buf_add_str(out, "]}");
+	}
 	if (!ok)
 		out->failed = true;
 	return ok;
@@ -521,14 +530,4 @@ policy_domain_knows(const struct policy_domain *d, const char *local)
 	/* Memory is out: to take a stranger's mail errs better than to refuse a friend's. */
 	return !policy_digest(d, local, digest) || (d->ndigests > 0 &&
 	    bsearch(digest, d->digests, d->ndigests, POLICY_DIGEST_LEN, compare_digests) != NULL);
-}
-
-bool
-policy_banned(const struct policy *p, const struct netaddr *a, int64_t now_ms)
-{
-	for (size_t i = 0; i < p->nbans; i++)
-		if ((p->bans[i].until_ms == 0 || p->bans[i].until_ms > now_ms) &&
-		    covers(&p->bans[i].net, p->bans[i].bits, a))
-			return true;
-	return false;
 }

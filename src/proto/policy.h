@@ -26,8 +26,8 @@
  *	 "domains": [{"name": "example.org", "unknown": "accept" | "refuse",
  *		"fold_case": true, "tag": "+", "salt": "<32 hex>",
  *		"learned_ms": 1795232400000, "digests": "<base64>"}],
- *	 "bans": [{"net": "192.0.2.0/24", "until_ms": 0}],
- *	 "services": [{"name": "imaps", "up": true}]}
+ *	 "services": [{"name": "imaps", "up": true}],
+ *	 "bans": [{"net": "192.0.2.0/24", "until_ms": 0}]}
  *
  * Only version is compulsory, and within an entry name and net, and salt where
  * unknown is "refuse".  digests: all of the domain's, 16 octets each, one behind
@@ -35,10 +35,10 @@
  * far more.
  */
 #define POLICY_VERSION		1
-/* POLICY_RECIPIENTS_MAX digests are 4.3 MB, the bans 1 MB. */
-#define POLICY_OCTETS_MAX	(8u << 20)
+/* POLICY_RECIPIENTS_MAX digests are 4.3 MB; the bans 6 MB, of IPv6 at its longest 8 MB. */
+#define POLICY_OCTETS_MAX	(16u << 20)
 #define POLICY_DOMAINS_MAX	256
-#define POLICY_BANS_MAX		10000
+#define POLICY_BANS_MAX		100000
 #define POLICY_SERVICES_MAX	64
 #define POLICY_RECIPIENTS_MAX	200000		/* of all domains together */
 #define POLICY_DIGEST_LEN	16
@@ -91,6 +91,8 @@ struct policy {
 	size_t		 ndomains;
 	struct policy_ban *bans;
 	size_t		 nbans;
+	/* policy_print: in place of bans, as policy_print_bans made it; not owned */
+	struct span	 bans_text;
 	struct policy_service *services;
 	size_t		 nservices;
 };
@@ -98,6 +100,8 @@ struct policy {
 /* NULL with why on anything that is not a policy. */
 struct policy *policy_parse(struct span json, struct why *);
 bool	policy_print(const struct policy *, struct buf *out);
+/* The entries of "bans"; with many that is most of a document, and made once a change. */
+bool	policy_print_bans(const struct policy_ban *, size_t n, struct buf *out);
 void	policy_free(struct policy **);
 
 /* By the domain as address_domain spells it; NULL if this home has none such. */
@@ -112,14 +116,16 @@ bool	policy_digest(const struct policy_domain *, const char *local,
 /* Whether the address is among the digests; what an unknown one means is `unknown`'s business. */
 bool	policy_domain_knows(const struct policy_domain *, const char *local);
 
-/* "192.0.2.0/24", "2001:db8::/32" or an address; policy_ban_ok has judged it. */
+/*
+ * "192.0.2.0/24", "2001:db8::/32" or an address; an IPv4-mapped one, or a network of
+ * such, becomes IPv4.  policy_ban_ok has judged it.
+ */
 bool	policy_ban_parse(struct span, struct policy_ban *, struct why *);
 /*
  * Refuses what would harm: wider than /8 (IPv4) or /32 (IPv6), bits behind the
- * prefix, and private, shared, loopback, link-local and multicast networks.  The
- * edge's own addresses and the homes' are the edge's to check.
+ * prefix, and private, shared, loopback, link-local and multicast networks.  That
+ * a ban does not harm its own home is the edge's to see to (edge/bans.h).
  */
 bool	policy_ban_ok(const struct policy_ban *, struct why *);
-bool	policy_banned(const struct policy *, const struct netaddr *, int64_t now_ms);
 
 #endif

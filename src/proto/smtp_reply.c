@@ -84,12 +84,14 @@ parse_enhanced(struct span s, unsigned code, unsigned char out[3])
 	return out[0] == code / 100 ? i : 0;
 }
 
-/* One line without its end; false if it is no reply line. */
-static bool
-parse_line(struct span line, unsigned long long *code, bool *last, struct span *text)
+bool
+smtp_reply_line(struct span line, unsigned *code, bool *last, struct span *text)
 {
-	if (line.n < 3 || !span_u64(span_of(line.p, 3), 599, code) || *code < 200)
+	unsigned long long v;
+
+	if (line.n < 3 || !span_u64(span_of(line.p, 3), 599, &v) || v < 200)
 		return false;
+	*code = (unsigned)v;
 	*last = line.n == 3 || line.p[3] == ' ';
 	*text = span_from(line, 4);
 	return *last || line.p[3] == '-';
@@ -105,7 +107,7 @@ smtp_reply_parse(struct span in, struct smtp_reply *out)
 	*out = r;
 	for (size_t lines = 0; !last; lines++) {
 		const char *nl = in.n > 0 ? memchr(in.p, '\n', in.n) : NULL;
-		unsigned long long code;
+		unsigned code;
 		unsigned char enhanced[3];
 		struct span line, text;
 		size_t e;
@@ -116,10 +118,10 @@ smtp_reply_parse(struct span in, struct smtp_reply *out)
 		in = span_from(in, line.n + 1);
 		if (line.n > 0 && line.p[line.n - 1] == '\r')
 			line.n--;
-		if (!parse_line(line, &code, &last, &text))
+		if (!smtp_reply_line(line, &code, &last, &text))
 			return false;
 		if (lines == 0)
-			r.code = (unsigned)code;
+			r.code = code;
 		else if (r.code != code)
 			return false;
 		e = parse_enhanced(text, r.code, enhanced);

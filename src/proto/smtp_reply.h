@@ -32,6 +32,8 @@ bool	smtp_reply_print(const struct smtp_reply *, struct buf *);
  * above 255, stays text.
  */
 bool	smtp_reply_parse(struct span, struct smtp_reply *out);
+/* One line of such a reply without its end: "250-text", "250 text", "250". */
+bool	smtp_reply_line(struct span line, unsigned *code, bool *last, struct span *text);
 
 static inline bool
 smtp_reply_permanent(const struct smtp_reply *r)

@@ -17,12 +17,16 @@
  *	{"do":"pair","name":NAME,"domains":[...]}	edge: a pairing line's token
  *	{"do":"unpair","name":NAME}
  *	{"do":"pairings"}
+ *	{"do":"interlock","run":true}		home: reports by service; run: try anew, optional
  *	{"do":"peers-reload"}			home: STATE/edges/ was changed
+ *	{"do":"ban","net":NET,"by":WHO,"for_ms":N}	home: by "" and for ever where not said
+ *	{"do":"unban","net":NET,"by":WHO}	NET: all where not said; WHO: whoever made it
+ *	{"do":"bans","after":NUM}
  *
  *	{"ok":true,...}  or  {"ok":false,"error":"words for a person"}
  *
  * An answer with "octets":N is followed by N raw octets.  Moments are ISO 8601
- * UTC.  In a "queue" answer "more" is the row to go on after, where there is more.
+ * UTC.  In a "queue" or "bans" answer "more" is what to go on after, where there is more.
  *
  * A question over CONTROL_QUESTION_MAX, or a client that neither asks nor reads
  * for CONTROL_IDLE_MS, ends its connection.  A client asks one thing at a time:
@@ -33,6 +37,7 @@
 #define CONTROL_CLIENTS_MAX	16
 #define CONTROL_IDLE_MS		60000
 #define CONTROL_QUEUE_PAGE	500
+#define CONTROL_BANS_PAGE	2000
 
 struct control;
 struct writer;

@@ -56,6 +56,10 @@ static const struct {
 	{ "unpair", answer_unpair, NULL },
 	{ "pairings", answer_pairings, NULL },
 	{ "peers-reload", answer_peers_reload, NULL },
+	{ "interlock", answer_interlock, NULL },
+	{ "ban", answer_ban, NULL },
+	{ "unban", answer_unban, NULL },
+	{ "bans", answer_bans, NULL },
 };
 
 void

@@ -41,7 +41,11 @@ void	answer_cat(struct writer *, const json_t *question, struct control_answer *
 json_t	*answer_pair(struct writer *, const json_t *question);
 json_t	*answer_unpair(struct writer *, const json_t *question);
 json_t	*answer_pairings(struct writer *, const json_t *question);
+json_t	*answer_interlock(struct writer *, const json_t *question);
 json_t	*answer_peers_reload(struct writer *, const json_t *question);
+json_t	*answer_ban(struct writer *, const json_t *question);
+json_t	*answer_unban(struct writer *, const json_t *question);
+json_t	*answer_bans(struct writer *, const json_t *question);
 
 /*
  * The alarm while mail is refused for want of room, or NULL.  room: db_disk_free();

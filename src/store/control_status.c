@@ -29,15 +29,44 @@ alarm_add(json_t *alarms, const char *who, json_t *text)
 	json_decref(text);
 }
 
+/* Passed services that had a client since start. */
+static json_t *
+board_passed_services(struct scoreboard *b)
+{
+	json_t *all = json_array();
+
+	for (size_t i = 0; i < BOARD_SERVICES; i++) {
+		struct board_passed *s = &b->passed[i];
+		json_t *why;
+
+		if (s->name[0] == '\0')
+			continue;
+		why = json_object();
+		for (int r = 0; r < BR_COUNT; r++)
+			if (atomic_load(&s->why[r]) > 0)
+				json_object_set_new(why, board_refusal_names[r],
+				    json_integer(atomic_load(&s->why[r])));
+		json_array_append_new(all, json_pack("{s:o, s:I, s:I, s:I, s:I, s:o}",
+		    "service", board_text(s->name, sizeof(s->name)),
+		    "open", (json_int_t)atomic_load(&s->open),
+		    "total", (json_int_t)atomic_load(&s->total),
+		    "held", (json_int_t)atomic_load(&s->held),
+		    "refused", (json_int_t)atomic_load(&s->refused),
+		    "why", why));
+	}
+	return all;
+}
+
 void
 answer_board(json_t *o, json_t *alarms, struct scoreboard *b)
 {
-	json_t *procs, *peers, *counters;
+	json_t *procs, *peers, *services, *counters;
 
 	if (b == NULL)
 		return;
 	procs = json_array();
 	peers = json_array();
+	services = json_array();
 	counters = json_object();
 	for (size_t i = 0; i < BOARD_PROCS; i++) {
 		struct board_proc *p = &b->proc[i];
@@ -70,6 +99,18 @@ answer_board(json_t *o, json_t *alarms, struct scoreboard *b)
 		    "address", board_text(p->address, sizeof(p->address)),
 		    "error", board_text(p->error, sizeof(p->error))));
 	}
+	for (size_t i = 0; i < BOARD_SERVICES; i++) {
+		struct board_service *s = &b->service[i];
+
+		if (s->name[0] == '\0')
+			continue;
+		json_array_append_new(services, json_pack("{s:o, s:o, s:b, s:I, s:o}",
+		    "name", board_text(s->name, sizeof(s->name)),
+		    "backend", board_text(s->backend, sizeof(s->backend)),
+		    "up", atomic_load(&s->up) != 0,
+		    "streams", (json_int_t)atomic_load(&s->streams),
+		    "why", board_text(s->why, sizeof(s->why))));
+	}
 	for (int i = 0; i < BC_COUNT; i++)
 		json_object_set_new(counters, board_counter_names[i],
 		    json_integer(board_get(b, (enum board_counter)i)));
@@ -77,7 +118,9 @@ answer_board(json_t *o, json_t *alarms, struct scoreboard *b)
 	json_object_set_new(o, "started_ms", json_integer(atomic_load(&b->started_ms)));
 	json_object_set_new(o, "processes", procs);
 	json_object_set_new(o, "peers", peers);
+	json_object_set_new(o, "services", services);
 	json_object_set_new(o, "counters", counters);
+	json_object_set_new(o, "passed", board_passed_services(b));
 }
 
 /*
@@ -246,6 +289,35 @@ states(struct writer *w, json_t *o, struct why *why)
 	return 0;
 }
 
+/* Of each mail server the verdict and its evidence; the whole table is `interlock`'s. */
+static void
+interlocks(struct writer *w, json_t *o, json_t *alarms)
+{
+	static const char *const shown[] = {
+		"service", "verdict", "open", "cause", "evidence", "warnings", "tested",
+		"tested_ms",
+	};
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < writer_interlocks(w); i++) {
+		const json_t *r = writer_interlock(w, i);
+		const char *verdict = json_string_value(json_object_get(r, "verdict"));
+		const char *service = json_string_value(json_object_get(r, "service"));
+		json_t *one = json_object();
+
+		for (size_t k = 0; k < sizeof(shown) / sizeof(shown[0]); k++)
+			if (json_object_get(r, shown[k]) != NULL)
+				json_object_set(one, shown[k], json_object_get(r, shown[k]));
+		json_array_append_new(list, one);
+		if (verdict != NULL && service != NULL &&
+		    !json_is_true(json_object_get(r, "open")))
+			json_array_append_new(alarms, json_sprintf("interlock: service %s is "
+			    "closed, the verdict is \"%s\": see posthouse interlock", service,
+			    verdict));
+	}
+	json_object_set_new(o, "interlock", list);
+}
+
 json_t *
 answer_status(struct writer *w, const json_t *question)
 {
@@ -273,7 +345,12 @@ answer_status(struct writer *w, const json_t *question)
 		peer_entry(json_object_get(o, "peers"), peers_at(peers, i)->name);
 	json_object_set_new(o, "pairing_lines", json_integer((json_int_t)(c->role == CONF_EDGE ?
 	    peers_pairings(peers, wall_ms(), pending, PEERS_PENDING_MAX) : 0)));
+	if (c->role == CONF_HOME)
+		json_object_set_new(o, "bans",
+		    json_integer((json_int_t)netset_count(writer_bans(w))));
 	json_object_set_new(o, "aside", json_integer(db_aside_count(writer_db(w))));
+	if (c->role == CONF_HOME)
+		interlocks(w, o, alarms);
 	if (totals(w, o, &why) == -1 || states(w, o, &why) == -1) {
 		json_decref(o);
 		return answer_failed(&why);

@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/netset.h"
 #include "base/span.h"
 #include "base/uuid.h"
 #include "base/why.h"
@@ -220,11 +221,41 @@ int	db_verdict_over(struct db *, int64_t row, struct db_noted *, struct why *);
 int	db_claim_lost(struct db *, int64_t row, struct why *);
 int	db_confirm_refused(struct db *, const char *signer, struct uuid id, struct why *);
 
+/*
+ * Home: who may not come in at its edges.  A network may be banned by several (the
+ * operator, fail2ban's jails), each for himself and once: the ban that lasts longest
+ * counts.
+ */
+#define DB_BANS_MAX	100000	/* over ones that wait for housekeeping count; POLICY_BANS_MAX */
+#define DB_BAN_BY_MAX	64
+
+struct db_ban {
+	struct netset_entry on;
+	int64_t		 num;		/* in the order of making */
+	char		 by[DB_BAN_BY_MAX];	/* "" the operator */
+	int64_t		 made_ms;
+};
+typedef bool db_ban_fn(void *arg, const struct db_ban *);		/* false: enough */
+/* The same again is renewed. */
+int	db_ban(struct db *, const struct db_ban *, struct why *);
+/* How many were lifted, or -1.  by: NULL whoever made them. */
+int	db_unban(struct db *, const struct netset_entry *, const char *by, struct why *);
+int	db_unban_all(struct db *, const char *by, struct why *);
+/* Those that are not over, by num, above after. */
+int	db_bans(struct db *, int64_t after, int64_t now_ms, db_ban_fn *, void *arg, struct why *);
+int	db_bans_count(struct db *, struct why *);			/* or -1 */
+/* Forgets a step of those that are over; how many, or -1. */
+int	db_bans_expire(struct db *, int64_t now_ms, struct why *);
+/* What holds for each network now, into a set that has room. */
+int	db_banned(struct db *, int64_t now_ms, struct netset *, struct why *);
+/* For this network: 1 and until_ms, 0 it is banned by nobody, -1. */
+int	db_ban_of(struct db *, struct netset_entry *, int64_t now_ms, struct why *);
+
 /* --- housekeeping --------------------------------------------------------- */
 
 /*
- * Expired parked rows, old verdicts, remembered keys: a bounded step. 1: there is more, 0: done,
- * -1: failed.
+ * Expired parked rows, old verdicts, remembered keys, bans: a bounded step.
+ * 1: there is more, 0: done, -1: failed.
  */
 int	db_expire(struct db *, int64_t now_ms, struct why *);
 /*

@@ -472,13 +472,14 @@ forget_keys(struct db *db, int64_t now, struct why *why)
 int
 db_expire(struct db *db, int64_t now, struct why *why)
 {
-	int parked, verdicts, keys;
+	int parked, verdicts, keys, bans;
 
 	if ((parked = expire_parked(db, now, why)) == -1 ||
 	    (verdicts = end_verdicts(db, now, why)) == -1 ||
-	    (keys = forget_keys(db, now, why)) == -1)
+	    (keys = forget_keys(db, now, why)) == -1 ||
+	    (bans = db_bans_expire(db, now, why)) == -1)
 		return -1;
-	if (parked == STEP || verdicts == STEP || keys > STEP)
+	if (parked == STEP || verdicts == STEP || keys > STEP || bans > STEP)
 		return 1;
 	db_sweep(db, false);
 	return 0;

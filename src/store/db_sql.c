@@ -49,6 +49,10 @@ const char db_schema[] =
     "  WHERE home = old.home AND net = old.net;"
     " DELETE FROM share WHERE home = old.home AND net = old.net AND objects <= 0;"
     "END;"
+    "CREATE TABLE ban(num INTEGER PRIMARY KEY, ip BLOB NOT NULL, bits INTEGER NOT NULL,"
+    " who TEXT NOT NULL, made INTEGER NOT NULL, until INTEGER NOT NULL);"
+    "CREATE UNIQUE INDEX ban_net ON ban(ip, bits, who);"
+    "CREATE INDEX ban_until ON ban(until) WHERE until > 0;"
     "PRAGMA user_version = 1;";
 
 #define ROW_COLUMNS \
@@ -115,6 +119,20 @@ const char *const db_sql[ST_COUNT] = {
 	    " AND day < ?1",
 	[ST_TOTALS] = "SELECT home, objects, bytes FROM held WHERE objects > 0 ORDER BY home",
 	[ST_OLDEST] = "SELECT received FROM object WHERE home = ?1 ORDER BY row LIMIT 1",
+	[ST_BAN] = "INSERT INTO ban(ip, bits, who, made, until) VALUES(?1, ?2, ?3, ?4, ?5)"
+	    " ON CONFLICT(ip, bits, who) DO UPDATE SET made = ?4, until = ?5",
+	[ST_UNBAN] = "DELETE FROM ban WHERE ip = ?1 AND bits = ?2 AND (?3 IS NULL OR who = ?3)",
+	[ST_UNBAN_ALL] = "DELETE FROM ban WHERE ?1 IS NULL OR who = ?1",
+	[ST_BANS_OVER] = "DELETE FROM ban WHERE num IN"
+	    " (SELECT num FROM ban WHERE until > 0 AND until <= ?1 LIMIT 500)",
+	[ST_BANS] = "SELECT ip, bits, until, num, who, made FROM ban"
+	    " WHERE num > ?1 AND (until = 0 OR until > ?2) ORDER BY num",
+	/* Of several bans of one network the one that lasts longest counts. */
+	[ST_BANNED] = "SELECT ip, bits, CASE min(until) WHEN 0 THEN 0 ELSE max(until) END FROM ban"
+	    " WHERE until = 0 OR until > ?1 GROUP BY ip, bits",
+	[ST_BAN_OF] = "SELECT ip, bits, CASE min(until) WHEN 0 THEN 0 ELSE max(until) END FROM ban"
+	    " WHERE ip = ?1 AND bits = ?2 AND (until = 0 OR until > ?3) GROUP BY ip, bits",
+	[ST_BANS_COUNT] = "SELECT count(*) FROM ban",
 	[ST_STATES] = "SELECT state, count(*), sum(size), count(parked) FROM object GROUP BY state",
 	[ST_DONE_COUNT] = "SELECT count(*) FROM done",
 	[ST_SUM] = "SELECT coalesce(sum(bytes), 0) FROM held",

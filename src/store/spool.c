@@ -91,7 +91,8 @@ flush(struct spool *s)
 		if ((s->unsent = a->next_unsent) == NULL)
 			s->unsent_last = &s->unsent;
 		a->next_unsent = NULL;
-		if (a->type == WM_RELEASE || a->type == WM_FAILED) {	/* nothing comes back */
+		if (a->type == WM_RELEASE || a->type == WM_FAILED ||
+		    a->type == WM_INTERLOCK) {			/* nothing comes back */
 			unlink_ask(s, a);
 			ask_free(s, &a);
 		}

@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "base/netaddr.h"
+#include "base/netset.h"
 #include "base/span.h"
 #include "base/uuid.h"
 #include "base/why.h"
@@ -229,7 +230,30 @@ void	ledger_confirm_refused(struct spool *, const char *signer, struct uuid id, 
 /* Home: an object whose MAC is wrong: kept under aside/, named, never delivered. */
 void	spool_set_aside(struct spool_put **, const char *reason, spool_done_fn *, void *arg);
 
+/*
+ * Home's tunnel: what the interlock found of a service, for the operator (home/interlock.h);
+ * JSON of at most SPOOL_REPORT_MAX octets, empty when the service is gone.
+ */
+#define SPOOL_REPORT_MAX	(512u << 10)
+void	spool_interlock(struct spool *, const char *service, struct span report);
+
 /* --- what the writer tells without being asked ----------------------------- */
+
+/*
+ * Home: who is banned.  All of them come at start, and again when many change at
+ * once: the first piece is anew (forget what was told before), the last one whole
+ * (it may be used).  A change is one piece.  Over ones are not told: what has a
+ * time ends by itself.
+ */
+struct spool_ban {
+	struct netset_entry on;
+	bool		 lifted;
+};
+struct spool_bans {
+	const struct spool_ban *list;
+	size_t		 n;
+	bool		 anew, whole;
+};
 
 struct spool_events {
 	/* home: something may be due; edge: rows are there to hand over */
@@ -241,7 +265,9 @@ struct spool_events {
 	void	(*peers_known)(void *arg);
 	void	(*mark)(void *arg, struct ledger_mark);	/* home: after each commit */
 	void	(*attached)(void *arg, bool up);	/* the writer is (again) there, or died */
+	void	(*interlock)(void *arg, uint64_t run);	/* home: the operator wants it now */
 	void	(*pairing)(void *arg, bool pending);	/* edge: whether a pairing line is open */
+	void	(*bans)(void *arg, const struct spool_bans *);	/* home: before peers_known, too */
 };
 
 /* dirfd: the directory for large objects, writable; budget and threshold from conf_hold. */

@@ -363,6 +363,39 @@ on_pairing(struct spool *s, struct answer *m)
 	return true;
 }
 
+static bool
+on_interlock(struct spool *s, struct answer *m)
+{
+	uint64_t run = wire_get_u64(&m->in);
+
+	if (!wire_done(&m->in))
+		return false;
+	CALL(s, interlock, run);
+	return true;
+}
+
+static bool
+on_bans(struct spool *s, struct answer *m)
+{
+	struct spool_bans told = { .anew = wire_get_enum(&m->in, 1) };
+	struct spool_ban *list;
+	bool ok;
+
+	told.whole = wire_get_enum(&m->in, 1);
+	told.n = m->in.n / WIRE_BAN_LEN;
+	if (m->in.bad || told.n > WIRE_BANS_MAX)
+		return false;
+	if ((list = calloc(told.n + 1, sizeof(*list))) == NULL)
+		abort();
+	for (size_t i = 0; i < told.n; i++)
+		wire_get_ban(&m->in, &list[i]);
+	told.list = list;
+	if ((ok = wire_done(&m->in)))
+		CALL(s, bans, &told);
+	free(list);
+	return ok;
+}
+
 static const struct {
 	enum wire_type	 type;
 	bool		 (*take)(struct spool *, struct answer *);
@@ -375,6 +408,8 @@ static const struct {
 	{ WE_PEERS_KNOWN, on_peers_known },
 	{ WE_LEDGER, on_ledger },
 	{ WE_PAIRING, on_pairing },
+	{ WE_INTERLOCK, on_interlock },
+	{ WE_BANS, on_bans },
 };
 
 bool

@@ -69,6 +69,19 @@ spool_failed(struct spool *s, int64_t row, const char *reason)
 }
 
 void
+spool_interlock(struct spool *s, const char *service, struct span report)
+{
+	struct wire_out w = { .n = 0 };
+	struct ask *a;
+
+	wire_text(&w, service);
+	a = ask_new(s, WM_INTERLOCK, &w, NULL);
+	if (!buf_add_span(&a->body, report))
+		abort();
+	ask_go(s, a);
+}
+
+void
 spool_mark(struct spool *s, const char *home, struct ledger_mark mark, spool_marked_fn *told,
     void *arg)
 {

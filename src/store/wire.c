@@ -119,6 +119,15 @@ wire_entry(struct wire_out *w, const struct ledger_entry *e)
 	wire_reply(w, &e->reply);
 }
 
+void
+wire_ban(struct wire_out *w, const struct spool_ban *b)
+{
+	wire_octets(w, b->on.net.ip, sizeof(b->on.net.ip));
+	wire_u8(w, b->on.bits);
+	wire_u64(w, (uint64_t)b->on.until_ms);
+	wire_u8(w, b->lifted);
+}
+
 struct span
 wire_span(const struct wire_out *w)
 {
@@ -288,6 +297,19 @@ wire_get_entry(struct wire_in *w, struct ledger_entry *e)
 	wire_get_reply(w, &e->reply);
 	if (e->part >= WIRE_ENTRIES_MAX)
 		w->bad = true;
+}
+
+void
+wire_get_ban(struct wire_in *w, struct spool_ban *b)
+{
+	unsigned char ip[16];
+
+	*b = (struct spool_ban){ .lifted = false };
+	wire_get_octets(w, ip, sizeof(ip));
+	b->on.net = netaddr_from_octets(ip, sizeof(ip), 0);
+	b->on.bits = wire_get_enum(w, b->on.net.v6 ? 128 : 32);
+	b->on.until_ms = wire_get_row(w);
+	b->lifted = wire_get_enum(w, 1);
 }
 
 struct span

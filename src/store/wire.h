@@ -38,6 +38,7 @@ enum wire_type {
 	WM_PAIR_CHECK,		/* text name, token[16] */
 	WM_PAIR_FINISH,		/* token[16], peer as JSON */
 	WM_PEER_UPDATE,		/* peer as JSON */
+	WM_INTERLOCK,		/* text service, report as JSON; empty: forget it; not answered */
 
 	/* writer -> client, with the question's tag */
 	WA_KEPT = 64,		/* u8 enum kept, i64 row, text why */
@@ -61,6 +62,8 @@ enum wire_type {
 	WE_LEDGER,		/* u64 epoch, u64 counter */
 	WE_PAIRING,		/* u8 */
 	WE_ROOM,		/* u64 octets; to an edge's clients */
+	WE_INTERLOCK,		/* u64 run: the operator wants the interlock now; home */
+	WE_BANS,		/* home: u8 anew, u8 whole, bans to the end */
 };
 
 /* sealed octets in a message; larger ones are files whatever the threshold says */
@@ -72,6 +75,8 @@ enum wire_type {
 #define WIRE_HEAD_MAX	4096
 #define WIRE_PEER_MAX	(64u << 10)
 #define WIRE_LIST_MAX	1000		/* objects in one WA_LIST */
+#define WIRE_BAN_LEN	26		/* octets of a ban */
+#define WIRE_BANS_MAX	10000		/* in one WE_BANS */
 #define WIRE_FILE_LEN	32
 #define WIRE_REASON_MAX	256
 
@@ -91,6 +96,7 @@ void	wire_meta(struct wire_out *, const struct spool_meta *);
 void	wire_object(struct wire_out *, const struct spool_object *);
 void	wire_entry(struct wire_out *, const struct ledger_entry *);
 void	wire_reply(struct wire_out *, const struct smtp_reply *);
+void	wire_ban(struct wire_out *, const struct spool_ban *);
 struct span wire_span(const struct wire_out *);
 
 struct wire_in {
@@ -112,6 +118,7 @@ void		wire_get_meta(struct wire_in *, struct spool_meta *);
 void		wire_get_object(struct wire_in *, struct spool_object *);
 void		wire_get_entry(struct wire_in *, struct ledger_entry *);
 void		wire_get_reply(struct wire_in *, struct smtp_reply *);
+void		wire_get_ban(struct wire_in *, struct spool_ban *);
 unsigned	wire_get_enum(struct wire_in *, unsigned most);
 struct span	wire_rest(struct wire_in *);		/* all that is left */
 bool		wire_done(const struct wire_in *);	/* nothing bad, nothing left */

@@ -488,6 +488,12 @@ writer_new(uv_loop_t *loop, const struct writer_conf *conf, struct why *why)
 		return NULL;
 	}
 	set_limits(w);
+	if (writer_bans_load(w, why) == -1) {
+		peers_free(&w->peers);
+		db_close(&w->db);
+		free(w);
+		return NULL;
+	}
 	peers_listen(w->peers, &writer_peers_events, w);
 	uv_check_init(loop, &w->check);
 	uv_idle_init(loop, &w->awake);
@@ -580,6 +586,8 @@ writer_free(struct writer **wp)
 	rowmap_fini(&w->watches);
 	rowmap_fini(&w->retry);
 	peers_free(&w->peers);
+	writer_interlock_forget(w);
+	netset_free(&w->bans);
 	db_close(&w->db);
 	uv_handle_t *const handles[] = { (uv_handle_t *)&w->check, (uv_handle_t *)&w->awake,
 	    (uv_handle_t *)&w->idle, (uv_handle_t *)&w->due, (uv_handle_t *)&w->hour,

@@ -1,6 +1,7 @@
 #ifndef STORE_WRITER_H
 #define STORE_WRITER_H
 
+#include <jansson.h>
 #include <uv.h>
 
 #include "base/why.h"
@@ -59,9 +60,26 @@ void	writer_free(struct writer **);
  */
 struct db *writer_db(struct writer *);
 struct peers *writer_peers(struct writer *);
+/* What the interlock found, an object a service; borrowed. */
+size_t	writer_interlocks(const struct writer *);
+const json_t *writer_interlock(const struct writer *, size_t);
+/* The tunnel is told to run it now; the number of this run, which reports then have. */
+uint64_t writer_interlock_run(struct writer *, bool again);
 const struct writer_conf *writer_conf(const struct writer *);
 int	writer_commit(struct writer *, struct why *);
 /* octets; hold.quota where it has none of its own */
 uint64_t writer_quota(const struct writer *, const char *home);
+
+/*
+ * Home: bans, durable and told to everybody when these return 0 or above.  by: see
+ * store/db.h; NULL: whoever made them.  The caller has judged what is banned.
+ */
+struct db_ban;
+struct netset;
+struct netset_entry;
+int	writer_ban(struct writer *, const struct db_ban *, struct why *);
+/* How many were lifted; net NULL: all networks. */
+int	writer_unban(struct writer *, const struct netset_entry *net, const char *by, struct why *);
+const struct netset *writer_bans(struct writer *);	/* that hold now; good until one changes */
 
 #endif

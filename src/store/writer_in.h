@@ -1,6 +1,8 @@
 #ifndef STORE_WRITER_IN_H
 #define STORE_WRITER_IN_H
 
+#include <jansson.h>
+
 #include "net/chan.h"
 #include "store/control.h"
 #include "store/db.h"
@@ -40,6 +42,11 @@ struct owed {
 	char		*text;		/* owned; why not; NULL: "" */
 };
 
+struct interlock_report {	/* home: what the tunnel's interlock said last of a service */
+	char		service[CONF_NAME_MAX];
+	json_t		*report;
+};
+
 struct seen_mark {			/* edge: a counter that need not be durable yet */
 	char		home[PAIRING_NAME_MAX + 1];
 	struct ledger_mark mark;
@@ -55,6 +62,7 @@ struct writer {
 	struct writer_conf conf;
 	struct db	*db;
 	struct peers	*peers;
+	struct netset	*bans;		/* home: as committed and told */
 	struct control	*control;
 	struct client	*clients;
 	struct owed	*owed;
@@ -65,6 +73,9 @@ struct writer {
 	struct rowmap	 retry;		/* outcomes whose commit failed: asked again soon */
 	struct seen_mark marks[CONF_HOMES_MAX];
 	size_t		 nmarks;
+	struct interlock_report interlocks[CONF_SERVICES_MAX];
+	size_t		 ninterlocks;
+	uint64_t	 interlock_run;	/* how often the operator asked for it */
 	bool		 work;		/* tell everybody at the end of the turn */
 	/* what the timer waits for; 0: nothing, or a claim that was cut short */
 	int64_t		 due_ms;
@@ -116,6 +127,12 @@ bool	serve_confirm(struct client *, struct chan_msg *);
 /* writer_serve.c: marks that are known in memory only, into the open transaction. */
 int	writer_marks(struct writer *, struct why *);
 void	writer_marks_forget(struct writer *);
+/* writer_interlock.c */
+bool	serve_interlock(struct client *, struct chan_msg *);
+void	writer_interlock_forget(struct writer *);
+/* writer_bans.c */
+int	writer_bans_load(struct writer *, struct why *);
+void	writer_greet_bans(struct client *);
 /* writer_peers.c */
 /* looks at open lines while there are any */
 void	writer_pairing(struct writer *, bool open);

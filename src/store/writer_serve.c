@@ -268,6 +268,7 @@ static const struct {
 	{ WM_PAIR_CHECK,	EDGE,		serve_pair_check },
 	{ WM_PAIR_FINISH,	EDGE,		serve_pair_finish },
 	{ WM_PEER_UPDATE,	EDGE | HOME,	serve_peer_update },
+	{ WM_INTERLOCK,		HOME,		serve_interlock },
 };
 
 bool
@@ -304,6 +305,7 @@ writer_greet(struct client *c)
 	wire_u64(&ledger, mark.epoch);
 	wire_u64(&ledger, mark.counter);
 	(void)writer_send(c, WE_LEDGER, 0, &ledger, span_of(NULL, 0), -1);
+	writer_greet_bans(c);
 	(void)writer_send(c, WE_PEERS_KNOWN, 0, NULL, span_of(NULL, 0), -1);
 	(void)writer_send(c, WE_WORK, 0, NULL, span_of(NULL, 0), -1);
 }

@@ -1,4 +1,4 @@
-"""Home behind a line of its own, in a network namespace: when the line is back, so is the tunnel."""
+"""Home behind a line of its own, in a network namespace: the line is back, so is the tunnel."""
 
 import os
 import random

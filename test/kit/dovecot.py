@@ -6,6 +6,7 @@ import imaplib
 import os
 import pwd
 import re
+import socket
 import subprocess
 import tempfile
 import threading
@@ -20,7 +21,8 @@ state_dir = {dir}/base
 protocols = imap
 listen = 127.0.0.1
 log_path = {dir}/log
-ssl = no
+haproxy_trusted_networks = 127.0.0.1
+ssl = {ssl}
 disable_plaintext_auth = no
 mail_location = maildir:{maildir}/%n
 mail_uid = {uid}
@@ -48,21 +50,47 @@ service imap-login {{
     port = {port}
   }}
   inet_listener imaps {{
-    port = 0
+    port = {imaps}
+    ssl = yes
   }}
-}}
+  inet_listener imap_proxy {{
+    address = 127.0.0.1
+    port = {proxied}
+    haproxy = yes
+  }}
+{proxy}}}
 service stats {{
   client_limit = 1000
 }}
 """
 
 
+# A listener that expects a PROXY header, from this machine.
+PROXY = """\
+  inet_listener imaps_proxy {{
+    address = 127.0.0.1
+    port = {port}
+    ssl = yes
+    haproxy = yes
+  }}
+"""
+TLS = """
+ssl_cert = <{cert}
+ssl_key = <{key}
+"""
+
+
 class Dovecot:
-    def __init__(self, maildir):
+    """
+    IMAP on `port`, and behind a PROXY header on `proxied`; with tls=(cert, key) IMAPS on the
+    other two.
+    """
+
+    def __init__(self, maildir, *, tls=None, imaps=0, imaps_proxy=0):
         self.dir = tempfile.mkdtemp(prefix="ph-dovecot-")
         os.chmod(self.dir, 0o755)
         os.makedirs(f"{self.dir}/home")
-        self.port = free_port()
+        self.port, self.proxied = free_port(), free_port()
         # Dovecot serves nobody's mail as root: the mail belongs to whom home runs as.
         me = pwd.getpwuid(os.stat(maildir).st_uid)
         root = os.getuid() == 0
@@ -71,8 +99,16 @@ class Dovecot:
                  "group": "dovecot" if root else grp.getgrgid(me.pw_gid).gr_name}
         os.chown(f"{self.dir}/home", me.pw_uid, me.pw_gid)
         with open(f"{self.dir}/dovecot.conf", "w", encoding="ascii") as f:
-            f.write(CONF.format(dir=self.dir, maildir=maildir, port=self.port, uid=me.pw_uid,
-                                gid=me.pw_gid, **names))
+            f.write(CONF.format(dir=self.dir, maildir=maildir, port=self.port,
+                                proxied=self.proxied, uid=me.pw_uid,
+                                gid=me.pw_gid, ssl="yes" if tls else "no", imaps=imaps,
+                                proxy=PROXY.format(port=imaps_proxy) if tls else "", **names))
+            if tls:
+                f.write(TLS.format(cert=tls[0], key=tls[1]))
+        self.seen = 0
+        self.start()
+
+    def start(self):
         self.child = subprocess.Popen(["/usr/sbin/dovecot", "-F", "-c", f"{self.dir}/dovecot.conf"],
                                       stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT)
         until("dovecot answers", 20, self.login_works, 0.1)
@@ -88,14 +124,28 @@ class Dovecot:
     def log(self):
         try:
             with open(f"{self.dir}/log", encoding="utf-8", errors="replace") as f:
-                return f.read()[-3000:]
+                f.seek(self.seen)
+                return f.read()[-30000:]
         except OSError:
             return ""
+
+    def forget_log(self):
+        self.seen = os.path.getsize(f"{self.dir}/log")
 
     def login(self, user):
         c = imaplib.IMAP4("127.0.0.1", self.port, timeout=30)
         c.login(user, "x")
         return c
+
+    def login_as(self, client, user, password):
+        """Whether a login works that comes, says a PROXY header, from this address."""
+        with socket.create_connection(("127.0.0.1", self.proxied), 30, ("127.0.0.1", 0)) as s, \
+                s.makefile("rb") as lines:
+            s.sendall(b"PROXY TCP4 %s 203.0.113.1 40000 143\r\n" % client.encode())
+            assert b"* OK" in lines.readline()
+            s.sendall(f"a LOGIN {user} {password}\r\n".encode())
+            answer = lines.readline()
+            return answer.startswith(b"a OK")
 
     def stop(self):
         self.child.terminate()

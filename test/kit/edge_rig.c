@@ -101,6 +101,9 @@ rig_up(const char *more)
 	R.e.proc = &R.proc;
 	R.e.loop = &loop;
 	assert_non_null(R.e.clients = clients_new());
+	assert_non_null(R.e.passed_clients = clients_new());
+	assert_true(splices_init(&R.e.splices, &loop));
+	passages_limits(&R.e);
 	assert_non_null(R.e.ephemerals = ephemerals_new());
 	assert_non_null(R.e.terms = terms_new(R.conf));
 
@@ -129,12 +132,15 @@ rig_down(void)
 
 	if (R.writer != NULL)
 		rig_writer_down();
-	RUN_UNTIL(R.e.sessions == NULL && R.e.tunnels == NULL && !handover_busy(R.alice->handover));
+	RUN_UNTIL(R.e.sessions == NULL && R.e.passages == NULL);
+	RUN_UNTIL(R.e.tunnels == NULL && !handover_busy(R.alice->handover));
 	handover_free(&R.alice->handover);
 	spool_free(&R.e.spool);
 	homes_fini(&R.e.homes);
 	ephemerals_free(&R.e.ephemerals);
 	clients_free(&R.e.clients);
+	clients_free(&R.e.passed_clients);
+	splices_fini(&R.e.splices);
 	terms_drop(&R.e.terms);
 	SSL_CTX_free(R.e.tunnel_tls);
 	buf_wipe(&R.e.tunnel_pem);

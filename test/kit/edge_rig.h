@@ -12,6 +12,7 @@
 #include "edge/ephemerals.h"
 #include "edge/handover.h"
 #include "edge/homes.h"
+#include "edge/passage.h"
 #include "edge/session.h"
 #include "edge/tunnel.h"
 #include "kit/loop.h"

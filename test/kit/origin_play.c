@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/codec.h"
+#include "home/health.h"
 #include "kit/net_keys.h"
 #include "kit/tcp_pair.h"
 #include "net/tls.h"
@@ -65,9 +66,9 @@ spool_put_drop(struct spool_put **pp)
 }
 
 /* Answers come from the loop, never from inside the call that asked. */
-struct later {
+struct soon {
 	uv_timer_t	 timer;
-	void		(*fn)(struct later *);
+	void		(*fn)(struct soon *);
 	spool_kept_fn	*kept;
 	spool_done_fn	*done;
 	ledger_outcome_fn *outcome;
@@ -76,15 +77,15 @@ struct later {
 };
 
 static void
-on_later_closed(uv_handle_t *h)
+on_soon_closed(uv_handle_t *h)
 {
 	free(h->data);
 }
 
 static void
-on_later(uv_timer_t *t)
+on_soon(uv_timer_t *t)
 {
-	struct later *l = t->data;
+	struct soon *l = t->data;
 	struct why why = { "as the test says" };
 
 	if (l->kept != NULL)
@@ -93,18 +94,18 @@ on_later(uv_timer_t *t)
 		l->done(l->arg, !play.aside_fails, &why);
 	else
 		l->outcome(l->arg, l->o, l->o == OUTCOME_REFUSED ? &refusal : NULL);
-	uv_close((uv_handle_t *)&l->timer, on_later_closed);
+	uv_close((uv_handle_t *)&l->timer, on_soon_closed);
 }
 
 static void
-later(struct later l)
+soon(struct soon l)
 {
-	struct later *p = malloc(sizeof(*p));
+	struct soon *p = malloc(sizeof(*p));
 
 	*p = l;
 	uv_timer_init(T.loop, &p->timer);
 	p->timer.data = p;
-	uv_timer_start(&p->timer, on_later, 0, 0);
+	uv_timer_start(&p->timer, on_soon, 0, 0);
 }
 
 void
@@ -119,7 +120,7 @@ spool_put_commit(
 	play.told = told;
 	play.told_arg = arg;
 	if (!play.silent)
-		later((struct later){ .kept = told, .arg = arg });
+		soon((struct soon){ .kept = told, .arg = arg });
 }
 
 void
@@ -127,7 +128,7 @@ spool_set_aside(struct spool_put **pp, const char *reason, spool_done_fn *done, 
 {
 	play.asides++;
 	put_end(pp);
-	later((struct later){ .done = done, .arg = arg });
+	soon((struct soon){ .done = done, .arg = arg });
 }
 
 void
@@ -136,7 +137,7 @@ ledger_watch(struct spool *s, int64_t row, ledger_outcome_fn *fn, void *arg)
 	play.watches++;
 	assert_int_equal(row, play.row);
 	if (play.watched != OUTCOME_PENDING || play.watch_dies) {
-		later((struct later){ .outcome = fn, .o = play.watched, .arg = arg });
+		soon((struct soon){ .outcome = fn, .o = play.watched, .arg = arg });
 		return;
 	}
 	assert_true(play.nopen < 32);
@@ -149,7 +150,7 @@ ledger_verdict_over(struct spool *s, int64_t row, ledger_outcome_fn *fn, void *a
 {
 	play.overs++;
 	assert_int_equal(row, play.row);
-	later((struct later){ .outcome = fn, .o = play.over, .arg = arg });
+	soon((struct soon){ .outcome = fn, .o = play.over, .arg = arg });
 }
 
 void
@@ -158,7 +159,7 @@ ledger_confirm_refused(
 {
 	play.confirms++;
 	assert_string_equal(signer, "mx1.example.org");
-	later((struct later){ .done = done, .arg = arg });
+	soon((struct soon){ .done = done, .arg = arg });
 }
 
 void
@@ -236,6 +237,13 @@ end_new(int fd, bool edge, const struct h2_ops *ops)
 	return h2;
 }
 
+static void
+on_health(void *arg)
+{
+	if (origin != NULL)
+		origin_policy(origin);
+}
+
 int
 origin_setup(void **state)
 {
@@ -254,7 +262,8 @@ origin_setup(void **state)
 	conf.hold.quota = 1 << 24;
 	proc = (struct proc){ .loop = &loop, .home = &conf, .board = &board };
 	T = (struct tunnel_proc){ .proc = &proc, .loop = &loop, .mark = { 5, 41 }, .spool_up = true,
-		.peers_known = true, .npins = 1, .backend = { .smtputf8 = true, .dsn = true } };
+		.peers_known = true, .npins = 1, .delivery = { .smtputf8 = true, .dsn = true } };
+	T.health = health_new(&T, on_health, NULL);
 	assert_non_null(edges_paired(&T.edges, &conf, p.name, &p));
 	tcp_pair(fds);
 	edge_ready = false;
@@ -275,8 +284,10 @@ origin_teardown(void **state)
 	RUN_UNTIL(edge_h2 == NULL && home_h2 == NULL);
 	for (size_t i = 0; i < play.nopen; i++)		/* the writer goes */
 		play.open[i].fn(play.open[i].arg, OUTCOME_PENDING, NULL);
+	health_free(&T.health);
 	loop_end();
 	edges_fini(&T.edges);
+	home_bans_fini(&T.bans);
 	buf_fini(&play.octets);
 	return 0;
 }

@@ -202,6 +202,125 @@ test_sockaddr(void **state)
 }
 
 static void
+test_netaddr_in(void **state)
+{
+	static const struct {
+		const char	*ip, *net;
+		unsigned	 bits;
+		bool		 in;
+	} cases[] = {
+		{ "192.0.2.255", "192.0.2.0", 24, true }, { "192.0.3.0", "192.0.2.0", 24, false },
+		{ "192.0.2.1", "192.0.2.1", 32, true }, { "192.0.2.2", "192.0.2.1", 32, false },
+		{ "203.0.113.1", "0.0.0.0", 0, true }, { "2001:db8::1", "::", 0, true },
+		{ "2001:db8:0:ffff::1", "2001:db8::", 48, true },
+		{ "2001:db8:1::", "2001:db8::", 48, false },
+		/* Families are kept apart, though one lies in the other's octets. */
+		{ "192.0.2.1", "::", 0, false }, { "2001:db8::1", "0.0.0.0", 0, false },
+		{ "::ffff:192.0.2.1", "192.0.2.0", 24, true },
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct netaddr a, net;
+
+		assert_true(netaddr_parse_ip(span_str(cases[i].ip), &a));
+		assert_true(netaddr_parse_ip(span_str(cases[i].net), &net));
+		if (netaddr_in(&a, &net, cases[i].bits) != cases[i].in)
+			fail_msg("%s in %s/%u", cases[i].ip, cases[i].net, cases[i].bits);
+	}
+}
+
+/*
+ * The IPv4 and IPv6 Special-Purpose Address Registries of IANA as of 2024-10-22, whole and
+ * in their order.  Where they say "globally reachable" and we say no, the header says why.
+ */
+static const struct special {
+	const char	*net;
+	unsigned	 bits;
+	bool		 global;
+} registries[] = {
+	{ "0.0.0.0", 8, false }, { "0.0.0.0", 32, false }, { "10.0.0.0", 8, false },
+	{ "100.64.0.0", 10, false }, { "127.0.0.0", 8, false }, { "169.254.0.0", 16, false },
+	{ "172.16.0.0", 12, false }, { "192.0.0.0", 24, false }, { "192.0.0.0", 29, false },
+	{ "192.0.0.8", 32, false },
+	{ "192.0.0.9", 32, false },		/* reachable: port control by anycast */
+	{ "192.0.0.10", 32, false },		/* reachable: TURN by anycast */
+	{ "192.0.0.170", 32, false }, { "192.0.0.171", 32, false }, { "192.0.2.0", 24, false },
+	{ "192.31.196.0", 24, true }, { "192.52.193.0", 24, true }, { "192.88.99.0", 24, false },
+	{ "192.88.99.2", 32, false }, { "192.168.0.0", 16, false }, { "192.175.48.0", 24, true },
+	{ "198.18.0.0", 15, false }, { "198.51.100.0", 24, false }, { "203.0.113.0", 24, false },
+	{ "240.0.0.0", 4, false }, { "255.255.255.255", 32, false },
+
+	{ "::1", 128, false }, { "::", 128, false },
+	{ "64:ff9b::", 96, false },		/* reachable: behind NAT64, no source */
+	{ "64:ff9b:1::", 48, false }, { "100::", 64, false }, { "100:0:0:1::", 64, false },
+	{ "2001::", 23, false }, { "2001::", 32, false },
+	{ "2001:1::1", 128, false },		/* reachable: anycast, and the next two */
+	{ "2001:1::2", 128, false }, { "2001:1::3", 128, false },
+	{ "2001:2::", 48, false },
+	{ "2001:3::", 32, false },		/* reachable: AMT */
+	{ "2001:4:112::", 48, false },		/* reachable: AS112 */
+	{ "2001:10::", 28, false },
+	{ "2001:20::", 28, false },		/* reachable: ORCHIDv2 */
+	{ "2001:30::", 28, false },		/* reachable: identities of drones */
+	{ "2001:db8::", 32, false }, { "2002::", 16, false }, { "2620:4f:8000::", 48, true },
+	{ "3fff::", 20, false }, { "5f00::", 16, false }, { "fc00::", 7, false },
+	{ "fe80::", 10, false },
+
+	/* Beside them: multicast (RFC 5771, RFC 4291), and what has not been allocated. */
+	{ "224.0.0.0", 4, false }, { "ff00::", 8, false }, { "::", 96, false },
+	{ "4000::", 3, false }, { "fec0::", 10, false },
+};
+
+static void
+test_special_purpose_addresses(void **state)
+{
+	for (size_t i = 0; i < sizeof(registries) / sizeof(registries[0]); i++) {
+		const struct special *s = &registries[i];
+		struct netaddr first, last;
+
+		assert_true(netaddr_parse_ip(span_str(s->net), &first));
+		last = first;
+		for (unsigned bit = (first.v6 ? 0 : 96) + s->bits; bit < 128; bit++)
+			last.ip[bit / 8] |= (unsigned char)(0x80 >> bit % 8);
+		if (netaddr_is_global(&first) != s->global || netaddr_is_global(&last) != s->global)
+			fail_msg("%s/%u", s->net, s->bits);
+	}
+}
+
+static void
+test_global_addresses(void **state)
+{
+	/* The last before and the first behind what is not, and mapped ones for what is in them. */
+	static const struct {
+		const char	*ip;
+		bool		 global;
+	} cases[] = {
+		{ "1.0.0.0", true }, { "9.255.255.255", true }, { "11.0.0.0", true },
+		{ "100.63.255.255", true }, { "100.128.0.0", true }, { "126.255.255.255", true },
+		{ "128.0.0.0", true }, { "169.253.255.255", true }, { "169.255.0.0", true },
+		{ "172.15.255.255", true }, { "172.32.0.0", true }, { "191.255.255.255", true },
+		{ "192.0.1.0", true }, { "192.0.3.0", true }, { "192.88.98.255", true },
+		{ "192.88.100.0", true }, { "192.167.255.255", true }, { "192.169.0.0", true },
+		{ "198.17.255.255", true }, { "198.20.0.0", true }, { "198.51.99.255", true },
+		{ "198.51.101.0", true }, { "203.0.112.255", true }, { "203.0.114.0", true },
+		{ "223.255.255.255", true },
+		{ "2001:200::", true }, { "2001:db7:ffff::1", true }, { "2001:db9::", true },
+		{ "2001:ffff::1", true }, { "2003::", true }, { "2a01:4f8::1", true },
+		{ "3ffe::1", true },
+		{ "3fff:1000::", true }, { "1fff:ffff::1", false }, { "::ffff:10.0.0.1", false },
+		{ "::ffff:8.8.8.8", true }, { "::8.8.8.8", false }, { "2000::", true },
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct netaddr a;
+
+		assert_true(netaddr_parse_ip(span_str(cases[i].ip), &a));
+		if (netaddr_is_global(&a) != cases[i].global)
+			fail_msg("%s", cases[i].ip);
+	}
+}
+
+static void
 test_uuid(void **state)
 {
 	static const unsigned char rnd[10] = { 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
@@ -262,6 +381,9 @@ main(void)
 		cmocka_unit_test(test_put_get),
 		cmocka_unit_test(test_netaddr),
 		cmocka_unit_test(test_sockaddr),
+		cmocka_unit_test(test_netaddr_in),
+		cmocka_unit_test(test_special_purpose_addresses),
+		cmocka_unit_test(test_global_addresses),
 		cmocka_unit_test(test_uuid),
 		cmocka_unit_test(test_buf),
 	};

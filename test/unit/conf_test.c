@@ -82,11 +82,52 @@ static const struct refusal {
 	    "t.conf:3: limits.connections: \"0\" is out of range; write 1 to 1000000" },
 	{ "a word that is none", CONF_EDGE, EDGE "bare_lf = \"accept\"\n",
 	    "t.conf:3: bare_lf: \"accept\" is not known; write \"refuse\" or \"normalize\"" },
-	{ "passing is not there yet", CONF_EDGE,
-	    "hostname = a.b\nservice \"smtp\" {\n listen = {\"[::]:25\"}\n mode = \"auto\"\n}\n",
-	    "t.conf:4: service.mode: \"auto\" is not known; write \"hold\"; passing connections "
-	    "home "
-	    "(\"pass\", \"auto\") is not in this version" },
+	{ "a mode that is none", CONF_EDGE,
+	    "hostname = a.b\nservice smtp {\n listen = {\"[::]:25\"}\n mode = relay\n}\n",
+	    "t.conf:4: service.mode: \"relay\" is not known; write \"auto\" or \"pass\" or "
+	    "\"hold\"" },
+	{ "passed mail has one home", CONF_EDGE,
+	    "hostname = a.b\nservice smtp {\n listen = {\"[::]:25\"}\n home = {alice, bob}\n}\n",
+	    "t.conf:4: service.home: 2 homes, and a connection that is passed has one: SMTP names "
+	    "nobody before RCPT; name one home, or write mode = \"hold\"" },
+	{ "and where none is named, all are meant", CONF_EDGE,
+	    "hostname = a.b\nhome alice { }\nhome bob { }\n"
+	    "service mail { listen = {\"[::]:587\"} mode = pass }\n",
+	    "t.conf:4: service.home: 2 homes, and a connection that is passed has one: SMTP names "
+	    "nobody before RCPT; name one home, or write mode = \"hold\"" },
+	{ "a default for SMTP", CONF_EDGE,
+	    "hostname = a.b\nservice smtp { listen = {\"[::]:25\"}\n default_home = alice }\n",
+	    "t.conf:3: service.default_home: SMTP clients name no home before RCPT; write "
+	    "home = \"alice\"" },
+	{ "a default that is no home of the service", CONF_EDGE,
+	    "hostname = a.b\nservice imaps { listen = {\"[::]:993\"} home = {alice, bob}\n"
+	    " default_home = carol }\n",
+	    "t.conf:3: service.default_home: \"carol\" is none of the homes of this service" },
+	{ "private clients and SMTP", CONF_EDGE,
+	    "hostname = a.b\nservice x { listen = {\"[::]:2525\"}\n allow_private = yes }\n",
+	    "t.conf:3: service.allow_private: never for SMTP: servers relay for private "
+	    "addresses; take it away" },
+	{ "what auto makes SMTP", CONF_EDGE,
+	    "hostname = a.b\nservice x { listen = {\"[::]:99\"} mode = auto\n"
+	    " allow_private = yes }\n",
+	    "t.conf:3: service.allow_private: never for SMTP: servers relay for private "
+	    "addresses; take it away" },
+	{ "TLS from the first octet cannot be held", CONF_EDGE,
+	    "hostname = a.b\nservice x { listen = {\"[::]:465\"}\n mode = auto }\n",
+	    "t.conf:3: service.mode: on port 465 clients begin with TLS, which this edge cannot "
+	    "hold in their home's place; write mode = \"pass\"" },
+	{ "a network that is none", CONF_EDGE,
+	    "hostname = a.b\nservice x { listen = {\"[::]:9\"} proxy_from = {\"10.0.0\"} }\n",
+	    "t.conf:2: service.proxy_from: \"10.0.0\" is no network; write one like "
+	    "\"192.0.2.0/24\", or an address" },
+	{ "a prefix that is too long", CONF_EDGE,
+	    "hostname = a.b\nservice x { listen = {\"[::]:9\"}\nproxy_from = {\"10.0.0.0/33\"} }\n",
+	    "t.conf:3: service.proxy_from: \"10.0.0.0/33\" has no right prefix; write 0 to 32 "
+	    "behind the \"/\"" },
+	{ "bits behind a prefix", CONF_EDGE,
+	    "hostname = a.b\nservice x { listen = {\"[::]:9\"} proxy_from = {\"10.1.2.3/8\"} }\n",
+	    "t.conf:2: service.proxy_from: \"10.1.2.3/8\" has bits behind its prefix; write "
+	    "\"10.0.0.0/8\"" },
 	{ "a name where an address belongs", CONF_EDGE,
 	    "hostname = a.b\nservice s { listen = {\"mx1:25\"} }\n",
 	    "t.conf:2: service.listen: \"mx1:25\" is no address and port; write \"[::]:25\" for "
@@ -103,7 +144,8 @@ static const struct refusal {
 	    "t.conf:3: service \"s\" has no listen; write listen = {\"[::]:25\"}" },
 	{ "a service with a name of our own", CONF_EDGE,
 	    EDGE "service tunnel { listen = {\"[::]:26\"} }\n",
-	    "t.conf:3: a service cannot be called \"tunnel\"" },
+	    "t.conf:3: a service cannot be called \"tunnel\"; use a to z, 0 to 9, - and _, and no "
+	    "name of ours" },
 	{ "two services with one name", CONF_EDGE, EDGE "service smtp { listen = {\"[::]:26\"} }\n",
 	    "t.conf:3: found duplicate title 'smtp'" },
 	{ "two services in one place", CONF_EDGE, EDGE "service b {\n listen = {\"[::]:25\"} }\n",
@@ -188,6 +230,42 @@ static const struct refusal {
 	{ "an edge without port", CONF_HOME, HOME "edge m { key = \"" PIN "\" address = \"m\" }\n",
 	    "t.conf:3: edge.address: \"m\" is no host and port; write \"mx1.example.org:7443\" or "
 	    "\"[2001:db8::1]:7443\"" },
+	{ "a passed service that leads nowhere", CONF_HOME, HOME "service imaps { }\n",
+	    "t.conf:3: service \"imaps\" has no backend; write where its server is, like "
+	    "backend = \"127.0.0.1:993\"" },
+	{ "a backend by name", CONF_HOME, HOME "service imaps {\n backend = \"localhost:993\"\n}\n",
+	    "t.conf:4: service.backend: \"localhost:993\" is no address and port of a server; "
+	    "write the address itself, like \"127.0.0.1:993\" or \"[::1]:993\"" },
+	{ "a backend without port", CONF_HOME, HOME "service imaps { backend = \"127.0.0.1\" }\n",
+	    "t.conf:3: service.backend: \"127.0.0.1\" is no address and port of a server; "
+	    "write the address itself, like \"127.0.0.1:993\" or \"[::1]:993\"" },
+	{ "a backend everywhere", CONF_HOME, HOME "service imaps { backend = \"[::]:993\" }\n",
+	    "t.conf:3: service.backend: \"[::]:993\" is where a server may listen, not where to "
+	    "reach it; write one address, like \"127.0.0.1:993\"" },
+	{ "a version of PROXY that is none", CONF_HOME,
+	    HOME "service imaps { backend = \"[::1]:993\" proxy = v3 }\n",
+	    "t.conf:3: service.proxy: \"v3\" is not known; write \"v2\" or \"v1\" or \"none\"" },
+	{ "a mail server is told who its client is", CONF_HOME,
+	    HOME "service smtp {\n backend = \"127.0.0.1:10025\"\n proxy = none\n}\n",
+	    "t.conf:5: service.proxy: \"none\" would show a mail server every stranger as this "
+	    "machine, for which it may relay; write \"v2\" or \"v1\", and let the server "
+	    "expect it" },
+	{ "under whatever name", CONF_HOME,
+	    HOME "service post { backend = \"192.168.1.2:587\" proxy = none }\n",
+	    "t.conf:3: service.proxy: \"none\" would show a mail server every stranger as this "
+	    "machine, for which it may relay; write \"v2\" or \"v1\", and let the server "
+	    "expect it" },
+	{ "private clients never reach a mail server", CONF_HOME,
+	    HOME "service submission {\n backend = \"[::1]:10587\"\n allow_private = yes\n}\n",
+	    "t.conf:5: service.allow_private: a mail server may trust private networks and relay "
+	    "for them; it cannot be true for SMTP" },
+	{ "a service's name goes into a head", CONF_HOME,
+	    HOME "service \"im:aps\" { backend = \"[::1]:993\" }\n",
+	    "t.conf:3: a service cannot be called \"im:aps\"; use a to z, 0 to 9, _ and -, as at "
+	    "the edge" },
+	{ "a passed service twice", CONF_HOME,
+	    HOME "service a { backend = \"[::1]:1\" }\nservice a { backend = \"[::1]:2\" }\n",
+	    "t.conf:4: found duplicate title 'a'" },
 	{ "the other role's key", CONF_HOME, HOME "verdict = 1s\n",
 	    "t.conf:3: no key \"verdict\" at top level; posthouse.conf(5) lists them all" },
 };
@@ -239,6 +317,49 @@ edge_defaults(void **state)
 	assert_int_equal(c->bare_lf, SMTP_BARE_REFUSE);
 	assert_true(c->client_names);
 	assert_int_equal(c->common.log_level, 1);
+	free(c);
+}
+
+static void
+services_of_an_edge(void **state)
+{
+	static const char text[] =
+	    "hostname = mx1.example.org\n"
+	    "home alice { }\n"
+	    "service smtp { listen = {\"[::]:25\"}\n"
+	    "proxy_from = {\"10.0.0.1\", \"2001:db8::/32\"} }\n"
+	    "service imaps { listen = {\"[::]:993\"} allow_private = true }\n"
+	    "service submissions { listen = {\"[::]:465\"} home = {alice, bob}\n"
+	    "default_home = bob }\n"
+	    "service mx2 { listen = {\"[::]:26\"} home = {alice, bob} mode = hold }\n"
+	    "limits { streams = 7 streams_client = 3 connect_timeout = 2s\n"
+	    "passed_idle_timeout = 3h passed_total_timeout = 2d passed_memory = 16M }\n";
+	struct why why = { "" };
+	struct conf_edge *c = parse(CONF_EDGE, text, &why);
+
+	assert_string_equal(why.text, "");
+	assert_int_equal(c->services[0].mode, CONF_AUTO);
+	assert_int_equal(c->services[1].mode, CONF_PASS);
+	assert_int_equal(c->services[2].mode, CONF_PASS);
+	assert_int_equal(c->services[3].mode, CONF_HOLD);
+	assert_int_equal(c->services[0].nproxy_from, 2);
+	assert_int_equal(c->services[0].proxy_from[0].bits, 32);
+	assert_int_equal(c->services[0].proxy_from[1].bits, 32);
+	assert_true(c->services[0].proxy_from[1].net.v6);
+	assert_true(c->services[1].allow_private && !c->services[0].allow_private);
+	assert_string_equal(c->services[2].default_home, "bob");
+	assert_ptr_equal(conf_edge_service(c, "imaps"), &c->services[1]);
+	assert_null(conf_edge_service(c, "imap"));
+	assert_true(conf_service_smtp(&c->services[0]) && conf_service_smtp(&c->services[2]));
+	assert_false(conf_service_smtp(&c->services[1]));
+	assert_true(conf_service_tls_first(&c->services[2]));
+	assert_false(conf_service_tls_first(&c->services[0]));
+	assert_int_equal(c->streams, 7);
+	assert_int_equal(c->streams_client, 3);
+	assert_int_equal(c->connect_ms, 2000);
+	assert_int_equal(c->passed_idle_ms, 3 * 3600 * 1000);
+	assert_int_equal(c->passed_total_ms, 48 * 3600 * 1000);
+	assert_int_equal(c->passed_memory, 16 << 20);
 	free(c);
 }
 
@@ -308,6 +429,9 @@ home_values(void **state)
 	    "edge mx1.test { address = \"192.0.2.1:7443\" key = \"" PIN "\" }\n"
 	    "age { recovery = \"" AGE "\" }\n"
 	    "deliver { maildir = /m retry_max = 1s }\n"
+	    "service imaps { backend = \"[::1]:993\" }\n"
+	    "service smtp { backend = \"127.0.0.1:10025\" proxy = v1 streams = 7 }\n"
+	    "service web { proxy = none allow_private = yes backend = \"192.168.1.2:443\" }\n"
 	    "mailboxes { command = \"doveadm user '*'\" path = '${x}{' roles = admin catch_all = "
 	    "inbox }\n";
 	struct why why = { "" };
@@ -324,6 +448,17 @@ home_values(void **state)
 	assert_int_equal(c->nedges, 1);
 	assert_true(c->edges[0].has_pin);
 	assert_int_equal(c->retry_max_ms, 1000);
+	assert_int_equal(c->nservices, 3);
+	assert_string_equal(netaddr_hostport(&c->services[0].backend).s, "[::1]:993");
+	assert_int_equal(c->services[0].proxy, CONF_PROXY_V2);
+	assert_false(c->services[0].allow_private);
+	assert_int_equal(c->services[0].streams, 5000);
+	assert_int_equal(c->services[1].proxy, CONF_PROXY_V1);
+	assert_int_equal(c->services[1].streams, 7);
+	assert_string_equal(c->services[2].name, "web");
+	assert_int_equal(c->services[2].proxy, CONF_PROXY_NONE);
+	assert_true(c->services[2].allow_private);
+	assert_int_equal(c->edge_streams, 10000);
 	free(c);
 	c = parse(CONF_HOME, HOME, &why);
 	assert_non_null(c);
@@ -353,6 +488,9 @@ reload_names_what_needs_a_restart(void **state)
 		{ CONF_EDGE, EDGE, EDGE "service b { listen = {\"[::]:26\"} }\n", "service" },
 		{ CONF_EDGE, EDGE, EDGE "tunnel { listen = {\"[::]:1\"} }\n", "tunnel.listen" },
 		{ CONF_HOME, HOME, HOME "edge m { address = \"m:1\" key = \"" PIN "\" }\n", "" },
+		{ CONF_HOME, HOME, HOME "service a { backend = \"[::1]:1\" }\n", "" },
+		{ CONF_HOME, HOME "service a { backend = \"[::1]:1\" }\n",
+		    HOME "service a { backend = \"[::1]:2\" proxy = none streams = 1 }\n", "" },
 		{ CONF_HOME, HOME, HOME "user = \"\"\ndns { servers = {::1} }\n",
 		    "user, dns.servers" },
 		{ CONF_HOME, HOME, "deliver { maildir = /elsewhere }\n"
@@ -392,7 +530,12 @@ a_file_tells_its_role(void **state)
 		{ "# service\n/* service */ // service\nhostname = \"service\"\n"
 		    "deliver", CONF_HOME },
 		{ "hold { service = 1 }\nstate = \"a\\\"service\"\nedge m {}", CONF_HOME },
-		{ "state = edge\nhostname = /srv/deliver/x service s { }", CONF_EDGE },
+		{ "state = edge\nhostname = /srv/deliver/x service s { listen", CONF_EDGE },
+		{ "state = edge\nhostname = /srv/deliver/x service listen { backend", CONF_HOME },
+		{ "service smtp { proxy = listen ", CONF_HOME },
+		{ "hostname = x service \"smtp\" { mode = hold }", CONF_EDGE },
+		{ "edge home { address = x }", CONF_HOME },
+		{ "tunnel { streams = 2 }", CONF_HOME },
 		{ "user = {deliver} edge.service = 1 tls {", CONF_EDGE },
 		{ "hold { quota = 1G }", CONF_NO_ROLE },
 		{ "\"service", CONF_NO_ROLE },
@@ -479,6 +622,7 @@ main(void)
 		cmocka_unit_test(refuses_with_words),
 		cmocka_unit_test(edge_defaults),
 		cmocka_unit_test(edge_values),
+		cmocka_unit_test(services_of_an_edge),
 		cmocka_unit_test(home_values),
 		cmocka_unit_test(reload_names_what_needs_a_restart),
 		cmocka_unit_test(a_file_tells_its_role),

@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "home/dialer.h"
+#include "home/health.h"
 #include "kit/loop.h"
 #include "kit/net_keys.h"
 #include "net/h2.h"
@@ -328,6 +329,63 @@ a_new_key_of_ours_is_shown_by_new_tunnels(void **state)
 }
 
 static void
+on_service(void *arg)
+{
+}
+
+static ssize_t
+pull_nothing(void *arg, void *out, size_t max, bool *eof)
+{
+	return 0;
+}
+
+static void
+on_passed_closed(void *arg, const struct why *why)
+{
+	*(struct h2_stream **)arg = NULL;
+}
+
+/* A passed connection may take days. */
+static void
+a_new_key_waits_for_nothing_that_is_passed(void **state)
+{
+	static const struct h2_stream_ops ops = { .closed = on_passed_closed };
+	const struct h2_head head = { .method = SPAN_LIT("CONNECT"), .authority = SPAN_LIT("a:1") };
+	struct h2_stream *passed[2];
+	struct why why = { "" };
+
+	conf.nservices = 1;
+	memcpy(conf.services[0].name, "a", 2);
+	T.health = health_new(&T, on_service, NULL);
+	health_configure(T.health, &conf);
+	health_at(T.health, 0)->listened = true;
+	edge_up(&edge_key);
+	learn(NULL);
+	start();
+	RUN_UNTIL(row()->connections == 2 && E.ready == 2);
+	for (size_t i = 0; i < 2; i++) {
+		passed[i] = h2_request(E.h2[i], &head, pull_nothing, NULL, &ops, &passed[i]);
+		assert_non_null(passed[i]);
+	}
+	RUN_UNTIL(T.passages != NULL);
+	loop_run_ms(20);
+	buf_clear(&T.pem);
+	buf_add_span(&T.pem, net_key_span(&other_key));
+	assert_int_equal(dialer_configure(dialer, true, &why), 0);
+	RUN_UNTIL(E.ready == 4 && row()->connections == 2);
+	assert_int_equal(E.open, 4);
+	assert_true(passed[0] != NULL && passed[1] != NULL);
+	h2_reset(passed[0]);
+	RUN_UNTIL(E.open == 3);
+	assert_int_equal(row()->connections, 2);
+	/* One that stays is cut when its edge is given up. */
+	dialer_free(&dialer, "unpaired");
+	RUN_UNTIL(E.open == 0 && passed[1] == NULL);
+	health_free(&T.health);
+	conf.nservices = 0;
+}
+
+static void
 draining_ends_all(void **state)
 {
 	edge_up(&edge_key);
@@ -356,6 +414,7 @@ main(void)
 		TEST(a_name_that_does_not_resolve_says_so),
 		TEST(a_changed_address_a_lost_pin_and_fewer_connections_take_effect),
 		TEST(a_new_key_of_ours_is_shown_by_new_tunnels),
+		TEST(a_new_key_waits_for_nothing_that_is_passed),
 		TEST(draining_ends_all),
 	};
 

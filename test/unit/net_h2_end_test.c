@@ -20,14 +20,14 @@ goaway_lets_the_last_stream_finish(void **state)
 	tunnel.home.serve = serve_put;
 	tunnel_start(H2_PING_MS);
 	RUN_UNTIL(tunnel.edge.ready);
-	assert_true(stream_put(&a, &tunnel.edge, "/stall", H2_WINDOW + 1));
-	RUN_UNTIL(tunnel.home.octets == H2_WINDOW);
+	assert_true(stream_put(&a, &tunnel.edge, "/stall", H2_WINDOW_FIRST + 1));
+	RUN_UNTIL(tunnel.home.octets == H2_WINDOW_FIRST);
 	h2_goaway(tunnel.home.h2);
 	h2_goaway(tunnel.home.h2);
 	/* Refused, once the word is there. */
 	RUN_UNTIL(!stream_put(&b, &tunnel.edge, "/mail/x", 1) || b.closed == 1);
 	assert_int_equal(a.closed + tunnel.home.closed, 0);
-	h2_consumed(served[0]->s, H2_WINDOW);
+	h2_consumed(served[0]->s, H2_WINDOW_FIRST);
 	served[0]->stall = false;
 	RUN_UNTIL(tunnel.home.closed == 1 && tunnel.edge.closed == 1);
 	assert_true(a.well);
@@ -47,7 +47,7 @@ abort_closes_streams_first(void **state)
 	tunnel_start(H2_PING_MS);
 	RUN_UNTIL(tunnel.edge.ready);
 	for (i = 0; i < 10; i++)
-		assert_true(stream_put(&st[i], &tunnel.edge, "/stall", H2_WINDOW));
+		assert_true(stream_put(&st[i], &tunnel.edge, "/stall", H2_WINDOW_FIRST));
 	RUN_UNTIL(tunnel.home.requests == 10);
 	h2_abort(tunnel.edge.h2, "enough");
 	assert_int_equal(tunnel.edge.closed, 0);		/* never from inside */
@@ -70,8 +70,8 @@ silence_is_found(void **state)
 	tunnel.home.serve = serve_put;
 	tunnel_start(100);
 	RUN_UNTIL(tunnel.edge.ready && tunnel.home.ready);
-	assert_true(stream_put(&st, &tunnel.edge, "/stall", H2_WINDOW + 1));
-	RUN_UNTIL(tunnel.home.octets == H2_WINDOW);
+	assert_true(stream_put(&st, &tunnel.edge, "/stall", H2_WINDOW_FIRST + 1));
+	RUN_UNTIL(tunnel.home.octets == H2_WINDOW_FIRST);
 	/* A while in which pings alone keep it up. */
 	from = uv_hrtime();
 	RUN_UNTIL(uv_hrtime() - from > 700000000u);

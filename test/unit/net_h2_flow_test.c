@@ -25,13 +25,13 @@ a_stalled_stream_stops_no_other(void **state)
 	tunnel_start(H2_PING_MS);
 	RUN_UNTIL(tunnel.edge.ready);
 	for (i = 0; i < 3; i++)
-		assert_true(stream_put(&stalled[i], &tunnel.edge, "/stall", H2_WINDOW + 1));
-	RUN_UNTIL(tunnel.home.octets == 3 * (size_t)H2_WINDOW);	/* and not one octet more */
+		assert_true(stream_put(&stalled[i], &tunnel.edge, "/stall", H2_WINDOW_FIRST + 1));
+	RUN_UNTIL(tunnel.home.octets == 3 * (size_t)H2_WINDOW_FIRST);	/* and not one octet more */
 	assert_true(stream_put(&free_one, &tunnel.edge, "/mail/x", 2 * (size_t)H2_CONN_WINDOW));
 	RUN_UNTIL(free_one.closed == 1);
 	assert_int_equal(free_one.status, 201);
 	for (i = 0; i < 3; i++) {
-		assert_int_equal(served[i]->got, H2_WINDOW);
+		assert_int_equal(served[i]->got, H2_WINDOW_FIRST);
 		assert_int_equal(stalled[i].closed, 0);
 		h2_consumed(served[i]->s, served[i]->got);
 		served[i]->stall = false;
@@ -40,6 +40,31 @@ a_stalled_stream_stops_no_other(void **state)
 	for (i = 0; i < 3; i++)
 		assert_true(stalled[i].well);
 	RUN_UNTIL(tunnel.home.open == 0);
+	serve_free();
+}
+
+/* Its window has grown; now it is the most that lies with an owner who takes no more. */
+static void
+a_fast_stream_that_stalls_is_bounded_too(void **state)
+{
+	struct stream st = { 0 };
+	size_t held;
+
+	tunnel.home.serve = serve_put;
+	tunnel_start(H2_PING_MS);
+	RUN_UNTIL(tunnel.edge.ready);
+	assert_true(stream_put(&st, &tunnel.edge, "/mail/x", 64 * (size_t)H2_WINDOW));
+	RUN_UNTIL(tunnel.home.octets > 2 * (size_t)H2_WINDOW);
+	served[0]->stall = true;
+	loop_run_ms(200);
+	held = served[0]->got - served[0]->taken;
+	assert_true(held > H2_WINDOW_FIRST && held <= H2_WINDOW);
+	h2_consumed(served[0]->s, held);	/* late: the window grows no more */
+	served[0]->taken += held;
+	loop_run_ms(200);
+	assert_true(served[0]->got - served[0]->taken <= held - held / 4);
+	h2_reset(st.s);
+	RUN_UNTIL(st.closed == 1 && tunnel.home.open == 0);
 	serve_free();
 }
 
@@ -171,6 +196,7 @@ main(void)
 #define NET(f) cmocka_unit_test_setup_teardown(f, tunnel_setup, tunnel_teardown)
 	const struct CMUnitTest tests[] = {
 		NET(a_stalled_stream_stops_no_other),
+		NET(a_fast_stream_that_stalls_is_bounded_too),
 		NET(upload),
 		NET(one_stream_fills_a_long_line),
 	};

@@ -174,6 +174,47 @@ connect_talks_both_ways(void **state)
 	serve_free();
 }
 
+/* What a refused CONNECT was to bring is called off like any other body. */
+static void
+a_refused_connect_is_done(void **state)
+{
+	struct h2_head head = { .method = SPAN_LIT("CONNECT"), .authority = SPAN_LIT("smtp:25") };
+	struct stream st = { .end = &tunnel.edge, .out = "PROXY", .out_n = 5 };
+
+	tunnel.home.serve = serve_refuse;
+	tunnel_start(H2_PING_MS);
+	RUN_UNTIL(tunnel.edge.ready);
+	st.s = h2_request(tunnel.edge.h2, &head, stream_pull_text, &st, &stream_ops, &st);
+	assert_non_null(st.s);
+	tunnel.edge.open++;
+	RUN_UNTIL(st.closed == 1 && tunnel.home.open == 0);
+	assert_int_equal(st.status, 503);
+	assert_true(st.well && served[0]->well);
+	serve_free();
+}
+
+/* A line that broke must not look like an end, to neither side. */
+static void
+a_connect_that_one_side_ended_is_not_done(void **state)
+{
+	struct h2_head head = { .method = SPAN_LIT("CONNECT"), .authority = SPAN_LIT("smtp:25") };
+	struct stream st = { .end = &tunnel.edge, .out = "PROXY", .out_n = 5 };
+
+	tunnel.home.serve = serve_connect;
+	tunnel_start(H2_PING_MS);
+	RUN_UNTIL(tunnel.edge.ready);
+	st.s = h2_request(tunnel.edge.h2, &head, stream_pull_text, &st, &stream_ops, &st);
+	assert_non_null(st.s);
+	tunnel.edge.open++;
+	RUN_UNTIL(tunnel.home.octets == 5);
+	stream_say(served[0], "bye", true);
+	RUN_UNTIL(st.ended);
+	h2_reset(served[0]->s);
+	RUN_UNTIL(st.closed == 1 && tunnel.home.open == 0);
+	assert_false(st.well || served[0]->well);
+	serve_free();
+}
+
 static void
 streams_leave_nothing_behind(void **state)
 {
@@ -208,6 +249,8 @@ main(void)
 		NET(a_server_may_reset_in_its_callback),
 		NET(an_early_answer_calls_the_body_off),
 		NET(connect_talks_both_ways),
+		NET(a_refused_connect_is_done),
+		NET(a_connect_that_one_side_ended_is_not_done),
 		NET(streams_leave_nothing_behind),
 	};
 

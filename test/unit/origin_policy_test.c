@@ -145,6 +145,24 @@ say_pins(const struct pin *a, const struct pin *b)
 }
 
 static void
+an_edge_says_where_home_comes_from(void **state)
+{
+	struct h2_header h = { "posthouse-home-address", SPAN_LIT("2001:db8::7") };
+	const struct home_edge *e = T.edges.list[0];
+	struct ask good = { .body = NULL }, bad = { .body = NULL };
+
+	assert_false(e->sees_us);
+	ask(&good, "GET", "/policy", &h, 1);
+	RUN_UNTIL(good.closed);
+	assert_true(e->sees_us);
+	assert_string_equal(netaddr_ip(&e->sees).s, "2001:db8::7");
+	h.value = SPAN_LIT("nowhere");
+	ask(&bad, "GET", "/policy", &h, 1);
+	RUN_UNTIL(bad.closed);
+	assert_string_equal(netaddr_ip(&e->sees).s, "2001:db8::7");
+}
+
+static void
 an_edges_next_key_is_believed_beside_the_one_it_shows(void **state)
 {
 	const struct pin next = { { 7 } }, other = { { 8 } };
@@ -198,6 +216,75 @@ finishing_ends_what_waits(void **state)
 	assert_int_equal(b.status, 202);
 }
 
+/* One piece of what the writer tells: a ban, or its end. */
+static bool
+told(const char *net, unsigned bits, int64_t until_ms, bool lifted, bool anew, int64_t now_ms)
+{
+	struct spool_ban b = { .on = { .bits = bits, .until_ms = until_ms }, .lifted = lifted };
+
+	assert_true(netaddr_parse_ip(span_str(net), &b.on.net));
+	return home_bans_take(&T.bans, &(struct spool_bans){ &b, 1, anew, true }, now_ms);
+}
+
+static void
+a_ban_is_told_at_once_and_its_end_by_the_clock_is_not(void **state)
+{
+	struct ask a = get_policy("", "", ""), poll = { .body = NULL }, b;
+	struct h2_header h[] = { { "if-none-match", span_str(a.etag) },
+		{ "prefer", SPAN_LIT("wait=60") } };
+	struct why why = { "" };
+	struct policy *p;
+
+	ask(&poll, "GET", "/policy", h, 2);
+	loop_run_ms(20);
+	assert_false(poll.closed);
+	assert_true(told("192.0.2.0", 24, 5000, false, false, 1000));
+	origin_policy(origin);
+	RUN_UNTIL(poll.closed);
+	assert_int_equal(poll.status, 200);
+	assert_string_not_equal(poll.etag, a.etag);
+	assert_non_null(p = policy_parse(span_of(poll.answer, poll.nanswer), &why));
+	assert_int_equal(p->nbans, 1);
+	assert_string_equal(netaddr_ip(&p->bans[0].net).s, "192.0.2.0");
+	assert_int_equal(p->bans[0].bits, 24);
+	assert_int_equal(p->bans[0].until_ms, 5000);
+	policy_free(&p);
+	b = get_policy(poll.etag, "", "");		/* the same set: whatever the time is */
+	assert_int_equal(b.status, 304);
+	/* Another writer says it all again. */
+	assert_true(told("192.0.2.0", 24, 5000, false, true, 1000));
+	b = get_policy(poll.etag, "", "");
+	assert_int_equal(b.status, 304);
+	assert_true(told("2001:db8::", 32, 0, false, false, 6000));
+	b = get_policy(poll.etag, "", "");
+	assert_int_equal(b.status, 200);
+	assert_non_null(p = policy_parse(span_of(b.answer, b.nanswer), &why));
+	assert_int_equal(p->nbans, 1);	/* the first is over, and went with the change */
+	assert_true(p->bans[0].net.v6);
+	policy_free(&p);
+	assert_true(told("2001:db8::", 32, 0, true, false, 6000));
+	b = get_policy(a.etag, "", "");			/* nobody is banned, as at first */
+	assert_int_equal(b.status, 304);
+}
+
+/* 100,000 come in pieces: half of them must not be told as all. */
+static void
+bans_in_pieces_are_whole_before_they_are_told(void **state)
+{
+	struct spool_ban b = { .on = { .bits = 32 } };
+	struct netaddr old;
+
+	assert_true(told("192.0.2.1", 32, 0, false, false, 1));
+	assert_true(netaddr_parse_ip(SPAN_LIT("198.51.100.1"), &b.on.net));
+	assert_false(home_bans_take(&T.bans, &(struct spool_bans){ &b, 1, true, false }, 1));
+	assert_true(netaddr_parse_ip(SPAN_LIT("192.0.2.1"), &old));
+	assert_non_null(netset_find(T.bans.now, &old, 1));
+	b.on.net.ip[15] = 2;
+	assert_true(home_bans_take(&T.bans, &(struct spool_bans){ &b, 1, false, true }, 1));
+	assert_int_equal(netset_count(T.bans.now), 2);
+	assert_null(netset_find(T.bans.now, &old, 1));
+}
+
 int
 main(void)
 {
@@ -207,7 +294,10 @@ main(void)
 		TEST(a_long_poll_is_answered_when_policy_changes),
 		TEST(policy_waits_for_the_ledger),
 		TEST(keys_seen_are_kept),
+		TEST(an_edge_says_where_home_comes_from),
 		TEST(an_edges_next_key_is_believed_beside_the_one_it_shows),
+		TEST(a_ban_is_told_at_once_and_its_end_by_the_clock_is_not),
+		TEST(bans_in_pieces_are_whole_before_they_are_told),
 		TEST(finishing_ends_what_waits),
 	};
 

@@ -74,6 +74,7 @@ on_stream_closed(void *arg, const struct why *why)
 
 static const struct h2_stream_ops home_stream = { .head = on_head, .data = on_data,
 	.closed = on_stream_closed };
+static const struct h2_stream_ops head_only = { .head = on_head };
 
 static void
 on_ready(void *arg)
@@ -409,7 +410,7 @@ one_request_of_four_kilobytes_and_no_other(void **state)
 	say_hello(&H, "bob", token_text, recipient);
 	json_decref(hear(&H));
 	H.status = 0;
-	assert_non_null(h2_request(H.h2, &again, pull, &H, &home_stream, &H));
+	assert_non_null(h2_request(H.h2, &again, pull, &H, &head_only, &H));
 	RUN_UNTIL(H.status == 404);
 }
 

@@ -63,7 +63,8 @@ judged(void **state)
 	(void)state;
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		struct conf_service service = { .nhomes = rows[i].only != NULL };
-		struct recipient_rules rules = { &homes, &service, "",
+		struct netaddr client = { .ip = { [10] = 0xff, 0xff, 192, 0, 2, 7 } };
+		struct recipient_rules rules = { &homes, &service, "", &client,
 			rows[i].txn != NULL ? homes_by_name(&homes, rows[i].txn) : NULL };
 		struct smtp_reply reply = { 0 };
 		struct address a;

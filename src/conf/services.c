@@ -1,0 +1,145 @@
+#include "conf/conf.h"
+#include "conf/table.h"
+
+#include <string.h>
+
+/*
+ * The rules of an edge's services.  What could only fail later, with a stranger on
+ * the line, is refused here in words.
+ */
+
+const struct conf_service *
+conf_edge_service(const struct conf_edge *c, const char *name)
+{
+	for (size_t i = 0; i < c->nservices; i++)
+		if (strcmp(c->services[i].name, name) == 0)
+			return &c->services[i];
+	return NULL;
+}
+
+bool
+conf_service_smtp(const struct conf_service *s)
+{
+	for (size_t i = 0; i < s->nlisten; i++)
+		if (conf_smtp_port(s->listen[i].port))
+			return true;
+	return conf_smtp_name(s->name) || s->mode == CONF_AUTO;
+}
+
+bool
+conf_service_tls_first(const struct conf_service *s)
+{
+	for (size_t i = 0; i < s->nlisten; i++)
+		if (s->listen[i].port != 465 && conf_smtp_port(s->listen[i].port))
+			return false;
+	return strcmp(s->name, "smtp") != 0 && strcmp(s->name, "submission") != 0 &&
+	    s->mode != CONF_AUTO;
+}
+
+static bool
+has_port(const struct conf_service *s, uint16_t port)
+{
+	for (size_t i = 0; i < s->nlisten; i++)
+		if (s->listen[i].port == port)
+			return true;
+	return false;
+}
+
+static int
+name_ok(const struct conf_service *s, size_t i, struct conf_fault *f)
+{
+	if (!conf_service_name_ok(s->name))
+		return conf_fault_set(f, "service", "", i,
+		    "a service cannot be called \"%s\"; use a to z, 0 to 9, - and _, and no "
+		    "name of ours", s->name);
+	if (s->nlisten == 0)
+		return conf_fault_set(f, "service", "", i,
+		    "service \"%s\" has no listen; write listen = {\"[::]:25\"}", s->name);
+	return 0;
+}
+
+static int
+homes_ok(const struct conf_edge *c, const struct conf_service *s, size_t i, struct conf_fault *f)
+{
+	size_t homes = s->nhomes > 0 ? s->nhomes : c->nhomes;
+
+	if (homes > 1 && conf_service_smtp(s) && !conf_service_tls_first(s))
+		return conf_fault_set(f, "service", "home", i,
+		    "%zu homes, and a connection that is passed has one: SMTP names nobody before "
+		    "RCPT; name one home, or write mode = \"hold\"", homes);
+	if (s->default_home[0] == '\0')
+		return 0;
+	if (conf_service_smtp(s) && !conf_service_tls_first(s))
+		return conf_fault_set(f, "service", "default_home", i,
+		    "SMTP clients name no home before RCPT; write home = \"%s\"", s->default_home);
+	for (size_t n = 0; n < s->nhomes; n++)
+		if (strcmp(s->homes[n], s->default_home) == 0)
+			return 0;
+	return s->nhomes == 0 ? 0 : conf_fault_set(f, "service", "default_home", i,
+	    "\"%s\" is none of the homes of this service", s->default_home);
+}
+
+static int
+passing_ok(const struct conf_edge *c, const struct conf_service *s, size_t i, struct conf_fault *f)
+{
+	if (s->mode == CONF_HOLD)
+		return 0;
+	if (s->mode == CONF_AUTO && has_port(s, 465))
+		return conf_fault_set(f, "service", "mode", i,
+		    "on port 465 clients begin with TLS, which this edge cannot hold in their "
+		    "home's place; write mode = \"pass\"");
+	/* A private address is what a backend's mynetworks trusts: it would relay for it. */
+	if (s->allow_private && conf_service_smtp(s))
+		return conf_fault_set(f, "service", "allow_private", i,
+		    "never for SMTP: servers relay for private addresses; take it away");
+	return homes_ok(c, s, i, f);
+}
+
+static bool
+same_place(const struct netaddr *a, const struct netaddr *b)
+{
+	return a->port == b->port && netaddr_same_ip(a, b);
+}
+
+static int
+listeners_ok(const struct conf_edge *c, const struct conf_service *s, size_t i,
+    struct conf_fault *f)
+{
+	for (size_t n = 0; n < s->nlisten; n++) {
+		const struct netaddr *a = &s->listen[n];
+
+		for (size_t j = 0; j < i; j++)
+			for (size_t m = 0; m < c->services[j].nlisten; m++)
+				if (same_place(a, &c->services[j].listen[m]))
+					return conf_fault_set(f, "service", "listen", i,
+					    "%s is taken by service \"%s\" already",
+					    netaddr_hostport(a).s, c->services[j].name);
+		for (size_t m = 0; m < c->ntunnel_listen; m++)
+			if (same_place(a, &c->tunnel_listen[m]))
+				return conf_fault_set(f, "service", "listen", i,
+				    "%s is where the tunnel listens", netaddr_hostport(a).s);
+	}
+	return 0;
+}
+
+int
+conf_services_settle(struct conf_edge *c, struct conf_fault *f)
+{
+	if (c->nservices == 0)
+		return conf_fault_set(f, "service", "", 0, "no service; write "
+		    "service \"smtp\" { listen = {\"[::]:25\"} }");
+	if (c->ntunnel_listen == 0)
+		return conf_fault_set(f, "tunnel", "listen", 0,
+		    "empty; without it no home can come for its mail: write "
+		    "listen = {\"[::]:7443\"}");
+	for (size_t i = 0; i < c->nservices; i++) {
+		struct conf_service *s = &c->services[i];
+
+		if (s->mode == CONF_BY_NAME)
+			s->mode = strcmp(s->name, "smtp") == 0 ? CONF_AUTO : CONF_PASS;
+		if (name_ok(s, i, f) == -1 || listeners_ok(c, s, i, f) == -1 ||
+		    passing_ok(c, s, i, f) == -1)
+			return -1;
+	}
+	return 0;
+}

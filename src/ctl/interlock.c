@@ -1,0 +1,201 @@
+#include "ctl/ctl.h"
+
+#include <stdlib.h>
+#include <time.h>
+
+#include "base/clock.h"
+#include "ctl/client.h"
+#include "ctl/opts.h"
+#include "ctl/role.h"
+#include "ctl/text.h"
+
+/* interlock: home asks its own mail servers to relay, now, and shows what they said. */
+#define PAGE_MAX	(4u << 20)
+#define WAIT_MS		(6 * 60 * 1000)	/* a whole test may take 5 min */
+#define LOOK_MS		200
+
+static const struct opts_use use = {
+	"interlock", OPT_CONF | OPT_JSON, 0, 0,
+	"usage: posthouse interlock [-c FILE] [--json]\n"
+	"\n"
+	"At home: plays the stranger to each mail server that edges pass connections to, and\n"
+	"shows what was asked, what it answered, and which line of which file to change where a\n"
+	"service stays closed.  Nothing is sent or delivered.  It takes some 10 seconds.\n"
+	"Status 0: every mail server is green.  1: one is not, or home could not be asked.\n"
+	"\n"
+	"  -c, --config FILE   home's configuration; /etc/posthouse/home.conf\n"
+	"      --json          the same as one JSON object\n"
+};
+
+/* Whether every configured service has been tried since the question. */
+static bool
+done(const json_t *answer, int64_t run, const struct conf_home *conf)
+{
+	const json_t *list = json_object_get(answer, "services"), *s;
+	size_t i, n = 0;
+
+	json_array_foreach(list, i, s)
+		n += json_number(s, "run") >= run;
+	return n >= conf->nservices;
+}
+
+/* Asks, and asks again until all has been tried, or time is up; the last answer. */
+static json_t *
+run(struct client *c, const struct conf_home *conf, struct why *why)
+{
+	json_t *answer = client_ask(c, json_pack("{s:s, s:b}", "do", "interlock", "run", 1), why);
+	int64_t number = json_number(answer, "run"), until = wall_ms() + WAIT_MS;
+
+	while (answer != NULL && !done(answer, number, conf) && wall_ms() < until) {
+		struct timespec pause = { .tv_nsec = LOOK_MS * 1000000L };
+
+		(void)nanosleep(&pause, NULL);
+		json_decref(answer);
+		answer = client_ask(c, json_pack("{s:s}", "do", "interlock"), why);
+	}
+	if (answer != NULL)
+		json_object_set_new(answer, "complete", json_boolean(done(answer, number, conf)));
+	return answer;
+}
+
+static bool
+green(const json_t *s)
+{
+	return json_is_true(json_object_get(s, "open"));
+}
+
+static void
+lines_of(const json_t *list, const char *before, struct buf *out)
+{
+	struct shown text;
+	const json_t *l;
+	size_t i;
+
+	json_array_foreach(list, i, l) {
+		const char *words = json_string_value(l);
+
+		buf_addf(out, "  %-9s %s\n", i == 0 ? before : "",
+		    shown(span_str(words != NULL ? words : ""), &text));
+	}
+}
+
+static void
+summary(const json_t *s, bool colour, struct buf *out)
+{
+	const json_t *e = json_object_get(s, "evidence");
+	struct shown a, b, c, d;
+	bool ok = green(s);
+
+	buf_addf(out, "%s%s%s  %s%s%s", colour ? TEXT_BOLD : "",
+	    shown(span_str(json_text(s, "service")), &a), colour ? TEXT_PLAIN : "",
+	    colour && !ok ? TEXT_ALARM : "", shown(span_str(json_text(s, "verdict")), &b),
+	    colour && !ok ? TEXT_PLAIN : "");
+	buf_addf(out, "  %s%s%s, tested %s\n", shown(span_str(json_text(s, "backend")), &c),
+	    json_text(s, "server")[0] != '\0' ? ", " : "",
+	    shown(span_str(json_text(s, "server")), &a),
+	    brief_age(wall_ms() - json_number(s, "tested_ms")).s);
+	if (json_text(s, "cause")[0] != '\0')
+		buf_addf(out, "  %-9s %s\n", "because",
+		    shown(span_str(json_text(s, "cause")), &a));
+	if (e != NULL)
+		buf_addf(out, "  %-9s as %s (%s): %s\n  %-9s %s\n", "asked",
+		    shown(span_str(json_text(e, "as")), &a),
+		    shown(span_str(json_text(e, "whose")), &b),
+		    shown(span_str(json_text(e, "asked")), &c), "answered",
+		    shown(span_str(json_text(e, "answered")), &d));
+	if (json_is_true(json_object_get(s, "password")))
+		buf_addf(out, "  %-9s it asks everyone for a password\n", "note");
+	lines_of(json_object_get(s, "advice"), "change", out);
+	lines_of(json_object_get(s, "warnings"), "warning", out);
+}
+
+static void
+dialogue(const json_t *s, bool colour, struct buf *out)
+{
+	static const char *const headings[] = { "AS", "HEADER", "ASKED", "ANSWERED", "" };
+	struct table *t = table_new(headings, 5);
+	const json_t *v, *l;
+	size_t i, k;
+
+	if (t == NULL)
+		return;
+	json_array_foreach(json_object_get(s, "visits"), i, v)
+		json_array_foreach(json_object_get(v, "lines"), k, l) {
+			const char *asked = json_text(l, "asked");
+
+			table_str(t, k == 0 ? json_text(v, "as") : "");
+			table_str(t, k == 0 ? json_text(v, "header") : "");
+			table_str(t, asked[0] != '\0' ? asked : "(connects)");
+			table_str(t, json_text(l, "answered"));
+			table_str(t, json_is_true(json_object_get(l, "good")) ? "" : "<--");
+		}
+	if (i > 0) {
+		buf_add_str(out, "\n");
+		table_print(t, colour, out);
+	}
+	table_free(&t);
+}
+
+static int
+print(const json_t *answer, bool json, struct why *why)
+{
+	bool colour = text_colour(stdout);
+	const json_t *s;
+	struct buf out;
+	int rc = 0;
+	size_t i;
+
+	if (json) {
+		json_object_del((json_t *)answer, "ok");
+		return json_dumpf(answer, stdout, JSON_INDENT(2) | JSON_ENSURE_ASCII) == -1 ||
+		    putchar('\n') == EOF ? why_sys(why, "standard output") : 0;
+	}
+	buf_init(&out, PAGE_MAX);
+	json_array_foreach(json_object_get(answer, "services"), i, s) {
+		if (i > 0)
+			buf_add_str(&out, "\n");
+		summary(s, colour, &out);
+		dialogue(s, colour, &out);
+	}
+	if (i == 0)
+		buf_add_str(&out, "Nothing is passed to this home: no service in its "
+		    "configuration.\n");
+	if (out.failed)
+		rc = why_set(why, "the answer is too long to show; --json shows it");
+	else if (fwrite(out.p, 1, out.n, stdout) != out.n)
+		rc = why_sys(why, "standard output");
+	buf_fini(&out);
+	return rc;
+}
+
+int
+ctl_interlock(int argc, char **argv)
+{
+	struct opts o;
+	struct role role;
+	struct client *c = NULL;
+	json_t *answer = NULL, *s;
+	struct why why;
+	size_t i;
+	int rc = opts_parse(argc, argv, &use, &o);
+
+	if (rc != -1)
+		return rc;
+	rc = CTL_OK;
+	if (role_load(&role, &o, CONF_HOME, &why) == -1 ||
+	    (c = client_new(&role, NULL, &why)) == NULL ||
+	    (answer = run(c, role.home, &why)) == NULL || print(answer, o.json, &why) == -1)
+		rc = opts_failed(&use, &why);
+	json_array_foreach(json_object_get(answer, "services"), i, s)
+		if (!green(s))
+			rc = CTL_FAILED;
+	if (answer != NULL && !json_is_true(json_object_get(answer, "complete"))) {
+		why_set(&why, "not every service could be tried: see posthouse status for whether "
+		    "their backends answer");
+		rc = opts_failed(&use, &why);
+	}
+	json_decref(answer);
+	client_free(&c);
+	role_fini(&role);
+	return rc;
+}

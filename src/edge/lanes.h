@@ -1,0 +1,38 @@
+#ifndef EDGE_LANES_H
+#define EDGE_LANES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "net/h2.h"
+
+/*
+ * The tunnels that are up to one home, and which of them a request goes by.  Passed
+ * connections and what is handed over keep to tunnels of their own where there are
+ * two: objects come as fast as the line takes them, and whoever types into a passed
+ * connection would wait behind them.
+ */
+#define LANES_MAX	16		/* tunnels of one home, with those that are ending */
+
+enum lane {
+	LANE_PASS = 0,		/* the older half of the tunnels */
+	LANE_BULK,		/* the younger half */
+};
+
+struct lanes {
+	struct h2	*h2[LANES_MAX];	/* the oldest first */
+	size_t		 n;
+	size_t		 turn;
+};
+
+/* A tunnel is there for requests, until _drop. */
+bool	lanes_add(struct lanes *, struct h2 *);		/* false: LANES_MAX are there */
+void	lanes_drop(struct lanes *, struct h2 *);
+/*
+ * As h2_request, on a tunnel of that lane in turn; one that takes nothing new (it is
+ * going away, or full) is passed over, and the other lane's come last.
+ */
+struct h2_stream *lanes_request(struct lanes *, enum lane, const struct h2_head *, h2_pull_fn *,
+		    void *pull_arg, const struct h2_stream_ops *, void *arg);
+
+#endif

@@ -1,0 +1,437 @@
+#include "net/splice.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* A read of a conn, and what is gathered for one write to it: large enough to be few. */
+#define PIECE	(64u << 10)
+#define MANY	(8u << 10)	/* a stream that brings so much at once is in a hurry */
+
+struct splice {
+	struct splice	*next, **prev;
+	struct splices	*all;
+	const struct splice_ops *ops;
+	void		*arg;
+	struct conn	*conn;		/* NULL once closed */
+	struct h2_stream *stream;	/* NULL until joined, and once closed */
+	struct later	 later;		/* what was gathered goes out */
+	struct buf	 out;		/* [out_off, n) waits for the stream */
+	size_t		 out_off;
+	struct buf	 in;		/* gathered in this turn of the loop */
+	size_t		 owed;		/* octets of the stream that are not given back */
+	size_t		 held;		/* our part of all->held */
+	uint64_t	 out_octets, in_octets;
+	uint64_t	 began_ms, moved_ms;
+	uint64_t	 taken_ms;	/* when the conn last took some, or had nothing to take */
+	struct why	 why;		/* the first thing that went wrong; text empty: none */
+	bool		 reading, full;
+	bool		 out_ended, in_ended;	/* each side has said its end */
+	bool		 over;		/* both are being closed */
+};
+
+/* --- all of them ----------------------------------------------------------------------------- */
+
+bool
+splices_init(struct splices *all, uv_loop_t *loop)
+{
+	*all = (struct splices){ .loop = loop, .laters = laters_hold(loop) };
+	return all->laters != NULL;
+}
+
+void
+splices_fini(struct splices *all)
+{
+	if (all->laters != NULL)
+		laters_drop(all->laters);
+	all->laters = NULL;
+}
+
+static void
+forget(struct splice *sp)
+{
+	later_cancel(&sp->later);
+	sp->all->held -= sp->held;
+	sp->all->n--;
+	if (sp->next != NULL)
+		sp->next->prev = sp->prev;
+	*sp->prev = sp->next;
+	buf_fini(&sp->out);
+	buf_fini(&sp->in);
+	free(sp);
+}
+
+/* When both sides are gone. */
+static void
+maybe_closed(struct splice *sp)
+{
+	if (sp->conn != NULL || sp->stream != NULL)
+		return;
+	sp->over = true;
+	sp->ops->closed(sp->arg, sp->why.text[0] != '\0' ? &sp->why : NULL);
+	forget(sp);
+}
+
+static void
+blame(struct splice *sp, const char *who, const char *why)
+{
+	if (sp->why.text[0] == '\0')
+		why_set(&sp->why, "%s%s", who, why);
+}
+
+void
+splice_abort(struct splice *sp, const char *why)
+{
+	if (sp->over)
+		return;
+	sp->over = true;
+	blame(sp, "", why);
+	if (sp->stream != NULL)
+		h2_reset(sp->stream);
+	if (sp->conn != NULL)
+		conn_abort(sp->conn);
+}
+
+/* Too much is held by all together: the one with most of it goes, and the others may go on. */
+static void
+shed(struct splices *all)
+{
+	struct splice *most = NULL;
+
+	for (struct splice *sp = all->list; sp != NULL; sp = sp->next)
+		if (!sp->over && (most == NULL || sp->held > most->held))
+			most = sp;
+	if (most == NULL)
+		return;
+	splice_abort(most, "memory for slow peers is out, and this one held most of it");
+	all->held -= most->held;
+	most->held = 0;
+}
+
+/* What the conn has taken is given back to the stream; what we hold is counted anew. */
+static void
+settle(struct splice *sp)
+{
+	size_t waits = sp->in.n + (sp->conn != NULL ? conn_queued(sp->conn) : 0), now;
+
+	if (sp->over)
+		return;
+	if (waits < sp->owed || waits == 0)
+		sp->taken_ms = uv_now(sp->all->loop);
+	if (waits < sp->owed && sp->stream != NULL)
+		h2_consumed(sp->stream, sp->owed - waits);
+	if (waits < sp->owed)
+		sp->owed = waits;
+	now = waits + sp->out.n - sp->out_off;
+	sp->all->held += now - sp->held;
+	sp->held = now;
+	if (sp->all->held > sp->all->held_max)
+		shed(sp->all);
+}
+
+void
+splices_sweep(struct splices *all)
+{
+	uint64_t now = uv_now(all->loop);
+
+	for (struct splice *sp = all->list; sp != NULL; sp = sp->next) {
+		uint64_t quiet;
+
+		settle(sp);
+		quiet = now - sp->moved_ms;
+		if (now - sp->began_ms > (uint64_t)all->total_ms)
+			splice_abort(sp, "open for the longest time that is allowed");
+		else if (quiet > (uint64_t)all->idle_ms)
+			splice_abort(sp, "nothing moved for too long");
+		else if (now - sp->taken_ms > SPLICE_STALL_MS)
+			splice_abort(sp, "the peer does not read what it is sent");
+		else if ((sp->in_ended || sp->out_ended) && quiet > SPLICE_HALF_MS)
+			splice_abort(sp, "one side had ended, and the other said nothing more");
+	}
+}
+
+/* --- from the conn to the stream ------------------------------------------------------------- */
+
+bool
+splice_push(struct splice *sp, struct span s)
+{
+	/* What was sent makes room: the rest is at most what stood there when reading stopped. */
+	if (sp->out_off > 0) {
+		buf_drop(&sp->out, sp->out_off);
+		sp->out_off = 0;
+	}
+	return buf_add_span(&sp->out, s);
+}
+
+static size_t
+on_read(void *arg, struct span s)
+{
+	struct splice *sp = arg;
+
+	if (!sp->reading)
+		return 0;		/* the conn keeps it, and waits for splice_read */
+	if (sp->over)
+		return s.n;
+	if (!splice_push(sp, s)) {
+		splice_abort(sp, "memory is out");
+		return s.n;
+	}
+	sp->out_octets += s.n;
+	sp->moved_ms = uv_now(sp->all->loop);
+	if (sp->out.n > SPLICE_AHEAD) {
+		sp->full = true;
+		conn_pause(sp->conn);
+	}
+	if (sp->stream != NULL)
+		h2_stream_resume(sp->stream);
+	settle(sp);
+	return s.n;
+}
+
+static void
+on_eof(void *arg)
+{
+	struct splice *sp = arg;
+
+	sp->out_ended = true;
+	if (sp->stream != NULL)
+		h2_stream_resume(sp->stream);
+}
+
+ssize_t
+splice_pull(void *arg, void *out, size_t max, bool *eof)
+{
+	struct splice *sp = arg;
+	size_t n = sp->out.n - sp->out_off;
+
+	if (n > max)
+		n = max;
+	if (n > 0) {
+		memcpy(out, sp->out.p + sp->out_off, n);
+		sp->moved_ms = uv_now(sp->all->loop);
+	}
+	sp->out_off += n;
+	if (sp->out_off == sp->out.n) {
+		buf_fini(&sp->out);
+		sp->out_off = 0;
+	}
+	if (sp->full && sp->out.n - sp->out_off <= SPLICE_AHEAD / 2) {
+		sp->full = false;
+		if (sp->conn != NULL)
+			conn_resume(sp->conn);
+	}
+	*eof = sp->out_ended && sp->out.n == 0;
+	return (ssize_t)n;
+}
+
+void
+splice_read(struct splice *sp)
+{
+	if (sp->reading || sp->over || sp->conn == NULL)
+		return;
+	sp->reading = true;
+	conn_resume(sp->conn);
+}
+
+/* --- from the stream to the conn ------------------------------------------------------------- */
+
+static void
+write_in(struct splice *sp)
+{
+	if (sp->in.n == 0 || sp->over)
+		return;
+	if (sp->conn != NULL)
+		conn_write(sp->conn, sp->in.p, sp->in.n);	/* its closed says why it failed */
+	buf_fini(&sp->in);
+	settle(sp);
+}
+
+static void
+on_later(struct later *l)
+{
+	write_in((struct splice *)((char *)l - offsetof(struct splice, later)));
+}
+
+static void
+on_drained(void *arg)
+{
+	settle(arg);
+}
+
+static void
+on_data(void *arg, struct span s)
+{
+	struct splice *sp = arg;
+
+	if (sp->over)
+		return;
+	if (sp->in_octets == 0 && s.n > 0 && sp->ops->first != NULL)
+		sp->ops->first(sp->arg);
+	if (sp->over)
+		return;
+	sp->in_octets += s.n;
+	sp->moved_ms = uv_now(sp->all->loop);
+	if (sp->owed == 0)
+		sp->taken_ms = sp->moved_ms;
+	sp->owed += s.n;
+	if (sp->in.p == NULL && s.n >= MANY)
+		buf_room(&sp->in, PIECE + MANY);	/* more will come: not in steps */
+	if (!buf_add_span(&sp->in, s))
+		splice_abort(sp, "memory is out");
+	else if (sp->in.n >= PIECE)
+		write_in(sp);
+	else
+		later_add(sp->all->laters, &sp->later);
+}
+
+void
+splice_pour(struct splice *sp, struct span s)
+{
+	on_data(sp, s);
+}
+
+/* True: the owner took the conn, and the splice is no more. */
+static bool
+nothing_came(struct splice *sp, unsigned status, const struct why *why)
+{
+	return sp->in_octets == 0 && !sp->over && sp->conn != NULL && sp->ops->nothing != NULL &&
+	    sp->ops->nothing(sp->arg, status, why);
+}
+
+static void
+on_head(void *arg, const struct h2_head *head)
+{
+	struct splice *sp = arg;
+	struct why why;
+
+	if (head->status < 300) {
+		if (sp->ops->opened != NULL && !sp->over)
+			sp->ops->opened(sp->arg);
+		return;
+	}
+	why_set(&why, "refused with %u", head->status);
+	if (!nothing_came(sp, head->status, &why))
+		splice_abort(sp, why.text);
+}
+
+static void
+on_end(void *arg)
+{
+	struct splice *sp = arg;
+	struct why why;
+
+	why_set(&why, "closed without a word");
+	if (nothing_came(sp, 200, &why))
+		return;
+	write_in(sp);
+	sp->in_ended = true;
+	if (sp->conn != NULL && !sp->over)
+		conn_shutdown(sp->conn);
+}
+
+static void
+on_stream_closed(void *arg, const struct why *why)
+{
+	struct splice *sp = arg;
+
+	if (why != NULL && nothing_came(sp, 0, why))
+		return;
+	sp->stream = NULL;
+	write_in(sp);
+	if (why != NULL)
+		blame(sp, "tunnel: ", why->text);
+	if (sp->conn != NULL && !sp->over) {
+		if (why == NULL)
+			conn_close(sp->conn);
+		else
+			conn_abort(sp->conn);
+	}
+	maybe_closed(sp);
+}
+
+const struct h2_stream_ops splice_stream_ops = {
+	.head = on_head, .data = on_data, .end = on_end, .closed = on_stream_closed,
+};
+
+/* --- coming and going ------------------------------------------------------------------------ */
+
+static void
+on_conn_closed(void *arg, const struct why *why)
+{
+	struct splice *sp = arg;
+
+	sp->conn = NULL;
+	if (why != NULL)
+		blame(sp, "", why->text);
+	if (sp->stream != NULL)
+		h2_reset(sp->stream);
+	maybe_closed(sp);
+}
+
+static const struct conn_ops conn_ops = {
+	.read = on_read, .drained = on_drained, .eof = on_eof, .closed = on_conn_closed,
+};
+
+struct splice *
+splice_new(struct splices *all, struct conn *conn, const struct splice_ops *ops, void *arg)
+{
+	struct splice *sp = calloc(1, sizeof(*sp));
+
+	if (sp == NULL)
+		return NULL;
+	sp->all = all;
+	sp->conn = conn;
+	sp->ops = ops;
+	sp->arg = arg;
+	sp->later.fn = on_later;
+	sp->began_ms = sp->moved_ms = sp->taken_ms = uv_now(all->loop);
+	/* One read may come on top of what is enough. */
+	buf_init(&sp->out, SPLICE_AHEAD + PIECE);
+	buf_init(&sp->in, H2_WINDOW);
+	if ((sp->next = all->list) != NULL)
+		sp->next->prev = &sp->next;
+	sp->prev = &all->list;
+	all->list = sp;
+	all->n++;
+	conn_own(conn, &conn_ops, sp);
+	conn_set_read(conn, PIECE);
+	conn_keepalive(conn, SPLICE_KEEPALIVE_S);
+	return sp;
+}
+
+void
+splice_join(struct splice *sp, struct h2_stream *stream)
+{
+	sp->stream = stream;
+	if (sp->over)
+		h2_reset(stream);
+}
+
+struct conn *
+splice_part(struct splice **spp)
+{
+	struct splice *sp = *spp;
+	struct conn *conn = sp->conn;
+
+	if (conn == NULL || sp->over || sp->in_octets > 0 || sp->out_ended)
+		return NULL;
+	*spp = NULL;
+	if (sp->stream != NULL) {
+		h2_stream_own(sp->stream, NULL, NULL);
+		h2_reset(sp->stream);
+	}
+	forget(sp);
+	conn_set_read(conn, CONN_READ);
+	return conn;
+}
+
+uint64_t
+splice_out(const struct splice *sp)
+{
+	return sp->out_octets;
+}
+
+uint64_t
+splice_in(const struct splice *sp)
+{
+	return sp->in_octets;
+}

@@ -1,0 +1,600 @@
+#include "proto/relay_probe.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/codec.h"
+#include "proto/relay_in.h"
+
+/*
+ * Which connections are made, and what is said on each; what the replies mean is
+ * relay_judge.c.
+ */
+#define GREETING_MS	30000	/* postscreen and others let a stranger wait */
+#define SILENCE_MS	12000	/* longer than any greeting was seen to take: 6 s */
+#define REPLY_MS	30000	/* name servers are asked about us */
+#define BARE_LF_MS	3000
+
+#define SAYS_MAX	16384
+#define HOPS		120	/* Received lines; RFC 5321 6.3 lets a server stop at 100 */
+
+/* Fewer than this many RCPT, so that the control recipient can be asked once more. */
+#define RCPTS_BEFORE_LAST (RELAY_RCPTS_MAX - 1)
+
+static const char documentation4[] = "203.0.113.25", documentation6[] = "2001:db8::25";
+
+/* Domains that are not ours and take mail; the first that is not among ours is asked for. */
+static const char *const foreign[] = { "gmail.com", "outlook.com" };
+
+struct relay_probe *
+relay_probe_new(const struct relay_setup *s)
+{
+	struct relay_probe *p = calloc(1, sizeof(*p));
+	struct netaddr_text ip = netaddr_ip(&s->backend);
+
+	if (p == NULL)
+		return NULL;
+	p->s = *s;
+	reply_reader_init(&p->reader);
+	buf_init(&p->says, SAYS_MAX);
+	buf_init(&p->asked, SAYS_MAX);
+	p->control = -1;
+	snprintf(p->literal, sizeof(p->literal), "%s%s", s->backend.v6 ? "IPv6:" : "", ip.s);
+	p->names = (struct relay_names){ .foreign = foreign[0], .literal = p->literal,
+		.helo = s->helo, .own = s->nown > 0 ? s->own[0] : "",
+		.control = s->ncontrols > 0 ? s->controls[0] : "" };
+	for (size_t i = 0; i < s->nown; i++)
+		if (span_eq_nocase(span_str(s->own[i]), span_str(foreign[0])))
+			p->names.foreign = foreign[1];
+	if (s->nuntrusted > RELAY_ADDRESSES_MAX)
+		relay_blame(p, RELAY_TOO_MANY);
+	return p;
+}
+
+void
+relay_probe_free(struct relay_probe **pp)
+{
+	struct relay_probe *p = *pp;
+
+	*pp = NULL;
+	if (p == NULL)
+		return;
+	reply_reader_fini(&p->reader);
+	buf_fini(&p->says);
+	buf_fini(&p->asked);
+	free(p->notes);
+	free(p);
+}
+
+/* --- which connection ------------------------------------------------------------------------ */
+
+static struct relay_visit *
+visit_add(struct relay_probe *p, enum relay_header header, unsigned version)
+{
+	struct relay_visit *v = &p->visits[p->nvisits++];
+
+	*v = (struct relay_visit){ .header = header, .version = version, .stranger = true,
+		.whose = "a stranger" };
+	(void)netaddr_parse_ip(span_str(documentation4), &v->client);
+	v->client.port = (uint16_t)(40000 + p->nvisits);
+	return v;
+}
+
+/* As an address that must not be trusted. */
+static void
+visit_as(struct relay_probe *p, const struct relay_address *a)
+{
+	struct relay_visit *v = visit_add(p, RELAY_PROPER, p->s.version);
+	uint16_t port = v->client.port;
+
+	v->client = a->ip;
+	v->client.port = port;
+	v->stranger = false;
+	v->whose = a->whose;
+}
+
+/*
+ * What comes after the visits of a phase.  The first visit decides: a server that
+ * does not serve a proper header is only asked which one it would serve.
+ */
+static enum relay_phase
+phase_after(const struct relay_probe *p)
+{
+	bool served = p->served[RELAY_PROPER];
+
+	switch (p->phase) {
+	case PH_START:
+		return p->s.version == 0 ? PH_WHICH_NONE : PH_STRANGER;
+	case PH_STRANGER:
+		return served ? PH_STRANGER6 : PH_WHICH_NONE;
+	case PH_STRANGER6:
+		return PH_UNTRUSTED;
+	case PH_UNTRUSTED:
+		return p->unnamed ? PH_SILENT : p->s.bare_lf ? PH_BARE_LF : PH_DONE;
+	case PH_SILENT:
+		return PH_BROKEN;
+	case PH_BROKEN:
+		return p->s.bare_lf ? PH_BARE_LF : PH_DONE;
+	case PH_WHICH_NONE:
+		if (p->served[RELAY_NONE])
+			return PH_DONE;
+		return p->s.version == 2 ? PH_WHICH_V1 : PH_WHICH_V2;
+	case PH_WHICH_V2:
+		return p->s.version == 0 && !p->other_served ? PH_WHICH_V1 : PH_DONE;
+	case PH_WHICH_V1:
+	case PH_BARE_LF:
+	case PH_DONE:
+		break;
+	}
+	return PH_DONE;
+}
+
+/* The phase has another visit: forms that were not asked yet, addresses that were not used. */
+static bool
+phase_goes_on(const struct relay_probe *p)
+{
+	size_t n = p->s.nuntrusted < RELAY_ADDRESSES_MAX ? p->s.nuntrusted : RELAY_ADDRESSES_MAX;
+
+	if (p->phase == PH_STRANGER)
+		return p->form < relay_nforms && !p->stuck;
+	return p->phase == PH_UNTRUSTED && p->address < n;
+}
+
+bool
+relay_probe_next(struct relay_probe *p, struct relay_visit *out)
+{
+	struct relay_visit *v;
+
+	if (p->phase == PH_DONE)
+		return false;
+	if (!phase_goes_on(p))
+		p->phase = phase_after(p);
+	if (p->phase == PH_UNTRUSTED && !phase_goes_on(p))
+		p->phase = phase_after(p);
+	if (p->nvisits == RELAY_VISITS_MAX) {
+		relay_blame(p, RELAY_TOO_MANY);
+		p->phase = PH_DONE;
+	}
+	switch (p->phase) {
+	case PH_START:
+	case PH_DONE:
+		return false;
+	case PH_STRANGER:
+	case PH_BARE_LF:
+		visit_add(p, RELAY_PROPER, p->s.version);
+		break;
+	case PH_STRANGER6:
+		v = visit_add(p, RELAY_PROPER, p->s.version);
+		(void)netaddr_parse_ip(span_str(documentation6), &v->client);
+		v->client.port = 40001;
+		break;
+	case PH_UNTRUSTED:
+		visit_as(p, &p->s.untrusted[p->address++]);
+		break;
+	case PH_SILENT:
+	case PH_WHICH_NONE:
+		visit_add(p, RELAY_NONE, 0);
+		break;
+	case PH_BROKEN:
+		visit_add(p, RELAY_BROKEN, p->s.version);
+		break;
+	case PH_WHICH_V1:
+	case PH_WHICH_V2:
+		visit_add(p, RELAY_PROPER, p->phase == PH_WHICH_V1 ? 1 : 2);
+		break;
+	}
+	*out = p->visits[p->nvisits - 1];
+	return true;
+}
+
+/* --- what is said ---------------------------------------------------------------------------- */
+
+/* Whether this visit asks for recipients: the others only see whether they are served. */
+static bool
+asks(const struct relay_probe *p)
+{
+	return p->phase == PH_STRANGER || p->phase == PH_STRANGER6 || p->phase == PH_UNTRUSTED;
+}
+
+static void
+say(struct relay_probe *p, enum relay_step step, const char *verb)
+{
+	p->t.step = step;
+	buf_clear(&p->asked);
+	buf_add_str(&p->asked, verb);
+}
+
+/* The path of a form or sender, between < and >. */
+static void
+say_path(struct relay_probe *p, enum relay_step step, const char *verb, enum relay_sender sender,
+    const struct relay_form *form)
+{
+	say(p, step, verb);
+	buf_add_str(&p->asked, ":<");
+	if (form != NULL)
+		(void)relay_form_rcpt(form, &p->names, &p->asked);
+	else
+		(void)relay_form_sender(sender, &p->names, &p->asked);
+	buf_add_str(&p->asked, ">");
+}
+
+static void
+say_mail(struct relay_probe *p, enum relay_sender sender)
+{
+	p->t.sender = sender;
+	p->t.sender_refused = false;
+	say_path(p, ST_MAIL, "MAIL FROM", sender, NULL);
+}
+
+static void
+say_control(struct relay_probe *p, enum relay_step step)
+{
+	size_t i = p->control >= 0 ? (size_t)p->control : p->t.control_at;
+
+	p->names.control = p->s.controls[i];
+	p->t.rcpts++;
+	say(p, step, "RCPT TO:<");
+	buf_add_str(&p->asked, p->names.control);
+	buf_add_str(&p->asked, ">");
+}
+
+/* A local part that nobody has: if the server takes it, the forms behind it prove nothing. */
+static void
+say_unknown(struct relay_probe *p)
+{
+	char hex[2 * sizeof(p->s.nonce) + 1];
+
+	hex_encode(p->s.nonce, sizeof(p->s.nonce), hex);
+	p->t.unknown_asked = true;
+	p->t.rcpts++;
+	say(p, ST_UNKNOWN, "RCPT TO:<");
+	buf_addf(&p->asked, "posthouse-%s@%s>", hex, p->names.own);
+}
+
+/*
+ * Its end is a bare LF in each way that has smuggled mail; a true end never comes.
+ * What stands in front is a loop to whoever takes one of them for an end.
+ */
+static void
+say_message(struct relay_probe *p)
+{
+	say(p, ST_BARE_LF, "a message that ends in bare LF");
+	for (int i = 0; i < HOPS; i++)
+		buf_add_str(&p->says, "Received: by posthouse-interlock\r\n");
+	buf_addf(&p->says,
+	    "From: <posthouse-interlock@%s>\r\nTo: <%s>\r\nSubject: posthouse interlock\r\n\r\n"
+	    "A test of line ends by your own posthouse, refused as a loop if it was believed.\r\n"
+	    "That you can read it means: this server takes a bare LF for the end of a message,\r\n"
+	    "and does not count Received lines.  See posthouse-home(8).\n"
+	    ".\n" "\r\n.\n" "\n.\r\n", p->names.helo, p->names.control);
+}
+
+static const struct relay_form *
+next_form(struct relay_probe *p)
+{
+	size_t *at = p->phase == PH_STRANGER ? &p->form : &p->t.form;
+
+	while (p->phase != PH_STRANGER && *at < relay_nforms && !relay_forms[*at].everywhere)
+		(*at)++;
+	return *at < relay_nforms ? &relay_forms[*at] : NULL;
+}
+
+static void
+form_done(struct relay_probe *p)
+{
+	(*(p->phase == PH_STRANGER ? &p->form : &p->t.form))++;
+}
+
+/* How many RCPT the next form takes in this transaction or in one of its own. */
+static size_t
+form_cost(const struct relay_probe *p, const struct relay_form *f)
+{
+	bool unknown = f->ours && !p->t.unknown_asked;
+
+	return 1 + (f->sender != p->t.sender) + unknown;
+}
+
+/* The last word with a stranger's sender: the control recipient is still welcome. */
+static void
+say_last(struct relay_probe *p)
+{
+	if (!p->t.control_ok || p->t.last) {
+		say(p, ST_QUIT, "QUIT");
+		return;
+	}
+	if (p->t.sender == RELAY_STRANGER) {
+		p->t.last = true;
+		say_control(p, ST_AGAIN);
+		return;
+	}
+	p->t.ending = true;
+	say(p, ST_RSET, "RSET");
+}
+
+/* What is asked next in a session whose control recipient was asked for. */
+static void
+say_next(struct relay_probe *p)
+{
+	const struct relay_form *f = p->t.ending ? NULL : next_form(p);
+
+	if (f == NULL || p->t.rcpts + form_cost(p, f) > RCPTS_BEFORE_LAST ||
+	    (f->odd && p->t.odd == RELAY_ODD_MAX)) {
+		say_last(p);
+		return;
+	}
+	if (f->sender != p->t.sender) {
+		say(p, ST_RSET, "RSET");
+		return;
+	}
+	if (f->ours && !p->t.unknown_asked) {
+		say_unknown(p);
+		return;
+	}
+	p->t.rcpts++;
+	p->t.odd += f->odd;
+	p->t.asking = f;
+	say_path(p, ST_FOREIGN, "RCPT TO", 0, f);
+}
+
+/* --- from reply to question ------------------------------------------------------------------ */
+
+static void
+after_ehlo(struct relay_probe *p)
+{
+	struct relay_talk *t = &p->t;
+
+	if (!t->served)
+		say(p, ST_QUIT, "QUIT");
+	else if (p->s.submission && t->starttls && !t->tls && asks(p))
+		say(p, ST_STARTTLS, "STARTTLS");
+	else if (p->phase == PH_BARE_LF)
+		say_mail(p, RELAY_NULL);
+	else if (asks(p) && p->s.ncontrols > 0 && p->s.nown > 0)
+		say_mail(p, RELAY_STRANGER);
+	else
+		say(p, ST_QUIT, "QUIT");
+}
+
+static void
+after_mail(struct relay_probe *p)
+{
+	struct relay_talk *t = &p->t;
+
+	if (t->mail_ok)
+		say_control(p, ST_CONTROL);
+	else if (t->sender == RELAY_STRANGER || p->phase == PH_BARE_LF) {
+		p->stuck = true;	/* nothing can be asked of it */
+		say(p, ST_QUIT, "QUIT");
+	} else {
+		/* This sender is refused whatever the recipient: the form is answered by that. */
+		form_done(p);
+		t->sender = RELAY_SENDERS;
+		say_next(p);
+	}
+}
+
+static void
+after_control(struct relay_probe *p)
+{
+	struct relay_talk *t = &p->t;
+
+	if (p->phase == PH_BARE_LF) {
+		if (t->control_ok)
+			say(p, ST_DATA, "DATA");
+		else
+			say(p, ST_QUIT, "QUIT");
+		return;
+	}
+	if (t->sender == RELAY_STRANGER && !t->control_ok && p->control < 0 &&
+	    t->control_at + 1 < p->s.ncontrols) {
+		t->control_at++;
+		say_control(p, ST_CONTROL);
+		return;
+	}
+	say_next(p);
+}
+
+static void
+after_rset(struct relay_probe *p)
+{
+	const struct relay_form *f = p->t.ending ? NULL : next_form(p);
+
+	say_mail(p, f != NULL ? f->sender : RELAY_STRANGER);
+}
+
+static void
+after_again_mail(struct relay_probe *p)
+{
+	p->t.last = true;
+	say_control(p, ST_AGAIN);
+}
+
+/* The reply to the step is whole and judged. */
+static void
+go_on(struct relay_probe *p)
+{
+	struct relay_talk *t = &p->t;
+
+	switch (t->step) {
+	case ST_GREETING:
+		if (t->greeted) {
+			say(p, ST_EHLO, "EHLO ");
+			buf_add_str(&p->asked, p->names.helo);
+		} else
+			t->step = ST_OVER;
+		break;
+	case ST_EHLO:
+		after_ehlo(p);
+		break;
+	case ST_STARTTLS:
+		t->starttls = false;
+		if (t->tls_agreed)
+			t->step = ST_TLS;
+		else
+			after_ehlo(p);
+		break;
+	case ST_MAIL:
+		if (t->ending && t->mail_ok)
+			after_again_mail(p);
+		else
+			after_mail(p);
+		break;
+	case ST_CONTROL:
+		after_control(p);
+		break;
+	case ST_FOREIGN:
+		form_done(p);
+		say_next(p);
+		break;
+	case ST_UNKNOWN:
+		say_next(p);
+		break;
+	case ST_RSET:
+		after_rset(p);
+		break;
+	case ST_AGAIN:
+		say(p, ST_QUIT, "QUIT");
+		break;
+	case ST_DATA:
+		if (t->data_ok)
+			say_message(p);
+		else
+			say(p, ST_QUIT, "QUIT");
+		break;
+	case ST_TLS:
+	case ST_BARE_LF:
+	case ST_QUIT:
+	case ST_OVER:
+		t->step = ST_OVER;
+		break;
+	}
+}
+
+/* Puts what is asked on its way; the message stands there already. */
+static void
+send_asked(struct relay_probe *p)
+{
+	if (p->t.step == ST_OVER || p->t.step == ST_TLS || p->t.step == ST_BARE_LF)
+		return;
+	buf_add_span(&p->says, buf_span(&p->asked));
+	buf_add_str(&p->says, "\r\n");
+}
+
+/* --- what is heard --------------------------------------------------------------------------- */
+
+void
+relay_probe_begun(struct relay_probe *p)
+{
+	p->t = (struct relay_talk){ .step = ST_GREETING, .sender = RELAY_SENDERS, .tls = p->s.tls };
+	reply_reader_fini(&p->reader);
+	reply_reader_init(&p->reader);
+	buf_clear(&p->says);
+	buf_clear(&p->asked);
+}
+
+void
+relay_probe_secured(struct relay_probe *p)
+{
+	if (p->t.step != ST_TLS)
+		return;
+	p->t.tls = true;
+	say(p, ST_EHLO, "EHLO ");
+	buf_add_str(&p->asked, p->names.helo);
+	send_asked(p);
+}
+
+/* A reply is whole, or what came is none. */
+static void
+reply_done(struct relay_probe *p, const struct reply_ev *ev)
+{
+	relay_judge_reply(p, ev);
+	if (ev->type == REPLY_BAD || ev->reply.code == 421)
+		p->t.step = ST_OVER;
+	else
+		go_on(p);
+	send_asked(p);
+}
+
+size_t
+relay_probe_heard(struct relay_probe *p, struct span in)
+{
+	size_t used = 0;
+
+	while (used < in.n && relay_probe_want(p) == RELAY_WANT_REPLY && p->says.n == 0) {
+		struct reply_ev ev;
+
+		used += reply_reader_step(&p->reader, in.p + used, in.n - used, &ev);
+		if (ev.type != REPLY_NONE)
+			reply_done(p, &ev);
+	}
+	return used;
+}
+
+enum relay_want
+relay_probe_want(const struct relay_probe *p)
+{
+	if (p->t.step == ST_TLS)
+		return RELAY_WANT_TLS;
+	if (p->t.step == ST_OVER)
+		return p->phase == PH_BARE_LF ? RELAY_WANT_ABORT : RELAY_WANT_CLOSE;
+	return RELAY_WANT_REPLY;
+}
+
+struct span
+relay_probe_says(struct relay_probe *p)
+{
+	size_t n = p->says.n;
+
+	p->says.n = 0;
+	return span_of(p->says.p, n);
+}
+
+int64_t
+relay_probe_wait_ms(const struct relay_probe *p)
+{
+	bool proper = p->nvisits > 0 && p->visits[p->nvisits - 1].header == RELAY_PROPER;
+
+	switch (p->t.step) {
+	case ST_GREETING:
+		return proper ? GREETING_MS : SILENCE_MS;
+	case ST_BARE_LF:
+		return BARE_LF_MS;
+	default:
+		return REPLY_MS;
+	}
+}
+
+void
+relay_probe_over(struct relay_probe *p, const struct why *why)
+{
+	relay_judge_end(p, why);
+	p->t.step = ST_OVER;
+}
+
+/* Each is refused at its first wrong octet, so that nobody waits for more of it. */
+struct span
+relay_broken_header(unsigned version)
+{
+	static const struct span v1 = SPAN_LIT("PROXY TCP4 203.0.113.999 x\r\n"),
+	    v2 = SPAN_LIT("\r\n\r\n\0\r\nQUIT\n\x31\x11\0\x0cnot a header");
+
+	return version == 1 ? v1 : v2;
+}
+
+size_t
+relay_probe_notes(const struct relay_probe *p)
+{
+	return p->nnotes;
+}
+
+const struct relay_note *
+relay_probe_note(const struct relay_probe *p, size_t i)
+{
+	return &p->notes[i];
+}
+
+const struct relay_visit *
+relay_probe_visit(const struct relay_probe *p, unsigned i)
+{
+	return &p->visits[i];
+}

@@ -1,0 +1,288 @@
+"""
+The interlock against mail servers as people run them: the right ones are opened, the others stay
+closed, each with its verdict and the setting that is to be changed.
+"""
+
+import json
+import socket
+import subprocess
+import threading
+
+import pytest
+
+from kit.mtas import Exim, OpenSmtpd, Postfix
+from kit.netns import netns
+from kit.ports import free_port
+from kit.smtp import Client
+from kit.stand import Stand, until
+
+# Home's own addresses in these tests; the first is what Docker gives to its host.
+OURS = "172.17.0.1/16", "fd00:1::7/64"
+SAFE = ["smtpd_relay_restrictions = permit_mynetworks, reject_unauth_destination"]
+NO_RELAY = ['match from any for domain "example.test" action "local"',
+            'match from src { 127.0.0.1, ::1 } for any action "relay"']
+
+SERVERS = {
+    # Postfix: right
+    "postfix with PROXY": (lambda: Postfix(), "green", "Postfix", ""),
+    "postfix that refuses by 554": (lambda: Postfix(SAFE), "green", "Postfix", ""),
+    "postfix behind postscreen": (
+        lambda: Postfix(options="-o postscreen_upstream_proxy_protocol=haproxy",
+                        service="postscreen"), "green", "Postfix", ""),
+    # Postfix: as tutorials have it
+    "postfix without PROXY": (
+        lambda: Postfix(options=""), "ignores PROXY", "Postfix", "smtpd_upstream_proxy_protocol"),
+    "postfix that trusts Docker": (
+        lambda: Postfix(["mynetworks = 127.0.0.0/8 172.17.0.0/16"]), "trusts the tunnel",
+        "Postfix", "mynetworks without 172.17.0.1"),
+    "postfix that trusts its own IPv6": (
+        lambda: Postfix(["mynetworks = 127.0.0.0/8 [fd00:1::]/64"]), "trusts the tunnel",
+        "Postfix", "mynetworks without fd00:1::7"),
+    "postfix with XCLIENT for home": (
+        lambda: Postfix(["smtpd_authorized_xclient_hosts = 172.16.0.0/12"]), "trusts the tunnel",
+        "Postfix", "smtpd_authorized_xclient_hosts without 172.17.0.1"),
+    "postfix that relays for all": (
+        lambda: Postfix(["mynetworks = 0.0.0.0/0"]), "relays", "Postfix",
+        "reject_unauth_destination"),
+    "postfix with an access table": (
+        lambda: Postfix(["smtpd_relay_restrictions = check_recipient_access "
+                         "inline:{ postmaster@=OK }, reject_unauth_destination"]), "relays",
+        "Postfix", "check_*_access"),
+    "postfix that greylists": (
+        lambda: Postfix(["smtpd_recipient_restrictions = check_client_access "
+                         "static:{451 4.7.1 Greylisted}"]), "cannot tell", "Postfix",
+        "interlock { control"),
+    "postfix with a list of bogons": (
+        lambda: Postfix(["smtpd_client_restrictions = check_client_access "
+                         "cidr:{ {203.0.113.0/24 REJECT bogon} {2001:db8::/32 REJECT bogon} }"]),
+        "cannot tell", "Postfix", "interlock { control"),
+    "postfix that counts": (
+        lambda: Postfix(["smtpd_client_recipient_rate_limit = 5",
+                         "smtpd_client_event_limit_exceptions ="]), "cannot tell", "Postfix", ""),
+    # exim
+    "exim with PROXY": (lambda: Exim(), "green", "exim", ""),
+    "exim without PROXY": (
+        lambda: Exim(main=""), "ignores PROXY", "exim", "hosts_proxy"),
+    "exim that trusts Docker": (
+        lambda: Exim(trusted="127.0.0.1 : 172.17.0.0/16"), "trusts the tunnel", "exim",
+        "relay_from_hosts (Debian: dc_relay_nets in update-exim4.conf.conf) without 172.17.0.1"),
+    "exim that accepts first": (
+        lambda: Exim(first="accept"), "relays", "exim", "acl_smtp_rcpt"),
+    # OpenSMTPD
+    "opensmtpd with PROXY": (
+        lambda: OpenSmtpd(match=NO_RELAY), "green", "OpenSMTPD", ""),
+    "opensmtpd as its example has it": (
+        lambda: OpenSmtpd(), "trusts the tunnel", "OpenSMTPD", "`from local` is every address"),
+    "opensmtpd without PROXY": (
+        lambda: OpenSmtpd(listen="", match=NO_RELAY), "ignores PROXY", "OpenSMTPD", "proxy-v2"),
+    "opensmtpd that relays for all": (
+        lambda: OpenSmtpd(match=['match from any for any action "relay"',
+                                 'match from any for domain "example.test" action "local"']),
+        "relays", "OpenSMTPD", "match from any for any"),
+}
+
+
+def interlock(stand):
+    """Exit status and the one service's report."""
+    r = stand.tool("interlock", "-c", stand.conf("home"), "--json", check=False)
+    services = json.loads(r.stdout)["services"]
+    assert len(services) == 1
+    return r.returncode, services[0]
+
+
+def service(stand):
+    return stand.status("home")["services"][0]
+
+
+@pytest.fixture(name="alone")
+def _alone():
+    with netns(*OURS):
+        yield
+
+
+@pytest.mark.parametrize("name", SERVERS)
+def test_server(alone, tmp_path, name):
+    make, verdict, kind, setting = SERVERS[name]
+    with make() as mta, Stand(tmp_path, opt=[f"home.service.smtp.backend={mta.where}"]) as stand:
+        rc, report = interlock(stand)
+        said = report["verdict"], report["server"], report.get("evidence"), mta.log()[-3000:]
+        assert report["verdict"] == verdict and report["server"] == kind, said
+        assert rc == (0 if verdict == "green" else 1)
+        assert service(stand)["up"] == (verdict == "green")
+        if verdict == "green":
+            assert report["advice"] == []
+        else:
+            assert any(setting in a for a in report["advice"]), report["advice"]
+            assert all(a.startswith(f"{kind}: ") or a.startswith("home.conf: ") or
+                       setting in a or verdict == "cannot tell" for a in report["advice"])
+            assert any("interlock" in a for a in stand.status("home")["alarms"])
+            assert report["evidence"]["asked"] and report["evidence"]["answered"]
+        # As a stranger of each family and as each address of home's.
+        assert {v["as"] for v in report["visits"]} >= ({"203.0.113.25"} if "PROXY" in verdict else
+               {"203.0.113.25", "2001:db8::25", "172.17.0.1", "fd00:1::7"})
+        # Nothing was taken, whatever it answered.
+        assert "queued as" not in mta.log() and "Completed" not in mta.log()
+
+
+def test_the_other_header(alone, tmp_path):
+    """A server that speaks version 2 only, which home.conf does not say."""
+    with OpenSmtpd(match=NO_RELAY) as mta, \
+            Stand(tmp_path, opt=[f"home.service.smtp.backend={mta.where}",
+                                 "home.service.smtp.proxy=v1"]) as stand:
+        rc, report = interlock(stand)
+        assert rc == 1 and report["verdict"] == "expects PROXY"
+        assert report["advice"] == ['home.conf: proxy = "v2" for this service']
+        assert not service(stand)["up"]
+
+
+TLS = ["smtpd_tls_security_level = may"]
+PROXY = "-o smtpd_upstream_proxy_protocol=haproxy"
+
+
+@pytest.mark.parametrize("name, main, options, verdict", [
+    ("submissions", TLS, f"{PROXY} -o smtpd_tls_wrappermode=yes", "green"),
+    ("submissions", TLS + ["mynetworks = 172.16.0.0/12"], f"{PROXY} -o smtpd_tls_wrappermode=yes",
+     "trusts the tunnel"),
+    ("submissions", TLS, "-o smtpd_tls_wrappermode=yes", "ignores PROXY"),
+    ("submission", ["smtpd_tls_security_level = encrypt"], PROXY, "green"),
+    ("submission", ["smtpd_tls_security_level = encrypt", "mynetworks = 0.0.0.0/0"], PROXY,
+     "relays"),
+    ("web", TLS + ["mynetworks = 0.0.0.0/0"], f"{PROXY} -o smtpd_tls_wrappermode=yes", "relays"),
+])
+def test_tls(alone, tmp_path, name, main, options, verdict):
+    """Implicit TLS under its own names and under another, and STARTTLS where people log in."""
+    key, cert = str(tmp_path / "key.pem"), str(tmp_path / "cert.pem")
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
+                    "ec_paramgen_curve:P-256", "-nodes", "-keyout", key, "-out", cert,
+                    "-subj", "/CN=mx.example.test"], check=True, capture_output=True)
+    with Postfix(main, options=options, tls=(cert, key)) as mta, \
+            Stand(tmp_path / "stand",
+                  opt=[f"home.service.{name}.backend={mta.where}"]) as stand:
+        rc, report = interlock(stand)
+        assert report["verdict"] == verdict, (report, mta.log()[-2000:])
+        assert rc == (0 if verdict == "green" else 1)
+        assert service(stand)["up"] == (verdict == "green")
+
+
+def test_a_mail_server_under_another_name(alone, tmp_path):
+    with Postfix(["mynetworks = 127.0.0.0/8 172.17.0.0/16"]) as mta, \
+            Stand(tmp_path, opt=[f"home.service.web.backend={mta.where}"]) as stand:
+        rc, report = interlock(stand)
+        assert rc == 1 and report["verdict"] == "trusts the tunnel"
+        assert not service(stand)["up"]
+
+
+def test_it_opens_once_mended_and_closes_when_away(alone, tmp_path):
+    with Postfix(["mynetworks = 127.0.0.0/8 172.17.0.0/16"]) as mta, \
+            Stand(tmp_path, opt=[f"home.service.smtp.backend={mta.where}"]) as stand:
+        assert interlock(stand)[0] == 1
+        mta.postfix("stop")
+        until("home sees that it is away", 20, lambda: service(stand)["why"] != "" and
+              "interlock" not in service(stand)["why"])
+        main = f"{mta.dir}/conf/main.cf"
+        with open(main, encoding="ascii") as f:
+            text = f.read()
+        with open(main, "w", encoding="ascii") as f:
+            f.write(text.replace("mynetworks = 127.0.0.0/8 172.17.0.0/16", ""))
+        mta.postfix("start")
+        # It was away: what it is now is tested without being asked for.
+        until("it is opened", 40, lambda: service(stand)["up"])
+        assert "interlock.green service=smtp" in stand.log("home")
+        mta.postfix("stop")
+        until("it is closed", 20, lambda: not service(stand)["up"])
+
+
+def test_home_alone_has_nothing_to_test(alone, tmp_path):
+    with Stand(tmp_path) as stand:
+        r = stand.tool("interlock", "-c", stand.conf("home"))
+        assert "Nothing is passed" in r.stdout
+        r = stand.tool("interlock", "-c", stand.conf("edge"), check=False)
+        assert r.returncode == 1
+
+
+class Rude:
+    """A backend that sends the same octets to everyone, for as long as they are taken."""
+
+    def __init__(self, first, flood=b"", hang_up=False):
+        self.sock = socket.create_server(("127.0.0.1", 0))
+        self.where = "127.0.0.1:%d" % self.sock.getsockname()[1]
+        self.first, self.flood, self.hang_up = first, flood, hang_up
+        threading.Thread(target=self.serve, daemon=True).start()
+
+    def serve(self):
+        while True:
+            try:
+                guest, _ = self.sock.accept()
+            except OSError:
+                return
+            threading.Thread(target=self.talk, args=(guest,), daemon=True).start()
+
+    def talk(self, guest):
+        with guest:
+            try:
+                guest.sendall(self.first)
+                while self.flood:
+                    guest.sendall(self.flood)
+                while not self.hang_up and guest.recv(4096):
+                    guest.sendall(self.first)
+            except OSError:
+                pass
+
+    def close(self):
+        self.sock.shutdown(socket.SHUT_RDWR)
+        self.sock.close()
+
+
+@pytest.mark.parametrize("first, flood, hang_up", [
+    (b"220 mx\r\n", b"250-x\r\n" * 1000, False),        # a reply without end
+    (b"220 mx\r\n", b"x" * 65536, False),               # a line without end
+    (b"220 mx\r\n", b"250 ok\r\n" * 1000, False),       # answers to what was never asked
+    (b"220 mx\r\n250 ok\r\n", b"", True),
+    (b"250 ok\r\n", b"", False),                        # yes to everything, but no greeting
+    (b"220 mx\r\n250 ok\n550 no\r\n", b"", False),      # a reply hidden behind a bare LF
+], ids=range(6))
+def test_a_rude_backend(alone, tmp_path, first, flood, hang_up):
+    rude = Rude(first, flood, hang_up)
+    try:
+        with Stand(tmp_path, opt=[f"home.service.smtp.backend={rude.where}"]) as stand:
+            rc, report = interlock(stand)
+            assert rc == 1 and report["verdict"] != "green", report
+            assert not service(stand)["up"]
+            assert {p["restarts"] for p in stand.status("home")["processes"]} == {0}
+    finally:
+        rude.close()
+
+
+def test_what_is_open_is_cut_when_it_fails(alone, tmp_path):
+    """Opened rightly, then given mynetworks with home's network; the next test finds it."""
+    where = "127.0.0.1", free_port()
+    with Postfix() as mta, \
+            Stand(tmp_path, opt=[f"home.service.mx.backend={mta.where}",
+                                 f'edge.service.mx.listen={{"127.0.0.1:{where[1]}"}}',
+                                 "edge.service.mx.mode=auto",
+                                 'edge.service.mx.proxy_from={"127.0.0.1"}']) as stand:
+        assert interlock(stand)[0] == 0
+
+        def passed():
+            c = Client(where)
+            c.send(b"PROXY TCP4 8.8.4.4 8.8.8.8 4000 25\r\n")
+            if "Postfix" in c.reply().text:
+                return c
+            c.close()
+            return None
+        c = until("the edge passes", 20, passed)
+        c.ok("EHLO client.test")
+        assert "client=unknown[8.8.4.4]" in mta.log() or "[8.8.4.4]" in mta.log()
+        with open(f"{mta.dir}/conf/main.cf", "a", encoding="ascii") as f:
+            f.write("mynetworks = 127.0.0.0/8 172.17.0.0/16\n")
+        mta.postfix("reload")
+        rc, report = interlock(stand)
+        assert rc == 1 and report["verdict"] == "trusts the tunnel"
+        assert c.closed()
+        until("new ones are held", 10, lambda: "Postfix" not in held(where))
+
+
+def held(where):
+    with Client(where) as c:
+        c.send(b"PROXY TCP4 8.8.4.4 8.8.8.8 4000 25\r\n")
+        return c.reply().text
