@@ -169,11 +169,11 @@ parcel_publish(struct courier *c, struct parcel *p)
 static void
 log_delivered(struct courier *c, const struct parcel *p, const struct ledger_entry *e)
 {
-	int64_t ms = wall_ms() - p->object.meta.received_ms;
+	int64_t ms = wall_ms() - p->object.meta.received_ms;	/* unless the clock went back */
 
 	log_info(NULL, "mail.delivered id=%s edge=%s mailbox=%s size=%llu ms=%lld",
 	    uuid_text(p->object.meta.id).s, p->object.meta.signer, e->mailbox,
-	    (unsigned long long)p->object.size, (long long)ms);
+	    (unsigned long long)p->object.size, (long long)(ms > 0 ? ms : 0));
 	if (c->board != NULL)
 		board_add(c->board, BC_DELIVERED, 1);
 }

@@ -149,7 +149,8 @@ static void
 drop_retired(struct parent *p)
 {
 	struct why why = { "" };
-	int rc = secrets_drop_retired(&p->secrets, p->common->state, p->home->parked_keep_ms, &why);
+	int rc = secrets_drop_retired(&p->secrets, p->common->state,
+	    clock_surely_ms(&p->clock) - p->home->parked_keep_ms, &why);
 
 	if (rc == 1)
 		log_info(NULL, "age.retired dropped: nothing that is held needs it");

@@ -20,7 +20,7 @@
  */
 /* What is passed has 30 s to end; the writer comes after it. */
 #define FORCE_MS	40000
-/* between looks at the secret files; a change is taken at the second */
+/* between looks at the clock and the secret files; a change is taken at the second */
 #define WATCH_MS	1000
 
 static void
@@ -43,7 +43,10 @@ on_signal(uv_signal_t *s, int signum)
 static void
 on_watch(uv_timer_t *t)
 {
-	reload_secrets(t->data);
+	struct parent *p = t->data;
+
+	(void)clock_watch_look(&p->clock, boot_ms(), wall_ms());	/* the writer says so */
+	reload_secrets(p);
 }
 
 static void
@@ -160,6 +163,7 @@ proc_parent_main(enum conf_role role, const char *config_file)
 	check_files(p);
 	kids_init(p);
 	kids_start(p);
+	clock_watch_init(&p->clock, boot_ms(), wall_ms());
 	uv_timer_start(&p->watch, on_watch, WATCH_MS, WATCH_MS);
 	uv_run(&p->loop, UV_RUN_DEFAULT);
 

@@ -43,6 +43,7 @@ struct parent {
 	struct account	 account;
 	struct ground	 ground;
 	struct secrets	 secrets;
+	struct clock_watch clock;
 	struct kid	 kids[PROC_KINDS];
 	uv_loop_t	 loop;
 	uv_signal_t	 sigs[4];

@@ -10,7 +10,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "base/clock.h"
 #include "net/tls.h"
 #include "proto/age.h"
 
@@ -296,7 +295,8 @@ secrets_changed(struct secrets *s)
 }
 
 int
-secrets_drop_retired(const struct secrets *s, const char *state, int64_t keep_ms, struct why *why)
+secrets_drop_retired(const struct secrets *s, const char *state, int64_t before_ms,
+    struct why *why)
 {
 	const struct secret_file *f = s->file;
 	struct secret_mark now;
@@ -315,7 +315,7 @@ secrets_drop_retired(const struct secrets *s, const char *state, int64_t keep_ms
 	}
 	now = mark_of(&st);
 	/* Another than the courier has: it will be read, and judged, first. */
-	if (!same_mark(&now, &f->mark) || wall_ms() - (int64_t)st.st_mtim.tv_sec * 1000 < keep_ms)
+	if (!same_mark(&now, &f->mark) || (int64_t)st.st_mtim.tv_sec * 1000 > before_ms)
 		rc = 0;
 	else if (unlinkat(dir, RETIRED, 0) == -1 || fsync(dir) == -1)
 		rc = why_sys(why, "%s", f->path);

@@ -55,9 +55,9 @@ void	secrets_fini(struct secrets *);		/* wipes */
 bool	secrets_changed(struct secrets *);
 /*
  * Removes the retired age identities, which home's courier says nothing needs any more:
- * once they have lain keep_ms, for what edges may still hold.  1: gone, 0: not yet.
+ * if they were written before that moment, for what edges may still hold.  1: gone, 0: not yet.
  */
-int	secrets_drop_retired(const struct secrets *, const char *state, int64_t keep_ms,
+int	secrets_drop_retired(const struct secrets *, const char *state, int64_t before_ms,
 	    struct why *);
 /* What is there now is refused, and not looked at again until it changes once more. */
 void	secrets_settle(struct secrets *);

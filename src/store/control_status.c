@@ -186,13 +186,15 @@ reachable(struct writer *w, const char *home)
 }
 
 static void
-alarm_unpaired(json_t *alarms, const struct db_totals *t)
+alarm_unpaired(struct writer *w, json_t *alarms, const struct db_totals *t)
 {
+	int64_t age = writer_surely_ms(w) - t->oldest_ms;
+
 	json_array_append_new(alarms, json_sprintf("%llu object%s, %llu octets, held for home %s, "
 	    "which is not paired; the oldest for %lld days. Pair it again under that name to hand "
 	    "them over: posthouse pair %s DOMAIN", (unsigned long long)t->objects,
 	    t->objects == 1 ? "" : "s", (unsigned long long)t->bytes, t->home,
-	    (long long)((wall_ms() - t->oldest_ms) / (24 * 60 * 60 * 1000)), t->home));
+	    (long long)(age > 0 ? age / (24 * 60 * 60 * 1000) : 0), t->home));
 }
 
 static int
@@ -222,7 +224,7 @@ totals(struct writer *w, json_t *o, struct why *why)
 		if (t[i].oldest_ms != 0 && (oldest == 0 || t[i].oldest_ms < oldest))
 			oldest = t[i].oldest_ms;
 		if (c->role == CONF_EDGE && !reachable(w, t[i].home))
-			alarm_unpaired(json_object_get(o, "alarms"), &t[i]);
+			alarm_unpaired(w, json_object_get(o, "alarms"), &t[i]);
 		if (c->role == CONF_EDGE && peers != NULL) {
 			p = peer_entry(peers, t[i].home);
 			json_object_set_new(p, "held", json_integer((json_int_t)t[i].objects));
@@ -248,7 +250,7 @@ totals(struct writer *w, json_t *o, struct why *why)
 	else if (answer_used(octets, quota, &percent) == USED_NEARLY)
 		json_array_append_new(json_object_get(o, "alarms"), json_sprintf("hold.quota: "
 		    "%d %% are used; beyond it mail is refused", percent));
-	if (oldest != 0 && wall_ms() - oldest > c->hold->max_hold_ms)
+	if (oldest != 0 && writer_surely_ms(w) - oldest > c->hold->max_hold_ms)
 		json_array_append_new(json_object_get(o, "alarms"), json_string(late));
 	return 0;
 }
@@ -326,6 +328,7 @@ answer_status(struct writer *w, const json_t *question)
 	struct peers *peers = writer_peers(w);
 	struct pairing_pending pending[PEERS_PENDING_MAX];
 	const char *alarm = db_alarm(writer_db(w)), *lost = db_lost(writer_db(w));
+	char clock[256];
 	struct why why;
 
 	json_object_set_new(o, "role", json_string(c->role == CONF_EDGE ? "edge" : "home"));
@@ -338,6 +341,8 @@ answer_status(struct writer *w, const json_t *question)
 		json_array_append_new(alarms, json_sprintf("spool: %s", alarm));
 	if (lost[0] != '\0')
 		json_array_append_new(alarms, json_sprintf("spool: %s", lost));
+	if (writer_clock_alarm(w, clock, sizeof(clock)))
+		json_array_append_new(alarms, json_string(clock));
 	answer_board(o, alarms, c->board);
 	if (json_object_get(o, "peers") == NULL)
 		json_object_set_new(o, "peers", json_array());

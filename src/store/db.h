@@ -203,6 +203,8 @@ int	db_due(struct db *, int64_t now_ms, unsigned max, unsigned max_large, db_ski
 	    struct db_claim *, struct why *);		/* how many, or -1 */
 /* When the next object becomes due after now; 0: none. */
 int	db_next_due(struct db *, int64_t now_ms, int64_t *due_ms, struct why *);
+/* What is due later than that is due then: the clock went back. 1: there was such, 0, or -1. */
+int	db_due_by(struct db *, int64_t latest_ms, struct why *);
 
 struct db_noted {
 	bool		settled;	/* nothing more to do: its claim ends */
@@ -255,9 +257,15 @@ int	db_ban_of(struct db *, struct netset_entry *, int64_t now_ms, struct why *);
 
 /*
  * Expired parked rows, old verdicts, remembered keys, bans: a bounded step.
- * 1: there is more, 0: done, -1: failed.
+ * 1: there is more, 0: done, -1: failed.  By a clock that may be late but did not jump
+ * ahead (clock_surely_ms).
  */
-int	db_expire(struct db *, int64_t now_ms, struct why *);
+int	db_expire(struct db *, int64_t surely_ms, struct why *);
+/*
+ * In large/: foreign files set aside, old ones without a row removed.  Not while the clock is
+ * in doubt: what is being written would be old.  report: also that it cannot be done.
+ */
+void	db_sweep(struct db *, bool report);
 /*
  * Checkpoint where the log is long, or where idle any; give free pages back in a small step. 1:
  * there is more.

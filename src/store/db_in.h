@@ -17,8 +17,8 @@ enum db_stmt {			/* texts in db_sql.c, prepared at first use and kept */
 	ST_FAILED, ST_REMEMBER,
 	ST_ROW, ST_BY_ID, ST_ROWS, ST_ROWS_HOME, ST_FILE, ST_LARGE_ROWS,
 	ST_MARKS, ST_MARK_SET, ST_MARK_FORGET,
-	ST_DUE_NOW, ST_DUE_LATER, ST_NEXT_DUE, ST_LOST, ST_ENTRIES, ST_NOTE, ST_SETTLE,
-	    ST_VERDICT_OFF, ST_PARK_REFUSED, ST_FIRST_DAY,
+	ST_DUE_NOW, ST_DUE_LATER, ST_NEXT_DUE, ST_NEXT_BY, ST_DUE_BY, ST_LOST, ST_ENTRIES, ST_NOTE,
+	    ST_SETTLE, ST_VERDICT_OFF, ST_PARK_REFUSED, ST_FIRST_DAY,
 	ST_EXPIRED, ST_OLD_VERDICTS, ST_FORGET_KEYS, ST_TOTALS, ST_OLDEST, ST_STATES, ST_DONE_COUNT,
 	ST_BAN, ST_UNBAN, ST_UNBAN_ALL, ST_BANS_OVER, ST_BANS, ST_BANNED, ST_BAN_OF, ST_BANS_COUNT,
 	ST_SUM, ST_FREELIST, ST_SHARE_MOST,
@@ -89,8 +89,6 @@ int	db_file_aside(struct db *, const char *name, const char *as, const char *rea
     struct why *);
 int	db_write_aside(struct db *, const char *as, struct span data, const char *reason,
     struct why *);
-/* foreign files set aside, old ones without a row removed */
-void	db_sweep(struct db *, bool report);
 
 /* db_lost.c */
 int	db_aside_database(struct db *, struct why *);	/* and all of large/ with it */

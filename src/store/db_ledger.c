@@ -393,6 +393,32 @@ db_next_due(struct db *db, int64_t now, int64_t *due, struct why *why)
 	return rc == -1 ? -1 : 0;
 }
 
+static int
+by_moment(struct db *db, enum db_stmt which, int64_t ms, struct why *why)
+{
+	sqlite3_stmt *st = db_st(db, which, why);
+
+	if (st == NULL)
+		return -1;
+	sqlite3_bind_int64(st, 1, ms);
+	return db_run(db, st, why);
+}
+
+int
+db_due_by(struct db *db, int64_t latest, struct why *why)
+{
+	int64_t beyond;
+
+	if (db_next_due(db, latest, &beyond, why) == -1)
+		return -1;
+	if (beyond == 0)
+		return 0;
+	if (db_begin(db, why) == -1 || by_moment(db, ST_NEXT_BY, latest, why) == -1 ||
+	    by_moment(db, ST_DUE_BY, latest, why) == -1)
+		return -1;
+	return 1;
+}
+
 /* --- housekeeping ---------------------------------------------------------------- */
 
 static int
@@ -479,8 +505,5 @@ db_expire(struct db *db, int64_t now, struct why *why)
 	    (keys = forget_keys(db, now, why)) == -1 ||
 	    (bans = db_bans_expire(db, now, why)) == -1)
 		return -1;
-	if (parked == STEP || verdicts == STEP || keys > STEP || bans > STEP)
-		return 1;
-	db_sweep(db, false);
-	return 0;
+	return parked == STEP || verdicts == STEP || keys > STEP || bans > STEP;
 }

@@ -100,6 +100,9 @@ const char *const db_sql[ST_COUNT] = {
 	[ST_NEXT_DUE] =
 	    "SELECT min(d) FROM (SELECT min(due) AS d FROM object WHERE large = 0 AND due > ?1"
 	    " UNION ALL SELECT min(due) FROM object WHERE large = 1 AND due > ?1)",
+	[ST_NEXT_BY] = "UPDATE entry SET next = ?1 WHERE next > ?1"
+	    " AND row IN (SELECT row FROM object WHERE due > ?1)",
+	[ST_DUE_BY] = "UPDATE object SET due = ?1 WHERE due > ?1",
 	[ST_LOST] = "UPDATE entry SET state = 6, next = 0 WHERE row = ?1 AND state = 1",
 	[ST_ENTRIES] =
 	    "SELECT part, state, park, recipient, mailbox, name, next, code, enhanced, text"

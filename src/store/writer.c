@@ -11,6 +11,9 @@
 #define IDLE_MS		300		/* nothing written for so long: housekeeping */
 #define STEP_MS		5		/* between two of its steps */
 #define HOUR_MS		(3600 * 1000)
+/* from the start to the first look for what is over: a clock that was wrong then is set by now */
+#define FIRST_MS	(10 * 60 * 1000)
+#define LOOK_MS		10000		/* at the clock */
 #define PAIRING_MS	10000		/* whether a line has expired is looked at so often */
 #define SOON_MS		500		/* after a failure, for what must not be left */
 #define DUE_MAX_MS	60000		/* the wall clock may jump: look at it so often */
@@ -356,13 +359,22 @@ on_hour(uv_timer_t *t)
 {
 	struct writer *w = t->data;
 	struct why why = { 0 };
-	int rc = db_expire(w->db, wall_ms(), &why);
+	int rc;
 
-	if (rc == -1)
+	writer_clock_look(w);
+	if ((rc = db_expire(w->db, writer_surely_ms(w), &why)) == -1)
 		writer_failed(w, &why);
 	else
 		(void)writer_commit(w, &why);
+	if (rc == 0 && w->clock.jumped_ms == 0)
+		db_sweep(w->db, false);
 	uv_timer_start(&w->hour, on_hour, rc == 1 ? 10 * STEP_MS : HOUR_MS, 0);
+}
+
+static void
+on_look(uv_timer_t *t)
+{
+	writer_clock_look(t->data);
 }
 
 void
@@ -503,14 +515,17 @@ writer_new(uv_loop_t *loop, const struct writer_conf *conf, struct why *why)
 	uv_timer_init(loop, &w->again);
 	uv_timer_init(loop, &w->pairing);
 	uv_timer_init(loop, &w->room);
+	uv_timer_init(loop, &w->look);
 	w->check.data = w->awake.data = w->idle.data = w->due.data = w->hour.data = w->again.data =
-	    w->pairing.data = w->room.data = w;
+	    w->pairing.data = w->room.data = w->look.data = w;
 	w->room_told = UINT64_MAX;
 	tell_room(w);
 	uv_check_start(&w->check, on_check);
 	uv_unref((uv_handle_t *)&w->check);
 	uv_timer_start(&w->idle, on_idle, IDLE_MS, 0);
-	uv_timer_start(&w->hour, on_hour, IDLE_MS, 0);
+	uv_timer_start(&w->hour, on_hour, FIRST_MS, 0);
+	clock_watch_init(&w->clock, boot_ms(), wall_ms());
+	uv_timer_start(&w->look, on_look, 0, LOOK_MS);
 	arm_due(w);
 	writer_pairing(w, conf->role == CONF_EDGE && peers_pairing_open(w->peers, wall_ms()));
 	return w;
@@ -592,7 +607,7 @@ writer_free(struct writer **wp)
 	uv_handle_t *const handles[] = { (uv_handle_t *)&w->check, (uv_handle_t *)&w->awake,
 	    (uv_handle_t *)&w->idle, (uv_handle_t *)&w->due, (uv_handle_t *)&w->hour,
 	    (uv_handle_t *)&w->again,
-	    (uv_handle_t *)&w->pairing, (uv_handle_t *)&w->room };
+	    (uv_handle_t *)&w->pairing, (uv_handle_t *)&w->room, (uv_handle_t *)&w->look };
 	w->handles = sizeof(handles) / sizeof(handles[0]);
 	for (size_t i = 0; i < sizeof(handles) / sizeof(handles[0]); i++)
 		uv_close(handles[i], on_handle_closed);

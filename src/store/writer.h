@@ -2,6 +2,7 @@
 #define STORE_WRITER_H
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <uv.h>
 
 #include "base/why.h"
@@ -67,6 +68,12 @@ const json_t *writer_interlock(const struct writer *, size_t);
 uint64_t writer_interlock_run(struct writer *, bool again);
 const struct writer_conf *writer_conf(const struct writer *);
 int	writer_commit(struct writer *, struct why *);
+/*
+ * What someone must do about this machine's clock: true while it is obviously wrong, and for a
+ * day after it jumped.  And the wall clock without what it may have jumped ahead (base/clock.h).
+ */
+bool	writer_clock_alarm(struct writer *, char *text, size_t max);
+int64_t	writer_surely_ms(const struct writer *);
 /* octets; hold.quota where it has none of its own */
 uint64_t writer_quota(const struct writer *, const char *home);
 

@@ -3,6 +3,7 @@
 
 #include <jansson.h>
 
+#include "base/clock.h"
 #include "net/chan.h"
 #include "store/control.h"
 #include "store/db.h"
@@ -57,7 +58,7 @@ struct writer {
 	uv_loop_t	*loop;
 	uv_check_t	 check;
 	uv_idle_t	 awake;		/* runs while something waits for the end of the turn */
-	uv_timer_t	 idle, due, hour, again, pairing, room;
+	uv_timer_t	 idle, due, hour, again, pairing, room, look;
 	unsigned	 handles;	/* not yet closed */
 	struct writer_conf conf;
 	struct db	*db;
@@ -67,6 +68,7 @@ struct writer {
 	struct client	*clients;
 	struct owed	*owed;
 	size_t		 nowed, owed_cap;
+	struct clock_watch clock;
 	struct rowmap	 hidden;	/* edge: rows in a verdict, by client */
 	struct rowmap	 claims;	/* home: rows in a courier's hands */
 	struct rowmap	 watches;	/* home: who waits for a row's outcome */
@@ -108,6 +110,8 @@ bool	writer_send(struct client *, enum wire_type, uint64_t tag, const struct wir
 /* everybody */
 void	writer_tell(struct writer *, enum wire_type, const struct wire_out *, struct span rest);
 void	writer_done(struct client *, uint64_t tag, bool ok, const char *text);	/* WA_DONE, now */
+/* writer_clock.c: has it jumped?  Retries that it made too late are brought forward. */
+void	writer_clock_look(struct writer *);
 /* writer_put.c */
 bool	serve_put(struct client *, struct chan_msg *);	/* WM_ASIDE too */
 void	writer_sync(struct writer *);		/* begins the next batch when none is under way */

@@ -120,6 +120,7 @@ play_conf(struct play *p, enum conf_role role)
 	} else {
 		p->home = calloc(1, sizeof(*p->home));
 		p->home->parked_keep_ms = 30LL * 24 * 3600 * 1000;
+		p->home->retry_max_ms = 3600 * 1000;
 		common = &p->home->common;
 		hold = &p->home->hold;
 	}

@@ -6,6 +6,7 @@
 #include <cmocka.h>
 
 #include "base/buf.h"
+#include "base/clock.h"
 #include "base/codec.h"
 #include "base/netaddr.h"
 #include "base/span.h"
@@ -370,6 +371,41 @@ test_buf(void **state)
 	assert_null(b.p);
 }
 
+/* Each look, by both clocks in minutes since the first; the jump that it finds; what is sure. */
+static void
+test_clock_watch(void **state)
+{
+	static const struct {
+		const char *name;
+		int64_t boot, wall, jump, surely;
+	} looks[] = {
+		{ "nothing", 10, 10, 0, 10 },
+		{ "asleep: both go on", 600, 600, 0, 600 },
+		{ "slewed, by less than counts", 601, 605, 0, 605 },
+		{ "forward: it may be wrong", 602, 1606, 1000, 606 },
+		{ "and goes on", 632, 1636, 0, 636 },
+		{ "further", 633, 1737, 100, 637 },
+		{ "back, by some of it", 634, 1238, -500, 638 },
+		{ "back where it was: no doubt is left", 635, 639, -600, 639 },
+		{ "back: what it says is not too much", 636, 540, -100, 540 },
+		{ "forward, where it was", 637, 641, 100, 641 },
+		{ "forward", 640, 1644, 1000, 644 },
+		{ "a day later it stands", 640 + 1440, 1644 + 1440, 0, 1644 + 1440 },
+	};
+	const int64_t minute = 60 * 1000, boot = 5000, wall = 1795232400000;
+	struct clock_watch w;
+
+	clock_watch_init(&w, boot, wall);
+	for (size_t i = 0; i < sizeof(looks) / sizeof(looks[0]); i++) {
+		int64_t jump = clock_watch_look(&w, boot + looks[i].boot * minute,
+		    wall + looks[i].wall * minute);
+
+		if (jump != looks[i].jump * minute ||
+		    clock_surely_ms(&w) != wall + looks[i].surely * minute)
+			fail_msg("%s", looks[i].name);
+	}
+}
+
 int
 main(void)
 {
@@ -386,6 +422,7 @@ main(void)
 		cmocka_unit_test(test_global_addresses),
 		cmocka_unit_test(test_uuid),
 		cmocka_unit_test(test_buf),
+		cmocka_unit_test(test_clock_watch),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

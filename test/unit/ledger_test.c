@@ -451,6 +451,57 @@ a_forged_one_is_set_aside(void **state)
 	play_end(&p);
 }
 
+static enum kept
+put_again(struct play *p, struct spool *s, unsigned n)
+{
+	struct spool_meta m = a_meta(p, n);
+	struct put_told told = { 0 };
+
+	assert_int_equal(put_one(s, &m, n, 100, &told), 0);
+	play_until(p, &told.told, 1);
+	return told.last;
+}
+
+static void
+nothing_is_thrown_away_for_an_age_that_a_jump_made(void **state)
+{
+	const int64_t day = 24LL * 3600 * 1000, wall = wall_ms();
+	struct clock_watch clock;
+	struct ledger_entry e;
+	struct why why = { "" };
+	struct play p;
+	struct db *db;
+	struct spool *s;
+	int64_t parked;
+
+	play_begin(&p, CONF_HOME);
+	db = writer_db(p.writer);
+	s = play_client(&p);
+	play_attach(&p, s);
+	parked = put_at_home(&p, s, 1, false);
+	e = an_entry(parked, 0, LEDGER_PARKED);
+	e.park = PARK_POLICY;
+	note(&p, s, &e, 1);
+	e = an_entry(put_at_home(&p, s, 2, false), 0, LEDGER_DELIVERED);
+	note(&p, s, &e, 1);
+
+	clock_watch_init(&clock, 0, wall);
+	assert_int_equal(clock_watch_look(&clock, 1000, wall + 1000 + 62 * day), 62 * day);
+	assert_int_equal(db_expire(db, clock_surely_ms(&clock), &why), 0);
+	assert_int_equal(writer_commit(p.writer, &why), 0);
+	assert_int_equal(entry_of(&p, parked).state, LEDGER_PARKED);
+	assert_int_equal(put_again(&p, s, 2), KEPT_BEFORE);
+
+	/* A day later it is taken for the truth. */
+	assert_int_equal(clock_watch_look(&clock, 1000 + day, wall + 1000 + 63 * day), 0);
+	assert_int_equal(db_expire(db, clock_surely_ms(&clock), &why), 0);
+	assert_int_equal(writer_commit(p.writer, &why), 0);
+	assert_int_equal(entry_of(&p, parked).state, 0);
+	assert_int_equal(put_again(&p, s, 2), KEPT);
+	spool_free(&s);
+	play_end(&p);
+}
+
 static void
 home_does_not_take_an_edges_orders(void **state)
 {
@@ -484,6 +535,7 @@ main(void)
 		cmocka_unit_test(many_recipients_fit),
 		cmocka_unit_test(large_ones_take_half),
 		cmocka_unit_test(a_forged_one_is_set_aside),
+		cmocka_unit_test(nothing_is_thrown_away_for_an_age_that_a_jump_made),
 		cmocka_unit_test(home_does_not_take_an_edges_orders),
 	};
 

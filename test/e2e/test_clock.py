@@ -1,0 +1,148 @@
+"""The wall clock jumps by days and weeks while edge and home run: it is said; nothing is lost."""
+
+import os
+import re
+import shutil
+import struct
+import subprocess
+import time
+
+import pytest
+
+from kit.smtp import Client, send_mail
+from kit.stand import TOP, header, message, until
+
+DAY = 24 * 3600
+NEGATIVE = re.compile(r"-\d+ ?(ms|s|min|h|d|days)\b")
+
+
+class Clock:
+    """The wall clock of all that is started from now on, and ours without the jumps."""
+
+    def __init__(self, file):
+        self.file = file
+        self.off(0)
+
+    def off(self, seconds):
+        with open(self.file, "r+b" if os.path.exists(self.file) else "wb") as f:
+            f.write(struct.pack("=q", seconds))
+
+
+@pytest.fixture
+def clock(tmp_path, monkeypatch):
+    cc = shutil.which("cc") or shutil.which("gcc")
+    if cc is None:
+        pytest.skip("no C compiler for the library that lies about the time")
+    made = Clock(tmp_path / "off")
+    library = tmp_path / "wrong_clock.so"
+    subprocess.run([cc, "-std=c17", "-O", "-shared", "-fPIC", f'-DCLOCK_FILE="{made.file}"',
+                    "-o", library, f"{TOP}/test/kit/wrong_clock.c", "-ldl"], check=True)
+    monkeypatch.setenv("LD_PRELOAD", str(library))
+    says = subprocess.run(["date", "+%s"], check=True, capture_output=True, text=True).stdout
+    assert abs(int(says) - time.time()) < 5
+    return made
+
+
+def clock_alarms(stand, role):
+    return [a for a in stand.status(role)["alarms"] if a.startswith("clock: ")]
+
+
+def pages(stand):
+    """All that an operator reads of ages."""
+    return "".join(stand.tool(word, "-c", stand.conf(role)).stdout
+                   for word in ("status", "queue") for role in ("edge", "home"))
+
+
+def test_mail_is_delivered_once_whatever_the_clock_says(clock, stand, mark):
+    ids = set()
+    for i, days in enumerate((0, -1, 30, 0)):
+        clock.off(days * DAY)
+        assert send_mail(stand.smtp, message(subject=f"{mark}-{i}-")).code == 250
+        mail, = stand.wait_marked("alice", f"{mark}-{i}-", seconds=10)
+        ids.add(header(mail, "x-posthouse-id"))
+        assert not NEGATIVE.search(pages(stand)), pages(stand)
+    assert len(ids) == 4 == len(stand.files("alice"))
+
+
+def test_what_is_held_stays_in_order_and_comes_home_once(clock, stand, mark):
+    stand.stop("home")
+    for i, days in enumerate((0, -1, 30)):
+        clock.off(days * DAY)
+        assert send_mail(stand.smtp, message(subject=f"{mark}-{i}-")).code == 250
+        assert not NEGATIVE.search(stand.tool("status", "-c", stand.conf("edge")).stdout)
+    held = [o["id"] for o in stand.queue("edge")]
+    assert len(set(held)) == 3
+    clock.off(-1 * DAY)
+    stand.start("home")
+    for i, id_ in enumerate(held):
+        mail, = stand.wait_marked("alice", f"{mark}-{i}-", seconds=10)
+        assert header(mail, "x-posthouse-id") == id_, "the order is that of coming"
+    stand.edge_empty()
+    stand.home_settled()
+    assert len(stand.files("alice")) == 3
+
+
+@pytest.mark.parametrize("role", ["edge", "home"])
+def test_a_jump_is_said_with_what_to_do(clock, stand, role):
+    assert clock_alarms(stand, role) == []
+    clock.off(-1 * DAY)
+    alarm, = clock_alarms(stand, role)
+    assert "back by 1 d 0 h 0 min" in alarm and "timedatectl" in alarm
+    clock.off(30 * DAY)
+    alarm, = clock_alarms(stand, role)
+    assert "forward by 30 d 0 h 0 min" in alarm and "nothing is thrown away" in alarm
+    clock.off(0)
+    assert clock_alarms(stand, role) == [], "it is back where it was"
+    clock.off(60)
+    assert clock_alarms(stand, role) == [], "as much is nobody's harm"
+    said = [line for line in stand.log(role).splitlines() if "clock.jumped" in line]
+    assert len(said) == 3 and all("timedatectl" in line for line in said)
+
+
+def test_a_jump_is_noticed_while_nobody_asks(clock, stand):
+    clock.off(-1 * DAY)
+    for role in ("edge", "home"):
+        until(f"{role} says so", 20, lambda r=role: "clock.jumped back" in stand.log(r))
+
+
+def test_home_starts_in_1970(clock, stand, mark):
+    """As a machine without a battery does; the network sets its clock a moment later."""
+    stand.stop("home")
+    assert send_mail(stand.smtp, message(subject=f"{mark}-held-")).code == 250
+    clock.off(DAY - int(time.time()))
+    stand.start("home")
+    stand.wait_marked("alice", f"{mark}-held-", seconds=10)
+    alarm, = clock_alarms(stand, "home")
+    assert "1970-01-0" in alarm and "timedatectl" in alarm
+    clock.off(0)
+    assert send_mail(stand.smtp, message(subject=f"{mark}-set-")).code == 250
+    stand.wait_marked("alice", f"{mark}-set-", seconds=10)
+    assert not any("1970" in a for a in clock_alarms(stand, "home"))
+
+
+def test_a_retry_does_not_wait_for_the_old_time_to_come_again(clock, make_stand, mark):
+    stand = make_stand(opt=["home.deliver.retry_max=2s"])
+    os.makedirs(stand.env["MAILDIR"], exist_ok=True)
+    in_the_way = os.path.join(stand.env["MAILDIR"], "bob")
+    with open(in_the_way, "w", encoding="ascii") as f:
+        f.write("a file where a Maildir should be\n")
+    assert send_mail(stand.smtp, message(subject=mark), rcpts=["bob@example.test"]).code == 250
+    until("it was tried", 10, lambda: [o["state"] for o in stand.queue("home")] == ["deferred"])
+    clock.off(-1 * DAY)
+    os.unlink(in_the_way)
+    stand.wait_marked("bob", mark, seconds=30)
+    stand.home_settled()
+
+
+def test_timeouts_neither_fire_nor_hang(clock, make_stand):
+    stand = make_stand(opt=["edge.limits.command_timeout=3s"])
+    for days in (30, -1):
+        with Client(stand.smtp) as c:
+            c.hello()
+            clock.off(days * DAY)
+            c.ok("NOOP")
+            began = time.monotonic()
+            assert c.reply().code == 421
+            assert 2 < time.monotonic() - began < 8
+    time.sleep(1)
+    assert all(p["connections"] > 0 for p in stand.status("home")["peers"]), "and the tunnel is up"
