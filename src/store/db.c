@@ -272,6 +272,12 @@ db_path(const struct db *db)
 	return db->path;
 }
 
+int64_t
+db_written_ms(const struct db *db)
+{
+	return db->written_ms;
+}
+
 /* --- opening ------------------------------------------------------------------ */
 
 static int
@@ -402,6 +408,7 @@ db_open(const struct sys *sys, const char *state, enum conf_role role, const cha
     struct why *why)
 {
 	struct db *db = calloc(1, sizeof(*db));
+	struct stat st;
 
 	if (db == NULL) {
 		why_set(why, "%s: out of memory", state);
@@ -421,6 +428,8 @@ db_open(const struct sys *sys, const char *state, enum conf_role role, const cha
 		why_set(why, "%s: in use by another posthouse: stop that one first", state);
 		goto fail;
 	}
+	if (sys->fstatat(db->dir, "spool.db", &st, AT_SYMLINK_NOFOLLOW) == 0)
+		db->written_ms = (int64_t)st.st_mtim.tv_sec * 1000;
 	if (open_file(db, vfs, why) == -1) {
 		if (!db->damaged)
 			goto fail;

@@ -52,6 +52,8 @@ bool	db_was_full(const struct db *);		/* the last failure was for want of room *
 /* the writer: why nothing is kept now; "" it works */
 void	db_trouble(struct db *, const char *text);
 const char *db_path(const struct db *);		/* STATE */
+/* When whoever had it open before us last wrote, about, by his clock; 0: nobody had. */
+int64_t	db_written_ms(const struct db *);
 const char *db_alarm(const struct db *);	/* what someone must look at; "" none */
 /*
  * A damaged database that lies in aside/ with the large objects it knew, as found at start:
@@ -65,6 +67,8 @@ bool	db_changed(const struct db *);		/* something waits for db_commit */
 int	db_commit(struct db *, struct why *);	/* 0 also when nothing waits */
 void	db_rollback(struct db *);
 struct ledger_mark db_ledger_mark(const struct db *);	/* ours, as of the last commit */
+/* When the last run wrote last, about, by its clock; 0: there was none. */
+int64_t	db_written_ms(const struct db *);
 int64_t	db_next_row(const struct db *);		/* the next put's */
 
 /* 1 something, 0 nothing, -1 the database failed */

@@ -47,6 +47,7 @@ struct db {
 	bool		 content_open;
 	struct ledger_mark mark;
 	int64_t		 next_row, next_row_kept;
+	int64_t		 written_ms;		/* before we opened it */
 	uint64_t	 total, total_kept;	/* octets held: in the transaction, as committed */
 	uint64_t	 room;			/* what this transaction may still add */
 	bool		 room_known;

@@ -11,8 +11,6 @@
 #define IDLE_MS		300		/* nothing written for so long: housekeeping */
 #define STEP_MS		5		/* between two of its steps */
 #define HOUR_MS		(3600 * 1000)
-/* from the start to the first look for what is over: a clock that was wrong then is set by now */
-#define FIRST_MS	(10 * 60 * 1000)
 #define LOOK_MS		10000		/* at the clock */
 #define PAIRING_MS	10000		/* whether a line has expired is looked at so often */
 #define SOON_MS		500		/* after a failure, for what must not be left */
@@ -359,15 +357,19 @@ on_hour(uv_timer_t *t)
 {
 	struct writer *w = t->data;
 	struct why why = { 0 };
+	int64_t surely;
 	int rc;
 
 	writer_clock_look(w);
-	if ((rc = db_expire(w->db, writer_surely_ms(w), &why)) == -1)
+	surely = writer_surely_ms(w);
+	if ((rc = db_expire(w->db, surely < w->latest_ms ? surely : w->latest_ms, &why)) == -1)
 		writer_failed(w, &why);
 	else
 		(void)writer_commit(w, &why);
 	if (rc == 0 && w->clock.jumped_ms == 0)
 		db_sweep(w->db, false);
+	if (rc != 1)
+		w->latest_ms = INT64_MAX;
 	uv_timer_start(&w->hour, on_hour, rc == 1 ? 10 * STEP_MS : HOUR_MS, 0);
 }
 
@@ -523,7 +525,8 @@ writer_new(uv_loop_t *loop, const struct writer_conf *conf, struct why *why)
 	uv_check_start(&w->check, on_check);
 	uv_unref((uv_handle_t *)&w->check);
 	uv_timer_start(&w->idle, on_idle, IDLE_MS, 0);
-	uv_timer_start(&w->hour, on_hour, FIRST_MS, 0);
+	uv_timer_start(&w->hour, on_hour, IDLE_MS, 0);
+	w->latest_ms = db_written_ms(w->db);
 	clock_watch_init(&w->clock, boot_ms(), wall_ms());
 	uv_timer_start(&w->look, on_look, 0, LOOK_MS);
 	arm_due(w);

@@ -69,6 +69,8 @@ struct writer {
 	struct owed	*owed;
 	size_t		 nowed, owed_cap;
 	struct clock_watch clock;
+	/* No age is judged by a later time: in the first hour it may be the clock that is wrong. */
+	int64_t		 latest_ms;
 	struct rowmap	 hidden;	/* edge: rows in a verdict, by client */
 	struct rowmap	 claims;	/* home: rows in a courier's hands */
 	struct rowmap	 watches;	/* home: who waits for a row's outcome */

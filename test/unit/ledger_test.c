@@ -503,6 +503,45 @@ nothing_is_thrown_away_for_an_age_that_a_jump_made(void **state)
 }
 
 static void
+written_before(struct play *p, time_t seconds)
+{
+	const struct timespec t = { .tv_sec = time(NULL) - seconds }, both[] = { t, t };
+	char path[100];
+
+	writer_free(&p->writer);
+	play_for(p, 10);
+	snprintf(path, sizeof(path), "%s/spool.db", p->dir);
+	assert_int_equal(utimensat(AT_FDCWD, path, both, 0), 0);
+	play_writer(p);
+	play_for(p, 500);		/* housekeeping begins after 300 ms */
+}
+
+/* The clock may have been wrong when the machine started, which nobody saw. */
+static void
+a_start_throws_away_only_what_the_last_run_would_have(void **state)
+{
+	struct ledger_entry e;
+	struct play p;
+	struct spool *s;
+	int64_t row;
+
+	play_begin(&p, CONF_HOME);
+	s = play_client(&p);
+	play_attach(&p, s);
+	row = put_at_home(&p, s, 1, false);
+	e = an_entry(row, 0, LEDGER_PARKED);
+	e.park = PARK_POLICY;
+	note(&p, s, &e, 1);
+	spool_free(&s);
+	p.home->parked_keep_ms = 1;
+	written_before(&p, 3600);
+	assert_int_equal(entry_of(&p, row).state, LEDGER_PARKED);
+	written_before(&p, -2);
+	assert_int_equal(entry_of(&p, row).state, 0);
+	play_end(&p);
+}
+
+static void
 home_does_not_take_an_edges_orders(void **state)
 {
 	struct done d = { 0 };
@@ -536,6 +575,7 @@ main(void)
 		cmocka_unit_test(large_ones_take_half),
 		cmocka_unit_test(a_forged_one_is_set_aside),
 		cmocka_unit_test(nothing_is_thrown_away_for_an_age_that_a_jump_made),
+		cmocka_unit_test(a_start_throws_away_only_what_the_last_run_would_have),
 		cmocka_unit_test(home_does_not_take_an_edges_orders),
 	};
 
