@@ -203,14 +203,22 @@ setup(void **state)
 
 	memset(&T, 0, sizeof(T));
 	loop_begin();
-	T.dns_fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	assert_int_equal(bind(T.dns_fd, (struct sockaddr *)&sin, n), 0);
-	assert_int_equal(getsockname(T.dns_fd, (struct sockaddr *)&sin, &n), 0);
+	/* One port for both; another's connection may just have one of them. */
+	for (int tries = 0;; tries++) {
+		sin.sin_port = 0;
+		T.dns_fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+		assert_int_equal(bind(T.dns_fd, (struct sockaddr *)&sin, n), 0);
+		assert_int_equal(getsockname(T.dns_fd, (struct sockaddr *)&sin, &n), 0);
+		T.dns_tcp_fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+		if (bind(T.dns_tcp_fd, (struct sockaddr *)&sin, n) == 0 &&
+		    listen(T.dns_tcp_fd, 8) == 0)
+			break;
+		assert_true(tries < 100);
+		close(T.dns_fd);
+		close(T.dns_tcp_fd);
+	}
 	uv_poll_init(&loop, &T.dns, T.dns_fd);
 	uv_poll_start(&T.dns, UV_READABLE, on_dns);
-	T.dns_tcp_fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	assert_int_equal(bind(T.dns_tcp_fd, (struct sockaddr *)&sin, n), 0);
-	assert_int_equal(listen(T.dns_tcp_fd, 8), 0);
 	uv_poll_init(&loop, &T.dns_tcp, T.dns_tcp_fd);
 	uv_poll_start(&T.dns_tcp, UV_READABLE, on_dns_tcp);
 	snprintf(text, sizeof(text), "127.0.0.1:%u", ntohs(sin.sin_port));
