@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "proto/envelope.h"
+
 /* posthouse edge: the public side.  Ranges are wide; a reason stands where one is not plain. */
 
 static const char *const bare_lf_words[] = { "refuse", "normalize", NULL };
@@ -95,7 +97,8 @@ static const struct conf_key keys[] = {
 	    CONF_RANGE(512, 16384),
 	    .doc = "Octets of a command line." },
 	{ "limits", "recipients", CT_NUMBER, CONF_FIELD(conf_edge, limits.recipients), .def = "500",
-	    CONF_RANGE(100, 10000),		/* RFC 5321 4.5.3.1.8: 100 must be taken */
+	    /* RFC 5321 4.5.3.1.8: 100 must be taken; an object holds no more than the most */
+	    CONF_RANGE(100, ENVELOPE_RCPTS_MAX),
 	    .doc = "Recipients of one message; the rest is told 452 and comes in the next." },
 	{ "limits", "size", CT_SIZE, CONF_FIELD(conf_edge, limits.size), .def = "50M",
 	    CONF_RANGE(64 * CONF_K, 2 * CONF_G),	/* RFC 5321 4.5.3.1.7: 64K must be taken */
