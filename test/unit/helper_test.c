@@ -75,7 +75,7 @@ set_up(void **state)
 static void
 close_timer(uv_handle_t *handle, void *arg)
 {
-	if (handle->type == UV_TIMER && !uv_is_closing(handle))
+	if (handle->data == H.proc.arg)
 		uv_close(handle, NULL);
 }
 
@@ -85,7 +85,7 @@ tear_down(void **state)
 	chan_free(&H.courier);
 	loop_run_ms(20);			/* the helper has seen that it is gone */
 	uv_walk(&loop, close_timer, NULL);	/* it lives as long as its process does */
-	loop_turns(3);
+	loop_end();
 	free(H.proc.arg);
 	free(H.conf);
 	return 0;
