@@ -289,6 +289,25 @@ on_commit(void *arg, sqlite3 *sq, const char *name, int pages)
 	return SQLITE_OK;
 }
 
+/* In a transaction: from schema v to ours. */
+static int
+make_schema(struct db *db, int v, struct why *why)
+{
+	for (; v < DB_SCHEMA; v++)
+		if (db_exec(db, db_schema[v], why) == -1)
+			return -1;
+	return 0;
+}
+
+/* A database of an earlier posthouse, whole or not at all. */
+static int
+upgrade(struct db *db, int v, struct why *why)
+{
+	if (db_exec(db, "BEGIN IMMEDIATE", why) == -1 || make_schema(db, v, why) == -1)
+		return -1;
+	return db_exec(db, "COMMIT", why);
+}
+
 static int
 make_tables(struct db *db, struct why *why)
 {
@@ -299,7 +318,7 @@ make_tables(struct db *db, struct why *why)
 	epoch = (epoch >> 1) | 1;	/* SQLite's integers have a sign; 0 means none */
 	snprintf(sql, sizeof(sql), "INSERT INTO ledger VALUES(1, %d, %" PRIu64 ", 0, 1)",
 	    (int)db->role, epoch);
-	if (db_exec(db, "BEGIN IMMEDIATE", why) == -1 || db_exec(db, db_schema, why) == -1 ||
+	if (db_exec(db, "BEGIN IMMEDIATE", why) == -1 || make_schema(db, 0, why) == -1 ||
 	    db_exec(db, sql, why) == -1 || db_exec(db, "COMMIT", why) == -1)
 		return -1;
 	if (db->sys->fsync(db->dir) == -1)		/* the name spool.db itself */
@@ -370,7 +389,7 @@ open_file(struct db *db, const char *vfs, struct why *why)
 		    "%s: written by a newer posthouse (schema %d, this one knows %d): "
 		    "install that one again", file, v, DB_SCHEMA);
 	if ((v == 0 && make_tables(db, why) == -1) || role_fits(db, why) == -1 ||
-	    db_recover(db, why) == -1)
+	    (v > 0 && v < DB_SCHEMA && upgrade(db, v, why) == -1) || db_recover(db, why) == -1)
 		return -1;
 	sqlite3_wal_hook(db->sq, on_commit, db);
 	return 0;

@@ -25,7 +25,7 @@ enum db_stmt {			/* texts in db_sql.c, prepared at first use and kept */
 	ST_COUNT
 };
 extern const char *const db_sql[ST_COUNT];
-extern const char db_schema[];
+extern const char *const db_schema[DB_SCHEMA];	/* [n] makes schema n + 1 of schema n */
 
 struct db_names {			/* of files in large/ */
 	char		(*name)[DB_FILE_LEN + 1];

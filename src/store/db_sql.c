@@ -1,12 +1,13 @@
 #include "store/db_in.h"
 
 /*
- * The tables (doc/STORE says what each is for) and every statement.
+ * The tables (doc/STORE says what each is for) and every statement.  What a schema was is
+ * never edited, as it lies on disks: a change is the next one.
  *
  * Triggers keep held and share: whichever way an object comes or goes, the
  * arithmetic of the quotas goes with it, in the same transaction.
  */
-const char db_schema[] =
+static const char schema_1[] =
     "CREATE TABLE ledger(one INTEGER PRIMARY KEY CHECK(one = 1), role INTEGER NOT NULL,"
     " epoch INTEGER NOT NULL, counter INTEGER NOT NULL, next_row INTEGER NOT NULL);"
     "CREATE TABLE signer(num INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);"
@@ -49,11 +50,17 @@ const char db_schema[] =
     "  WHERE home = old.home AND net = old.net;"
     " DELETE FROM share WHERE home = old.home AND net = old.net AND objects <= 0;"
     "END;"
-    "CREATE TABLE ban(num INTEGER PRIMARY KEY, ip BLOB NOT NULL, bits INTEGER NOT NULL,"
-    " who TEXT NOT NULL, made INTEGER NOT NULL, until INTEGER NOT NULL);"
-    "CREATE UNIQUE INDEX ban_net ON ban(ip, bits, who);"
-    "CREATE INDEX ban_until ON ban(until) WHERE until > 0;"
     "PRAGMA user_version = 1;";
+
+/* Some of schema 1 had them already: IF NOT EXISTS. */
+static const char schema_2[] =
+    "CREATE TABLE IF NOT EXISTS ban(num INTEGER PRIMARY KEY, ip BLOB NOT NULL,"
+    " bits INTEGER NOT NULL, who TEXT NOT NULL, made INTEGER NOT NULL, until INTEGER NOT NULL);"
+    "CREATE UNIQUE INDEX IF NOT EXISTS ban_net ON ban(ip, bits, who);"
+    "CREATE INDEX IF NOT EXISTS ban_until ON ban(until) WHERE until > 0;"
+    "PRAGMA user_version = 2;";
+
+const char *const db_schema[DB_SCHEMA] = { schema_1, schema_2 };
 
 #define ROW_COLUMNS \
 	"SELECT o.row, s.name, o.id, o.home, o.origin, o.received, o.net, o.verdict, o.size," \

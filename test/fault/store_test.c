@@ -518,6 +518,42 @@ what_is_not_ours_is_refused_or_set_aside(void **state)
 	remove_tree(g.dir);
 }
 
+/* What an earlier version kept is there after an upgrade, and what is new works. */
+static void
+an_earlier_schema_is_brought_up_to_date(void **state)
+{
+	static const enum conf_role roles[] = { CONF_EDGE, CONF_HOME };
+
+	for (int i = 0; i < 2; i++) {
+		struct stage g = { .role = roles[i] };
+		struct why why = { "" };
+		struct db_row r;
+		char path[200];
+		sqlite3 *sq;
+
+		dir_make(g.dir);
+		assert_non_null(g.db = db_open(&sys_real, g.dir, g.role, NULL, &why));
+		assert_true(put(&g, 4, 100, false) && commit(&g));
+		db_close(&g.db);
+		snprintf(path, sizeof(path), "%s/spool.db", g.dir);
+		assert_int_equal(sqlite3_open(path, &sq), SQLITE_OK);
+		assert_int_equal(sqlite3_exec(sq, "DROP TABLE ban; PRAGMA user_version = 1", NULL,
+		    NULL, NULL), SQLITE_OK);
+		sqlite3_close(sq);
+		for (int again = 0; again < 2; again++) {
+			if ((g.db = db_open(&sys_real, g.dir, g.role, NULL, &why)) == NULL)
+				fail_msg("%s", why.text);
+			assert_int_equal(db_find(g.db, meta_of(&g, 4).id, &r, &why), 1);
+			db_close(&g.db);
+		}
+		assert_int_equal(sqlite3_open(path, &sq), SQLITE_OK);
+		assert_int_equal(sqlite3_exec(sq, "SELECT num FROM ban", NULL, NULL, NULL),
+		    SQLITE_OK);
+		sqlite3_close(sq);
+		remove_tree(g.dir);
+	}
+}
+
 static void
 a_damaged_large_file_is_reported(void **state)
 {
@@ -708,6 +744,7 @@ main(void)
 		cmocka_unit_test(a_failing_disk_is_no_old_ledger),
 		cmocka_unit_test(a_damaged_database_is_set_aside_whole),
 		cmocka_unit_test(what_is_not_ours_is_refused_or_set_aside),
+		cmocka_unit_test(an_earlier_schema_is_brought_up_to_date),
 		cmocka_unit_test(a_damaged_large_file_is_reported),
 		cmocka_unit_test(a_killed_writer_loses_nothing_it_told),
 	};
