@@ -197,6 +197,29 @@ alarm_unpaired(struct writer *w, json_t *alarms, const struct db_totals *t)
 	    (long long)(age > 0 ? age / (24 * 60 * 60 * 1000) : 0), t->home));
 }
 
+/* What home will not take (TUNNEL.md, PUT), and why it says so, for as long as it is held. */
+static int
+alarm_declined(struct writer *w, json_t *alarms, const char *home, struct why *why)
+{
+	char words[sizeof(((struct db_row *)0)->reason)];
+	const char *advice = "is it as new as this edge?";
+	uint64_t n;
+
+	if (db_declined(writer_db(w), home, &n, words, sizeof(words), why) == -1)
+		return -1;
+	if (n == 0)
+		return 0;
+	if (strncmp(words, "home answered 403", 17) == 0)
+		advice = "if it is one or a few, look at this disk, which may have damaged them; "
+		    "if it is all, pair again";
+	else if (strncmp(words, "home answered 413", 17) == 0)
+		advice = "raise hold.quota there";
+	json_array_append_new(alarms, json_sprintf("home %s does not take %llu object%s, which "
+	    "%s kept here and offered again: %s: %s; see posthouse queue", home,
+	    (unsigned long long)n, n == 1 ? "" : "s", n == 1 ? "is" : "are", words, advice));
+	return 0;
+}
+
 static int
 totals(struct writer *w, json_t *o, struct why *why)
 {
@@ -231,7 +254,8 @@ totals(struct writer *w, json_t *o, struct why *why)
 			json_object_set_new(p, "held_octets", json_integer((json_int_t)t[i].bytes));
 		}
 		if (c->role == CONF_EDGE &&
-		    home_room(w, &t[i], json_object_get(o, "alarms"), why) == -1)
+		    (home_room(w, &t[i], json_object_get(o, "alarms"), why) == -1 ||
+		    alarm_declined(w, json_object_get(o, "alarms"), t[i].home, why) == -1))
 			return -1;
 	}
 	json_object_set_new(o, "held", json_pack("{s:I, s:I, s:o, s:I}",

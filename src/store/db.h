@@ -27,7 +27,7 @@
  */
 struct db;
 
-#define DB_SCHEMA	2	/* PRAGMA user_version; a newer one is not opened */
+#define DB_SCHEMA	3	/* PRAGMA user_version; a newer one is not opened */
 #define DB_FILE_LEN	32	/* hex digits of a name in large/ */
 
 struct db_limits {
@@ -115,6 +115,12 @@ int	db_totals(struct db *, struct db_totals *, size_t max, struct why *);
  * holds anything, -1 failed.
  */
 int	db_share_most(struct db *, const char *home, struct netaddr *net, uint64_t *bytes,
+    struct why *);
+/*
+ * Edge: how many objects that home answered 4xx, which no time mends, and its words to the
+ * latest, max octets with their end.
+ */
+int	db_declined(struct db *, const char *home, uint64_t *n, char *words, size_t max,
     struct why *);
 struct db_states {			/* of home's objects, by enum ledger_state */
 	uint64_t	objects[LEDGER_REFUSED + 1];

@@ -228,6 +228,24 @@ db_share_most(struct db *db, const char *home, struct netaddr *net, uint64_t *by
 	return rc;
 }
 
+int
+db_declined(struct db *db, const char *home, uint64_t *n, char *words, size_t max,
+    struct why *why)
+{
+	sqlite3_stmt *st = db_st(db, ST_DECLINED, why);
+	int rc;
+
+	if (st == NULL)
+		return -1;
+	db_bind_str(st, 1, home);
+	if ((rc = db_step(db, st, why)) == 1) {
+		*n = (uint64_t)sqlite3_column_int64(st, 0);
+		copy_text(st, 2, words, max);
+	}
+	sqlite3_reset(st);
+	return rc == 1 ? 0 : -1;
+}
+
 /* --- content ------------------------------------------------------------------- */
 
 static int

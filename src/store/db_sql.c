@@ -60,7 +60,12 @@ static const char schema_2[] =
     "CREATE INDEX IF NOT EXISTS ban_until ON ban(until) WHERE until > 0;"
     "PRAGMA user_version = 2;";
 
-const char *const db_schema[DB_SCHEMA] = { schema_1, schema_2 };
+/* `status` asks which of the held objects failed: few, among any number. */
+static const char schema_3[] =
+    "CREATE INDEX IF NOT EXISTS object_failed ON object(home) WHERE tries > 0;"
+    "PRAGMA user_version = 3;";
+
+const char *const db_schema[DB_SCHEMA] = { schema_1, schema_2, schema_3 };
 
 #define ROW_COLUMNS \
 	"SELECT o.row, s.name, o.id, o.home, o.origin, o.received, o.net, o.verdict, o.size," \
@@ -79,6 +84,9 @@ const char *const db_sql[ST_COUNT] = {
 	[ST_HELD] = "SELECT bytes FROM held WHERE home = ?1",
 	[ST_SHARE_MOST] = "SELECT net, bytes FROM share WHERE home = ?1"
 	    " ORDER BY bytes DESC LIMIT 1",
+	/* The words are transfer.c's; max() gives the reason of its row. */
+	[ST_DECLINED] = "SELECT count(*), max(row), reason FROM object"
+	    " WHERE home = ?1 AND tries > 0 AND reason LIKE 'home answered 4%'",
 	[ST_SHARE] = "SELECT bytes FROM share WHERE home = ?1 AND net = ?2",
 	[ST_PUT] = "INSERT INTO object(row, signer, id, home, origin, received, net, verdict, size,"
 	    " mac, due, large, file)"

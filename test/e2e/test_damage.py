@@ -35,6 +35,10 @@ def test_foreign_files_are_set_aside(make_stand, mark):
     stand.wait_marked("alice", mark)
 
 
+def declined(stand):
+    return [a for a in stand.status("edge")["alarms"] if "does not take" in a]
+
+
 def test_a_damaged_object_does_not_hold_the_rest(make_stand, mark):
     """One octet of a held file is turned: home must not deliver it, and what is behind it comes."""
     stand = make_stand()
@@ -52,6 +56,11 @@ def test_a_damaged_object_does_not_hold_the_rest(make_stand, mark):
     until("someone is told", 20, lambda: stand.status("home")["aside"]
           + stand.status("edge")["aside"] >= 1
           or stand.status("edge")["counters"]["handover_failed"] > 0)
+    until("the edge has an alarm", 20, lambda: declined(stand))
+    alarm, = declined(stand)
+    assert "1 object," in alarm and "home answered 403: " in alarm, alarm
+    assert "posthouse queue" in alarm and "pair again" in alarm, alarm
+    assert len(stand.queue("edge")) == 1, "for as long as it is held"
     assert not [m for m in stand.mails("alice") if b"Subject: large" in m]
 
 

@@ -537,8 +537,8 @@ an_earlier_schema_is_brought_up_to_date(void **state)
 		db_close(&g.db);
 		snprintf(path, sizeof(path), "%s/spool.db", g.dir);
 		assert_int_equal(sqlite3_open(path, &sq), SQLITE_OK);
-		assert_int_equal(sqlite3_exec(sq, "DROP TABLE ban; PRAGMA user_version = 1", NULL,
-		    NULL, NULL), SQLITE_OK);
+		assert_int_equal(sqlite3_exec(sq, "DROP TABLE ban; DROP INDEX object_failed;"
+		    "PRAGMA user_version = 1", NULL, NULL, NULL), SQLITE_OK);
 		sqlite3_close(sq);
 		for (int again = 0; again < 2; again++) {
 			if ((g.db = db_open(&sys_real, g.dir, g.role, NULL, &why)) == NULL)
@@ -547,8 +547,8 @@ an_earlier_schema_is_brought_up_to_date(void **state)
 			db_close(&g.db);
 		}
 		assert_int_equal(sqlite3_open(path, &sq), SQLITE_OK);
-		assert_int_equal(sqlite3_exec(sq, "SELECT num FROM ban", NULL, NULL, NULL),
-		    SQLITE_OK);
+		assert_int_equal(sqlite3_exec(sq, "SELECT num FROM ban; SELECT row FROM object"
+		    " INDEXED BY object_failed WHERE tries > 0", NULL, NULL, NULL), SQLITE_OK);
 		sqlite3_close(sq);
 		remove_tree(g.dir);
 	}
