@@ -250,7 +250,8 @@ def test_ipv6_is_listened_on(make_stand, mark):
             pytest.skip("no ::1 on this machine")
         port = probe.getsockname()[1]
     s.env = s.read_env(s.run("up", s.dir, "--opt", f'edge.service.six.listen={{"[::1]:{port}"}}',
-                             "--opt", "edge.service.six.home=home"))
+                             "--opt", "edge.service.six.home=home",
+                             "--opt", "edge.service.six.mode=hold"))
     with Client(("::1", port)) as c:
         c.hello()
         c.begin("s@client.test", ["alice@example.test"])
