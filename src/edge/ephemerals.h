@@ -14,9 +14,9 @@
  * that is coming in at this moment anyway: they live in that same process.
  */
 
-/* For each recipient: 128 KiB, and a burst of as many messages. */
-#define EPHEMERALS_AHEAD	2048
-/* Recipients that something is kept ahead for: 2 MiB; the others wait. */
+/* For each recipient: 256 KiB, and a burst of as many messages. */
+#define EPHEMERALS_AHEAD	4096
+/* Recipients that something is kept ahead for: 4 MiB; the others wait. */
 #define EPHEMERALS_RECIPIENTS	16
 
 struct ephemerals;
