@@ -239,6 +239,13 @@ refused(const struct smtp_reply *r)
 	return r->code / 100 == 5 || (r->code == 454 && enhanced(r, 4, 7, 1));
 }
 
+/* RFC 5321 3.3; with another 2xx it is of something else that it speaks. */
+static bool
+accepted(const struct smtp_reply *r)
+{
+	return r->code >= 250 && r->code <= 252;
+}
+
 static enum relay_cause
 foreign(struct relay_probe *p, const struct smtp_reply *r)
 {
@@ -277,7 +284,7 @@ static enum relay_cause
 control(struct relay_probe *p, const struct smtp_reply *r)
 {
 	struct relay_talk *t = &p->t;
-	bool ok = r->code / 100 == 2;
+	bool ok = accepted(r);
 
 	if (t->sender == RELAY_STRANGER || p->phase == PH_BARE_LF) {
 		t->control_ok = ok;
@@ -372,7 +379,7 @@ relay_judge_reply(struct relay_probe *p, const struct reply_ev *ev)
 		c = foreign(p, r);
 		break;
 	case ST_AGAIN:
-		t->again_ok = r->code / 100 == 2;
+		t->again_ok = accepted(r);
 		c = t->again_ok ? RELAY_NO_CAUSE : RELAY_NO_CONTROL;
 		break;
 	case ST_DATA:
@@ -402,7 +409,8 @@ complete(const struct relay_probe *p)
 	case PH_STRANGER:
 	case PH_STRANGER6:
 	case PH_UNTRUSTED:
-		return t->again_ok || t->locked;
+		/* Whoever takes a control recipient does not ask everyone for a password. */
+		return t->again_ok || (t->locked && !t->control_ok);
 	default:
 		return true;		/* that it is not served is what these look for */
 	}
