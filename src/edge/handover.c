@@ -227,6 +227,15 @@ handover_recheck(struct handover *ho)
 	handover_step(ho);
 }
 
+void
+handover_again(struct handover *ho)
+{
+	ho->paused_until.ns = ho->again.ns = ho->pause_ms = 0;
+	ho->naside = 0;
+	arm(ho);
+	handover_recheck(ho);
+}
+
 /* --- tunnels ------------------------------------------------------------------------------- */
 
 /* A new tunnel is a new chance for whatever failed before: home may have been mended. */
@@ -235,10 +244,7 @@ handover_up(struct handover *ho, struct h2 *h2)
 {
 	if (!lanes_add(&ho->home->lanes, h2))
 		return false;
-	ho->paused_until.ns = ho->again.ns = ho->pause_ms = 0;
-	ho->naside = 0;
-	arm(ho);
-	handover_recheck(ho);
+	handover_again(ho);
 	return true;
 }
 

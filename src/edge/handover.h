@@ -35,6 +35,7 @@ unsigned handover_tunnels(const struct handover *);
 void	handover_work(struct handover *);		/* new rows may be there */
 /* Old and new rows may be there: the writer was started again, say. */
 void	handover_recheck(struct handover *);
+void	handover_again(struct handover *);	/* the same, and no pause counts any more */
 /*
  * Calls off what has not moved for long, so that no place is lost to a
  * home that hangs: once a second.

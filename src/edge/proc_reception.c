@@ -60,6 +60,16 @@ on_work(void *arg)
 }
 
 static void
+on_again(void *arg)
+{
+	struct edge *e = arg;
+
+	for (size_t i = 0; i < e->homes.n; i++)
+		if (e->homes.list[i]->handover != NULL)
+			handover_again(e->homes.list[i]->handover);
+}
+
+static void
 homes_changed(struct edge *e)
 {
 	for (size_t i = 0; i < e->homes.n; i++)
@@ -126,7 +136,7 @@ on_pairing(void *arg, bool open)
 
 static const struct spool_events spool_events = {
 	.work = on_work, .peer = on_peer, .peer_gone = on_peer_gone, .peers_known = on_peers_known,
-	.attached = on_attached, .pairing = on_pairing,
+	.attached = on_attached, .again = on_again, .pairing = on_pairing,
 };
 
 /* --- what the parent passes ---------------------------------------------------------------- */

@@ -11,8 +11,14 @@
  * One line of JSON asks, one line answers, any number of times:
  *
  *	{"do":"status"}
- *	{"do":"queue","after":ROW,"max":N,"home":NAME,"state":STATE}	all but "do" optional
+ *	{"do":"queue","after":ROW,"max":N,FILTER}	all but "do" optional; FILTER:
+ *		"home":NAME,"from":EDGE,"state":STATE,"class":CLASS,"recipient":ADDRESS,
+ *		"older_ms":N,"size":N	a recipient may be an address, "@domain", a mailbox
  *	{"do":"show","id":ID}			ID: a UUID, or a row's number
+ *	{"do":"log","id":ID}			its story; a UUID where it is gone
+ *	{"do":"act","act":ACT,"id":ID,"to":MAILBOX}	ACT: retry, retry-parked, park, unpark
+ *						(to), drop; at an edge retry and drop
+ *	{"do":"act","act":ACT,"all":true,"after":ROW,"to":MAILBOX,FILTER}	a page of them
  *	{"do":"cat","id":ID,"head":N}		head: so many octets at most; optional
  *	{"do":"pair","name":NAME,"domains":[...]}	edge: a pairing line's token
  *	{"do":"unpair","name":NAME}
@@ -26,7 +32,7 @@
  *	{"ok":true,...}  or  {"ok":false,"error":"words for a person"}
  *
  * An answer with "octets":N is followed by N raw octets.  Moments are ISO 8601
- * UTC.  In a "queue" or "bans" answer "more" is what to go on after, where there is more.
+ * UTC.  In a "queue", "act" or "bans" answer "more" is what to go on after, where there is more.
  *
  * A question over CONTROL_QUESTION_MAX, or a client that neither asks nor reads
  * for CONTROL_IDLE_MS, ends its connection.  A client asks one thing at a time:
@@ -37,6 +43,7 @@
 #define CONTROL_CLIENTS_MAX	16
 #define CONTROL_IDLE_MS		60000
 #define CONTROL_QUEUE_PAGE	500
+#define CONTROL_ACTS_PAGE	200		/* in one transaction */
 #define CONTROL_BANS_PAGE	2000
 
 struct control;

@@ -51,6 +51,8 @@ static const struct {
 	{ "status", answer_status, NULL },
 	{ "queue", answer_queue, NULL },
 	{ "show", answer_show, NULL },
+	{ "act", answer_act, NULL },
+	{ "log", answer_log, NULL },
 	{ "cat", NULL, answer_cat },
 	{ "pair", answer_pair, NULL },
 	{ "unpair", answer_unpair, NULL },

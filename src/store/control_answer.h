@@ -37,6 +37,8 @@ json_t	*answer_moment(int64_t ms);		/* ISO 8601, or null for 0 */
 json_t	*answer_status(struct writer *, const json_t *question);
 json_t	*answer_queue(struct writer *, const json_t *question);
 json_t	*answer_show(struct writer *, const json_t *question);
+json_t	*answer_act(struct writer *, const json_t *question);
+json_t	*answer_log(struct writer *, const json_t *question);
 void	answer_cat(struct writer *, const json_t *question, struct control_answer *);
 json_t	*answer_pair(struct writer *, const json_t *question);
 json_t	*answer_unpair(struct writer *, const json_t *question);

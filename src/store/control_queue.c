@@ -6,55 +6,13 @@
 #include "base/buf.h"
 #include "proto/smtp_reply.h"
 #include "store/control.h"
+#include "store/control_filter.h"
 #include "store/db.h"
+#include "store/ledger_words.h"
 #include "store/writer.h"
 
 /* queue, show and cat: what is held, one object, its sealed octets. */
 #define QUEUE_REASON_MAX 240	/* octets of an object's; show has each part's whole */
-#define SCAN_MAX	20000	/* rows looked at for a page: a rare state holds nobody up */
-
-static const char *const state_names[] = {
-	[LEDGER_QUEUED] = "queued",
-	[LEDGER_SENDING] = "sending",
-	[LEDGER_STAGED] = "staged",
-	[LEDGER_DELIVERED] = "delivered",
-	[LEDGER_DEFERRED] = "deferred",
-	[LEDGER_PARKED] = "parked",
-	[LEDGER_UNCERTAIN] = "uncertain",
-	[LEDGER_REFUSED] = "refused",
-};
-
-static const char *const park_names[] = {
-	[PARK_NONE] = "",
-	[PARK_POLICY] = "policy",
-	[PARK_REFUSED] = "refused",
-	[PARK_FOREIGN_RECIPIENT] = "foreign recipient",
-	[PARK_MALFORMED] = "malformed",
-	[PARK_UNSEALABLE] = "no key opens it",
-	[PARK_FORGED] = "forged",
-	[PARK_OPERATOR] = "by the operator",
-};
-
-static const char *const origin_names[] = {
-	[ORIGIN_NONE] = "",
-	[ORIGIN_RECEPTION] = "reception",
-	[ORIGIN_TUNNEL] = "tunnel",
-	[ORIGIN_BUCKET] = "bucket",
-	[ORIGIN_PUSH] = "push",
-	[ORIGIN_SUBMISSION] = "submission",
-};
-
-/* A row of the database that holds a number we do not know is a newer program's, or damaged. */
-#define NAME_OF(names, i) \
-	((size_t)(i) < sizeof(names) / sizeof(names[0]) && names[i] != NULL ? names[i] : "unknown")
-
-static const char *
-row_state(enum conf_role role, const struct db_row *r)
-{
-	if (role == CONF_EDGE)
-		return r->object.meta.verdict ? "verdict" : "held";
-	return NAME_OF(state_names, r->state);
-}
 
 static json_t *
 row_json(enum conf_role role, const struct db_row *r)
@@ -67,18 +25,20 @@ row_json(enum conf_role role, const struct db_row *r)
 	    "size", (json_int_t)r->object.size,
 	    "home", answer_text(m->home, sizeof(m->home)),
 	    "signer", answer_text(m->signer, sizeof(m->signer)),
-	    "origin", NAME_OF(origin_names, m->origin),
+	    "origin", origin_word(m->origin),
 	    "received", answer_moment(m->received_ms),
 	    "received_ms", (json_int_t)m->received_ms,
-	    "state", row_state(role, r),
+	    "state", control_state(role, r),
 	    "tries", (json_int_t)r->object.tries,
 	    "reason", answer_text(r->reason, sizeof(r->reason)));
 
 	json_object_set_new(o, "file", json_boolean(r->large));
 	if (role == CONF_EDGE && memcmp(m->client_net.ip, zero.ip, sizeof(zero.ip)) != 0)
 		json_object_set_new(o, "client_network", json_string(netaddr_ip(&m->client_net).s));
-	if (role == CONF_HOME && r->due_ms > 0)
+	if (role == CONF_HOME && r->due_ms > 0) {
 		json_object_set_new(o, "next", answer_moment(r->due_ms));
+		json_object_set_new(o, "next_ms", json_integer(r->due_ms));
+	}
 	return o;
 }
 
@@ -90,7 +50,7 @@ entry_reason(const struct ledger_entry *e, size_t max)
 	size_t n;
 
 	if (e->reply.code == 0)
-		return json_string(NAME_OF(park_names, e->park));
+		return json_string(park_class_phrase(e->park));
 	n = (size_t)snprintf(line, sizeof(line), "%u ", e->reply.code);
 	if (e->reply.enhanced[0] != 0)
 		n += (size_t)snprintf(line + n, sizeof(line) - n, "%u.%u.%u ", e->reply.enhanced[0],
@@ -109,17 +69,15 @@ first_reason(void *arg, const struct ledger_entry *e)
 
 	if (e->state == LEDGER_DELIVERED || (e->reply.code == 0 && e->park == PARK_NONE))
 		return true;
+	if (e->park != PARK_NONE)
+		json_object_set_new(row, "class", json_string(park_class_word(e->park)));
 	json_object_set_new(row, "reason", entry_reason(e, QUEUE_REASON_MAX));
 	return false;
 }
 
 struct page {
 	enum conf_role	role;
-	const char	*state;
 	json_t		*rows;
-	size_t		max, scanned;
-	int64_t		last;
-	bool		more;
 };
 
 static bool
@@ -127,52 +85,25 @@ page_row(void *arg, const struct db_row *r)
 {
 	struct page *p = arg;
 
-	if (json_array_size(p->rows) == p->max || p->scanned == SCAN_MAX) {
-		p->more = true;
-		return false;
-	}
-	p->scanned++;
-	p->last = r->object.row;
-	if (p->state == NULL || strcmp(p->state, row_state(p->role, r)) == 0)
-		json_array_append_new(p->rows, row_json(p->role, r));
-	return true;
-}
-
-static bool
-state_known(enum conf_role role, const char *state)
-{
-	if (role == CONF_EDGE)
-		return strcmp(state, "held") == 0 || strcmp(state, "verdict") == 0;
-	for (size_t i = 0; i < sizeof(state_names) / sizeof(state_names[0]); i++)
-		if (i != LEDGER_DELIVERED && strcmp(state, state_names[i]) == 0)
-			return true;
-	return false;
+	return json_array_append_new(p->rows, row_json(p->role, r)) == 0;
 }
 
 json_t *
 answer_queue(struct writer *w, const json_t *q)
 {
 	const json_int_t max = json_integer_value(json_object_get(q, "max"));
-	struct page p = {
-		.role = writer_conf(w)->role,
-		.state = json_string_value(json_object_get(q, "state")),
-		.max = max > 0 && max < CONTROL_QUEUE_PAGE ? (size_t)max : CONTROL_QUEUE_PAGE,
-	};
-	struct db_filter f = {
-		.home = json_string_value(json_object_get(q, "home")),
-		.after = json_integer_value(json_object_get(q, "after")),
-	};
+	struct page p = { .role = writer_conf(w)->role };
+	struct control_filter f;
 	struct why why;
 	json_t *o, *row;
+	int64_t more;
 	size_t i;
 
-	if (p.state != NULL && !state_known(p.role, p.state)) {
-		why_set(&why, "no such state here: %s", p.role == CONF_EDGE ? "held or verdict" :
-		    "queued, sending, staged, deferred, parked, uncertain or refused");
+	if (control_filter_read(&f, w, q, &why) == -1)
 		return answer_failed(&why);
-	}
 	p.rows = json_array();
-	if (db_rows(writer_db(w), &f, page_row, &p, &why) == -1) {
+	if (control_filter_walk(&f, max > 0 && max < CONTROL_QUEUE_PAGE ? (unsigned)max :
+	    CONTROL_QUEUE_PAGE, page_row, &p, &more, &why) == -1) {
 		json_decref(p.rows);
 		return answer_failed(&why);
 	}
@@ -187,33 +118,9 @@ answer_queue(struct writer *w, const json_t *q)
 		}
 	o = answer_ok();
 	json_object_set_new(o, "objects", p.rows);
-	if (p.more)
-		json_object_set_new(o, "more", json_integer(p.last));
+	if (more != 0)
+		json_object_set_new(o, "more", json_integer(more));
 	return o;
-}
-
-/* By UUID, or by the number of the row. */
-static int
-find(struct writer *w, const json_t *q, struct db_row *r, struct why *why)
-{
-	const char *text = json_string_value(json_object_get(q, "id"));
-	unsigned long long row;
-	struct uuid id;
-	int rc;
-
-	if (text == NULL)
-		return why_set(why, "the question names no id");
-	if (uuid_parse(span_str(text), &id))
-		rc = db_find(writer_db(w), id, r, why);
-	else if (span_u64(span_str(text), INT64_MAX, &row))
-		rc = db_row_get(writer_db(w), (int64_t)row, r, why);
-	else
-		return why_set(why, "that is no id: it looks like "
-		    "0198f3a1-7c2d-7e4b-9a51-3f0c2b8d6e17, as queue shows it");
-	if (rc == 0)
-		return why_set(why, "no such object here%s", writer_conf(w)->role == CONF_EDGE ?
-		    ": it may have been handed over" : ": it may have been delivered");
-	return rc == 1 ? 0 : -1;
 }
 
 static bool
@@ -221,14 +128,14 @@ add_entry(void *arg, const struct ledger_entry *e)
 {
 	json_t *o = json_pack("{s:I, s:s, s:o, s:o, s:o, s:o}",
 	    "part", (json_int_t)e->part,
-	    "state", NAME_OF(state_names, e->state),
+	    "state", ledger_state_word(e->state),
 	    "recipient", answer_text(e->recipient, sizeof(e->recipient)),
 	    "mailbox", answer_text(e->mailbox, sizeof(e->mailbox)),
 	    "name", answer_text(e->name, sizeof(e->name)),
 	    "reason", entry_reason(e, SIZE_MAX));
 
 	if (e->park != PARK_NONE)
-		json_object_set_new(o, "parked", json_string(NAME_OF(park_names, e->park)));
+		json_object_set_new(o, "parked", json_string(park_class_phrase(e->park)));
 	if (e->state == LEDGER_DEFERRED || e->state == LEDGER_UNCERTAIN)
 		json_object_set_new(o, "next", answer_moment(e->next_ms));
 	return json_array_append_new(arg, o) == 0;
@@ -242,7 +149,7 @@ answer_show(struct writer *w, const json_t *q)
 	struct why why;
 	json_t *o, *object, *list;
 
-	if (find(w, q, &r, &why) == -1)
+	if (control_find(w, q, &r, &why) == -1)
 		return answer_failed(&why);
 	object = row_json(role, &r);
 	if (role == CONF_HOME) {
@@ -269,7 +176,7 @@ answer_cat(struct writer *w, const json_t *q, struct control_answer *out)
 	struct why why;
 	int rc;
 
-	if (find(w, q, &r, &why) == -1) {
+	if (control_find(w, q, &r, &why) == -1) {
 		out->line = answer_failed(&why);
 		return;
 	}

@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "store/db.h"
+#include "store/ledger_words.h"
 #include "store/peers.h"
 #include "store/writer.h"
 
@@ -279,36 +280,49 @@ totals(struct writer *w, json_t *o, struct why *why)
 	return 0;
 }
 
+/* By class, and when the next of what expires does. */
+static json_t *
+parked(struct writer *w, const struct db_parked *p)
+{
+	int64_t keep = writer_conf(w)->home->parked_keep_ms;
+	json_t *o = json_object();
+
+	for (int i = PARK_POLICY; i <= PARK_OPERATOR; i++)
+		if (p->objects[i] > 0)
+			json_object_set_new(o, park_class_word((enum park_class)i),
+			    json_integer((json_int_t)p->objects[i]));
+	if (p->first_ms > 0)
+		json_object_set_new(o, "next_expires", answer_moment(p->first_ms + keep));
+	return o;
+}
+
 static int
 states(struct writer *w, json_t *o, struct why *why)
 {
-	static const char *const names[] = {
-		[LEDGER_QUEUED] = "queued",
-		[LEDGER_SENDING] = "sending",
-		[LEDGER_STAGED] = "staged",
-		[LEDGER_DELIVERED] = "delivered",
-		[LEDGER_DEFERRED] = "deferred",
-		[LEDGER_PARKED] = "parked",
-		[LEDGER_UNCERTAIN] = "uncertain",
-		[LEDGER_REFUSED] = "refused",
-	};
 	struct ledger_mark mark = db_ledger_mark(writer_db(w));
+	struct db_parked p;
 	struct db_states s;
+	uint64_t stays = 0;
 	json_t *list;
 
 	if (writer_conf(w)->role != CONF_HOME)
 		return 0;
-	if (db_states(writer_db(w), &s, why) == -1)
+	if (db_states(writer_db(w), &s, why) == -1 || db_parked(writer_db(w), &p, why) == -1)
 		return -1;
 	list = json_object();
 	for (int i = 0; i <= LEDGER_REFUSED; i++)
 		if (i != LEDGER_DELIVERED)
-			json_object_set_new(list, names[i], json_integer((json_int_t)s.objects[i]));
+			json_object_set_new(list, ledger_state_word((enum ledger_state)i),
+			    json_integer((json_int_t)s.objects[i]));
 	json_object_set_new(o, "states", list);
-	if (s.staying > 0)
+	/* What the operator parked himself he knows of. */
+	for (int i = PARK_POLICY + 1; i < PARK_OPERATOR; i++)
+		stays += p.objects[i];
+	if (stays > 0)
 		json_array_append_new(json_object_get(o, "alarms"), json_sprintf("parked mail "
 		    "stays until somebody looks at it, %llu object%s: see posthouse queue --state "
-		    "parked", (unsigned long long)s.staying, s.staying == 1 ? "" : "s"));
+		    "parked", (unsigned long long)stays, stays == 1 ? "" : "s"));
+	json_object_set_new(o, "parked", parked(w, &p));
 	json_object_set_new(o, "remembered", json_integer((json_int_t)s.delivered));
 	json_object_set_new(o, "ledger", json_pack("{s:I, s:I}", "epoch", (json_int_t)mark.epoch,
 	    "counter", (json_int_t)mark.counter));

@@ -27,7 +27,7 @@
  */
 struct db;
 
-#define DB_SCHEMA	3	/* PRAGMA user_version; a newer one is not opened */
+#define DB_SCHEMA	4	/* PRAGMA user_version; a newer one is not opened */
 #define DB_FILE_LEN	32	/* hex digits of a name in large/ */
 
 struct db_limits {
@@ -91,6 +91,8 @@ struct db_filter {			/* zero: everything */
 	bool		by_state;
 	enum ledger_state state;
 	int64_t		after;		/* rows above it */
+	int64_t		before_ms;	/* received earlier than that; 0: whenever */
+	uint64_t	least;		/* sealed octets */
 	unsigned	max;		/* 0: no limit */
 };
 /* In row order.  -1: the database failed.  fn must not change anything. */
@@ -126,7 +128,6 @@ struct db_states {			/* of home's objects, by enum ledger_state */
 	uint64_t	objects[LEDGER_REFUSED + 1];
 	uint64_t	bytes[LEDGER_REFUSED + 1];
 	uint64_t	delivered;	/* keys remembered */
-	uint64_t	staying;	/* parked, and none that expires: somebody must look */
 };
 int	db_states(struct db *, struct db_states *, struct why *);
 /* names in aside/, what SQLite keeps beside a database not counted; -1: cannot tell */
@@ -262,6 +263,67 @@ int	db_bans_expire(struct db *, int64_t now_ms, struct why *);
 int	db_banned(struct db *, int64_t now_ms, struct netset *, struct why *);
 /* For this network: 1 and until_ms, 0 it is banned by nobody, -1. */
 int	db_ban_of(struct db *, struct netset_entry *, int64_t now_ms, struct why *);
+
+/* --- home: the operator's hand -------------------------------------------- */
+
+/*
+ * Each changes one object that no courier has in its hands; the caller sees to that.
+ * 1: changed, with what it settled to in noted; 0: there is nothing to change, and why
+ * says so for a person; -1: the database failed.
+ */
+/* What waits is due now; parked: what is parked is routed and tried anew as well. */
+int	db_retry(struct db *, int64_t row, bool parked, struct db_noted *, struct why *);
+int	db_park(struct db *, int64_t row, struct db_noted *, struct why *);
+/* What is parked goes to this mailbox, whatever its address says. */
+int	db_unpark(struct db *, int64_t row, const char *mailbox, struct db_noted *, struct why *);
+/* At an edge too.  At home its key is remembered: offered again, it does not come back. */
+int	db_discard(struct db *, int64_t row, struct why *);
+
+struct db_parked {
+	uint64_t	objects[PARK_OPERATOR + 1];	/* by class; one may be in several */
+	int64_t		first_ms;	/* when the one that expires next was parked; 0: none */
+};
+int	db_parked(struct db *, struct db_parked *, struct why *);
+
+/*
+ * The story of an object at home: what became of its deliveries, kept while it is there and
+ * afterwards for as long as its key is remembered, but no more than DB_STORY_MAX events in all.
+ */
+#define DB_STORY_MAX	500000		/* some 75 MB */
+#define DB_STORY_OBJECT	1000		/* beyond it only what ends a delivery is added */
+
+enum db_event {			/* written into the database: never renumbered */
+	EVENT_NONE = 0,
+	EVENT_DEFERRED,
+	EVENT_UNCERTAIN,
+	EVENT_PARKED,
+	EVENT_REFUSED,
+	EVENT_DELIVERED,
+	EVENT_RETRIED,			/* from here on by the operator, but EXPIRED */
+	EVENT_UNPARKED,
+	EVENT_DROPPED,
+	EVENT_EXPIRED,
+};
+struct db_told {
+	int64_t		at_ms, since_ms;	/* the last of `times` alike, and the first */
+	unsigned	times;
+	enum db_event	what;
+	int		part;		/* -1: the whole object */
+	enum park_class	park;
+	char		recipient[400], mailbox[64];
+	char		text[SMTP_REPLY_TEXT_MAX + 32];
+};
+typedef bool db_told_fn(void *arg, const struct db_told *);		/* false: enough */
+int	db_story_read(struct db *, int64_t row, db_told_fn *, void *arg, struct why *);
+
+struct db_gone {			/* an object that is not here any more */
+	int64_t		row;		/* 0: settled by an earlier version; it has no story */
+	char		signer[256];
+	int64_t		received_ms, gone_ms;
+	uint64_t	size;
+};
+/* 1 it was here, 0 it was not, or is forgotten, -1 failed. */
+int	db_find_gone(struct db *, struct uuid, struct db_gone *, struct why *);
 
 /* --- housekeeping --------------------------------------------------------- */
 

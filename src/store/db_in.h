@@ -15,12 +15,16 @@ enum db_stmt {			/* texts in db_sql.c, prepared at first use and kept */
 	ST_SIGNER, ST_SIGNER_NEW, ST_KEY, ST_DONE_KEY, ST_HELD, ST_SHARE,
 	ST_PUT, ST_PUT_CONTENT, ST_CONTENT, ST_DELETE, ST_DELETE_CONTENT, ST_DELETE_ENTRIES,
 	ST_FAILED, ST_REMEMBER,
-	ST_ROW, ST_BY_ID, ST_ROWS, ST_ROWS_HOME, ST_FILE, ST_LARGE_ROWS,
+	ST_ROW, ST_BY_ID, ST_ROWS, ST_ROWS_HOME, ST_ROWS_STATE, ST_FILE, ST_LARGE_ROWS,
 	ST_MARKS, ST_MARK_SET, ST_MARK_FORGET,
 	ST_DUE_NOW, ST_DUE_LATER, ST_NEXT_DUE, ST_NEXT_BY, ST_DUE_BY, ST_LOST, ST_ENTRIES, ST_NOTE,
 	    ST_SETTLE, ST_VERDICT_OFF, ST_PARK_REFUSED, ST_FIRST_DAY,
 	ST_EXPIRED, ST_OLD_VERDICTS, ST_FORGET_KEYS, ST_TOTALS, ST_OLDEST, ST_STATES, ST_DONE_COUNT,
 	ST_BAN, ST_UNBAN, ST_UNBAN_ALL, ST_BANS_OVER, ST_BANS, ST_BANNED, ST_BAN_OF, ST_BANS_COUNT,
+	ST_RETRY_WAITING, ST_RETRY_PARKED, ST_UNROUTED, ST_PARK_OPEN,
+	ST_PARKED_CLASSES, ST_PARKED_FIRST,
+	ST_STORY, ST_STORY_AGAIN, ST_STORY_COUNT, ST_STORY_OF_STATE, ST_STORY_READ,
+	    ST_STORY_EXPIRE, ST_STORY_LAST, ST_DONE_FIND,
 	ST_SUM, ST_FREELIST, ST_SHARE_MOST, ST_DECLINED,
 	ST_COUNT
 };
@@ -78,6 +82,20 @@ uint64_t db_room(struct db *);
 
 bool	db_names_add(struct db_names *, const char *);
 void	db_names_clear(struct db_names *);
+
+/* db_ledger.c: the object's state follows from its entries', once they changed */
+int	db_settle(struct db *, int64_t row, struct db_noted *, struct why *);
+
+/* db_story.c: home; what became of a delivery, in the open transaction */
+int	db_story_entry(struct db *, const struct ledger_entry *, enum ledger_state,
+    enum park_class, struct why *);
+/* of the whole object */
+int	db_story(struct db *, int64_t row, enum db_event, const char *text, struct why *);
+/* of each of its entries that are in this state */
+int	db_story_state(struct db *, int64_t row, enum db_event, enum ledger_state,
+    const char *text, struct why *);
+/* a step: how many, or -1 */
+int	db_story_expire(struct db *, int64_t before_ms, struct why *);
 
 /* db_files.c: large/ and aside/ */
 /* 0 as its row says; -1 is not */

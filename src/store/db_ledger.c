@@ -129,7 +129,9 @@ settle(struct db *db, int64_t row, bool verdict, int64_t now, struct db_noted *n
 		return set_state(db, row, s.sending > 0 ? LEDGER_SENDING : LEDGER_QUEUED, 0, 0,
 		    why);
 	if (s.refused > 0 && (s.refused < s.n || !verdict)) {
-		if (by_row(db, ST_PARK_REFUSED, row, why) == -1)
+		if (db_story_state(db, row, EVENT_PARKED, LEDGER_REFUSED,
+		    "refused after the sender was told 250", why) == -1 ||
+		    by_row(db, ST_PARK_REFUSED, row, why) == -1)
 			return -1;
 		s = (struct sum){ 0 };
 		if (db_entries(db, row, add, &s, why) == -1)
@@ -158,6 +160,16 @@ settle(struct db *db, int64_t row, bool verdict, int64_t now, struct db_noted *n
 	return set_state(db, row, LEDGER_PARKED, -1, s.serious > 0 ? 0 : now, why);
 }
 
+int
+db_settle(struct db *db, int64_t row, struct db_noted *n, struct why *why)
+{
+	struct db_row r;
+	int rc = db_row_get(db, row, &r, why);
+
+	*n = (struct db_noted){ 0 };
+	return rc != 1 ? rc : settle(db, row, r.object.meta.verdict, wall_ms(), n, why);
+}
+
 static int
 note_one(struct db *db, const struct ledger_entry *e, bool verdict, struct why *why)
 {
@@ -184,7 +196,9 @@ note_one(struct db *db, const struct ledger_entry *e, bool verdict, struct why *
 	sqlite3_bind_int(st, 10,
 	    e->reply.enhanced[0] << 16 | e->reply.enhanced[1] << 8 | e->reply.enhanced[2]);
 	db_bind_str(st, 11, e->reply.text);
-	return db_run(db, st, why);
+	if (db_run(db, st, why) == -1)
+		return -1;
+	return db_story_entry(db, e, state, park, why);
 }
 
 int
@@ -318,6 +332,8 @@ db_claim_lost(struct db *db, int64_t row, struct why *why)
 		return -1;
 	if (sqlite3_changes(db->sq) == 0)
 		return 0;
+	if (db_story(db, row, EVENT_UNCERTAIN, "the courier ended while it was sending", why) == -1)
+		return -1;
 	if ((rc = db_row_get(db, row, &r, why)) != 1)
 		return rc;
 	return settle(db, row, r.object.meta.verdict, wall_ms(), &n, why);
@@ -446,7 +462,8 @@ expire_parked(struct db *db, int64_t now, struct why *why)
 	for (int i = 0; i < n; i++) {
 		int there = db_row_get(db, rows[i], &r, why);
 
-		if (there == -1 || db_drop(db, rows[i], true, why) == -1)
+		if (there == -1 || db_story(db, rows[i], EVENT_EXPIRED, "", why) == -1 ||
+		    db_drop(db, rows[i], true, why) == -1)
 			return -1;
 		if (there == 0)
 			continue;
@@ -498,12 +515,14 @@ forget_keys(struct db *db, int64_t now, struct why *why)
 int
 db_expire(struct db *db, int64_t now, struct why *why)
 {
-	int parked, verdicts, keys, bans;
+	int parked, verdicts, keys, stories, bans;
 
 	if ((parked = expire_parked(db, now, why)) == -1 ||
 	    (verdicts = end_verdicts(db, now, why)) == -1 ||
 	    (keys = forget_keys(db, now, why)) == -1 ||
+	    (stories = db_story_expire(db, now - db->limits.remember_ms, why)) == -1 ||
 	    (bans = db_bans_expire(db, now, why)) == -1)
 		return -1;
-	return parked == STEP || verdicts == STEP || keys > STEP || bans > STEP;
+	return parked == STEP || verdicts == STEP || keys > STEP || stories > STEP ||
+	    bans > STEP;
 }

@@ -54,7 +54,9 @@ db_row_read(sqlite3_stmt *st, struct db_row *r, char file[DB_FILE_LEN + 1])
 int
 db_rows(struct db *db, const struct db_filter *f, db_row_fn *fn, void *arg, struct why *why)
 {
-	sqlite3_stmt *st = db_st(db, f->home != NULL ? ST_ROWS_HOME : ST_ROWS, why);
+	bool indexed = f->by_state && f->state >= LEDGER_DEFERRED;
+	sqlite3_stmt *st = db_st(db, f->home != NULL ? ST_ROWS_HOME :
+	    indexed ? ST_ROWS_STATE : ST_ROWS, why);
 	struct db_row *r;
 	unsigned n = 0;
 	int rc = -1;
@@ -66,6 +68,8 @@ db_rows(struct db *db, const struct db_filter *f, db_row_fn *fn, void *arg, stru
 	sqlite3_bind_int64(st, 1, f->after);
 	if (f->home != NULL)
 		db_bind_str(st, 2, f->home);
+	else if (indexed)
+		sqlite3_bind_int(st, 2, (int)f->state);
 	while ((f->max == 0 || n < f->max) && (rc = db_step(db, st, why)) == 1) {
 		rc = 0;
 		if (f->by_state && sqlite3_column_int(st, 12) != (int)f->state)
@@ -158,6 +162,28 @@ db_entries(struct db *db, int64_t row, db_entry_fn *fn, void *arg, struct why *w
 }
 
 int
+db_parked(struct db *db, struct db_parked *p, struct why *why)
+{
+	sqlite3_stmt *st = db_st(db, ST_PARKED_CLASSES, why);
+	sqlite3_stmt *first = db_st(db, ST_PARKED_FIRST, why);
+	int rc;
+
+	*p = (struct db_parked){ 0 };
+	if (st == NULL || first == NULL)
+		return -1;
+	while ((rc = db_step(db, st, why)) == 1) {
+		int class = sqlite3_column_int(st, 0);
+
+		if (class >= 0 && class <= PARK_OPERATOR)
+			p->objects[class] = (uint64_t)sqlite3_column_int64(st, 1);
+	}
+	if (rc == 0 && (rc = db_step(db, first, why)) == 1)
+		p->first_ms = sqlite3_column_int64(first, 0);
+	sqlite3_reset(first);
+	return rc == -1 ? -1 : 0;
+}
+
+int
 db_totals(struct db *db, struct db_totals *t, size_t max, struct why *why)
 {
 	sqlite3_stmt *st = db_st(db, ST_TOTALS, why), *oldest = db_st(db, ST_OLDEST, why);
@@ -198,8 +224,6 @@ db_states(struct db *db, struct db_states *s, struct why *why)
 			continue;
 		s->objects[state] = (uint64_t)sqlite3_column_int64(st, 1);
 		s->bytes[state] = (uint64_t)sqlite3_column_int64(st, 2);
-		if (state == LEDGER_PARKED)
-			s->staying = s->objects[state] - (uint64_t)sqlite3_column_int64(st, 3);
 	}
 	if (rc == 0 && (rc = db_step(db, done, why)) == 1)
 		s->delivered = (uint64_t)sqlite3_column_int64(done, 0);

@@ -58,6 +58,7 @@ arithmetic(struct db *db, struct why *why)
 static int
 in_flight(struct db *db, struct why *why)
 {
+	char sql[400];
 	int64_t n;
 
 	if (number(db, "SELECT count(*) FROM entry WHERE state = 1", &n, why) == -1)
@@ -65,6 +66,12 @@ in_flight(struct db *db, struct why *why)
 	if (n == 0)
 		return 0;
 	log_warn(NULL, "store.recover what=sending n=%" PRId64 " now=uncertain", n);
+	snprintf(sql, sizeof(sql), "INSERT INTO story(row, at, since, times, what, part, park,"
+	    " recipient, mailbox, text) SELECT row, %" PRId64 ", %" PRId64 ", 1, %d, part, 0,"
+	    " recipient, mailbox, 'home ended while it was sending' FROM entry WHERE state = 1",
+	    wall_ms(), wall_ms(), (int)EVENT_UNCERTAIN);
+	if (db_exec(db, sql, why) == -1)
+		return -1;
 	return db_exec(db, "UPDATE object SET due = 0, state = 6 WHERE row IN"
 	    " (SELECT row FROM entry WHERE state = 1);"
 	    "UPDATE entry SET state = 6, next = 0 WHERE state = 1", why);

@@ -327,6 +327,7 @@ db_drop(struct db *db, int64_t row, bool remember, struct why *why)
 			return -1;
 		sqlite3_bind_int64(st, 1, row);
 		sqlite3_bind_int64(st, 2, wall_ms() / DAY_MS);
+		sqlite3_bind_int64(st, 3, wall_ms());
 		if (db_run(db, st, why) == -1)
 			return -1;
 	}

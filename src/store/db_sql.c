@@ -65,7 +65,25 @@ static const char schema_3[] =
     "CREATE INDEX IF NOT EXISTS object_failed ON object(home) WHERE tries > 0;"
     "PRAGMA user_version = 3;";
 
-const char *const db_schema[DB_SCHEMA] = { schema_1, schema_2, schema_3 };
+/*
+ * What became of each delivery, for the operator, and by which row a key that is remembered
+ * finds it.  Indexes of the few objects and deliveries that somebody looks for.
+ */
+static const char schema_4[] =
+    "ALTER TABLE done ADD COLUMN row INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE done ADD COLUMN received INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE done ADD COLUMN gone INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE done ADD COLUMN size INTEGER NOT NULL DEFAULT 0;"
+    "CREATE TABLE story(num INTEGER PRIMARY KEY, row INTEGER NOT NULL, at INTEGER NOT NULL,"
+    " since INTEGER NOT NULL, times INTEGER NOT NULL, what INTEGER NOT NULL,"
+    " part INTEGER NOT NULL, park INTEGER NOT NULL, recipient TEXT NOT NULL,"
+    " mailbox TEXT NOT NULL, text TEXT NOT NULL);"
+    "CREATE INDEX story_row ON story(row);"
+    "CREATE INDEX object_waits ON object(state, row) WHERE state >= 4;"
+    "CREATE INDEX entry_parked ON entry(park, row) WHERE state = 5;"
+    "PRAGMA user_version = 4;";
+
+const char *const db_schema[DB_SCHEMA] = { schema_1, schema_2, schema_3, schema_4 };
 
 #define ROW_COLUMNS \
 	"SELECT o.row, s.name, o.id, o.home, o.origin, o.received, o.net, o.verdict, o.size," \
@@ -98,11 +116,15 @@ const char *const db_sql[ST_COUNT] = {
 	[ST_DELETE_ENTRIES] = "DELETE FROM entry WHERE row = ?1",
 	[ST_FAILED] = "UPDATE object SET tries = tries + 1, reason = ?2 WHERE row = ?1",
 	[ST_REMEMBER] =
-	    "INSERT OR IGNORE INTO done SELECT id, signer, ?2 FROM object WHERE row = ?1",
+	    "INSERT OR IGNORE INTO done(id, signer, day, row, received, gone, size)"
+	    " SELECT id, signer, ?2, row, received, ?3, size FROM object WHERE row = ?1",
 	[ST_ROW] = ROW_COLUMNS "WHERE o.row = ?1",
 	[ST_BY_ID] = ROW_COLUMNS "WHERE o.id = ?1 ORDER BY o.row LIMIT 1",
 	[ST_ROWS] = ROW_COLUMNS "WHERE o.row > ?1 ORDER BY o.row",
 	[ST_ROWS_HOME] = ROW_COLUMNS "WHERE o.home = ?2 AND o.row > ?1 ORDER BY o.row",
+	/* state >= 4 names the index: the few that wait for something, among any number. */
+	[ST_ROWS_STATE] = ROW_COLUMNS
+	    "WHERE o.state >= 4 AND o.state = ?2 AND o.row > ?1 ORDER BY o.row",
 	[ST_FILE] = "SELECT 1 FROM object WHERE file = ?1",
 	[ST_LARGE_ROWS] =
 	    ROW_COLUMNS "WHERE o.file IS NOT NULL AND o.state <> 5 AND o.row > ?1 ORDER BY o.row",
@@ -129,6 +151,34 @@ const char *const db_sql[ST_COUNT] = {
 	/* 5.7.x and 5.1.1 are policy */
 	[ST_PARK_REFUSED] = "UPDATE entry SET state = 5, park = CASE WHEN (enhanced >> 8) = 1287"
 	    " OR enhanced = 327937 THEN 1 ELSE 2 END WHERE row = ?1 AND state = 7",
+	/* By the operator.  A retry of what may have arrived stays uncertain. */
+	[ST_RETRY_WAITING] = "UPDATE entry SET next = 0 WHERE row = ?1 AND state IN (4, 6)",
+	[ST_RETRY_PARKED] = "UPDATE entry SET state = 0, park = 0, mailbox = ?2, name = '',"
+	    " next = 0, code = 0, enhanced = 0, text = '' WHERE row = ?1 AND state = 5",
+	[ST_UNROUTED] = "DELETE FROM entry WHERE row = ?1 AND state = 0 AND recipient = ''"
+	    " AND mailbox = ''",
+	[ST_PARK_OPEN] = "UPDATE entry SET state = 5, park = 7, code = 0, enhanced = 0, text = ''"
+	    " WHERE row = ?1 AND state IN (0, 4, 6)",
+	[ST_PARKED_CLASSES] = "SELECT park, count(DISTINCT row) FROM entry WHERE state = 5"
+	    " GROUP BY park",
+	[ST_PARKED_FIRST] = "SELECT min(parked) FROM object WHERE parked IS NOT NULL",
+	[ST_STORY] = "INSERT INTO story(row, at, since, times, what, part, park, recipient,"
+	    " mailbox, text) VALUES(?1, ?2, ?2, 1, ?3, ?4, ?5, ?6, ?7, ?8)",
+	[ST_STORY_AGAIN] = "UPDATE story SET at = ?2, times = times + 1 WHERE num ="
+	    " (SELECT max(num) FROM story WHERE row = ?1 AND part = ?4) AND what = ?3"
+	    " AND text = ?8",
+	[ST_STORY_COUNT] = "SELECT count(*) FROM story WHERE row = ?1",
+	[ST_STORY_OF_STATE] =
+	    "INSERT INTO story(row, at, since, times, what, part, park, recipient, mailbox, text)"
+	    " SELECT row, ?2, ?2, 1, ?3, part, park, recipient, mailbox, ?4"
+	    " FROM entry WHERE row = ?1 AND state = ?5",
+	[ST_STORY_READ] = "SELECT at, since, times, what, part, park, recipient, mailbox, text"
+	    " FROM story WHERE row = ?1 ORDER BY num",
+	[ST_STORY_EXPIRE] = "DELETE FROM story WHERE num IN (SELECT num FROM"
+	    " (SELECT num, at FROM story ORDER BY num LIMIT 500) WHERE at < ?1 OR num <= ?2)",
+	[ST_STORY_LAST] = "SELECT max(num) FROM story",
+	[ST_DONE_FIND] = "SELECT d.row, s.name, d.received, d.gone, d.size FROM done d"
+	    " JOIN signer s ON s.num = d.signer WHERE d.id = ?1 ORDER BY d.row LIMIT 1",
 	[ST_FIRST_DAY] = "SELECT min(day) FROM done",
 	[ST_EXPIRED] = "SELECT row FROM object WHERE parked < ?1 ORDER BY parked LIMIT 100",
 	[ST_OLD_VERDICTS] = "SELECT row FROM object WHERE verdict = 1 AND received < ?1 LIMIT 100",
@@ -151,7 +201,7 @@ const char *const db_sql[ST_COUNT] = {
 	[ST_BAN_OF] = "SELECT ip, bits, CASE min(until) WHEN 0 THEN 0 ELSE max(until) END FROM ban"
 	    " WHERE ip = ?1 AND bits = ?2 AND (until = 0 OR until > ?3) GROUP BY ip, bits",
 	[ST_BANS_COUNT] = "SELECT count(*) FROM ban",
-	[ST_STATES] = "SELECT state, count(*), sum(size), count(parked) FROM object GROUP BY state",
+	[ST_STATES] = "SELECT state, count(*), sum(size) FROM object GROUP BY state",
 	[ST_DONE_COUNT] = "SELECT count(*) FROM done",
 	[ST_SUM] = "SELECT coalesce(sum(bytes), 0) FROM held",
 	[ST_FREELIST] =

@@ -266,6 +266,7 @@ struct spool_events {
 	void	(*mark)(void *arg, struct ledger_mark);	/* home: after each commit */
 	void	(*attached)(void *arg, bool up);	/* the writer is (again) there, or died */
 	void	(*interlock)(void *arg, uint64_t run);	/* home: the operator wants it now */
+	void	(*again)(void *arg);		/* edge: what waits for a pause to end goes now */
 	void	(*pairing)(void *arg, bool pending);	/* edge: whether a pairing line is open */
 	void	(*bans)(void *arg, const struct spool_bans *);	/* home: before peers_known, too */
 };

@@ -375,6 +375,15 @@ on_interlock(struct spool *s, struct answer *m)
 }
 
 static bool
+on_again(struct spool *s, struct answer *m)
+{
+	if (!wire_done(&m->in))
+		return false;
+	CALL(s, again);
+	return true;
+}
+
+static bool
 on_bans(struct spool *s, struct answer *m)
 {
 	struct spool_bans told = { .anew = wire_get_enum(&m->in, 1) };
@@ -409,6 +418,7 @@ static const struct {
 	{ WE_LEDGER, on_ledger },
 	{ WE_PAIRING, on_pairing },
 	{ WE_INTERLOCK, on_interlock },
+	{ WE_AGAIN, on_again },
 	{ WE_BANS, on_bans },
 };
 

@@ -63,6 +63,7 @@ enum wire_type {
 	WE_PAIRING,		/* u8 */
 	WE_ROOM,		/* u64 octets; to an edge's clients */
 	WE_INTERLOCK,		/* u64 run: the operator wants the interlock now; home */
+	WE_AGAIN,		/* edge: the operator wants what waits to be tried now */
 	WE_BANS,		/* home: u8 anew, u8 whole, bans to the end */
 };
 

@@ -73,9 +73,8 @@ owed_fini(struct owed *o)
 }
 
 struct owed *
-writer_owe(struct client *c, uint64_t tag, enum wire_type asked, enum wire_type answer)
+writer_owe_nobody(struct writer *w)
 {
-	struct writer *w = c->w;
 	struct owed *o;
 
 	if (w->nowed == w->owed_cap) {
@@ -84,8 +83,20 @@ writer_owe(struct client *c, uint64_t tag, enum wire_type asked, enum wire_type 
 			abort();	/* nobody has been told anything that is not so */
 	}
 	o = &w->owed[w->nowed++];
-	*o = (struct owed){ .client = c, .tag = tag, .type = answer, .asked = asked };
+	*o = (struct owed){ .client = NULL };
 	writer_awake(w);
+	return o;
+}
+
+struct owed *
+writer_owe(struct client *c, uint64_t tag, enum wire_type asked, enum wire_type answer)
+{
+	struct owed *o = writer_owe_nobody(c->w);
+
+	o->client = c;
+	o->tag = tag;
+	o->type = answer;
+	o->asked = asked;
 	return o;
 }
 
@@ -370,6 +381,8 @@ on_hour(uv_timer_t *t)
 		db_sweep(w->db, false);
 	if (rc != 1)
 		w->latest_ms = INT64_MAX;
+	if (rc == 0)
+		writer_parked_look(w);
 	uv_timer_start(&w->hour, on_hour, rc == 1 ? 10 * STEP_MS : HOUR_MS, 0);
 }
 

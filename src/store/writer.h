@@ -69,6 +69,22 @@ uint64_t writer_interlock_run(struct writer *, bool again);
 const struct writer_conf *writer_conf(const struct writer *);
 int	writer_commit(struct writer *, struct why *);
 /*
+ * The operator's hand on one object: 1 changed, 0 not, and why says so for a person (it is
+ * in a courier's hands, say), -1 the database failed and all that was not committed is
+ * undone.  Durable when writer_commit returned 0.
+ */
+enum writer_act {
+	ACT_RETRY = 0,		/* home: what waits is due now */
+	ACT_RETRY_PARKED,	/* home: what is parked too */
+	ACT_PARK,		/* home */
+	ACT_UNPARK,		/* home: to this mailbox */
+	ACT_DROP,
+};
+int	writer_act(struct writer *, int64_t row, enum writer_act, const char *mailbox,
+    struct why *);
+void	writer_again(struct writer *);	/* edge: whatever waits for a pause to end goes now */
+
+/*
  * What someone must do about this machine's clock: true while it is obviously wrong, and for a
  * day after it jumped.  And the wall clock without what it may have jumped ahead (base/clock.h).
  */

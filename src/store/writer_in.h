@@ -84,6 +84,7 @@ struct writer {
 	/* what the timer waits for; 0: nothing, or a claim that was cut short */
 	int64_t		 due_ms;
 	bool		 noted;		/* when the next object becomes due may have changed */
+	struct instant	 parked_said;	/* the daily summary; 0: not since we run */
 	bool		 failing;	/* said at error level already */
 	struct puts	*syncing;	/* large ones on a thread; NULL: none */
 	struct puts	*to_sync;	/* the next batch */
@@ -102,6 +103,8 @@ void	writer_greet(struct client *);
 void	writer_work_soon(struct writer *);		/* everybody is told in a moment */
 struct owed *writer_owe(struct client *, uint64_t tag, enum wire_type asked,
     enum wire_type answer);
+/* nobody is answered; what a commit makes true happens all the same */
+struct owed *writer_owe_nobody(struct writer *);
 /* there will be something to do at the turn's end */
 void	writer_awake(struct writer *);
 /* A change failed: everything since the last commit is undone and everybody told so. */
@@ -133,6 +136,8 @@ bool	serve_confirm(struct client *, struct chan_msg *);
 /* writer_serve.c: marks that are known in memory only, into the open transaction. */
 int	writer_marks(struct writer *, struct why *);
 void	writer_marks_forget(struct writer *);
+/* writer_operator.c: home, once an hour; what is parked is said once a day */
+void	writer_parked_look(struct writer *);
 /* writer_interlock.c */
 bool	serve_interlock(struct client *, struct chan_msg *);
 void	writer_interlock_forget(struct writer *);

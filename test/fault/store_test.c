@@ -538,6 +538,9 @@ an_earlier_schema_is_brought_up_to_date(void **state)
 		snprintf(path, sizeof(path), "%s/spool.db", g.dir);
 		assert_int_equal(sqlite3_open(path, &sq), SQLITE_OK);
 		assert_int_equal(sqlite3_exec(sq, "DROP TABLE ban; DROP INDEX object_failed;"
+		    "DROP TABLE story; DROP INDEX object_waits; DROP INDEX entry_parked;"
+		    "ALTER TABLE done DROP COLUMN row; ALTER TABLE done DROP COLUMN received;"
+		    "ALTER TABLE done DROP COLUMN gone; ALTER TABLE done DROP COLUMN size;"
 		    "PRAGMA user_version = 1", NULL, NULL, NULL), SQLITE_OK);
 		sqlite3_close(sq);
 		for (int again = 0; again < 2; again++) {
