@@ -30,6 +30,14 @@ static const struct option_rule {
 	{ "--by", NULL, OPT_BY, true },
 	{ "--for", NULL, OPT_FOR, true },
 	{ "--all", NULL, OPT_ALL, false },
+	{ "--from", NULL, OPT_CHOOSE, true },
+	{ "--class", NULL, OPT_CHOOSE, true },
+	{ "--recipient", NULL, OPT_CHOOSE, true },
+	{ "--older", NULL, OPT_CHOOSE, true },
+	{ "--size", NULL, OPT_CHOOSE, true },
+	{ "--parked", NULL, OPT_PARKED, false },
+	{ "--to", NULL, OPT_TO, true },
+	{ "--yes", NULL, OPT_YES, false },
 };
 
 int
@@ -101,6 +109,19 @@ apply(const struct opts_use *use, const struct option_rule *r, const char *value
 		break;
 	case OPT_ALL:
 		o->all = true;
+		break;
+	case OPT_CHOOSE:
+		*(name[0] == 'f' ? &o->from : name[0] == 'c' ? &o->class : name[0] == 'r' ?
+		    &o->recipient : name[0] == 'o' ? &o->older : &o->size) = value;
+		break;
+	case OPT_PARKED:
+		o->parked = true;
+		break;
+	case OPT_TO:
+		o->to = value;
+		break;
+	case OPT_YES:
+		o->yes = true;
 		break;
 	}
 	return -1;

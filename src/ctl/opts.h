@@ -24,13 +24,19 @@ enum opt_bits {
 	OPT_BY = 1 << 9,	/* --by WHO */
 	OPT_FOR = 1 << 10,	/* --for TIME */
 	OPT_ALL = 1 << 11,	/* --all */
+	/* --from EDGE, --class CLASS, --recipient ADDRESS, --older TIME, --size SIZE */
+	OPT_CHOOSE = 1 << 12,
+	OPT_PARKED = 1 << 13,	/* --parked */
+	OPT_TO = 1 << 14,	/* --to MAILBOX */
+	OPT_YES = 1 << 15,	/* --yes */
 };
 
 struct opts {
 	const char	*conf;
 	enum conf_role	 role;
-	bool		 json, object, age, tunnel, finish, force, all;
-	const char	*state, *of, *check, *control, *by, *for_time;
+	bool		 json, object, age, tunnel, finish, force, all, parked, yes;
+	const char	*state, *of, *check, *control, *by, *for_time, *from, *class, *recipient,
+			*older, *size, *to;
 	unsigned long long count;	/* 0: not said */
 	char		**args;
 	size_t		 nargs;

@@ -1,6 +1,7 @@
 #include "ctl/ctl.h"
 
 #include "base/clock.h"
+#include "ctl/choose.h"
 #include "ctl/client.h"
 #include "ctl/opts.h"
 #include "ctl/role.h"
@@ -9,18 +10,16 @@
 
 /* queue: what is held, oldest first.  Pages keep the writer's turns and our memory short. */
 static const struct opts_use use = {
-	"queue", OPT_CONF | OPT_ROLE | OPT_CONTROL | OPT_JSON | OPT_FILTER, 0, 0,
+	"queue", OPT_CONF | OPT_ROLE | OPT_CONTROL | OPT_JSON | OPT_FILTER | OPT_CHOOSE, 0, 0,
 	"usage: posthouse queue [-c FILE | --edge | --home | --control PATH] [--json]\n"
-	"                       [--state STATE] [--of HOME] [-n COUNT]\n"
+	"                       [FILTER...] [-n COUNT]\n"
 	"\n"
-	"Lists what is held, oldest first.\n"
+	"Lists what is held, oldest first: its age, why it waits, when it is tried next.\n"
 	"\n"
 	"  -c, --config FILE   the role's configuration\n"
 	"      --edge, --home  the role's file in /etc/posthouse\n"
 	"      --control PATH  a control socket, whatever its configuration says\n"
-	"      --state STATE   only these: held, verdict (edge); queued, sending, staged,\n"
-	"                      deferred, parked, uncertain, refused (home)\n"
-	"      --of HOME       at an edge: only what is held for this home\n"
+	CHOOSE_USAGE
 	"  -n, --count COUNT   at most so many\n"
 	"      --json          an array of objects\n"
 };
@@ -28,8 +27,19 @@ static const struct opts_use use = {
 /* Where the objects of a page go. */
 struct listing {
 	struct table	*table;			/* NULL: JSON */
+	struct progress	 progress;
 	unsigned long long n;
+	bool		 filtered;
 };
+
+static struct brief
+next_try(const json_t *o)
+{
+	int64_t ms = json_number(o, "next_ms") - wall_ms();
+
+	return json_number(o, "next_ms") == 0 ? (struct brief){ "" } : ms <= 0 ?
+	    (struct brief){ "now" } : brief_age(ms);
+}
 
 static void
 row(struct table *t, const json_t *o)
@@ -43,6 +53,7 @@ row(struct table *t, const json_t *o)
 	table_str(t, json_text(o, "home"));
 	snprintf(text, sizeof(text), "%lld", (long long)json_number(o, "tries"));
 	table_str(t, text);
+	table_str(t, next_try(o).s);
 	table_str(t, json_text(o, "reason"));
 }
 
@@ -57,10 +68,10 @@ page(struct client *c, const struct opts *o, int64_t after, struct listing *l, s
 	int64_t more;
 	size_t i;
 
-	if (o->state != NULL)
-		json_object_set_new(question, "state", json_string(o->state));
-	if (o->of != NULL)
-		json_object_set_new(question, "home", json_string(o->of));
+	if (choose_question(o, question, why) == -1) {
+		json_decref(question);
+		return -1;
+	}
 	if ((answer = client_ask(c, question, why)) == NULL)
 		return -1;
 	json_array_foreach(json_object_get(answer, "objects"), i, object) {
@@ -87,7 +98,7 @@ print_table(const struct listing *l, bool edge, struct why *why)
 	int rc = 0;
 
 	if (l->n == 0) {
-		puts(edge ? "Nothing is held." : "Nothing waits.");
+		puts(l->filtered ? "Nothing fits." : edge ? "Nothing is held." : "Nothing waits.");
 		return 0;
 	}
 	buf_init(&out, 256u << 20);
@@ -103,18 +114,23 @@ static int
 list(struct client *c, const struct opts *o, bool edge, struct why *why)
 {
 	static const char *const headings[] = {
-		"ID", ">AGE", ">SIZE", "STATE", "HOME", ">TRIES", "REASON",
+		"ID", ">AGE", ">SIZE", "STATE", "HOME", ">TRIES", ">NEXT", "REASON",
 	};
-	struct listing l = { .table = NULL };
+	struct listing l = { .filtered = choose_any(o) };
 	int64_t at = 0, next;
 	int rc = 0;
 
-	if (!o->json && (l.table = table_new(headings, 7)) == NULL)
+	if (!o->json && (l.table = table_new(headings, 8)) == NULL)
 		return why_sys(why, "memory");
 	if (o->json)
 		putchar('[');
-	while ((next = page(c, o, at, &l, why)) > at)
+	progress_begin(&l.progress);
+	while ((next = page(c, o, at, &l, why)) > at) {
 		at = next;
+		if (!o->json)
+			progress_tell(&l.progress, "listed", l.n);
+	}
+	progress_end(&l.progress);
 	if (next == -1)
 		rc = -1;
 	else if (o->json) {

@@ -1,0 +1,114 @@
+"""Daily work: what is held is found, told about, tried again, parked and thrown away."""
+
+import json
+import subprocess
+
+from kit.smtp import send_mail
+from kit.stand import message, posthouse, until
+
+
+def only(stand, *filters, role="home"):
+    return json.loads(stand.tool("queue", "-c", stand.conf(role), "--json", *filters).stdout)
+
+
+def story(stand, id_, role="home"):
+    told = json.loads(stand.tool("log", "-c", stand.conf(role), "--json", id_).stdout)
+    return [e["event"] for e in told["events"]]
+
+
+def parked_for_nobody(make_stand, mark):
+    """One message that is parked: its recipient left while home was away."""
+    stand = make_stand()
+    assert send_mail(stand.smtp, message(subject="the tunnel works")).code == 250
+    stand.wait_mails("alice", 1)
+    stand.stop("home")
+    change(stand, '"alice", "bob"', '"alice"')
+    assert send_mail(stand.smtp, message(subject=mark), rcpts=["bob@example.test"]).code == 250
+    stand.start("home")
+    until("it is parked", 20, lambda: only(stand, "--class", "policy"))
+    return stand, only(stand)[0]["id"]
+
+
+def change(stand, old, new):
+    with open(stand.conf("home"), encoding="utf-8") as f:
+        text = f.read()
+    assert old in text
+    with open(stand.conf("home"), "w", encoding="utf-8") as f:
+        f.write(text.replace(old, new))
+
+
+def test_the_story_of_a_delivered_message_is_told(make_stand, mark):
+    stand = make_stand()
+    stand.stop("home")
+    assert send_mail(stand.smtp, message(subject=mark)).code == 250
+    id_ = stand.queue("edge")[0]["id"]
+    assert story(stand, id_, "edge") == ["taken"]
+    stand.start("home")
+    stand.wait_marked("alice", mark)
+    until("home is done with it", 10, lambda: stand.queue("home") == [])
+    assert story(stand, id_) == ["taken", "came home", "delivered"]
+    text = stand.tool("log", "-c", stand.conf("home"), id_).stdout
+    assert "delivered for alice@example.test, mailbox alice" in text
+    assert "It is not here any more" in text
+    stand.edge_empty()
+    r = stand.tool("log", "-c", stand.conf("edge"), id_, check=False)
+    assert r.returncode == 1 and "handed over" in r.stderr
+
+
+def test_parked_mail_goes_to_whom_the_operator_says(make_stand, mark):
+    stand, id_ = parked_for_nobody(make_stand, mark)
+    assert only(stand, "--recipient", "bob", "--older", "0s")[0]["id"] == id_
+    assert only(stand, "--recipient", "alice") == []
+    shown = stand.tool("queue", "-c", stand.conf("home")).stdout
+    assert "parked" in shown and "5.1.1" in shown
+    assert stand.status("home")["parked"]["policy"] == 1
+    stand.tool("unpark", "-c", stand.conf("home"), "--to", "alice", id_)
+    stand.wait_marked("alice", mark)
+    until("the ledger is empty", 10, lambda: stand.queue("home") == [])
+    assert story(stand, id_) == ["taken", "came home", "parked", "unparked", "delivered"]
+
+
+def test_a_mailbox_that_is_there_again_gets_what_was_parked(make_stand, mark):
+    stand, id_ = parked_for_nobody(make_stand, mark)
+    r = stand.tool("retry", "-c", stand.conf("home"), "--all")
+    assert r.stdout.startswith("0 "), "what is parked is no part of --all"
+    stand.stop("home")
+    change(stand, '"alice"', '"alice", "bob"')
+    stand.start("home")
+    r = stand.tool("retry", "-c", stand.conf("home"), "--parked", "--class", "policy", "--json")
+    assert json.loads(r.stdout) == {"changed": 1}
+    stand.wait_marked("bob", mark)
+
+
+def test_nothing_is_thrown_away_unasked(make_stand, mark):
+    stand, id_ = parked_for_nobody(make_stand, mark)
+    r = subprocess.run([posthouse(), "drop", "-c", stand.conf("home"), id_], check=False,
+                       stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=20)
+    assert r.returncode == 2 and "--yes" in r.stderr
+    assert [o["id"] for o in stand.queue("home")] == [id_]
+    stand.tool("drop", "-c", stand.conf("home"), "--yes", id_)
+    assert stand.queue("home") == []
+    assert story(stand, id_)[-1] == "dropped"
+    r = stand.tool("drop", "-c", stand.conf("home"), "--yes", id_, check=False)
+    assert r.returncode == 1 and "no such object" in r.stderr
+
+
+def test_an_edge_drops_what_it_holds(make_stand, mark):
+    stand = make_stand()
+    stand.stop("home")
+    assert send_mail(stand.smtp, message(subject=mark)).code == 250
+    id_ = stand.queue("edge")[0]["id"]
+    stand.tool("retry", "-c", stand.conf("edge"), id_)
+    stand.tool("drop", "-c", stand.conf("edge"), "--yes", id_)
+    assert stand.queue("edge") == []
+    stand.start("home")
+    assert send_mail(stand.smtp, message(subject="another")).code == 250
+    stand.wait_mails("alice", 1)
+
+
+def test_what_was_delivered_is_told_of_but_not_parked(make_stand, mark):
+    stand, id_ = parked_for_nobody(make_stand, mark)
+    stand.tool("unpark", "-c", stand.conf("home"), "--to", "alice", id_)
+    stand.wait_marked("alice", mark)
+    r = stand.tool("park", "-c", stand.conf("home"), id_, check=False)
+    assert r.returncode == 1 and "posthouse log" in r.stderr
