@@ -42,7 +42,7 @@
 #define CONTROL_ANSWER_MAX	(4u << 20)	/* an object with its 1,000 recipients */
 #define CONTROL_CLIENTS_MAX	16
 #define CONTROL_IDLE_MS		60000
-#define CONTROL_QUEUE_PAGE	500
+#define CONTROL_QUEUE_PAGE	200
 #define CONTROL_ACTS_PAGE	200		/* in one transaction */
 #define CONTROL_BANS_PAGE	2000
 

@@ -6,7 +6,7 @@
 #include "base/clock.h"
 #include "store/ledger_words.h"
 
-#define SCAN_MAX	4000	/* rows looked at for one answer: a few milliseconds */
+#define SCAN_MAX	2000	/* rows looked at for one answer: a few milliseconds */
 #define ENTRIES_COST	4	/* in rows: what looking into one's deliveries takes */
 
 const char *

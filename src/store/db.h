@@ -126,7 +126,6 @@ int	db_declined(struct db *, const char *home, uint64_t *n, char *words, size_t 
     struct why *);
 struct db_states {			/* of home's objects, by enum ledger_state */
 	uint64_t	objects[LEDGER_REFUSED + 1];
-	uint64_t	bytes[LEDGER_REFUSED + 1];
 	uint64_t	delivered;	/* keys remembered */
 };
 int	db_states(struct db *, struct db_states *, struct why *);

@@ -54,7 +54,7 @@ db_row_read(sqlite3_stmt *st, struct db_row *r, char file[DB_FILE_LEN + 1])
 int
 db_rows(struct db *db, const struct db_filter *f, db_row_fn *fn, void *arg, struct why *why)
 {
-	bool indexed = f->by_state && f->state >= LEDGER_DEFERRED;
+	bool indexed = f->by_state && f->state != LEDGER_QUEUED;
 	sqlite3_stmt *st = db_st(db, f->home != NULL ? ST_ROWS_HOME :
 	    indexed ? ST_ROWS_STATE : ST_ROWS, why);
 	struct db_row *r;
@@ -212,6 +212,7 @@ int
 db_states(struct db *db, struct db_states *s, struct why *why)
 {
 	sqlite3_stmt *st = db_st(db, ST_STATES, why), *done = db_st(db, ST_DONE_COUNT, why);
+	uint64_t others = 0;
 	int rc;
 
 	*s = (struct db_states){ 0 };
@@ -223,8 +224,11 @@ db_states(struct db *db, struct db_states *s, struct why *why)
 		if (state < 0 || state > LEDGER_REFUSED)
 			continue;
 		s->objects[state] = (uint64_t)sqlite3_column_int64(st, 1);
-		s->bytes[state] = (uint64_t)sqlite3_column_int64(st, 2);
+		if (state != LEDGER_QUEUED)
+			others += s->objects[state];
 	}
+	s->objects[LEDGER_QUEUED] -= others < s->objects[LEDGER_QUEUED] ? others :
+	    s->objects[LEDGER_QUEUED];
 	if (rc == 0 && (rc = db_step(db, done, why)) == 1)
 		s->delivered = (uint64_t)sqlite3_column_int64(done, 0);
 	sqlite3_reset(done);

@@ -79,7 +79,7 @@ static const char schema_4[] =
     " part INTEGER NOT NULL, park INTEGER NOT NULL, recipient TEXT NOT NULL,"
     " mailbox TEXT NOT NULL, text TEXT NOT NULL);"
     "CREATE INDEX story_row ON story(row);"
-    "CREATE INDEX object_waits ON object(state, row) WHERE state >= 4;"
+    "CREATE INDEX object_waits ON object(state, row) WHERE state >= 1;"
     "CREATE INDEX entry_parked ON entry(park, row) WHERE state = 5;"
     "PRAGMA user_version = 4;";
 
@@ -122,9 +122,9 @@ const char *const db_sql[ST_COUNT] = {
 	[ST_BY_ID] = ROW_COLUMNS "WHERE o.id = ?1 ORDER BY o.row LIMIT 1",
 	[ST_ROWS] = ROW_COLUMNS "WHERE o.row > ?1 ORDER BY o.row",
 	[ST_ROWS_HOME] = ROW_COLUMNS "WHERE o.home = ?2 AND o.row > ?1 ORDER BY o.row",
-	/* state >= 4 names the index: the few that wait for something, among any number. */
+	/* state >= 1 names the index: the few that are not just queued, among any number. */
 	[ST_ROWS_STATE] = ROW_COLUMNS
-	    "WHERE o.state >= 4 AND o.state = ?2 AND o.row > ?1 ORDER BY o.row",
+	    "WHERE o.state >= 1 AND o.state = ?2 AND o.row > ?1 ORDER BY o.row",
 	[ST_FILE] = "SELECT 1 FROM object WHERE file = ?1",
 	[ST_LARGE_ROWS] =
 	    ROW_COLUMNS "WHERE o.file IS NOT NULL AND o.state <> 5 AND o.row > ?1 ORDER BY o.row",
@@ -201,7 +201,9 @@ const char *const db_sql[ST_COUNT] = {
 	[ST_BAN_OF] = "SELECT ip, bits, CASE min(until) WHEN 0 THEN 0 ELSE max(until) END FROM ban"
 	    " WHERE ip = ?1 AND bits = ?2 AND (until = 0 OR until > ?3) GROUP BY ip, bits",
 	[ST_BANS_COUNT] = "SELECT count(*) FROM ban",
-	[ST_STATES] = "SELECT state, count(*), sum(size) FROM object GROUP BY state",
+	/* The rest is queued: counted by the index alone. */
+	[ST_STATES] = "SELECT state, count(*) FROM object WHERE state >= 1 GROUP BY state"
+	    " UNION ALL SELECT 0, coalesce(sum(objects), 0) FROM held",
 	[ST_DONE_COUNT] = "SELECT count(*) FROM done",
 	[ST_SUM] = "SELECT coalesce(sum(bytes), 0) FROM held",
 	[ST_FREELIST] =
