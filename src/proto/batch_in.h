@@ -5,9 +5,6 @@
 #include <stdbool.h>
 
 #include "base/buf.h"
-#include "base/netaddr.h"
-
-#define BATCH_UNAVAILABLE	"[UNAVAILABLE]"	/* a value that is not known */
 
 /* The octets that a line may show as they are. */
 static inline bool
@@ -18,6 +15,5 @@ batch_visible(unsigned char c)
 
 /* What the EHLO line shows for what the client said.  False: out is full. */
 bool	batch_add_shown(struct buf *out, const char *helo);
-bool	batch_known_ip(const struct netaddr *);
 
 #endif

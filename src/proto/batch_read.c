@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "proto/batch_in.h"
+#include "proto/xclient.h"
 
 enum phase {
 	AT_EHLO = 0,
@@ -113,7 +114,7 @@ get_xtext(struct span s, char *out, size_t max)
 static bool
 unavailable(struct span v)
 {
-	return span_eq(v, SPAN_LIT(BATCH_UNAVAILABLE)) || span_eq(v, SPAN_LIT("[TEMPUNAVAIL]"));
+	return span_eq(v, SPAN_LIT(XCLIENT_UNAVAILABLE)) || span_eq(v, SPAN_LIT("[TEMPUNAVAIL]"));
 }
 
 static bool
@@ -133,7 +134,7 @@ get_ip(struct span v, struct netaddr *a)
 	if (unavailable(v))
 		return true;
 	if (!netaddr_parse_ip(v6 ? span_from(v, prefix.n) : v, &got) || got.v6 != v6 ||
-	    !batch_known_ip(&got))
+	    !xclient_known_ip(&got))
 		return false;
 	got.port = a->port;
 	*a = got;

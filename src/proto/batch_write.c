@@ -1,51 +1,9 @@
 #include "proto/batch_smtp.h"
 
 #include <assert.h>
-#include <string.h>
 
 #include "proto/batch_in.h"
-
-/* RFC 3461 4, and a `[` in front, which only [UNAVAILABLE] has in the clear. */
-static bool
-add_xtext(struct buf *out, const char *s)
-{
-	for (const char *p = s; *p != '\0'; p++) {
-		unsigned char c = (unsigned char)*p;
-
-		if (!batch_visible(c) || c == '+' || c == '=' || (c == '[' && p == s))
-			buf_addf(out, "+%02X", c);
-		else
-			buf_add(out, p, 1);
-	}
-	return !out->failed;
-}
-
-static bool
-add_name(struct buf *out, const char *key, const char *value)
-{
-	buf_addf(out, " %s=", key);
-	return value[0] == '\0' ? buf_add_str(out, BATCH_UNAVAILABLE) : add_xtext(out, value);
-}
-
-bool
-batch_known_ip(const struct netaddr *a)
-{
-	static const unsigned char zero[sizeof(a->ip)];
-
-	return memcmp(a->ip, zero, sizeof(zero)) != 0;
-}
-
-static bool
-add_netaddr(struct buf *out, const char *prefix, const struct netaddr *a)
-{
-	if (batch_known_ip(a))
-		buf_addf(out, " %sADDR=%s%s", prefix, a->v6 ? "IPV6:" : "", netaddr_ip(a).s);
-	else
-		buf_addf(out, " %sADDR=" BATCH_UNAVAILABLE, prefix);
-	if (a->port != 0)
-		return buf_addf(out, " %sPORT=%u", prefix, (unsigned)a->port);
-	return buf_addf(out, " %sPORT=" BATCH_UNAVAILABLE, prefix);
-}
+#include "proto/xclient.h"
 
 bool
 batch_add_shown(struct buf *out, const char *helo)
@@ -73,13 +31,15 @@ batch_head(const struct envelope *e, struct buf *out)
 	buf_add_str(out, "EHLO ");
 	batch_add_shown(out, e->helo);
 	buf_add_str(out, "\r\nXCLIENT");
-	add_name(out, "NAME", e->client_name);
-	add_netaddr(out, "", &e->client);
+	xclient_add_text(out, "NAME", e->client_name);
+	xclient_add_addr(out, "ADDR", &e->client);
+	xclient_add_port(out, "PORT", &e->client);
 	buf_add_str(out, e->esmtp ? " PROTO=ESMTP" : " PROTO=SMTP");
-	add_name(out, "HELO", e->helo);
-	add_netaddr(out, "DEST", &e->dest);
+	xclient_add_text(out, "HELO", e->helo);
+	xclient_add_addr(out, "DESTADDR", &e->dest);
+	xclient_add_port(out, "DESTPORT", &e->dest);
 	buf_addf(out, "\r\nXFORWARD IDENT=%s SOURCE=REMOTE", uuid_text(e->id).s);
-	add_name(out, "NAME", e->edge);
+	xclient_add_text(out, "NAME", e->edge);
 	buf_add_str(out, "\r\n");
 	add_path(out, "MAIL FROM", &e->from, e->from_params);
 	for (size_t i = 0; i < e->nrcpts; i++)
