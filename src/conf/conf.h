@@ -184,6 +184,29 @@ struct conf_home_service {
 	unsigned	streams;		/* at once: 5000 */
 };
 
+#define CONF_DOMAINS_MAX	64
+#define CONF_ALIAS_DEPTH	16	/* an alias of an alias and so on; more is a loop */
+#define CONF_ALIASES_MAX	100	/* of a domain; more belong into mailboxes.file */
+
+struct conf_alias {			/* "sales: alice" */
+	char		from[65];	/* a local part of its domain */
+	char		to[321];	/* a mailbox, or an address of ours */
+};
+
+/* home: domain "example.org" {...}: how its addresses are read, where they differ. */
+struct conf_home_domain {
+	char		name[256];
+	struct conf_alias aliases[CONF_ALIASES_MAX];
+	size_t		naliases;
+	char		tag[2];		/* "+"; "" none: what ends the local part */
+	bool		dots;		/* j.smith is another than jsmith: true */
+	bool		letter_case;	/* Smith is another than smith: false */
+	bool		own;		/* plain names of mailboxes {} are not in this domain */
+	bool		refuse;		/* no catch-all here, whatever mailboxes {} says */
+	char		catch_all[CONF_NAME_MAX];	/* "": as mailboxes.catch_all */
+	char		roles[CONF_NAME_MAX];		/* "": as mailboxes.roles */
+};
+
 struct conf_home {
 	struct conf_common common;
 	char		age_key[CONF_PATH_MAX];	/* identity file; default STATE/age.key */
@@ -204,16 +227,21 @@ struct conf_home {
 	/* mailboxes { users = {"alice", "bob"} } */
 	char		users[CONF_USERS_MAX][CONF_NAME_MAX];
 	size_t		nusers;
-	/* mailboxes { command = "..." }: one local part a line, run by the helper. */
+	/* mailboxes { command = "..." }: a mailbox a line, run by the helper. */
 	char		users_command[1024];
+	/* The same from a file, read by the helper. */
+	char		users_file[CONF_PATH_MAX];
+	struct conf_home_domain domains[CONF_DOMAINS_MAX];
+	size_t		ndomains;
 	int64_t		users_refresh_ms;	/* mailboxes { refresh = 5m } */
 	/* "": unknown local parts are refused, 550 5.1.1. */
 	char		catch_all[CONF_NAME_MAX];
 	/*
 	 * Mailbox of postmaster@ when nobody is called so; default: catch_all,
-	 * else the first user.
+	 * else the first user.  all_roles: it was said, so that it takes the others too.
 	 */
 	char		roles[CONF_NAME_MAX];
+	bool		all_roles;
 	struct conf_hold hold;
 	int64_t		parked_keep_ms;		/* 30d */
 	unsigned	deliveries;		/* objects in the courier's hands at once: 256 */

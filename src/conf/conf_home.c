@@ -18,6 +18,11 @@ static const struct conf_section sections[] = {
 	    .items = offsetof(struct conf_home, services),
 	    .item_size = sizeof(struct conf_home_service),
 	    .count = offsetof(struct conf_home, nservices), .room = CONF_SERVICES_MAX },
+	{ .name = "domain", .titled = true, .title = CT_HOSTNAME,
+	    .title_size = sizeof(((struct conf_home_domain *)0)->name),
+	    .items = offsetof(struct conf_home, domains),
+	    .item_size = sizeof(struct conf_home_domain),
+	    .count = offsetof(struct conf_home, ndomains), .room = CONF_DOMAINS_MAX },
 	{ .name = "interlock" },
 	{ .name = "tunnel" },
 	{ .name = "age" },
@@ -87,21 +92,43 @@ static const struct conf_key keys[] = {
 	    .doc = "Longest pause between two tries of a delivery." },
 
 	{ "mailboxes", "users", CT_MAILBOXES, CONF_LIST(conf_home, users, nusers), .shown = "none",
-	    .doc = "Mailboxes, each taking the local part of its own name." },
+	    .doc = "Mailboxes: bob takes bob@ every domain, bob@example.org that address only." },
 	{ "mailboxes", "command", CT_STRING, CONF_FIELD(conf_home, users_command), .shown = "none",
 	    .doc = "Command that prints further mailboxes, one a line; it has no network." },
+	{ "mailboxes", "file", CT_PATH, CONF_FIELD(conf_home, users_file), .shown = "none",
+	    .doc = "File of further mailboxes, one a line, or \"address mailbox\"." },
 	{ "mailboxes", "refresh", CT_TIME, CONF_FIELD(conf_home, users_refresh_ms), .def = "5m",
 	    CONF_RANGE(CONF_SECOND, 7 * CONF_DAY),
-	    .doc = "How often the command is run." },
+	    .doc = "How often the command is run, and the file looked at in any case." },
 	{ "mailboxes", "catch_all", CT_MAILBOX, CONF_FIELD(conf_home, catch_all),
 	    .shown = "none: 550 5.1.1",
 	    .doc = "Mailbox that takes every other local part." },
 	{ "mailboxes", "roles", CT_MAILBOX, CONF_FIELD(conf_home, roles),
 	    .shown = "catch_all, else the first of users",
-	    .doc = "Mailbox that takes postmaster@ when nobody is called so." },
+	    .doc = "Mailbox of postmaster@, and if set of abuse@ and other roles, if unclaimed." },
 	{ "mailboxes", "path", CT_STRING, CONF_FIELD(conf_home, helper_path),
 	    .def = "/usr/local/bin:/usr/bin:/bin",
 	    .doc = "PATH of the command." },
+
+	{ "domain", "aliases", CT_ALIASES, CONF_LIST(conf_home_domain, aliases, naliases),
+	    .shown = "none",
+	    .doc = "Local parts that are other mailboxes or addresses: \"sales: alice\"." },
+	{ "domain", "tags", CT_TAG, CONF_FIELD(conf_home_domain, tag), .def = "+",
+	    .doc = "What ends the name in a local part: alice+shop is alice; \"\" nothing does." },
+	{ "domain", "dots", CT_BOOL, CONF_FIELD(conf_home_domain, dots), .def = "true",
+	    .doc = "Whether j.smith is somebody else than jsmith." },
+	{ "domain", "case", CT_BOOL, CONF_FIELD(conf_home_domain, letter_case), .def = "false",
+	    .doc = "Whether Smith is somebody else than smith." },
+	{ "domain", "own", CT_BOOL, CONF_FIELD(conf_home_domain, own), .def = "false",
+	    .doc = "Whether only mailboxes with this domain in their names are here." },
+	{ "domain", "catch_all", CT_MAILBOX, CONF_FIELD(conf_home_domain, catch_all),
+	    .shown = "as mailboxes.catch_all",
+	    .doc = "Mailbox that takes every other local part of this domain." },
+	{ "domain", "refuse", CT_BOOL, CONF_FIELD(conf_home_domain, refuse), .def = "false",
+	    .doc = "Refuse unknown local parts here, though mailboxes.catch_all is set." },
+	{ "domain", "roles", CT_MAILBOX, CONF_FIELD(conf_home_domain, roles),
+	    .shown = "as mailboxes.roles",
+	    .doc = "Mailbox that takes this domain's postmaster@, abuse@ and other roles." },
 
 	CONF_HOLD_KEYS(conf_home),
 
@@ -119,19 +146,71 @@ mailboxes_ok(struct conf_home *c, struct conf_fault *f)
 		return conf_fault_set(f, "deliver", "maildir", 0,
 		    "missing; write where the mailboxes "
 		    "are, like deliver { maildir = \"/var/mail/posthouse\" }");
-	if (c->nusers == 0 && c->users_command[0] == '\0' && c->catch_all[0] == '\0')
+	if (c->nusers == 0 && c->users_command[0] == '\0' && c->users_file[0] == '\0' &&
+	    c->catch_all[0] == '\0')
 		return conf_fault_set(f, "mailboxes", "users", 0,
 		    "no mailbox at all, every message would "
 		    "be refused; write mailboxes { users = {\"alice\"} }, or catch_all, or "
-		    "command");
-	if (c->roles[0] != '\0')
+		    "command or file");
+	c->all_roles = c->roles[0] != '\0';
+	if (c->all_roles)
 		return 0;
 	/* postmaster@ is always accepted (RFC 5321 4.5.1), so it must end somewhere. */
 	if (c->catch_all[0] == '\0' && c->nusers == 0)
 		return conf_fault_set(f, "mailboxes", "roles", 0,
 		    "missing; the mailboxes come from a "
-		    "command, so write who reads mail to postmaster@, like roles = \"admin\"");
+		    "command or file, so write who reads mail to postmaster@, like "
+		    "roles = \"admin\"");
 	memcpy(c->roles, c->catch_all[0] != '\0' ? c->catch_all : c->users[0], sizeof(c->roles));
+	return 0;
+}
+
+/* The alias that an alias's target is, in the domain it says or in its own; NULL: none. */
+static const struct conf_alias *
+next_alias(const struct conf_home *c, const struct conf_alias *a, size_t *domain)
+{
+	const char *at = strchr(a->to, '@');
+	size_t n = at != NULL ? (size_t)(at - a->to) : strlen(a->to);
+
+	for (size_t i = 0; at != NULL && i <= c->ndomains; i++) {
+		if (i == c->ndomains)
+			return NULL;
+		if (strcasecmp(c->domains[i].name, at + 1) == 0) {
+			*domain = i;
+			break;
+		}
+	}
+	for (size_t i = 0; i < c->domains[*domain].naliases; i++) {
+		const struct conf_alias *b = &c->domains[*domain].aliases[i];
+
+		if (strlen(b->from) == n && strncasecmp(b->from, a->to, n) == 0)
+			return b;
+	}
+	return NULL;
+}
+
+static int
+domains_ok(const struct conf_home *c, struct conf_fault *f)
+{
+	for (size_t i = 0; i < c->ndomains; i++) {
+		const struct conf_home_domain *d = &c->domains[i];
+
+		if (d->refuse && d->catch_all[0] != '\0')
+			return conf_fault_set(f, "domain", "refuse", i, "catch_all takes whom "
+			    "refuse would refuse; write one of them");
+		for (size_t k = 0; k < d->naliases; k++) {
+			const struct conf_alias *a = &d->aliases[k];
+			size_t at = i;
+
+			for (int depth = 0; depth <= CONF_ALIAS_DEPTH; depth++)
+				if ((a = next_alias(c, a, &at)) == NULL)
+					break;
+			if (a != NULL)
+				return conf_fault_set(f, "domain", "aliases", i, "%s leads back to "
+				    "itself, or through more than %d aliases; let it end in a "
+				    "mailbox", d->aliases[k].from, CONF_ALIAS_DEPTH);
+		}
+	}
 	return 0;
 }
 
@@ -187,7 +266,7 @@ settle(void *conf, struct conf_fault *f)
 
 	if (mailboxes_ok(c, f) == -1 || conf_common_settle(&c->common, &c->hold, f) == -1)
 		return -1;
-	if (services_ok(c, f) == -1 || interlock_ok(c, f) == -1)
+	if (domains_ok(c, f) == -1 || services_ok(c, f) == -1 || interlock_ok(c, f) == -1)
 		return -1;
 	c->hold.share = 100;	/* home cannot tell networks apart: what comes is sealed */
 	for (size_t i = 0; i < c->nedges; i++)

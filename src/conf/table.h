@@ -30,6 +30,8 @@ enum conf_type {
 	CT_HOMES,		/* list of the same */
 	CT_MAILBOX,		/* a name that is one safe path component, or "" */
 	CT_MAILBOXES,		/* list of the same, "" not allowed */
+	CT_ALIASES,		/* list of "sales: alice": struct conf_alias */
+	CT_TAG,			/* one character that no name begins with, or "" */
 	/* "sha256:<hex>"; count is the offset of a bool that says it is there */
 	CT_PIN,
 	CT_RECIPIENTS,		/* list of "age1...": struct age_recipient */

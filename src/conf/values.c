@@ -163,6 +163,43 @@ store_server(const struct conf_key *k, void *dst, struct span s, struct why *why
 	return store_string(k, dst, s, why);
 }
 
+static struct span
+trimmed(struct span s)
+{
+	while (s.n > 0 && (s.p[0] == ' ' || s.p[0] == '\t'))
+		s = span_from(s, 1);
+	while (s.n > 0 && (s.p[s.n - 1] == ' ' || s.p[s.n - 1] == '\t'))
+		s.n--;
+	return s;
+}
+
+static int
+store_alias(const struct conf_key *k, void *dst, struct span s, struct why *why)
+{
+	const char *colon = s.n > 0 ? memchr(s.p, ':', s.n) : NULL;
+	size_t at = colon != NULL ? (size_t)(colon - s.p) : 0;
+	struct span from = trimmed(span_of(s.p, at));
+	struct span to = colon != NULL ? trimmed(span_from(s, at + 1)) : span_of(NULL, 0);
+	struct conf_alias *a = dst;
+
+	if (from.n == 0 || to.n == 0 || !printable(s) || memchr(from.p, '@', from.n) != NULL ||
+	    memchr(to.p, ' ', to.n) != NULL || memchr(to.p, ',', to.n) != NULL)
+		return why_set(why, "%s is no alias; write a local part and one mailbox, or one "
+		    "address of this home's, like \"sales: alice\"", conf_quote(s).s);
+	if (!span_copy(from, a->from, sizeof(a->from)) || !span_copy(to, a->to, sizeof(a->to)))
+		return why_set(why, "%s is too long", conf_quote(s).s);
+	return 0;
+}
+
+static int
+store_tag(const struct conf_key *k, void *dst, struct span s, struct why *why)
+{
+	if (s.n > 1 || (s.n == 1 && strchr("+-_=!#$%&*/?^~|", s.p[0]) == NULL))
+		return why_set(why, "%s cannot part a name from its tag; write one character like "
+		    "\"+\" or \"-\", or \"\" for none", conf_quote(s).s);
+	return store_string(k, dst, s, why);
+}
+
 /* What useradd(8) lets through, without its trailing "$". */
 static int
 store_account(const struct conf_key *k, void *dst, struct span s, struct why *why)
@@ -192,9 +229,13 @@ store_home(const struct conf_key *k, void *dst, struct span s, struct why *why)
 static int
 store_mailbox(const struct conf_key *k, void *dst, struct span s, struct why *why)
 {
-	bool good = s.n > 0 && s.p[0] != '.' && s.p[0] != '-';
+	const char *at = s.n > 0 ? memchr(s.p, '@', s.n) : NULL;
+	size_t local = at != NULL ? (size_t)(at - s.p) : s.n;
+	char domain[ADDRESS_DOMAIN_MAX + 1];
+	bool good = local > 0 && s.p[0] != '.' && s.p[0] != '-' &&
+	    (at == NULL || address_domain(span_from(s, local + 1), domain));
 
-	for (size_t i = 0; i < s.n; i++) {
+	for (size_t i = 0; i < local; i++) {
 		unsigned char c = (unsigned char)s.p[i];
 
 		if (c <= 0x20 || c == 0x7f || strchr("/\\@\"'`$*?<>|;&", c) != NULL)
@@ -202,7 +243,7 @@ store_mailbox(const struct conf_key *k, void *dst, struct span s, struct why *wh
 	}
 	if (!good)
 		return why_set(why,
-		    "%s is no mailbox name; write the part before the @, without \"/\" "
+		    "%s is no mailbox name; write a local part, or a whole address, without \"/\" "
 		    "and not starting with \".\"", conf_quote(s).s);
 	return store_string(k, dst, s, why);
 }
@@ -375,6 +416,8 @@ static const struct type {
 	[CT_HOMES] = { "list of homes", true, store_home },
 	[CT_MAILBOX] = { "mailbox", false, store_mailbox_or_none },
 	[CT_MAILBOXES] = { "list of mailboxes", true, store_mailbox },
+	[CT_ALIASES] = { "list of aliases", true, store_alias },
+	[CT_TAG] = { "character", false, store_tag },
 	[CT_PIN] = { "pin", false, store_pin },
 	[CT_RECIPIENTS] = { "list of age recipients", true, store_recipient },
 	[CT_RECIPIENT] = { "age recipient", false, store_recipient_text },

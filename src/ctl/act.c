@@ -146,6 +146,17 @@ tell(const struct opts *o, const char *done, unsigned long long changed)
 		printf("%llu %s\n", changed, done);
 }
 
+/* A mailbox by mistake would be a new one, which nobody reads. */
+static bool
+there_is(struct client *c, const char *mailbox, struct why *why)
+{
+	json_t *answer = client_ask(c,
+	    json_pack("{s:s, s:s}", "do", "route", "mailbox", mailbox), why);
+
+	json_decref(answer);
+	return answer != NULL;
+}
+
 static int
 run(const struct opts_use *use, const struct opts *o, const char *act, const char *done)
 {
@@ -157,11 +168,14 @@ run(const struct opts_use *use, const struct opts *o, const char *act, const cha
 	if (asking_connect(&a, o, &why) == -1) {
 		rc = opts_failed(use, &why);
 	} else {
-		if (o->nargs > 0)
+		if (o->to != NULL && !there_is(a.client, o->to, &why))
+			rc = opts_failed(use, &why);
+		else if (o->nargs > 0)
 			rc = named(a.client, use, o, act, &changed);
 		else if (chosen(a.client, o, act, &changed, &why) == -1)
 			rc = opts_failed(use, &why);
-		tell(o, done, changed);
+		if (rc == CTL_OK || changed > 0)
+			tell(o, done, changed);
 	}
 	asking_fini(&a);
 	return rc;

@@ -38,6 +38,7 @@ static const struct command {
 	{ "drop", ctl_drop, "throw held mail away" },
 	{ "cat", ctl_cat, "a held object itself, sealed" },
 	{ "open", ctl_open, "at home: the message in a held object" },
+	{ "route", ctl_route, "at home: where an address's mail goes, and why" },
 	{ "interlock", ctl_interlock, "at home: whether its mail servers relay for strangers" },
 	{ "ban", ctl_ban, "at home: who may not come in, at any edge" },
 	{ "unban", ctl_unban, "at home: lift bans" },

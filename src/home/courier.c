@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "home/courier_batch.h"
+#include "home/route_answer.h"
 
 #define HELD_AGAIN_MS	15000
 
@@ -165,6 +166,12 @@ on_work(void *arg)
 }
 
 static void
+on_question(void *arg, uint64_t question, struct span json)
+{
+	route_answer(arg, question, json);
+}
+
+static void
 on_attached(void *arg, bool up)
 {
 	struct courier *c = arg;
@@ -214,7 +221,7 @@ on_peers_known(void *arg)
 
 const struct spool_events courier_events = {
 	.work = on_work, .peer = on_peer, .peer_gone = on_peer_gone, .peers_known = on_peers_known,
-	.attached = on_attached,
+	.attached = on_attached, .question = on_question,
 };
 
 /* --- a courier ---------------------------------------------------------------------------- */

@@ -9,12 +9,17 @@
 enum home_msg {
 	/* courier -> tunnel: u8 flags, u64 size (0 no limit), then age recipients of 32 octets */
 	HM_BACKEND = 1,
-	/* courier -> helper: run the configured mailbox command; tag comes back with the answer */
+	/*
+	 * courier -> helper: read the configured mailbox file and run the command; tag comes
+	 * back with the answer
+	 */
 	HM_RUN,
 	/* helper -> courier: a piece of its output */
 	HM_OUTPUT,
 	/* helper -> courier: the output is whole (empty body), or why there is none */
 	HM_RAN,
+	/* helper -> courier: the mailbox file is another one now */
+	HM_CHANGED,
 };
 
 #define HM_BACKEND_SMTPUTF8	0x01

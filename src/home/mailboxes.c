@@ -1,16 +1,36 @@
 #include "home/mailboxes.h"
 
+#include <ctype.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/log.h"
+#include "proto/address.h"
 #include "store/maildir.h"
+
+#define KEY_MAX		(ADDRESS_LOCAL_MAX + 1 + ADDRESS_DOMAIN_MAX + 1)
+
+static void
+unsorted(struct mailboxes *m)
+{
+	free(m->dotless);
+	free(m->dotless_aliases);
+	m->dotless = m->dotless_aliases = NULL;
+	m->sorted = false;
+}
 
 void
 mailboxes_fini(struct mailboxes *m)
 {
+	unsorted(m);
 	free(m->names);
+	free(m->aliases);
+	buf_fini(&m->text);
 	*m = (struct mailboxes){ .names = NULL };
 }
+
+/* --- adding ------------------------------------------------------------------------------- */
 
 enum added {
 	ADDED = 0,
@@ -18,26 +38,45 @@ enum added {
 	NO_ROOM,
 };
 
+/* Room for one more of size octets; false: memory is out, or there are too many. */
+static bool
+room(void **list, size_t n, size_t *cap, size_t size)
+{
+	size_t more = *cap == 0 ? 16 : *cap * 2;
+	void *p;
+
+	if (n < *cap)
+		return true;
+	if (n >= MAILBOXES_MAX || (p = realloc(*list, more * size)) == NULL)
+		return false;
+	*list = p;
+	*cap = more;
+	return true;
+}
+
+/* A domain in a name is spelt as address_domain spells it. */
 static enum added
 add(struct mailboxes *m, struct span name)
 {
-	if (name.n == 0 || name.n >= CONF_NAME_MAX || memchr(name.p, '@', name.n) != NULL ||
-	    !maildir_user_ok(name))
-		return NO_NAME;
-	if (m->n == MAILBOXES_MAX)
-		return NO_ROOM;
-	if (m->n == m->cap) {
-		size_t cap = m->cap == 0 ? 16 : m->cap * 2;
-		void *p = realloc(m->names, cap * sizeof(*m->names));
+	char whole[CONF_NAME_MAX], domain[ADDRESS_DOMAIN_MAX + 1];
+	const char *at = name.n > 0 ? memchr(name.p, '@', name.n) : NULL;
+	size_t local = at != NULL ? (size_t)(at - name.p) : 0;
 
-		if (p == NULL)
-			return NO_ROOM;
-		m->names = p;
-		m->cap = cap;
+	if (name.n == 0 || name.n >= CONF_NAME_MAX || !maildir_user_ok(name))
+		return NO_NAME;
+	if (at != NULL) {
+		if (local == 0 || !address_domain(span_from(name, local + 1), domain) ||
+		    local + 1 + strlen(domain) >= sizeof(whole))
+			return NO_NAME;
+		memcpy(whole, name.p, local + 1);
+		memcpy(whole + local + 1, domain, strlen(domain) + 1);
+		name = span_str(whole);
 	}
-	span_copy(name, m->names[m->n], sizeof(m->names[0]));
-	m->n++;
-	m->sorted = false;
+	if (m->n + m->naliases >= MAILBOXES_MAX ||
+	    !room((void **)&m->names, m->n, &m->cap, sizeof(*m->names)))
+		return NO_ROOM;
+	span_copy(name, m->names[m->n++], sizeof(m->names[0]));
+	unsorted(m);
 	return ADDED;
 }
 
@@ -46,6 +85,244 @@ mailboxes_add(struct mailboxes *m, struct span name)
 {
 	return add(m, name) == ADDED;
 }
+
+static bool
+keep(struct mailboxes *m, struct span s, uint32_t *at)
+{
+	if (m->text.max == 0)
+		buf_init(&m->text, 4 * MAILBOXES_TEXT_MAX);
+	*at = (uint32_t)m->text.n;
+	return buf_add_span(&m->text, s) && buf_add(&m->text, "", 1);
+}
+
+static enum added
+add_alias(struct mailboxes *m, struct span from, struct span to)
+{
+	const char *at = from.n > 0 ? memrchr(from.p, '@', from.n) : NULL;
+	size_t local = at != NULL ? (size_t)(at - from.p) : 0;
+	char key[KEY_MAX], domain[ADDRESS_DOMAIN_MAX + 1];
+	struct mailboxes_alias a;
+	size_t n;
+
+	if (at == NULL || local > ADDRESS_LOCAL_MAX || to.n == 0 || to.n >= KEY_MAX ||
+	    !address_domain(span_from(from, local + 1), domain))
+		return NO_NAME;
+	memcpy(key, from.p, local);
+	for (size_t i = 0; i < local; i++)
+		if (key[i] >= 'A' && key[i] <= 'Z')
+			key[i] |= 0x20;
+	key[local] = '@';
+	n = strlen(domain);
+	memcpy(key + local + 1, domain, n + 1);
+	if (m->n + m->naliases >= MAILBOXES_MAX ||
+	    !room((void **)&m->aliases, m->naliases, &m->aliases_cap, sizeof(*m->aliases)) ||
+	    !keep(m, span_of(key, local + 1 + n), &a.from) || !keep(m, to, &a.to))
+		return NO_ROOM;
+	m->aliases[m->naliases++] = a;
+	unsorted(m);
+	return ADDED;
+}
+
+bool
+mailboxes_alias(struct mailboxes *m, struct span from, struct span to)
+{
+	return add_alias(m, from, to) == ADDED;
+}
+
+/* --- comparing ---------------------------------------------------------------------------- */
+
+static int
+compare(const void *a, const void *b)
+{
+	return strcasecmp(a, b);
+}
+
+/* Without regard to case, and to dots in the local part. */
+static int
+compare_dotless(const char *a, const char *b)
+{
+	bool domain_a = false, domain_b = false;
+
+	for (;; a++, b++) {
+		int d;
+
+		while (!domain_a && *a == '.')
+			a++;
+		while (!domain_b && *b == '.')
+			b++;
+		domain_a |= *a == '@';
+		domain_b |= *b == '@';
+		if ((d = tolower((unsigned char)*a) - tolower((unsigned char)*b)) != 0 ||
+		    *a == '\0')
+			return d;
+	}
+}
+
+static const char *
+alias_from(const struct mailboxes *m, size_t i)
+{
+	return m->text.p + m->aliases[i].from;
+}
+
+static int
+compare_name_orders(const void *a, const void *b, void *arg)
+{
+	const struct mailboxes *m = arg;
+
+	return compare_dotless(m->names[*(const uint32_t *)a], m->names[*(const uint32_t *)b]);
+}
+
+static int
+compare_alias_orders(const void *a, const void *b, void *arg)
+{
+	return compare_dotless(alias_from(arg, *(const uint32_t *)a),
+	    alias_from(arg, *(const uint32_t *)b));
+}
+
+static int
+compare_aliases(const void *a, const void *b, void *arg)
+{
+	const struct mailboxes *m = arg;
+	const struct mailboxes_alias *x = a, *y = b;
+
+	return strcasecmp(m->text.p + x->from, m->text.p + y->from);
+}
+
+/* The domains that mailboxes are named with.  Beyond the limit none is granted. */
+static void
+find_owned(struct mailboxes *m)
+{
+	m->nowned = 0;
+	for (size_t i = 0; i < m->n && m->nowned < PEER_DOMAINS_MAX; i++) {
+		const char *at = strchr(m->names[i], '@');
+		size_t k = 0;
+
+		while (at != NULL && k < m->nowned && strcmp(m->owned[k], at + 1) != 0)
+			k++;
+		if (at != NULL && k == m->nowned)
+			span_copy(span_str(at + 1), m->owned[m->nowned++], sizeof(m->owned[0]));
+	}
+}
+
+static void
+sort(struct mailboxes *m)
+{
+	if (m->sorted)
+		return;
+	if (m->n > 0)
+		qsort(m->names, m->n, sizeof(m->names[0]), compare);
+	if (m->naliases > 0)
+		qsort_r(m->aliases, m->naliases, sizeof(m->aliases[0]), compare_aliases, m);
+	find_owned(m);
+	m->sorted = true;
+}
+
+static uint32_t *
+order(size_t n, int (*cmp)(const void *, const void *, void *), struct mailboxes *m)
+{
+	uint32_t *o = malloc((n + 1) * sizeof(*o));
+
+	if (o == NULL)
+		return NULL;
+	for (size_t i = 0; i < n; i++)
+		o[i] = (uint32_t)i;
+	qsort_r(o, n, sizeof(*o), cmp, m);
+	return o;
+}
+
+/* --- finding ------------------------------------------------------------------------------ */
+
+/* The first of n sorted texts that is not below key, by cmp. */
+static size_t
+lower_bound(size_t n, const char *key, const char *(*text)(const struct mailboxes *, size_t),
+    int (*cmp)(const char *, const char *), const struct mailboxes *m)
+{
+	size_t low = 0;
+
+	while (low < n) {
+		size_t mid = low + (n - low) / 2;
+
+		if (cmp(text(m, mid), key) < 0)
+			low = mid + 1;
+		else
+			n = mid;
+	}
+	return low;
+}
+
+static const char *
+name_at(const struct mailboxes *m, size_t i)
+{
+	return m->names[i];
+}
+
+static const char *
+name_dotless(const struct mailboxes *m, size_t i)
+{
+	return m->names[m->dotless[i]];
+}
+
+static const char *
+alias_dotless(const struct mailboxes *m, size_t i)
+{
+	return alias_from(m, m->dotless_aliases[i]);
+}
+
+const char *
+mailboxes_find(struct mailboxes *m, struct span name, struct mailboxes_rule rule)
+{
+	char key[CONF_NAME_MAX];
+
+	if (name.n == 0 || name.n >= sizeof(key) || !span_copy(name, key, sizeof(key)))
+		return NULL;
+	sort(m);
+	/* Several may differ in case alone. */
+	for (size_t i = lower_bound(m->n, key, name_at, strcasecmp, m); i < m->n &&
+	    strcasecmp(m->names[i], key) == 0; i++)
+		if (!rule.letter_case || strcmp(m->names[i], key) == 0)
+			return m->names[i];
+	if (!rule.no_dots || (m->dotless == NULL &&
+	    (m->dotless = order(m->n, compare_name_orders, m)) == NULL))
+		return NULL;
+	for (size_t i = lower_bound(m->n, key, name_dotless, compare_dotless, m); i < m->n &&
+	    compare_dotless(name_dotless(m, i), key) == 0; i++)
+		if (!rule.letter_case)
+			return name_dotless(m, i);
+	return NULL;
+}
+
+const char *
+mailboxes_target(struct mailboxes *m, struct span from, struct mailboxes_rule rule)
+{
+	char key[KEY_MAX];
+	size_t i;
+
+	if (from.n >= sizeof(key) || !span_copy(from, key, sizeof(key)))
+		return NULL;
+	sort(m);
+	i = lower_bound(m->naliases, key, alias_from, strcasecmp, m);
+	if (i < m->naliases && strcasecmp(alias_from(m, i), key) == 0)
+		return m->text.p + m->aliases[i].to;
+	if (!rule.no_dots || (m->dotless_aliases == NULL &&
+	    (m->dotless_aliases = order(m->naliases, compare_alias_orders, m)) == NULL))
+		return NULL;
+	i = lower_bound(m->naliases, key, alias_dotless, compare_dotless, m);
+	if (i < m->naliases && compare_dotless(alias_dotless(m, i), key) == 0)
+		return m->text.p + m->aliases[m->dotless_aliases[i]].to;
+	return NULL;
+}
+
+bool
+mailboxes_own(struct mailboxes *m, const char *domain)
+{
+	sort(m);
+	for (size_t i = 0; i < m->nowned; i++)
+		if (strcmp(m->owned[i], domain) == 0)
+			return true;
+	return false;
+}
+
+/* --- a text ------------------------------------------------------------------------------- */
 
 static struct span
 trim(struct span s)
@@ -57,42 +334,91 @@ trim(struct span s)
 	return s;
 }
 
-bool
-mailboxes_read(struct mailboxes *m, struct span text, size_t *skipped)
+static enum added
+read_line(struct mailboxes *m, struct span line)
 {
-	*skipped = 0;
-	while (text.n > 0) {
-		const char *nl = memchr(text.p, '\n', text.n);
-		size_t len = nl != NULL ? (size_t)(nl - text.p) : text.n;
-		struct span line = trim(span_of(text.p, len));
-		enum added added = line.n > 0 ? add(m, line) : ADDED;
+	struct span to;
+	size_t n = 0;
 
-		if (added == NO_ROOM)
+	if (line.n == 0 || line.p[0] == '#')
+		return ADDED;
+	if (memchr(line.p, '\0', line.n) != NULL)
+		return NO_NAME;
+	while (n < line.n && line.p[n] != ' ' && line.p[n] != '\t')
+		n++;
+	if (n == line.n)
+		return add(m, line);
+	to = trim(span_from(line, n));
+	/* Several targets are a mailing list, which is no business of ours. */
+	if (memchr(to.p, ' ', to.n) != NULL || memchr(to.p, '\t', to.n) != NULL ||
+	    memchr(to.p, ',', to.n) != NULL)
+		return NO_NAME;
+	return add_alias(m, span_of(line.p, n), to);
+}
+
+/* Whether the alias's chain has no end. */
+static bool
+loops(struct mailboxes *m, const char *from)
+{
+	const struct mailboxes_rule plain = { false, false };
+	char key[KEY_MAX];
+
+	snprintf(key, sizeof(key), "%s", from);
+	for (int depth = 0; depth <= CONF_ALIAS_DEPTH; depth++) {
+		const char *to = mailboxes_target(m, span_str(key), plain);
+		char domain[ADDRESS_DOMAIN_MAX + 1];
+
+		if (to == NULL || mailboxes_find(m, span_str(to), plain) != NULL)
 			return false;
-		if (added == NO_NAME)
-			(*skipped)++;
-		text = span_from(text, nl != NULL ? len + 1 : len);
+		if (strchr(to, '@') != NULL) {
+			snprintf(key, sizeof(key), "%s", to);
+			continue;
+		}
+		snprintf(domain, sizeof(domain), "%s", strrchr(key, '@') + 1);
+		snprintf(key, sizeof(key), "%.*s@%s", ADDRESS_LOCAL_MAX, to, domain);
 	}
 	return true;
 }
 
 static int
-compare(const void *a, const void *b)
+no_loops(struct mailboxes *m, struct span text, struct why *why)
 {
-	return strcasecmp(a, b);
+	sort(m);
+	for (size_t i = 0; i < m->naliases; i++) {
+		const char *from = alias_from(m, i);
+		size_t n = strlen(from), line = 1;
+
+		if (!loops(m, from))
+			continue;
+		for (const char *p = text.p, *end = text.p + text.n; p < end; line++) {
+			if ((size_t)(end - p) > n && strncasecmp(p, from, n) == 0)
+				break;
+			if ((p = memchr(p, '\n', (size_t)(end - p))) == NULL)
+				break;
+			p++;
+		}
+		return why_set(why, "line %zu: %s leads back to itself, or through more than %d "
+		    "aliases", line, log_safe(span_str(from)).s, CONF_ALIAS_DEPTH);
+	}
+	return 0;
 }
 
-const char *
-mailboxes_find(struct mailboxes *m, struct span local)
+int
+mailboxes_read(struct mailboxes *m, struct span text, size_t *skipped, struct why *why)
 {
-	char key[CONF_NAME_MAX];
+	struct span whole = text;
 
-	if (local.n == 0 || local.n >= sizeof(key) || m->n == 0 ||
-	    !span_copy(local, key, sizeof(key)))
-		return NULL;
-	if (!m->sorted) {
-		qsort(m->names, m->n, sizeof(m->names[0]), compare);
-		m->sorted = true;
+	*skipped = 0;
+	while (text.n > 0) {
+		const char *nl = memchr(text.p, '\n', text.n);
+		size_t len = nl != NULL ? (size_t)(nl - text.p) : text.n;
+		enum added added = read_line(m, trim(span_of(text.p, len)));
+
+		if (added == NO_ROOM)
+			return why_set(why, "more than 200,000 lines, or memory is out");
+		if (added == NO_NAME)
+			(*skipped)++;
+		text = span_from(text, nl != NULL ? len + 1 : len);
 	}
-	return bsearch(key, m->names, m->n, sizeof(m->names[0]), compare);
+	return no_loops(m, whole, why);
 }

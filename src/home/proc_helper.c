@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -13,8 +14,9 @@
 #include "priv/proc.h"
 
 /*
- * The helper process of a home: runs the one configured command that lists
- * mailboxes, when the courier asks, and hands its output back.
+ * The helper process of a home: reads the one configured file of mailboxes and runs
+ * the one configured command that lists some, when the courier asks, and hands their
+ * text back.  It looks every second whether the file is another one.
  *
  * It holds nothing and talks to the courier, which can only say "run it": what
  * is run stands in the configuration of that moment.  No network.  The command gets
@@ -35,6 +37,8 @@ struct helper {
 	uv_process_t	 child;
 	uv_pipe_t	 out;
 	uv_timer_t	 timer;
+	uv_timer_t	 look;		/* at the file */
+	struct stat	 seen;		/* the file as it was looked at last */
 	char		 piece[HELPER_PIECE];
 };
 
@@ -159,6 +163,71 @@ on_read(uv_stream_t *out, ssize_t n, const uv_buf_t *buf)
 	}
 }
 
+/* --- the file ----------------------------------------------------------------------------- */
+
+#define LOOK_MS	1000
+
+static bool
+same_file(const struct stat *a, const struct stat *b)
+{
+	return a->st_dev == b->st_dev && a->st_ino == b->st_ino && a->st_size == b->st_size &&
+	    a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
+}
+
+static void
+on_look(uv_timer_t *timer)
+{
+	struct helper *h = timer->data;
+	const char *path = h->proc->home->users_file;
+	struct stat st = { 0 };
+
+	if (path[0] == '\0')
+		return;
+	(void)stat(path, &st);		/* one that is gone is another one, too */
+	if (same_file(&st, &h->seen))
+		return;
+	h->seen = st;
+	if (h->courier != NULL)
+		chan_send(h->courier, HM_CHANGED, 0, NULL, 0, -1);
+}
+
+/* Hands it over and ends the last line, if its writer did not.  False: why was told. */
+static bool
+send_file(struct helper *h)
+{
+	const char *path = h->proc->home->users_file;
+	struct span part = span_of("\n", 1);
+	char error[400];
+	size_t octets = 0;
+	ssize_t n = -1;
+	struct stat st;
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+
+	if (fd != -1 && fstat(fd, &st) == 0 && !S_ISREG(st.st_mode))
+		errno = EINVAL;
+	else
+		while (fd != -1 && (n = read(fd, h->piece, sizeof(h->piece))) > 0) {
+			part = span_of(h->piece, (size_t)n);
+			octets += part.n;
+			if (octets > MAILBOXES_TEXT_MAX ||
+			    !chan_send(h->courier, HM_OUTPUT, h->tag, &part, 1, -1)) {
+				errno = EFBIG;
+				n = -1;
+				break;
+			}
+		}
+	if (n == -1)
+		snprintf(error, sizeof(error), "%.256s cannot be read: %s", path, strerror(errno));
+	if (fd != -1)
+		close(fd);
+	part = span_of("\n", 1);
+	if (n == -1)
+		tell(h, error);
+	return n == 0 && chan_send(h->courier, HM_OUTPUT, h->tag, &part, 1, -1);
+}
+
+/* --- the command -------------------------------------------------------------------------- */
+
 static void
 run_command(struct helper *h)
 {
@@ -222,7 +291,12 @@ on_message(void *arg, struct chan_msg *m)
 		chan_send(h->courier, HM_RAN, m->tag, &part, 1, -1);
 	} else {
 		h->tag = m->tag;
-		run_command(h);
+		if (h->proc->home->users_file[0] != '\0' && !send_file(h))
+			return;
+		if (h->proc->home->users_command[0] != '\0')
+			run_command(h);
+		else
+			tell(h, "");
 	}
 }
 
@@ -255,7 +329,10 @@ start(struct proc *p, struct why *why)
 {
 	struct helper *h = helper_of(p);
 
-	return uv_timer_init(p->loop, &h->timer) == 0 ? 0 : why_set(why, "timer");
+	if (uv_timer_init(p->loop, &h->timer) != 0 || uv_timer_init(p->loop, &h->look) != 0)
+		return why_set(why, "timer");
+	h->look.data = h;
+	return 0;
 }
 
 static void
@@ -264,6 +341,8 @@ run(struct proc *p)
 	struct helper *h = helper_of(p);
 
 	h->timer.data = h;
+	(void)stat(p->home->users_file, &h->seen);
+	uv_timer_start(&h->look, on_look, LOOK_MS, LOOK_MS);
 	if (h->courier != NULL)
 		chan_start(h->courier, on_message, on_courier_closed, h);
 }
@@ -273,6 +352,7 @@ drain(struct proc *p)
 {
 	struct helper *h = helper_of(p);
 
+	uv_timer_stop(&h->look);
 	if (h->running && !h->exited)
 		kill(-h->child.pid, SIGKILL);
 	uv_stop(p->loop);

@@ -16,13 +16,15 @@ struct roster {
 	void		*arg;
 	uv_timer_t	 timer;		/* the next asking, or the end of patience with one */
 	struct chan	*helper;
-	struct mailboxes users;		/* configured */
-	struct mailboxes boxes;		/* users and what the command said */
+	const struct conf_home *conf;
+	struct mailboxes boxes;		/* of the configuration, the file and the command */
 	char		 first[CONF_NAME_MAX];
 	int64_t		 refresh_ms;
-	bool		 has_command;
+	bool		 has_list;	/* a file or a command */
 	bool		 answered;	/* or failed, once */
 	bool		 learned;	/* it has succeeded once */
+	uint64_t	 number;	/* of the list in force: another one has another */
+	int64_t		 learned_ms;
 	struct instant	 learned_at;
 	bool		 asking;
 	bool		 ask_again;	/* the configuration changed meanwhile */
@@ -53,9 +55,9 @@ asked(struct roster *r, const char *error)
 	if (error[0] == '\0')
 		r->alarm[0] = '\0';
 	else
-		snprintf(r->alarm, sizeof(r->alarm), "mailbox command: %.100s", error);
+		snprintf(r->alarm, sizeof(r->alarm), "list of mailboxes: %.100s", error);
 	if (error[0] != '\0')
-		log_error(NULL, "mailboxes.command list=%s: %s",
+		log_error(NULL, "mailboxes.refused list=%s: %s",
 		    r->learned ? "the last good one" : "none yet", error);
 	uv_timer_start(
 	    &r->timer, on_timer, error[0] == '\0' ? (uint64_t)r->refresh_ms : AGAIN_MS, 0);
@@ -74,7 +76,7 @@ on_ask_late(uv_timer_t *timer)
 static void
 ask(struct roster *r)
 {
-	if (!r->has_command)
+	if (!r->has_list)
 		return;
 	if (r->asking) {
 		r->ask_again = true;
@@ -90,39 +92,67 @@ ask(struct roster *r)
 		asked(r, "memory is out");
 }
 
-/* The command's whole output becomes the list, or nothing of it does. */
-static const char *
-learn(struct roster *r)
+/* What the configuration says itself. */
+static void
+add_configured(const struct roster *r, struct mailboxes *m)
+{
+	const struct conf_home *conf = r->conf;
+	char from[sizeof(conf->domains[0].aliases[0].from) + sizeof(conf->domains[0].name) + 1];
+
+	for (size_t i = 0; i < conf->nusers; i++)
+		if (!mailboxes_add(m, span_str(conf->users[i])))
+			log_error(NULL, "mailboxes.user user=%s is left out: no name for a mailbox",
+			    conf->users[i]);
+	for (size_t i = 0; i < conf->ndomains; i++)
+		for (size_t k = 0; k < conf->domains[i].naliases; k++) {
+			const struct conf_alias *a = &conf->domains[i].aliases[k];
+
+			snprintf(from, sizeof(from), "%s@%s", a->from, conf->domains[i].name);
+			if (!mailboxes_alias(m, span_str(from), span_str(a->to)))
+				log_error(NULL, "mailboxes.alias alias=%s is left out: no address",
+				    log_safe(span_str(from)).s);
+		}
+}
+
+/* The whole text becomes the list, or nothing of it does. */
+static void
+learn(struct roster *r, struct why *why)
 {
 	struct mailboxes all = { .names = NULL };
 	size_t skipped;
 
-	if (r->text.failed)
-		return "it printed more than 10 MiB";
-	for (size_t i = 0; i < r->users.n; i++)
-		mailboxes_add(&all, span_str(r->users.names[i]));
-	if (!mailboxes_read(&all, buf_span(&r->text), &skipped)) {
+	if (r->text.failed) {
+		why_set(why, "it is longer than 10 MiB");
+		return;
+	}
+	add_configured(r, &all);
+	if (mailboxes_read(&all, buf_span(&r->text), &skipped, why) == -1) {
 		mailboxes_fini(&all);
-		return "it printed more than 200,000 lines, or memory is out";
+		return;
 	}
 	if (skipped > 0)
-		log_warn(NULL,
-		    "mailboxes.skipped lines=%zu: no names of mailboxes (one local part a line)",
-		    skipped);
-	log_info(NULL, "mailboxes.learned mailboxes=%zu", all.n);
+		log_warn(NULL, "mailboxes.skipped lines=%zu: neither a mailbox nor an address with "
+		    "one mailbox", skipped);
+	log_info(NULL, "mailboxes.learned mailboxes=%zu aliases=%zu", all.n, all.naliases);
 	mailboxes_fini(&r->boxes);
 	r->boxes = all;
 	r->learned = true;
 	r->learned_at = instant_now();
-	return "";
+	r->learned_ms = wall_ms();
+	r->number++;
 }
 
 static void
 on_message(void *arg, struct chan_msg *m)
 {
 	struct roster *r = arg;
+	struct why why = { "" };
 	char error[256];
 
+	if (m->type == HM_CHANGED) {
+		ask(r);
+		return;
+	}
 	if (!r->asking || m->tag != r->tag)
 		return;			/* of a question that was given up */
 	if (m->type == HM_OUTPUT) {
@@ -130,7 +160,8 @@ on_message(void *arg, struct chan_msg *m)
 	} else if (m->type == HM_RAN && m->body.n > 0) {
 		asked(r, log_escape_words(m->body, error, sizeof(error)));
 	} else if (m->type == HM_RAN) {
-		asked(r, learn(r));
+		learn(r, &why);
+		asked(r, why.text);
 	}
 }
 
@@ -159,20 +190,17 @@ roster_attach(struct roster *r, struct chan *c)
 void
 roster_configure(struct roster *r, const struct conf_home *conf)
 {
-	mailboxes_fini(&r->users);
-	for (size_t i = 0; i < conf->nusers; i++)
-		if (!mailboxes_add(&r->users, span_str(conf->users[i])))
-			log_error(NULL, "mailboxes.user user=%s is left out: no name for a mailbox",
-			    conf->users[i]);
+	r->conf = conf;
 	span_copy(span_str(conf->nusers > 0 ? conf->users[0] : ""), r->first, sizeof(r->first));
-	r->has_command = conf->users_command[0] != '\0';
+	r->has_list = conf->users_command[0] != '\0' || conf->users_file[0] != '\0';
 	r->refresh_ms = conf->users_refresh_ms;
-	if (!r->has_command || !r->learned) {
+	if (!r->has_list || !r->learned) {
 		mailboxes_fini(&r->boxes);
-		for (size_t i = 0; i < r->users.n; i++)
-			mailboxes_add(&r->boxes, span_str(r->users.names[i]));
+		add_configured(r, &r->boxes);
+		r->learned_ms = wall_ms();
+		r->number++;
 	}
-	if (!r->has_command) {
+	if (!r->has_list) {
 		r->alarm[0] = '\0';
 		r->learned = false;
 		uv_timer_stop(&r->timer);
@@ -183,7 +211,7 @@ roster_configure(struct roster *r, const struct conf_home *conf)
 bool
 roster_known(const struct roster *r)
 {
-	return !r->has_command || r->answered;
+	return !r->has_list || r->answered;
 }
 
 void
@@ -192,8 +220,11 @@ roster_router(struct roster *r, const struct conf_home *conf, struct router *out
 	*out = (struct router){ .boxes = &r->boxes,
 		.catch_all = conf->catch_all,
 		.roles = conf->roles,
+		.all_roles = conf->all_roles,
+		.domains = conf->domains,
+		.ndomains = conf->ndomains,
 		.first = r->first };
-	out->stale = r->has_command &&
+	out->stale = r->has_list &&
 	    (!r->learned || instant_ms_since(r->learned_at, instant_now()) > ROSTER_FRESH_MS);
 }
 
@@ -242,7 +273,6 @@ roster_free(struct roster **rp)
 		return;
 	if (r->helper != NULL)
 		chan_free(&r->helper);
-	mailboxes_fini(&r->users);
 	mailboxes_fini(&r->boxes);
 	buf_fini(&r->text);
 	uv_close((uv_handle_t *)&r->timer, on_freed);

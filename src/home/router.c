@@ -1,6 +1,33 @@
 #include "home/router.h"
 
+#include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
+
+#include "base/log.h"
+#include "store/maildir.h"
+
+const struct conf_home_domain router_no_rules = { .tag = "+", .dots = true };
+
+/* RFC 2142; root and dmarc beside it. */
+const char *const router_roles[] = {
+	"postmaster", "abuse", "noc", "security", "hostmaster", "webmaster", "www", "usenet",
+	"news", "uucp", "ftp", "info", "marketing", "sales", "support", "root", "dmarc", NULL
+};
+
+static void __attribute__((format(printf, 2, 3)))
+say(const struct router *r, const char *fmt, ...)
+{
+	char line[700];
+	va_list ap;
+
+	if (r->say == NULL)
+		return;
+	va_start(ap, fmt);
+	vsnprintf(line, sizeof(line), fmt, ap);
+	va_end(ap);
+	r->say(r->arg, line);
+}
 
 static bool
 granted(const char (*domains)[256], size_t n, const char *domain)
@@ -18,59 +45,231 @@ to_mailbox(struct route *out, const char *name)
 	span_copy(span_str(name), out->mailbox, sizeof(out->mailbox));
 }
 
+/* --- rules of a domain -------------------------------------------------------------------- */
+
+const struct conf_home_domain *
+router_rules(const struct router *r, const char *domain)
+{
+	for (size_t i = 0; i < r->ndomains; i++)
+		if (strcasecmp(r->domains[i].name, domain) == 0)
+			return &r->domains[i];
+	return &router_no_rules;
+}
+
+/* "@domain target" of a file counts as much as the configuration's. */
+const char *
+router_catch_all(const struct router *r, const char *domain)
+{
+	const struct conf_home_domain *d = router_rules(r, domain);
+	char whole[ADDRESS_DOMAIN_MAX + 2];
+	const char *to;
+
+	snprintf(whole, sizeof(whole), "@%s", domain);
+	if (d->catch_all[0] != '\0')
+		return d->catch_all;
+	if (d->refuse)
+		return "";
+	to = mailboxes_target(r->boxes, span_str(whole), (struct mailboxes_rule){ 0 });
+	return to != NULL ? to : r->catch_all;
+}
+
+static bool
+is_role(struct span local)
+{
+	for (size_t i = 0; router_roles[i] != NULL; i++)
+		if (span_eq_nocase(local, span_str(router_roles[i])))
+			return true;
+	return false;
+}
+
+/* "" nobody: whoever is called so, or the catch-all. */
+static const char *
+roles_of(const struct router *r, const char *domain, bool postmaster)
+{
+	const struct conf_home_domain *d = router_rules(r, domain);
+
+	if (d->roles[0] != '\0')
+		return d->roles;
+	return r->all_roles || postmaster ? r->roles : "";
+}
+
+bool
+router_takes_role(const struct router *r, const char *domain, const char *role)
+{
+	bool postmaster = strcmp(role, "postmaster") == 0;
+
+	return postmaster || roles_of(r, domain, postmaster)[0] != '\0';
+}
+
+/* --- finding somebody --------------------------------------------------------------------- */
+
+enum found {
+	FOUND_NOBODY = 0,
+	FOUND,
+	FOUND_NO_END,		/* an alias that ends in no mailbox */
+};
+
+static enum found	find(const struct router *, struct span local, const char *domain,
+			    int depth, const char **box);
+
+static enum found
+follow(const struct router *r, const char *to, const char *domain, int depth, const char **box)
+{
+	const struct mailboxes_rule any = { 0 };
+	const char *at = strrchr(to, '@');
+	char other[ADDRESS_DOMAIN_MAX + 1];
+	enum found f;
+
+	say(r, "goes to %s", log_safe(span_str(to)).s);
+	if (depth > CONF_ALIAS_DEPTH)
+		return FOUND_NO_END;
+	if ((*box = mailboxes_find(r->boxes, span_str(to), any)) != NULL)
+		return FOUND;
+	if (at == NULL)
+		f = find(r, span_str(to), domain, depth + 1, box);
+	else if (address_domain(span_str(at + 1), other))
+		f = find(r, span_of(to, (size_t)(at - to)), other, depth + 1, box);
+	else
+		f = FOUND_NOBODY;
+	return f == FOUND ? FOUND : FOUND_NO_END;
+}
+
+/* One spelling of the local part: with its tag, or without. */
+static enum found
+find_one(const struct router *r, const struct conf_home_domain *d, struct span local,
+    const char *domain, int depth, const char **box)
+{
+	const struct mailboxes_rule rule = { d->letter_case, !d->dots };
+	char whole[ADDRESS_LOCAL_MAX + 1 + ADDRESS_DOMAIN_MAX + 1];
+	const char *to;
+
+	snprintf(whole, sizeof(whole), "%.*s@%s", (int)local.n, local.p, domain);
+	if ((to = mailboxes_target(r->boxes, span_str(whole), rule)) != NULL)
+		return follow(r, to, domain, depth, box);
+	if ((*box = mailboxes_find(r->boxes, span_str(whole), rule)) != NULL) {
+		say(r, "mailbox %s takes this address", *box);
+		return FOUND;
+	}
+	if (d->own || mailboxes_own(r->boxes, domain)) {
+		say(r, "%s has mailboxes of its own: no other is looked for", domain);
+		return FOUND_NOBODY;
+	}
+	/* An "@" in it was in quotes: "bob@other.test"@ours is not bob of other.test. */
+	if (memchr(local.p, '@', local.n) == NULL &&
+	    (*box = mailboxes_find(r->boxes, local, rule)) != NULL) {
+		say(r, "mailbox %s is called so", *box);
+		return FOUND;
+	}
+	return FOUND_NOBODY;
+}
+
+static enum found
+find(const struct router *r, struct span local, const char *domain, int depth, const char **box)
+{
+	const struct conf_home_domain *d = router_rules(r, domain);
+	const char *tag = d->tag[0] != '\0' && local.n > 0 ?
+	    memchr(local.p, d->tag[0], local.n) : NULL;
+	enum found f = find_one(r, d, local, domain, depth, box);
+
+	/* A tag in front ends nothing: there would be no name left. */
+	if (f != FOUND_NOBODY || tag == NULL || tag == local.p)
+		return f;
+	local.n = (size_t)(tag - local.p);
+	say(r, "without its tag: %s", log_safe(local).s);
+	return find_one(r, d, local, domain, depth, box);
+}
+
+/* --- deciding ----------------------------------------------------------------------------- */
+
+static void
+refuse(struct route *out, enum route_to to, unsigned code, unsigned subject, unsigned detail,
+    const char *text)
+{
+	out->to = to;
+	out->reply = smtp_reply(code, code / 100, subject, detail, "%s", text);
+}
+
 /* Postmaster's mailbox when nobody is called so; it is never refused, so at worst it waits. */
 static void
-to_postmaster(const struct router *r, struct route *out)
+to_postmaster(const struct router *r, const char *domain, struct route *out)
 {
-	const char *const in_turn[] = { r->roles, r->catch_all, r->first };
+	const char *const in_turn[] = { roles_of(r, domain, true), router_catch_all(r, domain),
+	    r->first, r->boxes->n > 0 ? r->boxes->names[0] : "" };
 
 	for (size_t i = 0; i < sizeof(in_turn) / sizeof(in_turn[0]); i++)
 		if (in_turn[i][0] != '\0') {
+			say(r, "postmaster's mail goes to %s", in_turn[i]);
 			to_mailbox(out, in_turn[i]);
 			return;
 		}
-	if (r->boxes->n > 0) {
-		to_mailbox(out, r->boxes->names[0]);
-		return;
+	refuse(out, ROUTE_LATER, 450, 3, 5,
+	    "there is no mailbox for postmaster: set mailboxes { roles = ... }");
+}
+
+/* A mailbox that nobody listed exists because the configuration says so. */
+static void
+to_catch_all(const struct router *r, const char *to, const char *domain, struct route *out)
+{
+	const char *box;
+
+	if (follow(r, to, domain, 0, &box) == FOUND)
+		to_mailbox(out, box);
+	else if (strlen(to) < sizeof(out->mailbox) && maildir_user_ok(span_str(to)))
+		to_mailbox(out, to);
+	else
+		refuse(out, ROUTE_LATER, 450, 3, 5, "the catch-all here ends in no mailbox");
+}
+
+/* Nobody is called so, with a tag or without. */
+static void
+unclaimed(const struct router *r, struct span local, const char *domain, struct route *out)
+{
+	const char *catch_all = router_catch_all(r, domain);
+
+	if (span_eq_nocase(local, SPAN_LIT("postmaster"))) {
+		to_postmaster(r, domain, out);
+	} else if (is_role(local) && roles_of(r, domain, false)[0] != '\0') {
+		say(r, "is a role: its mail goes to %s", roles_of(r, domain, false));
+		to_mailbox(out, roles_of(r, domain, false));
+	} else if (catch_all[0] != '\0') {
+		say(r, "nobody is called so: the catch-all takes it");
+		to_catch_all(r, catch_all, domain, out);
+	} else if (r->stale) {
+		say(r, "nobody is called so, in a list that is too old to refuse by");
+		refuse(out, ROUTE_LATER, 450, 1, 1,
+		    "no such mailbox in a list that is too old to refuse by");
+	} else {
+		say(r, "nobody is called so, and there is no catch-all");
+		refuse(out, ROUTE_REFUSED, 550, 1, 1, "no such mailbox here");
 	}
-	out->to = ROUTE_LATER;
-	out->reply = smtp_reply(
-	    450, 4, 3, 5, "there is no mailbox for postmaster: set mailboxes { roles = ... }");
 }
 
 void
 route_address(const struct router *r, const char (*domains)[256], size_t ndomains,
     const struct address *a, struct route *out)
 {
-	struct span local = span_str(a->local);
-	const char *plus = memchr(local.p, '+', local.n);
-	const char *box;
+	struct span local = a->postmaster ? SPAN_LIT("postmaster") : span_str(a->local);
+	const char *box = NULL;
 
 	*out = (struct route){ .to = ROUTE_NONE };
 	if (!a->postmaster && !granted(domains, ndomains, a->domain)) {
+		say(r, "the domain is not granted to the edge");
 		out->to = ROUTE_FOREIGN;
 		out->reply =
 		    smtp_reply(550, 5, 7, 1, "%s is no domain that this edge may send mail for",
 			a->domain[0] != '\0' ? a->domain : "(none)");
 		return;
 	}
-	if (a->postmaster)
-		local = SPAN_LIT("postmaster");
-	box = mailboxes_find(r->boxes, local);
-	if (box == NULL && plus != NULL)
-		box = mailboxes_find(r->boxes, span_of(local.p, (size_t)(plus - local.p)));
-	if (box != NULL)
+	switch (find(r, local, a->domain, 0, &box)) {
+	case FOUND:
 		to_mailbox(out, box);
-	else if (span_eq_nocase(local, SPAN_LIT("postmaster")))
-		to_postmaster(r, out);
-	else if (r->catch_all[0] != '\0')
-		to_mailbox(out, r->catch_all);
-	else if (r->stale) {
-		out->to = ROUTE_LATER;
-		out->reply = smtp_reply(
-		    450, 4, 1, 1, "no such mailbox in a list that is too old to refuse by");
-	} else {
-		out->to = ROUTE_REFUSED;
-		out->reply = smtp_reply(550, 5, 1, 1, "no such mailbox here");
+		return;
+	case FOUND_NO_END:
+		say(r, "the alias ends in no mailbox");
+		refuse(out, ROUTE_LATER, 450, 3, 5, "an alias here ends in no mailbox");
+		return;
+	case FOUND_NOBODY:
+		unclaimed(r, local, a->domain, out);
+		return;
 	}
 }

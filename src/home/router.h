@@ -12,15 +12,24 @@
  * Where a recipient's mail goes.  Pure: the same question has the same answer.
  *
  * The recipient's domain must be one that was granted to the edge that the mail
- * came by; whatever else it names is foreign and no matter of mailboxes.  Then:
+ * came by; whatever else it names is foreign and no matter of mailboxes.  Then, for the
+ * local part as it is, and after that for what stands before its tag:
  *
- *	1. the mailbox that is called as the local part, without regard to ASCII case;
- *	2. the one called as the local part before its first "+";
- *	3. for postmaster: the mailbox of the roles, else the catch-all, else the first;
- *	4. the catch-all;
- *	5. nobody: 550 5.1.1, or 450 4.1.1 while the list may be older than the address.
+ *	1. an alias of that address, which may be one of another;
+ *	2. the mailbox that is called as the address;
+ *	3. the mailbox that is called as the local part, unless the domain is its own
+ *	   (mailboxes.h, or domain { own });
  *
- * <postmaster> without a domain is this home's whatever was granted (RFC 5321 4.5.1).
+ * and if nobody was found:
+ *
+ *	4. a role's name (RFC 2142, root, dmarc): the mailbox of the roles where one is
+ *	   configured; for postmaster else the catch-all, else the first mailbox;
+ *	5. the catch-all, of the domain or of all;
+ *	6. nobody: 550 5.1.1, or 450 4.1.1 while the list may be older than the address.
+ *
+ * Case and dots count as the domain's section says.  An alias that ends in no mailbox
+ * defers: it is a mistake here, not the sender's.  <postmaster> without a domain is this
+ * home's whatever was granted (RFC 5321 4.5.1).
  */
 enum route_to {
 	ROUTE_NONE = 0,
@@ -32,10 +41,16 @@ enum route_to {
 
 struct router {
 	struct mailboxes *boxes;
+	const struct conf_home_domain *domains;	/* sections; a domain without one has no rules */
+	size_t		 ndomains;
 	const char	*catch_all;	/* "" none */
 	const char	*roles;		/* "" none */
+	bool		 all_roles;	/* roles takes other roles' mail than postmaster's too */
 	const char	*first;		/* the first configured user, "" none */
 	bool		 stale;		/* the list may lack an address: none is refused for good */
+	/* Each step of the decision, a line for a person; NULL: nobody asks why. */
+	void		(*say)(void *arg, const char *line);
+	void		*arg;
 };
 
 struct route {
@@ -46,5 +61,15 @@ struct route {
 
 void	route_address(const struct router *, const char (*domains)[256], size_t ndomains,
 	    const struct address *, struct route *out);
+
+/* What a domain without a section of its own has. */
+extern const struct conf_home_domain router_no_rules;
+const struct conf_home_domain *router_rules(const struct router *, const char *domain);
+/* "" if unknown local parts are refused there. */
+const char *router_catch_all(const struct router *, const char *domain);
+/* NULL-terminated, lower case. */
+extern const char *const router_roles[];
+/* Whether somebody takes this role's mail there. */
+bool	router_takes_role(const struct router *, const char *domain, const char *role);
 
 #endif

@@ -100,7 +100,8 @@ kind_wanted(enum proc_kind k, const struct conf_edge *edge, const struct conf_ho
 	if (k == PROC_RESOLVER && edge != NULL)
 		return edge->client_names;
 	if (k == PROC_HELPER)
-		return home != NULL && home->users_command[0] != '\0';
+		return home != NULL && (home->users_command[0] != '\0' ||
+		    home->users_file[0] != '\0');
 	return true;
 }
 

@@ -14,6 +14,7 @@
 #define PIECE		65536	/* of a file on its way out */
 #define SWEEP_MS	5000
 #define GROUPS_MAX	1024
+#define FAILED		"{s:b, s:s}"
 
 /* One operator's connection.  It reads a question, or it sends an answer, never both. */
 struct operator {
@@ -27,6 +28,7 @@ struct operator {
 	size_t		 sent;
 	int		 file;			/* the rest of the octets come from here; -1 */
 	uint64_t	 left;
+	uint64_t	 waits;			/* for the answer to this question; 0 */
 };
 
 struct control {
@@ -41,6 +43,7 @@ struct control {
 };
 
 static void	operator_events(uv_poll_t *, int, int);
+static void	answer_late(struct operator *, json_t *);
 
 static void
 handle_closed(struct control *c)
@@ -154,7 +157,12 @@ on_sweep(uv_timer_t *t)
 	struct instant now = instant_now();
 
 	for (size_t i = 0; i < CONTROL_CLIENTS_MAX; i++)
-		if (c->operators[i] != NULL &&
+		if (c->operators[i] != NULL && c->operators[i]->open &&
+		    c->operators[i]->waits != 0 &&
+		    instant_ms_since(c->operators[i]->heard, now) > CONTROL_PASSED_MS) {
+			answer_late(c->operators[i], json_pack(FAILED, "ok", 0, "error",
+			    "the courier does not answer: see posthouse status"));
+		} else if (c->operators[i] != NULL &&
 		    instant_ms_since(c->operators[i]->heard, now) > CONTROL_IDLE_MS)
 			operator_close(c->operators[i]);
 	uv_poll_start(&c->poll, UV_READABLE, on_accept);
@@ -237,6 +245,8 @@ answer_next(struct operator *o)
 		return o->in.n < o->in.max;
 	control_answer(o->control->writer, span_of(o->in.p, (size_t)(end - o->in.p)), &a);
 	buf_drop(&o->in, (size_t)(end - o->in.p) + 1);
+	if ((o->waits = a.question) != 0)
+		return true;
 	buf_wipe(&o->out);
 	buf_init(&o->out, CONTROL_ANSWER_MAX + PIECE + a.octets.n);
 	o->sent = 0;
@@ -258,6 +268,39 @@ hear(struct operator *o)
 	buf_used(&o->in, (size_t)n);
 	o->heard = instant_now();
 	return n > 0;
+}
+
+/* An answer that came later than its question. */
+static void
+answer_late(struct operator *o, json_t *line)
+{
+	struct control_answer a = { .line = line, .fd = -1 };
+
+	o->waits = 0;
+	o->heard = instant_now();
+	buf_wipe(&o->out);
+	buf_init(&o->out, CONTROL_ANSWER_MAX + PIECE);
+	o->sent = 0;
+	if (take_answer(o, &a))
+		uv_poll_start(&o->poll, UV_WRITABLE, operator_events);
+	else
+		operator_close(o);
+}
+
+void
+control_told(struct control *c, uint64_t question, struct span json)
+{
+	json_t *line = json_loadb(json.p, json.n, 0, NULL);
+
+	if (line == NULL)
+		line = json_pack(FAILED, "ok", 0, "error", "what home answered is no answer");
+	for (size_t i = 0; i < CONTROL_CLIENTS_MAX; i++)
+		if (c->operators[i] != NULL && c->operators[i]->open &&
+		    c->operators[i]->waits == question && question != 0) {
+			answer_late(c->operators[i], line);
+			return;
+		}
+	json_decref(line);
 }
 
 static void
@@ -285,8 +328,12 @@ operator_events(uv_poll_t *poll, int status, int events)
 			return;
 		}
 	}
-	uv_poll_start(poll, o->sent < o->out.n || o->left > 0 ? UV_WRITABLE : UV_READABLE,
-	    operator_events);
+	/* Who waits for an answer asks nothing more; that he is gone shows when it comes. */
+	if (o->waits != 0)
+		uv_poll_stop(poll);
+	else
+		uv_poll_start(poll, o->sent < o->out.n || o->left > 0 ? UV_WRITABLE : UV_READABLE,
+		    operator_events);
 }
 
 struct control *

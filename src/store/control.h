@@ -3,6 +3,8 @@
 
 #include <uv.h>
 
+#include "base/span.h"
+
 /*
  * The operator's commands, served by the writer on a unix socket (mode 0660).
  * Who may speak: root, the process's own user, and members of its group
@@ -23,6 +25,8 @@
  *	{"do":"pair","name":NAME,"domains":[...]}	edge: a pairing line's token
  *	{"do":"unpair","name":NAME}
  *	{"do":"pairings"}
+ *	{"do":"route","address":ADDRESS,"edge":NAME}	home; edge: whose grants count; optional
+ *	{"do":"route","mailbox":NAME}		home: whether there is one called so
  *	{"do":"interlock","run":true}		home: reports by service; run: try anew, optional
  *	{"do":"peers-reload"}			home: STATE/edges/ was changed
  *	{"do":"ban","net":NET,"by":WHO,"for_ms":N}	home: by "" and for ever where not said
@@ -43,11 +47,15 @@
 #define CONTROL_CLIENTS_MAX	16
 #define CONTROL_IDLE_MS		60000
 #define CONTROL_QUEUE_PAGE	200
+#define CONTROL_PASSED_MS	10000	/* a question that another process answers */
 #define CONTROL_ACTS_PAGE	200		/* in one transaction */
 #define CONTROL_BANS_PAGE	2000
 
 struct control;
 struct writer;
+
+/* The answer to a question that was passed on; of one that nobody waits for, nothing. */
+void	control_told(struct control *, uint64_t question, struct span json);
 
 /* Takes listen_fd, bound and listening.  NULL: memory or descriptors are out. */
 struct control *control_new(uv_loop_t *, struct writer *, int listen_fd);

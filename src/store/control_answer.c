@@ -53,6 +53,7 @@ static const struct {
 	{ "show", answer_show, NULL },
 	{ "act", answer_act, NULL },
 	{ "log", answer_log, NULL },
+	{ "route", NULL, answer_route },
 	{ "cat", NULL, answer_cat },
 	{ "pair", answer_pair, NULL },
 	{ "unpair", answer_unpair, NULL },

@@ -21,6 +21,8 @@ struct control_answer {
 	struct buf	 octets;	/* sealed octets, or */
 	int		 fd;		/* a file of them, -1 if not; the caller's to close */
 	uint64_t	 noctets;
+	/* not 0: there is no line yet, it comes to control_told by this number */
+	uint64_t	 question;
 };
 
 void	control_answer(struct writer *, struct span question, struct control_answer *);
@@ -39,6 +41,7 @@ json_t	*answer_queue(struct writer *, const json_t *question);
 json_t	*answer_show(struct writer *, const json_t *question);
 json_t	*answer_act(struct writer *, const json_t *question);
 json_t	*answer_log(struct writer *, const json_t *question);
+void	answer_route(struct writer *, const json_t *question, struct control_answer *);
 void	answer_cat(struct writer *, const json_t *question, struct control_answer *);
 json_t	*answer_pair(struct writer *, const json_t *question);
 json_t	*answer_unpair(struct writer *, const json_t *question);

@@ -91,8 +91,9 @@ flush(struct spool *s)
 		if ((s->unsent = a->next_unsent) == NULL)
 			s->unsent_last = &s->unsent;
 		a->next_unsent = NULL;
+		/* to these nothing comes back */
 		if (a->type == WM_RELEASE || a->type == WM_FAILED ||
-		    a->type == WM_INTERLOCK) {			/* nothing comes back */
+		    a->type == WM_INTERLOCK || a->type == WM_ANSWER) {
 			unlink_ask(s, a);
 			ask_free(s, &a);
 		}

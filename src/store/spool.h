@@ -237,6 +237,12 @@ void	spool_set_aside(struct spool_put **, const char *reason, spool_done_fn *, v
 #define SPOOL_REPORT_MAX	(512u << 10)
 void	spool_interlock(struct spool *, const char *service, struct span report);
 
+/*
+ * Home: the answer to an operator's question (events.question), JSON of at most
+ * SPOOL_REPORT_MAX octets: what control.h says of an answer.
+ */
+void	spool_answer_question(struct spool *, uint64_t question, struct span answer);
+
 /* --- what the writer tells without being asked ----------------------------- */
 
 /*
@@ -267,6 +273,8 @@ struct spool_events {
 	void	(*attached)(void *arg, bool up);	/* the writer is (again) there, or died */
 	void	(*interlock)(void *arg, uint64_t run);	/* home: the operator wants it now */
 	void	(*again)(void *arg);		/* edge: what waits for a pause to end goes now */
+	/* home: an operator asks what only one process knows; the others leave it alone */
+	void	(*question)(void *arg, uint64_t question, struct span json);
 	void	(*pairing)(void *arg, bool pending);	/* edge: whether a pairing line is open */
 	void	(*bans)(void *arg, const struct spool_bans *);	/* home: before peers_known, too */
 };

@@ -384,6 +384,17 @@ on_again(struct spool *s, struct answer *m)
 }
 
 static bool
+on_question(struct spool *s, struct answer *m)
+{
+	uint64_t question = wire_get_u64(&m->in);
+
+	if (m->in.bad)
+		return false;
+	CALL(s, question, question, wire_rest(&m->in));
+	return true;
+}
+
+static bool
 on_bans(struct spool *s, struct answer *m)
 {
 	struct spool_bans told = { .anew = wire_get_enum(&m->in, 1) };
@@ -419,6 +430,7 @@ static const struct {
 	{ WE_PAIRING, on_pairing },
 	{ WE_INTERLOCK, on_interlock },
 	{ WE_AGAIN, on_again },
+	{ WE_QUESTION, on_question },
 	{ WE_BANS, on_bans },
 };
 

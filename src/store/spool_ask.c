@@ -82,6 +82,19 @@ spool_interlock(struct spool *s, const char *service, struct span report)
 }
 
 void
+spool_answer_question(struct spool *s, uint64_t question, struct span answer)
+{
+	struct wire_out w = { .n = 0 };
+	struct ask *a;
+
+	wire_u64(&w, question);
+	a = ask_new(s, WM_ANSWER, &w, NULL);
+	if (!buf_add_span(&a->body, answer))
+		abort();
+	ask_go(s, a);
+}
+
+void
 spool_mark(struct spool *s, const char *home, struct ledger_mark mark, spool_marked_fn *told,
     void *arg)
 {

@@ -38,6 +38,7 @@ enum wire_type {
 	WM_PAIR_CHECK,		/* text name, token[16] */
 	WM_PAIR_FINISH,		/* token[16], peer as JSON */
 	WM_PEER_UPDATE,		/* peer as JSON */
+	WM_ANSWER,		/* u64 question, JSON: of WE_QUESTION; not answered */
 	WM_INTERLOCK,		/* text service, report as JSON; empty: forget it; not answered */
 
 	/* writer -> client, with the question's tag */
@@ -64,6 +65,7 @@ enum wire_type {
 	WE_ROOM,		/* u64 octets; to an edge's clients */
 	WE_INTERLOCK,		/* u64 run: the operator wants the interlock now; home */
 	WE_AGAIN,		/* edge: the operator wants what waits to be tried now */
+	WE_QUESTION,		/* u64 question, JSON: an operator's, for whom it concerns; home */
 	WE_BANS,		/* home: u8 anew, u8 whole, bans to the end */
 };
 

@@ -69,6 +69,11 @@ uint64_t writer_interlock_run(struct writer *, bool again);
 const struct writer_conf *writer_conf(const struct writer *);
 int	writer_commit(struct writer *, struct why *);
 /*
+ * Home: passes a question on to the process that knows; its answer comes to control_told by
+ * the number that this returns.  0: nobody is there to ask.
+ */
+uint64_t writer_question(struct writer *, const json_t *);
+/*
  * The operator's hand on one object: 1 changed, 0 not, and why says so for a person (it is
  * in a courier's hands, say), -1 the database failed and all that was not committed is
  * undone.  Durable when writer_commit returned 0.

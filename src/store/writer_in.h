@@ -79,6 +79,7 @@ struct writer {
 	size_t		 nmarks;
 	struct interlock_report interlocks[CONF_SERVICES_MAX];
 	size_t		 ninterlocks;
+	uint64_t	 questions;	/* how many were passed on */
 	uint64_t	 interlock_run;	/* how often the operator asked for it */
 	bool		 work;		/* tell everybody at the end of the turn */
 	/* what the timer waits for; 0: nothing, or a claim that was cut short */
@@ -138,6 +139,8 @@ int	writer_marks(struct writer *, struct why *);
 void	writer_marks_forget(struct writer *);
 /* writer_operator.c: home, once an hour; what is parked is said once a day */
 void	writer_parked_look(struct writer *);
+/* writer_question.c */
+bool	serve_answer(struct client *, struct chan_msg *);
 /* writer_interlock.c */
 bool	serve_interlock(struct client *, struct chan_msg *);
 void	writer_interlock_forget(struct writer *);

@@ -268,6 +268,7 @@ static const struct {
 	{ WM_PAIR_CHECK,	EDGE,		serve_pair_check },
 	{ WM_PAIR_FINISH,	EDGE,		serve_pair_finish },
 	{ WM_PEER_UPDATE,	EDGE | HOME,	serve_peer_update },
+	{ WM_ANSWER,		HOME,		serve_answer },
 	{ WM_INTERLOCK,		HOME,		serve_interlock },
 };
 

@@ -212,17 +212,37 @@ static const struct refusal {
 	{ "no mailbox", CONF_HOME, "deliver { maildir = \"/m\" }\n",
 	    "t.conf: mailboxes.users: no mailbox at all, every message would be refused; write "
 	    "mailboxes "
-	    "{ users = {\"alice\"} }, or catch_all, or command" },
+	    "{ users = {\"alice\"} }, or catch_all, or command or file" },
 	{ "somebody reads postmaster's mail", CONF_HOME,
 	    "deliver { maildir = \"/m\" }\nmailboxes { command = \"ls /home\" }\n",
-	    "t.conf: mailboxes.roles: missing; the mailboxes come from a command, so write who "
-	    "reads mail "
-	    "to postmaster@, like roles = \"admin\"" },
+	    "t.conf: mailboxes.roles: missing; the mailboxes come from a command or file, so write "
+	    "who reads mail to postmaster@, like roles = \"admin\"" },
 	{ "a user that climbs", CONF_HOME,
 	    "deliver { maildir = \"/m\" }\nmailboxes { users = {\"a\", \"../b\"} }\n",
-	    "t.conf:2: mailboxes.users: \"../b\" is no mailbox name; write the part before the @, "
-	    "without "
-	    "\"/\" and not starting with \".\"" },
+	    "t.conf:2: mailboxes.users: \"../b\" is no mailbox name; write a local part, or "
+	    "a whole address, without \"/\" and not starting with \".\"" },
+	{ "an alias that leads back to itself", CONF_HOME,
+	    "deliver { maildir = \"/m\" }\nmailboxes { users = {\"a\"} }\n"
+	    "domain \"a.test\" { aliases = {\"x: y\"} }\n"
+	    "domain \"b.test\" {\n\taliases = {\"z: a\", \"x: y@c.test\"}\n}\n"
+	    "domain \"c.test\" {\n\taliases = {\"y: X@B.test\"}\n}\n",
+	    "t.conf:5: domain.aliases: x leads back to itself, or through more than 16 aliases; "
+	    "let it end in a mailbox" },
+	{ "an alias without a target", CONF_HOME,
+	    "deliver { maildir = \"/m\" }\nmailboxes { users = {\"a\"} }\n"
+	    "domain \"a.test\" { aliases = {\"x a\"} }\n",
+	    "t.conf:3: domain.aliases: \"x a\" is no alias; write a local part and one mailbox, or "
+	    "one address of this home's, like \"sales: alice\"" },
+	{ "a tag that is in every name", CONF_HOME,
+	    "deliver { maildir = \"/m\" }\nmailboxes { users = {\"a\"} }\n"
+	    "domain \"a.test\" { tags = \"a\" }\n",
+	    "t.conf:3: domain.tags: \"a\" cannot part a name from its tag; write one character "
+	    "like \"+\" or \"-\", or \"\" for none" },
+	{ "refused and caught at once", CONF_HOME,
+	    "deliver { maildir = \"/m\" }\nmailboxes { users = {\"a\"} }\n"
+	    "domain \"a.test\" {\n catch_all = \"a\"\n refuse = true\n}\n",
+	    "t.conf:5: domain.refuse: catch_all takes whom refuse would refuse; write one of "
+	    "them" },
 	{ "a user twice", CONF_HOME,
 	    "deliver { maildir = \"/m\" }\nmailboxes { users = {\"a\", \"a\"} }\n",
 	    "t.conf:2: mailboxes.users: \"a\" is there twice" },

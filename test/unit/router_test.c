@@ -130,6 +130,165 @@ routes(void **state)
 	}
 }
 
+/* --- rules of domains --------------------------------------------------------------------- */
+
+static const char list[] =
+    "alice\nbob\nj.smith\nAnn\nann\nlong-tag\n"
+    "bob@other.test\n"
+    "sales@example.org alice\n"
+    "first@example.org second@example.org\nsecond@example.org third\n"
+    "third@example.org bob\n"
+    "away@example.org bob@other.test\n"
+    "team.lead@dots.test alice\n"
+    "nowhere@example.org carol\n"
+    "up@example.org ../alice\n"
+    "@all.test sales@example.org\n"
+    "@up.test ../../etc\n"
+    "Stra\303\237e@example.org alice\n"
+    "a.b@b\303\274cher.example bob\n";
+
+static const struct conf_home_domain sections[] = {
+	{ .name = "dots.test", .tag = "+", .dots = false },
+	{ .name = "case.test", .tag = "+", .dots = true, .letter_case = true },
+	{ .name = "dash.test", .tag = "-", .dots = true },
+	{ .name = "notag.test", .tag = "", .dots = true },
+	{ .name = "own.test", .tag = "+", .dots = true, .own = true },
+	{ .name = "strict.test", .tag = "+", .dots = true, .refuse = true },
+	{ .name = "roles.test", .tag = "+", .dots = true, .roles = "bob" },
+	{ .name = "catch.test", .tag = "+", .dots = true, .catch_all = "bob" },
+};
+
+static const struct {
+	const char	*name, *path;
+	const char	*want;		/* a mailbox, or "!5.1.1" */
+	bool		 catching;	/* mailboxes.catch_all = "inbox", roles = "admin" */
+} domain_rules[] = {
+	{ "an alias is its mailbox", "<sales@example.org>", "alice", false },
+	{ "an alias without regard to case", "<SALES@Example.ORG>", "alice", false },
+	{ "an alias has tags, too", "<sales+x@example.org>", "alice", false },
+	{ "an alias of one domain is none of another", "<sales@dash.test>", "!5.1.1", false },
+	{ "an alias of an alias of an alias", "<first@example.org>", "bob", false },
+	{ "an alias may be an address of another of our domains", "<away@example.org>",
+	    "bob@other.test", false },
+	{ "an alias that ends nowhere waits for its mending", "<nowhere@example.org>", "!4.3.5",
+	    true },
+	{ "an alias is no path", "<up@example.org>", "!4.3.5", false },
+	{ "an alias of non-ASCII letters", "<Stra\303\237e@example.org>", "alice", false },
+	{ "an alias in a domain of non-ASCII letters", "<a.b@xn--bcher-kva.example>", "bob",
+	    false },
+	{ "bob of another domain is not our bob", "<bob@other.test>", "bob@other.test", false },
+	{ "nor is he with a tag", "<bob+x@other.test>", "bob@other.test", false },
+	{ "our bob is not another domain's", "<bob@example.org>", "bob", false },
+	{ "a domain with mailboxes of its own has no others", "<alice@other.test>", "!5.1.1",
+	    false },
+	{ "nor a domain that says so", "<alice@own.test>", "!5.1.1", false },
+	{ "but it has its postmaster", "<postmaster@own.test>", "alice", false },
+	{ "dots count", "<jsmith@example.org>", "!5.1.1", false },
+	{ "dots do not count where a domain says so", "<jsmith@dots.test>", "j.smith", false },
+	{ "however many", "<j.s.m.ith@dots.test>", "j.smith", false },
+	{ "dots do not count in aliases either", "<tea.mlead@dots.test>", "alice", false },
+	{ "nor before a tag", "<j.smith.+a.b@dots.test>", "j.smith", false },
+	{ "those behind it do not count at all", "<js.mith+a.b@dots.test>", "j.smith", false },
+	{ "case counts where a domain says so", "<Alice@case.test>", "!5.1.1", false },
+	{ "and two may differ in it alone", "<Ann@case.test>", "Ann", false },
+	{ "and the other is found", "<ann@case.test>", "ann", false },
+	{ "another character ends the name", "<alice-shop@dash.test>", "alice", false },
+	{ "then plus is a character", "<alice+shop@dash.test>", "!5.1.1", false },
+	{ "a name with it in it comes first", "<long-tag@dash.test>", "long-tag", false },
+	{ "no tags at all", "<alice+shop@notag.test>", "!5.1.1", false },
+	{ "refuse, though there is a catch-all", "<carol@strict.test>", "!5.1.1", true },
+	{ "a catch-all of one domain", "<carol@catch.test>", "bob", true },
+	{ "the catch-all of all", "<carol@dash.test>", "inbox", true },
+	{ "a catch-all in a file", "<carol@all.test>", "alice", false },
+	{ "a catch-all in a file is no path", "<carol@up.test>", "!4.3.5", false },
+	{ "roles go to the mailbox of roles", "<abuse@example.org>", "admin", true },
+	{ "roles of a domain", "<DMARC@roles.test>", "bob", true },
+	{ "a role with a tag is none", "<abuse+x@roles.test>", "!5.1.1", false },
+	{ "a role that is an alias is an alias", "<sales@example.org>", "alice", true },
+	{ "without roles a role is nobody", "<abuse@example.org>", "!5.1.1", false },
+	{ "at in quotes is a character", "<\"a@b\"@example.org>", "!5.1.1", false },
+	{ "an address in quotes is not the address", "<\"bob@other.test\"@example.org>",
+	    "!5.1.1", false },
+	{ "spaces in quotes", "<\"al ice\"@example.org>", "!5.1.1", false },
+	{ "an escaped letter is the letter", "<\"al\\ice\"@example.org>", "alice", false },
+	{ "quotes that hold nothing are no address", "<\"\"@example.org>", "!", false },
+	{ "two dots are no address", "<a..b@example.org>", "!", false },
+	{ "a dot in front is no address", "<.alice@example.org>", "!", false },
+	{ "a dot in front in quotes is one", "<\".alice\"@dots.test>", "alice", false },
+	{ "a final dot of the domain", "<alice@example.org.>", "alice", false },
+	{ "a name that only begins like one", "<alicea@example.org>", "!5.1.1", false },
+	{ "a name that only ends like one", "<balice@example.org>", "!5.1.1", false },
+	{ "a bang is no road", "<example.org!alice@example.org>", "!5.1.1", false },
+	{ "a local part of 64 octets",
+	    "<aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa@example.org>",
+	    "!5.1.1", false },
+};
+
+static void
+domains_have_rules_of_their_own(void **state)
+{
+	static const char all[][256] = { "example.org", "other.test", "dots.test", "case.test",
+	    "dash.test", "notag.test", "own.test", "strict.test", "roles.test", "catch.test",
+	    "all.test", "up.test", "xn--bcher-kva.example" };
+	struct mailboxes boxes = { .names = NULL };
+	struct why why;
+	size_t skipped;
+
+	assert_int_equal(mailboxes_read(&boxes, SPAN_LIT(list), &skipped, &why), 0);
+	assert_int_equal(skipped, 0);
+	for (size_t i = 0; i < sizeof(domain_rules) / sizeof(domain_rules[0]); i++) {
+		bool all_caught = domain_rules[i].catching;
+		struct router router = { .boxes = &boxes, .catch_all = all_caught ? "inbox" : "",
+			.roles = all_caught ? "admin" : "", .all_roles = all_caught,
+			.first = "alice",
+			.domains = sections,
+			.ndomains = sizeof(sections) / sizeof(sections[0]) };
+		struct address to;
+		struct route r;
+		char got[80] = "!";
+
+		if (address_parse_path(span_str(domain_rules[i].path), ADDRESS_FORWARD, true,
+		    &to) > 0) {
+			route_address(&router, all, sizeof(all) / sizeof(all[0]), &to, &r);
+			if (r.to == ROUTE_MAILBOX)
+				snprintf(got, sizeof(got), "%s", r.mailbox);
+			else
+				snprintf(got, sizeof(got), "!%u.%u.%u", r.reply.enhanced[0],
+				    r.reply.enhanced[1], r.reply.enhanced[2]);
+		}
+		if (strcmp(got, domain_rules[i].want) != 0)
+			fail_msg("%s: %s went to %s", domain_rules[i].name, domain_rules[i].path,
+			    got);
+	}
+	mailboxes_fini(&boxes);
+}
+
+static void
+a_list_with_a_loop_is_refused_by_its_line(void **state)
+{
+	static const struct {
+		const char *text, *line;
+	} rows[] = {
+		{ "a@x.test a\n", "line 1: a@x.test" },
+		{ "bob\nc@x.test bob\na@x.test b@x.test\nb@x.test a\n", "line 3: a@x.test" },
+		{ "a@x.test b@y.test\nb@y.test a@x.test\n", "line 1: a@x.test" },
+		{ "a\na@x.test a\n", NULL },		/* the mailbox ends it */
+		{ "a@x.test a@y.test\na@y.test z\n", NULL },
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct mailboxes boxes = { .names = NULL };
+		struct why why = { "" };
+		size_t skipped;
+		int rc = mailboxes_read(&boxes, span_str(rows[i].text), &skipped, &why);
+
+		assert_int_equal(rc, rows[i].line != NULL ? -1 : 0);
+		if (rc == -1 && strncmp(why.text, rows[i].line, strlen(rows[i].line)) != 0)
+			fail_msg("%s", why.text);
+		mailboxes_fini(&boxes);
+	}
+}
+
 static void
 nothing_granted_is_all_foreign(void **state)
 {
@@ -143,22 +302,28 @@ nothing_granted_is_all_foreign(void **state)
 	assert_int_equal(r.to, ROUTE_FOREIGN);
 }
 
+static const struct mailboxes_rule any;
+#define FIND(name)	mailboxes_find(&boxes, SPAN_LIT(name), any)
+
 static void
 a_command_prints_one_local_part_a_line(void **state)
 {
 	static const char text[] =
-	    "alice\r\n  bob \n\ncarol@example.org\n../etc\n.hidden\na b\nlast";
+	    "alice\r\n  bob \n\n# a word\ncarol@example.org\n../etc\n.hidden\na b\n"
+	    "x@example.org a, b\nx@example.org a b\n@\n@ a\nlast";
 	struct mailboxes boxes = { .names = NULL };
+	struct why why;
 	size_t skipped;
 
-	assert_true(mailboxes_read(&boxes, SPAN_LIT(text), &skipped));
-	assert_int_equal(boxes.n, 3);
-	assert_int_equal(skipped, 4);
-	assert_string_equal(mailboxes_find(&boxes, SPAN_LIT("ALICE")), "alice");
-	assert_string_equal(mailboxes_find(&boxes, SPAN_LIT("bob")), "bob");
-	assert_string_equal(mailboxes_find(&boxes, SPAN_LIT("last")), "last");
-	assert_null(mailboxes_find(&boxes, SPAN_LIT("carol")));
-	assert_null(mailboxes_find(&boxes, span_of("bob\0x", 5)));
+	assert_int_equal(mailboxes_read(&boxes, SPAN_LIT(text), &skipped, &why), 0);
+	assert_int_equal(boxes.n, 4);
+	assert_int_equal(boxes.naliases, 0);
+	assert_int_equal(skipped, 7);
+	assert_string_equal(FIND("ALICE"), "alice");
+	assert_string_equal(FIND("bob"), "bob");
+	assert_string_equal(FIND("last"), "last");
+	assert_null(FIND("carol"));
+	assert_null(mailboxes_find(&boxes, span_of("bob\0x", 5), any));
 	mailboxes_fini(&boxes);
 }
 
@@ -166,6 +331,7 @@ static void
 many_mailboxes_are_found_and_too_many_refused(void **state)
 {
 	struct mailboxes boxes = { .names = NULL };
+	struct why why;
 	char name[32];
 	size_t skipped;
 
@@ -173,9 +339,9 @@ many_mailboxes_are_found_and_too_many_refused(void **state)
 		snprintf(name, sizeof(name), "user%u", (i * 7919u) % MAILBOXES_MAX);
 		assert_true(mailboxes_add(&boxes, span_str(name)));
 	}
-	assert_string_equal(mailboxes_find(&boxes, SPAN_LIT("USER199999")), "user199999");
-	assert_null(mailboxes_find(&boxes, SPAN_LIT("user200000")));
-	assert_false(mailboxes_read(&boxes, SPAN_LIT("one-more\n"), &skipped));
+	assert_string_equal(FIND("USER199999"), "user199999");
+	assert_null(FIND("user200000"));
+	assert_int_equal(mailboxes_read(&boxes, SPAN_LIT("one-more\n"), &skipped, &why), -1);
 	mailboxes_fini(&boxes);
 }
 
@@ -184,6 +350,8 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(routes),
+		cmocka_unit_test(domains_have_rules_of_their_own),
+		cmocka_unit_test(a_list_with_a_loop_is_refused_by_its_line),
 		cmocka_unit_test(nothing_granted_is_all_foreign),
 		cmocka_unit_test(a_command_prints_one_local_part_a_line),
 		cmocka_unit_test(many_mailboxes_are_found_and_too_many_refused),

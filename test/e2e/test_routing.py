@@ -1,0 +1,91 @@
+"""Whose mail goes where: lists, files, aliases, rules of domains, and why."""
+
+import json
+import os
+
+from kit.smtp import send_mail
+from kit.stand import message, until
+
+
+def change(stand, old, new):
+    with open(stand.conf("home"), encoding="utf-8") as f:
+        text = f.read()
+    assert old in text
+    with open(stand.conf("home"), "w", encoding="utf-8") as f:
+        f.write(text.replace(old, new))
+
+
+def write(path, text):
+    with open(path + ".new", "w", encoding="utf-8") as f:
+        f.write(text)
+    os.rename(path + ".new", path)
+
+
+def route(stand, address, *words):
+    r = stand.tool("route", "-c", stand.conf("home"), "--json", *words, address, check=False)
+    return json.loads(r.stdout) if r.stdout else r.stderr
+
+
+def with_file(make_stand, text, conf=""):
+    stand = make_stand()
+    path = os.path.join(stand.dir, "mailboxes")
+    write(path, text)
+    os.chmod(path, 0o644)
+    stand.stop("home")
+    change(stand, "mailboxes {", f'{conf}\nmailboxes {{\n\tfile = "{path}"\n')
+    stand.start("home")
+    until("home has read it", 10, lambda: "mailboxes" not in str(route(stand, "x@example.test")))
+    return stand, path
+
+
+def test_a_new_mailbox_gets_its_mail_from_then_on(make_stand, mark):
+    stand, path = with_file(make_stand, "carol\nsales@example.test carol\n")
+    rcpts = ["carol@example.test"]
+    assert send_mail(stand.smtp, message(subject=mark), rcpts=rcpts).code == 250
+    stand.wait_marked("carol", mark)
+    assert route(stand, "sales@example.test")["mailbox"] == "carol"
+    assert route(stand, "dave@example.test")["reply"].startswith("550 5.1.1")
+    write(path, "carol\nsales@example.test dave\ndave\n")
+    until("the file is read again", 5,
+          lambda: route(stand, "sales@example.test")["mailbox"] == "dave")
+    rcpts = ["dave+x@example.test"]
+    assert send_mail(stand.smtp, message(subject=mark), rcpts=rcpts).code == 250
+    stand.wait_marked("dave", mark)
+
+
+def test_a_bad_file_leaves_the_last_good_list(make_stand):
+    stand, path = with_file(make_stand, "carol\n")
+    write(path, "dave\na@example.test b@example.test\nb@example.test a@example.test\n")
+    until("it is an alarm", 5, lambda: any("line 2" in a for a in stand.status("home")["alarms"]))
+    assert route(stand, "carol@example.test")["mailbox"] == "carol"
+    assert route(stand, "dave@example.test")["decision"] == "refused"
+    os.unlink(path)
+    until("it is an alarm", 15,
+          lambda: any("cannot be read" in a for a in stand.status("home")["alarms"]))
+    assert route(stand, "carol@example.test")["mailbox"] == "carol"
+    write(path, "dave\n")
+    until("it is mended", 15, lambda: stand.status("home")["alarms"] == [])
+    assert route(stand, "dave@example.test")["mailbox"] == "dave"
+
+
+def test_route_explains(make_stand):
+    stand, _ = with_file(make_stand, "j.smith\n@example.test alice\n",
+                         'domain "example.test" { aliases = {"sales: bob"} dots = false }')
+    told = route(stand, "JSmith+shop@example.test")
+    assert told["mailbox"] == "j.smith"
+    assert any("without its tag" in s for s in told["steps"])
+    told = route(stand, "sales@example.test")
+    assert told["mailbox"] == "bob" and told["steps"] == ["goes to bob"]
+    assert route(stand, "whoever@example.test")["mailbox"] == "alice"
+    told = route(stand, "alice@elsewhere.test")
+    assert told["decision"] == "foreign" and "5.7.1" in told["reply"]
+    assert "no address" in route(stand, "not an address")
+    shown = stand.tool("route", "-c", stand.conf("home"), "sales@example.test").stdout
+    assert "goes to bob" in shown and "mailbox bob" in shown
+
+
+def test_unpark_takes_mailboxes_that_are_there(make_stand):
+    stand = make_stand()
+    r = stand.tool("unpark", "-c", stand.conf("home"), "--to", "alcie",
+                   "0198f3a1-7c2d-7e4b-9a51-3f0c2b8d6e17", check=False)
+    assert r.returncode == 1 and "no such mailbox" in r.stderr
