@@ -240,7 +240,6 @@ courier_init(struct courier *c, uv_loop_t *loop, const struct conf_home *conf,
     struct scoreboard *board, char *alarm)
 {
 	*c = (struct courier){ .loop = loop, .conf = conf, .board = board, .alarm = alarm };
-	opener_init(&c->opener);
 	uv_timer_init(loop, &c->retry);
 	c->retry.data = c;
 }
@@ -267,6 +266,5 @@ courier_fini(struct courier *c)
 		age_identity_fini(&c->ids[i]);
 	c->nids = c->nretired = 0;
 	edges_fini(&c->edges);
-	opener_fini(&c->opener);
 	uv_close((uv_handle_t *)&c->retry, NULL);
 }

@@ -1,6 +1,5 @@
 #include "home/opener.h"
 
-#include <errno.h>
 #include <openssl/evp.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,44 +7,18 @@
 
 #include "base/log.h"
 #include "home/opener_in.h"
-#include "proto/batch_smtp.h"
+#include "home/unseal.h"
 #include "proto/crypto.h"
-
-#define PIECE		AGE_CHUNK		/* sealed octets at a time */
-#define PLAIN_MAX	(4 * AGE_CHUNK)		/* what they can open to, with what age held back */
-
-enum heard {				/* what became of one reading */
-	HEARD_WHOLE = 0,
-	HEARD_MALFORMED,
-	HEARD_UNSEALABLE,
-	HEARD_LATER,			/* memory or disk: nothing is known of the object */
-};
 
 struct reading {
 	struct opener	*o;
 	struct parcel	*p;
-	struct age_open	*age;
-	struct batch_reader *batch;
 	struct maildir_file *file[OPENER_FILES_MAX];
 	size_t		 entry[OPENER_FILES_MAX];
 	size_t		 nfiles;
 	size_t		 next;		/* the first entry that no pass has looked at */
-	enum heard	 heard;
 	struct why	 why;
 };
-
-void
-opener_init(struct opener *o)
-{
-	*o = (struct opener){ .ids = NULL };
-	buf_init(&o->plain, PLAIN_MAX);
-}
-
-void
-opener_fini(struct opener *o)
-{
-	buf_wipe(&o->plain);
-}
 
 /* --- writing ------------------------------------------------------------------------------ */
 
@@ -160,145 +133,75 @@ files_end(struct reading *r, bool whole)
 
 /* --- reading ------------------------------------------------------------------------------ */
 
-static bool
-stop(struct reading *r, enum heard heard, const char *words)
+static enum unseal_ev
+stop(struct reading *r, enum unseal_ev heard, const char *words)
 {
-	r->heard = heard;
-	if (words != r->why.text)
-		why_set(&r->why, "%s", words);
-	return false;
+	why_set(&r->why, "%s", words);
+	return heard;
 }
 
 /* The name inside the seal must be the name outside: no object passes as another. */
-static bool
-on_envelope(struct reading *r)
+static enum unseal_ev
+on_envelope(struct reading *r, const struct envelope *env)
 {
-	const struct envelope *env = batch_reader_envelope(r->batch);
 	const struct spool_meta *meta = &r->p->object.meta;
 
 	if (!uuid_eq(env->id, meta->id))
-		return stop(r, HEARD_MALFORMED,
+		return stop(r, UNSEAL_MALFORMED,
 		    "the object inside has another id than the one it came under");
 	if (strcasecmp(env->edge, meta->signer) != 0)
-		return stop(r, HEARD_MALFORMED,
+		return stop(r, UNSEAL_MALFORMED,
 		    "the object inside names another edge than the one that signed it");
 	if (r->next == 0) {
 		if (r->p->n > 0)
 			parcel_route_again(r->o, r->p);
 		else if (!parcel_route(r->o, r->p, env))
-			return stop(r, HEARD_LATER, "memory is out");
+			return stop(r, UNSEAL_LATER, "memory is out");
 	}
-	files_begin(r, env);
-	return true;
+	if (r->o->maildir != NULL)
+		files_begin(r, env);
+	else
+		r->next = r->p->n;
+	return UNSEAL_BODY;
 }
 
-static bool
-hear(struct reading *r, struct span plain)
+/* Into files, or only looked at: what a server must be told of it. */
+static void
+on_body(struct reading *r, struct span body)
 {
-	struct batch_ev ev;
-
-	while (plain.n > 0) {
-		plain = span_from(plain, batch_reader_step(r->batch, plain.p, plain.n, &ev));
-		switch (ev.type) {
-		case BATCH_EV_NONE:
-		case BATCH_EV_END:
-			break;
-		case BATCH_EV_ENVELOPE:
-			if (!on_envelope(r))
-				return false;
-			break;
-		case BATCH_EV_BODY:
-			files_write(r, ev.arg);
-			break;
-		case BATCH_EV_BAD:
-			return stop(r, HEARD_MALFORMED, batch_reader_why(r->batch));
-		}
+	if (r->o->maildir != NULL) {
+		files_write(r, body);
+		return;
 	}
-	return true;
-}
-
-static bool
-judge_age(struct reading *r, enum age_result result)
-{
-	switch (result) {
-	case AGE_OK:
-		return true;
-	case AGE_NO_MATCH:
-		return stop(r, HEARD_UNSEALABLE,
-		    "none of this home's age keys opens it: if the key was replaced, "
-		    "put the old one back into the key file as well");
-	case AGE_NO_ROOM:
-		return stop(r, HEARD_LATER, "memory is out");
-	case AGE_MALFORMED:
-		break;
-	}
-	return stop(r, HEARD_MALFORMED, r->why.text);
-}
-
-static bool
-open_piece(struct reading *r, const void *sealed, size_t n)
-{
-	struct buf *plain = &r->o->plain;
-
-	buf_clear(plain);
-	return judge_age(r, age_open_add(r->age, sealed, n, plain, &r->why)) &&
-	    hear(r, buf_span(plain));
-}
-
-static bool
-open_all(struct reading *r, const struct spool_content *c, char *piece)
-{
-	if (c->fd == -1) {
-		for (size_t at = 0; at < c->data.n; at += PIECE)
-			if (!open_piece(
-				r, c->data.p + at, c->data.n - at < PIECE ? c->data.n - at : PIECE))
-				return false;
-		return true;
-	}
-	for (off_t at = 0;;) {
-		ssize_t n = pread(c->fd, piece, PIECE, at);
-
-		if (n == -1 && errno == EINTR)
-			continue;
-		if (n == -1) {
-			why_sys(&r->why, "reading the held object");
-			return stop(r, HEARD_LATER, r->why.text);
-		}
-		if (n == 0)
-			return true;
-		if (!open_piece(r, piece, (size_t)n))
-			return false;
-		at += n;
-	}
+	r->p->octets += body.n;
+	for (size_t i = 0; i < body.n && !r->p->eight_bit; i++)
+		r->p->eight_bit = (unsigned char)body.p[i] > 0x7f;
 }
 
 /* One pass over the object; r->next says where the entries of the next one begin. */
-static enum heard
+static enum unseal_ev
 read_once(struct reading *r, const struct spool_content *c)
 {
-	char *piece = c->fd == -1 ? NULL : malloc(PIECE);
-	bool whole = false;
+	struct unseal *u = unseal_new(r->o->ids, r->o->nids, c);
+	enum unseal_ev ev = UNSEAL_LATER;
+	struct span body;
 
-	r->age = age_open_new(r->o->ids, r->o->nids);
-	r->batch = batch_reader_new();
-	r->heard = HEARD_WHOLE;
-	if (r->age == NULL || r->batch == NULL || (c->fd != -1 && piece == NULL)) {
-		stop(r, HEARD_LATER, "memory is out");
-	} else if (open_all(r, c, piece)) {
-		buf_clear(&r->o->plain);
-		whole = judge_age(r, age_open_end(r->age, &r->o->plain, &r->why)) &&
-		    hear(r, buf_span(&r->o->plain));
-		if (whole && !batch_reader_done(r->batch))
-			whole = stop(r, HEARD_MALFORMED,
-			    "the object is truncated: its transcript has no end");
-	}
-	files_end(r, whole);
-	if (r->o->plain.p != NULL)
-		explicit_bzero(r->o->plain.p, r->o->plain.cap);
-	age_open_free(&r->age);
-	batch_reader_free(&r->batch);
-	free(piece);
-	return r->heard;
+	if (u == NULL)
+		return stop(r, UNSEAL_LATER, "memory is out");
+	do {
+		ev = unseal_next(u, &body);
+		if (ev == UNSEAL_ENVELOPE)
+			ev = on_envelope(r, unseal_envelope(u));
+		else if (ev == UNSEAL_BODY)
+			on_body(r, body);
+		else if (ev > UNSEAL_END)
+			stop(r, ev, unseal_why(u));
+	} while (ev == UNSEAL_BODY);
+	files_end(r, ev == UNSEAL_END);
+	if (ev == UNSEAL_END && r->o->maildir == NULL)
+		r->p->env = unseal_envelope_take(u);
+	unseal_free(&u);
+	return ev;
 }
 
 static bool
@@ -310,11 +213,26 @@ has_open(const struct parcel *p, size_t from)
 	return false;
 }
 
+/*
+ * Staged for a Maildir by an earlier configuration: whether it was published there is
+ * not to be known from here.  We err to a second copy.
+ */
+static void
+unstage(struct parcel *p, size_t i)
+{
+	if (p->entries[i].state == LEDGER_STAGED) {
+		log_warn(NULL, "mail.restaged id=%s mailbox=%s: it was staged for a Maildir, and "
+		    "goes to a mail server now", uuid_text(p->object.meta.id).s,
+		    p->entries[i].mailbox);
+		p->entries[i].state = LEDGER_UNCERTAIN;
+	}
+}
+
 bool
 opener_open(struct opener *o, struct ledger_job *job, struct parcel *p)
 {
 	struct reading r = { .o = o, .p = p };
-	enum heard heard = HEARD_WHOLE;
+	enum unseal_ev heard = UNSEAL_END;
 
 	*p = (struct parcel){ .object = job->object };
 	if (!parcel_room(p, job->nentries > 0 ? job->nentries : 1))
@@ -322,18 +240,22 @@ opener_open(struct opener *o, struct ledger_job *job, struct parcel *p)
 	if (job->nentries > 0)
 		memcpy(p->entries, job->entries, job->nentries * sizeof(*p->entries));
 	p->n = job->nentries;
+	for (size_t i = 0; o->maildir == NULL && i < p->n; i++)
+		unstage(p, i);
 	if (!job->content.ok && (p->n == 0 || has_open(p, 0)))
 		parcel_park_all(p, PARK_MALFORMED, "its sealed octets are gone or damaged at home");
 	else if (p->n == 0 || has_open(p, 0))
 		do {
 			heard = read_once(&r, &job->content);
-		} while (heard == HEARD_WHOLE && has_open(p, r.next) && r.next < p->n);
-	if (heard == HEARD_MALFORMED)
+		} while (heard == UNSEAL_END && has_open(p, r.next) && r.next < p->n);
+	if (heard == UNSEAL_MALFORMED)
 		parcel_park_all(p, PARK_MALFORMED, r.why.text);
-	else if (heard == HEARD_UNSEALABLE)
+	else if (heard == UNSEAL_NO_KEY)
 		parcel_park_all(p, PARK_UNSEALABLE, r.why.text);
-	else if (heard == HEARD_LATER)
+	else if (heard == UNSEAL_LATER)
 		parcel_defer_all(o, p, r.why.text);
+	if (o->maildir == NULL && has_open(p, 0) && !parcel_keep(p, &job->content))
+		parcel_defer_all(o, p, "memory is out");
 	if (job->content.fd != -1) {
 		close(job->content.fd);
 		job->content.fd = -1;

@@ -4,10 +4,10 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "base/buf.h"
 #include "home/edges.h"
 #include "home/router.h"
 #include "proto/age.h"
+#include "proto/envelope.h"
 #include "store/maildir.h"
 #include "store/spool.h"
 
@@ -28,10 +28,9 @@ struct opener {				/* what all objects of a turn share; the caller's */
 	size_t		 nids;
 	const struct edges *edges;	/* grants */
 	const struct router *router;
-	struct maildir	*maildir;
+	struct maildir	*maildir;	/* NULL: objects are only looked at, for home/post.h */
 	int64_t		 now_ms;	/* wall clock */
 	int64_t		 retry_max_ms;
-	struct buf	 plain;		/* kept from object to object, wiped after each */
 	bool		 list_missed;	/* out: somebody waits for a newer list */
 	struct why	 trouble;	/* out: the last error of disk or memory; "" none */
 };
@@ -42,14 +41,17 @@ struct parcel {				/* one object in the courier's hands */
 	bool		*fresh;		/* STAGED by this opening: its file is not synced yet */
 	size_t		 n;
 	bool		 stuck;		/* neither delivered nor not, for all we can tell */
+	/* Without a Maildir, where some entry is open: what another reading needs. */
+	struct envelope	*env;
+	struct spool_content content;	/* its own; ok says that it is there */
+	uint64_t	 octets;	/* of the message */
+	bool		 eight_bit;	/* some of them beyond ASCII */
 };
-
-void	opener_init(struct opener *);
-void	opener_fini(struct opener *);
 
 /*
  * Fills p from the job and takes its fd.  Afterwards each entry is STAGED,
- * DELIVERED, DEFERRED, PARKED or REFUSED.  False: memory is out and p is empty;
+ * DELIVERED, DEFERRED, PARKED or REFUSED; without a Maildir those that are to be
+ * delivered are QUEUED or UNCERTAIN, and the object is known to be whole.  False: memory is out and p is empty;
  * the object stays as it was.
  */
 bool	opener_open(struct opener *, struct ledger_job *, struct parcel *p);

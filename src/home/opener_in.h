@@ -11,6 +11,9 @@
 /* Room for n entries, none there yet; those that were are gone.  False: memory is out. */
 bool	parcel_room(struct parcel *, size_t n);
 
+/* Its own copy of the sealed octets, or its own descriptor.  False: memory is out. */
+bool	parcel_keep(struct parcel *, struct spool_content *);
+
 /* Whether this entry is still to be written into a mailbox. */
 bool	entry_open(const struct ledger_entry *);
 

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/secret.h"
 #include "home/opener_in.h"
@@ -14,7 +15,27 @@ parcel_fini(struct parcel *p)
 {
 	free(p->entries);
 	free(p->fresh);
+	envelope_free(&p->env);
+	if (p->content.ok && p->content.fd != -1)
+		close(p->content.fd);
+	free((void *)p->content.data.p);
 	*p = (struct parcel){ .entries = NULL };
+}
+
+bool
+parcel_keep(struct parcel *p, struct spool_content *c)
+{
+	char *copy = NULL;
+
+	if (c->fd == -1) {
+		if ((copy = malloc(c->data.n > 0 ? c->data.n : 1)) == NULL)
+			return false;
+		memcpy(copy, c->data.p, c->data.n);
+	}
+	p->content = (struct spool_content){ .ok = true, .fd = c->fd,
+		.data = span_of(copy, c->fd == -1 ? c->data.n : 0) };
+	c->fd = -1;
+	return true;
 }
 
 bool
