@@ -207,6 +207,41 @@ struct conf_home_domain {
 	char		roles[CONF_NAME_MAX];		/* "": as mailboxes.roles */
 };
 
+/* Where held mail goes. */
+enum conf_deliver {
+	CONF_TO_MAILDIR = 0,
+	CONF_TO_SMTP,
+	CONF_TO_LMTP,
+	CONF_TO_SERVICE,		/* the backend of a passed service, by SMTP */
+};
+
+/* How that server is told who its client was. */
+enum conf_identity {
+	CONF_IDENTITY_AUTO = 0,		/* XCLIENT where offered, else PROXY to a passed service */
+	CONF_IDENTITY_XCLIENT,
+	CONF_IDENTITY_PROXY,
+	CONF_IDENTITY_NONE,
+};
+
+enum conf_deliver_tls {
+	CONF_TLS_AUTO = 0,		/* STARTTLS where offered, whatever the certificate */
+	CONF_TLS_OFF,
+	CONF_TLS_REQUIRE,
+	CONF_TLS_VERIFY,		/* and the certificate is the host's by a known authority */
+};
+
+struct conf_deliver_to {
+	enum conf_deliver to;		/* by which of these was given */
+	char		smtp[300], lmtp[300];	/* host:port; lmtp: or a socket's path */
+	char		via[CONF_NAME_MAX + 8];	/* "service NAME" */
+	size_t		 service;	/* CONF_TO_SERVICE: its place among the services */
+	enum conf_identity identity;
+	enum conf_deliver_tls tls;
+	char		user[128];		/* "": no AUTH */
+	char		password[CONF_PATH_MAX];	/* the file */
+	unsigned	connections;
+};
+
 struct conf_home {
 	struct conf_common common;
 	char		age_key[CONF_PATH_MAX];	/* identity file; default STATE/age.key */
@@ -223,7 +258,8 @@ struct conf_home {
 	char		interlock_addresses[CONF_LISTEN_MAX][64];
 	size_t		ninterlock_addresses;
 	/* deliver { maildir = "/var/mail/posthouse" }: the folder of USER/{tmp,new,cur} */
-	char		maildir[CONF_PATH_MAX];
+	char		maildir[CONF_PATH_MAX];	/* "": held mail goes to a server instead */
+	struct conf_deliver_to deliver;
 	/* mailboxes { users = {"alice", "bob"} } */
 	char		users[CONF_USERS_MAX][CONF_NAME_MAX];
 	size_t		nusers;
@@ -262,6 +298,12 @@ bool	conf_service_smtp(const struct conf_service *);
 bool	conf_service_tls_first(const struct conf_service *);
 bool	conf_smtp_name(const char *service);
 bool	conf_smtp_port(uint16_t);
+
+/* Whether what goes to the mail server does not leave this machine. */
+bool	conf_deliver_local(const struct conf_home *);
+
+/* The TCP port of that server; 0: it is reached in another way. */
+uint16_t conf_deliver_port(const struct conf_home *);
 
 /* Which role the text is for, told by its keys. */
 enum conf_role conf_role(const char *file, struct span text, struct why *);

@@ -6,6 +6,8 @@
 
 /* posthouse home: where the mailboxes are. */
 
+static const char *const identity_words[] = { "auto", "xclient", "proxy", "none", NULL };
+static const char *const tls_words[] = { "auto", "off", "require", "verify", NULL };
 static const char *const proxy_words[] = { "v2", "v1", "none", NULL };
 
 static const struct conf_section sections[] = {
@@ -82,8 +84,32 @@ static const struct conf_key keys[] = {
 
 	/* The courier's sandbox knows one place, and a staged file is looked for in it. */
 	{ "deliver", "maildir", CT_PATH, CONF_FIELD(conf_home, maildir), .fixed = true,
-	    .shown = "none: it must be given",
+	    .shown = "none",
 	    .doc = "Folder of the mailboxes: USER/new and so on are made in it." },
+	{ "deliver", "smtp", CT_HOSTPORT, CONF_FIELD(conf_home, deliver.smtp), .fixed = true,
+	    .shown = "none",
+	    .doc = "Mail server that held mail goes to by SMTP." },
+	{ "deliver", "lmtp", CT_STRING, CONF_FIELD(conf_home, deliver.lmtp), .fixed = true,
+	    .shown = "none",
+	    .doc = "The same by LMTP: host:port, or the path of a socket." },
+	{ "deliver", "via", CT_STRING, CONF_FIELD(conf_home, deliver.via), .fixed = true,
+	    .shown = "\"service smtp\", if there is one and nothing else is given",
+	    .doc = "The same by SMTP, to the backend of a passed service." },
+	{ "deliver", "identity", CT_WORD, CONF_FIELD(conf_home, deliver.identity), .fixed = true,
+	    .def = "auto", .words = identity_words,
+	    .doc = "How that server is told who its client was." },
+	{ "deliver", "tls", CT_WORD, CONF_FIELD(conf_home, deliver.tls), .fixed = true,
+	    .def = "auto", .words = tls_words,
+	    .doc = "Whether STARTTLS is used where offered, never, always, or always verified." },
+	{ "deliver", "user", CT_STRING, CONF_FIELD(conf_home, deliver.user), .fixed = true,
+	    .shown = "none",
+	    .doc = "Name for AUTH at that server." },
+	{ "deliver", "password", CT_PATH, CONF_FIELD(conf_home, deliver.password), .fixed = true,
+	    .shown = "none",
+	    .doc = "File of its password, readable by nobody else." },
+	{ "deliver", "connections", CT_NUMBER, CONF_FIELD(conf_home, deliver.connections),
+	    .fixed = true, .def = "4", CONF_RANGE(1, 64),
+	    .doc = "Connections to that server at once." },
 	{ "deliver", "deliveries", CT_NUMBER, CONF_FIELD(conf_home, deliveries), .def = "256",
 	    CONF_RANGE(1, 10000),
 	    .doc = "Objects being delivered at once." },
@@ -139,13 +165,94 @@ static const struct conf_key keys[] = {
 	CONF_DNS_KEYS(conf_home),
 };
 
+/* A passed mail service is the default, so that held mail meets the same filters. */
+static int
+via_ok(struct conf_home *c, struct conf_fault *f)
+{
+	struct conf_deliver_to *d = &c->deliver;
+	const char *name = d->via[0] == '\0' ? "smtp" :
+	    strncmp(d->via, "service ", 8) == 0 ? d->via + 8 : "";
+
+	for (d->service = 0; d->service < c->nservices; d->service++)
+		if (strcmp(c->services[d->service].name, name) == 0)
+			return 0;
+	if (d->via[0] == '\0')
+		return conf_fault_set(f, "deliver", "maildir", 0,
+		    "missing; write where held mail goes: maildir = \"/var/mail/posthouse\", "
+		    "smtp or lmtp = \"127.0.0.1:24\", or have a service \"smtp\"");
+	return conf_fault_set(f, "deliver", "via", 0,
+	    "it names no service of this file; write one like \"service smtp\"");
+}
+
+static int
+deliver_ok(struct conf_home *c, struct conf_fault *f)
+{
+	struct conf_deliver_to *d = &c->deliver;
+	int given = (c->maildir[0] != '\0') + (d->smtp[0] != '\0') + (d->lmtp[0] != '\0') +
+	    (d->via[0] != '\0');
+	const char *colon = strrchr(d->lmtp, ':');
+	unsigned long long port;
+
+	if (given > 1)
+		return conf_fault_set(f, "deliver", d->via[0] != '\0' ? "via" :
+		    d->lmtp[0] != '\0' ? "lmtp" : "smtp", 0,
+		    "more than one destination; keep one of maildir, smtp, lmtp and via");
+	d->to = c->maildir[0] != '\0' ? CONF_TO_MAILDIR : d->smtp[0] != '\0' ? CONF_TO_SMTP :
+	    d->lmtp[0] != '\0' ? CONF_TO_LMTP : CONF_TO_SERVICE;
+	if (d->to == CONF_TO_SERVICE && via_ok(c, f) == -1)
+		return -1;
+	if (d->to == CONF_TO_LMTP && d->lmtp[0] != '/' && (colon == NULL || colon == d->lmtp ||
+	    !span_u64(span_str(colon + 1), 65535, &port) || port == 0))
+		return conf_fault_set(f, "deliver", "lmtp", 0,
+		    "write \"127.0.0.1:24\", or a socket like \"/run/dovecot/lmtp\"");
+	/* The unix socket's path is in an address of 108 octets. */
+	if (d->lmtp[0] == '/' && strlen(d->lmtp) > 107)
+		return conf_fault_set(f, "deliver", "lmtp", 0,
+		    "a socket's path of over 107 octets");
+	if ((d->user[0] == '\0') != (d->password[0] == '\0'))
+		return conf_fault_set(f, "deliver", d->user[0] == '\0' ? "user" : "password", 0,
+		    "missing; user and password go together");
+	if (d->user[0] != '\0' && d->tls != CONF_TLS_VERIFY && !conf_deliver_local(c))
+		return conf_fault_set(f, "deliver", "tls", 0, "a password goes to another machine "
+		    "only with tls = \"verify\"");
+	return 0;
+}
+
+bool
+conf_deliver_local(const struct conf_home *c)
+{
+	const struct conf_deliver_to *d = &c->deliver;
+	const char *where = d->to == CONF_TO_LMTP ? d->lmtp : d->smtp;
+	struct netaddr a, net;
+
+	if (d->to == CONF_TO_SERVICE)
+		a = c->services[d->service].backend;
+	else if (where[0] == '/')
+		return true;
+	else if (!netaddr_parse(span_str(where), &a))
+		return strncmp(where, "localhost:", 10) == 0;
+	return (netaddr_parse_ip(SPAN_LIT("127.0.0.0"), &net) && netaddr_in(&a, &net, 8)) ||
+	    (netaddr_parse_ip(SPAN_LIT("::1"), &net) && netaddr_in(&a, &net, 128));
+}
+
+uint16_t
+conf_deliver_port(const struct conf_home *c)
+{
+	const struct conf_deliver_to *d = &c->deliver;
+	const char *where = d->to == CONF_TO_LMTP ? d->lmtp : d->smtp;
+	const char *colon = strrchr(where, ':');
+	unsigned long long port;
+
+	if (d->to == CONF_TO_SERVICE)
+		return c->services[d->service].backend.port;
+	if (where[0] == '/' || colon == NULL || !span_u64(span_str(colon + 1), 65535, &port))
+		return 0;
+	return (uint16_t)port;
+}
+
 static int
 mailboxes_ok(struct conf_home *c, struct conf_fault *f)
 {
-	if (c->maildir[0] == '\0')
-		return conf_fault_set(f, "deliver", "maildir", 0,
-		    "missing; write where the mailboxes "
-		    "are, like deliver { maildir = \"/var/mail/posthouse\" }");
 	if (c->nusers == 0 && c->users_command[0] == '\0' && c->users_file[0] == '\0' &&
 	    c->catch_all[0] == '\0')
 		return conf_fault_set(f, "mailboxes", "users", 0,
@@ -266,7 +373,8 @@ settle(void *conf, struct conf_fault *f)
 
 	if (mailboxes_ok(c, f) == -1 || conf_common_settle(&c->common, &c->hold, f) == -1)
 		return -1;
-	if (domains_ok(c, f) == -1 || services_ok(c, f) == -1 || interlock_ok(c, f) == -1)
+	if (deliver_ok(c, f) == -1 || domains_ok(c, f) == -1 || services_ok(c, f) == -1 ||
+	    interlock_ok(c, f) == -1)
 		return -1;
 	c->hold.share = 100;	/* home cannot tell networks apart: what comes is sealed */
 	for (size_t i = 0; i < c->nedges; i++)

@@ -99,6 +99,23 @@ session_service(const struct session *s)
 	return service != NULL ? service : &gone;
 }
 
+/* The largest message that every home behind this listener takes; 0: they name no limit. */
+static uint64_t
+size_most(const struct session *s)
+{
+	const struct homes *hs = &s->edge->homes;
+	const struct conf_service *service = session_service(s);
+	uint64_t most = 0;
+
+	for (size_t i = 0; i < hs->n; i++) {
+		const struct policy *p = hs->list[i]->policy;
+
+		if (p != NULL && p->size > 0 && recipient_serves(service, hs->list[i]))
+			most = most == 0 || p->size < most ? p->size : most;
+	}
+	return most;
+}
+
 /* Only what every home behind this listener honours is announced: SMTP names nobody before RCPT. */
 static unsigned
 extensions(const struct session *s)
@@ -337,8 +354,11 @@ admit(struct edge *e, const struct netaddr *client, const struct conf_service *s
 		s->client = *client;
 		memcpy(s->service, service->name, sizeof(s->service));
 		session_sid(s->sid);
-		if ((s->srv = smtp_srv_new(&e->terms->smtp, extensions(s))) != NULL)
+		if ((s->srv = smtp_srv_new(&e->terms->smtp, extensions(s))) != NULL) {
+			if (size_most(s) > 0)
+				smtp_srv_size_most(s->srv, size_most(s));
 			return s;
+		}
 	}
 	free(s);
 	clients_leave(e->clients, client);

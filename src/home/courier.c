@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "home/courier_batch.h"
+#include "home/post.h"
 #include "home/route_answer.h"
 
 #define HELD_AGAIN_MS	15000
@@ -91,13 +92,45 @@ on_job(void *arg, struct ledger_job *job)
 	courier_work(c);
 }
 
+/* For a mail server: each goes its own way from here. */
+static void
+on_post_job(void *arg, struct ledger_job *job)
+{
+	struct courier *c = arg;
+	struct router router;
+	struct parcel p;
+
+	if (job == NULL) {
+		c->claiming = false;
+		if (c->opener.list_missed)
+			roster_missed(c->roster);
+		post_go(c->post);
+		courier_work(c);
+		return;
+	}
+	if (!c->up) {
+		if (job->content.fd != -1)
+			close(job->content.fd);
+		job->content.fd = -1;
+		return;
+	}
+	roster_router(c->roster, c->conf, &router);
+	c->opener.router = &router;
+	if (!opener_open(&c->opener, job, &p))
+		courier_out_of_memory();
+	c->opener.router = NULL;
+	c->work = true;			/* there may be more than was claimed */
+	post_take(c->post, &p);
+}
+
 static void
 claim(struct courier *c)
 {
 	size_t max = c->conf->deliveries / COURIER_BATCHES;
-	struct batch *b = courier_batch_begin(c, max > 0 ? max : 1);
+	unsigned room = c->post != NULL ? post_room(c->post) : 0;
+	struct batch *b = NULL;
 
-	if (b == NULL)
+	if (c->post != NULL ? room == 0 : (b = courier_batch_begin(c, max > 0 ? max : 1)) == NULL)
 		return;
 	c->work = false;
 	c->claiming = true;
@@ -109,7 +142,10 @@ claim(struct courier *c)
 	c->opener.retry_max_ms = c->conf->retry_max_ms;
 	c->opener.list_missed = false;
 	c->opener.trouble = (struct why){ "" };
-	ledger_claim(c->spool, (unsigned)b->cap, on_job, b);
+	if (c->post != NULL)
+		ledger_claim(c->spool, room, on_post_job, c);
+	else
+		ledger_claim(c->spool, (unsigned)b->cap, on_job, b);
 }
 
 void
@@ -191,6 +227,8 @@ on_attached(void *arg, bool up)
 		courier_work(c);
 	else
 		drop_held(c);
+	if (c->post != NULL)
+		(up ? post_go : post_forget)(c->post);
 }
 
 static void
@@ -250,7 +288,7 @@ courier_busy(const struct courier *c)
 	for (size_t i = 0; i < COURIER_BATCHES; i++)
 		if (c->batches[i] != NULL)
 			return true;
-	return false;
+	return c->post != NULL && post_busy(c->post);
 }
 
 void
@@ -260,6 +298,7 @@ courier_fini(struct courier *c)
 		if (c->batches[i] != NULL)
 			courier_batch_end(c->batches[i]);
 	drop_held(c);
+	post_free(&c->post);
 	free(c->held);
 	c->held = NULL;
 	for (size_t i = 0; i < c->nids + c->nretired; i++)

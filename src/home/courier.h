@@ -35,6 +35,7 @@
 #define COURIER_IDENTITIES_MAX	8	/* in use; as many may be retired */
 
 struct batch;
+struct post;
 
 struct courier {
 	uv_loop_t	*loop;
@@ -42,7 +43,8 @@ struct courier {
 	struct scoreboard *board;	/* NULL: none */
 	char		*alarm;		/* BOARD_TEXT octets; the owner's */
 	struct spool	*spool;		/* the owner's, made with courier_events */
-	struct maildir	*maildir;
+	struct maildir	*maildir;	/* or NULL, and post is there */
+	struct post	*post;		/* the way into a mail server (home/post.h) */
 	struct roster	*roster;
 	struct edges	 edges;
 	struct age_identity ids[2 * COURIER_IDENTITIES_MAX];	/* in use, then retired ones */

@@ -166,8 +166,8 @@ parcel_publish(struct courier *c, struct parcel *p)
 	}
 }
 
-static void
-log_delivered(struct courier *c, const struct parcel *p, const struct ledger_entry *e)
+void
+courier_log_delivered(struct courier *c, const struct parcel *p, const struct ledger_entry *e)
 {
 	int64_t ms = wall_ms() - p->object.meta.received_ms;	/* unless the clock went back */
 
@@ -178,8 +178,8 @@ log_delivered(struct courier *c, const struct parcel *p, const struct ledger_ent
 		board_add(c->board, BC_DELIVERED, 1);
 }
 
-static void
-log_settled(struct courier *c, const struct parcel *p)
+void
+courier_log_settled(struct courier *c, const struct parcel *p)
 {
 	static const char *const classes[] = {
 		[PARK_NONE] = "none",
@@ -211,6 +211,10 @@ log_settled(struct courier *c, const struct parcel *p)
 		} else if (e->state == LEDGER_DEFERRED) {
 			log_warn(NULL, "mail.deferred id=%s edge=%s mailbox=%s tries=%u: %s", id,
 			    p->object.meta.signer, e->mailbox, p->object.tries, e->reply.text);
+		} else if (e->state == LEDGER_UNCERTAIN) {
+			log_warn(NULL, "mail.uncertain id=%s edge=%s mailbox=%s: it was sent "
+			    "whole, and goes again: %s", id, p->object.meta.signer, e->mailbox,
+			    e->reply.text);
 		}
 	}
 }
@@ -241,7 +245,7 @@ keep_staged(struct courier *c, struct parcel *p)
 {
 	if (parcel_has(p, LEDGER_STAGED))
 		return true;
-	log_settled(c, p);
+	courier_log_settled(c, p);
 	parcel_fini(p);
 	return false;
 }
@@ -256,7 +260,7 @@ keep_published(struct courier *c, struct parcel *p)
 	for (size_t k = 0; k < p->n; k++)
 		if (p->entries[k].state == LEDGER_STAGED) {
 			p->entries[k].state = LEDGER_DELIVERED;
-			log_delivered(c, p, &p->entries[k]);
+			courier_log_delivered(c, p, &p->entries[k]);
 		}
 	return true;
 }
@@ -303,7 +307,7 @@ batch_settle(struct batch *b)
 	bool well = b->n > 0, retried = false;
 
 	for (size_t i = 0; i < b->n; i++) {
-		log_settled(c, &b->parcels[i]);
+		courier_log_settled(c, &b->parcels[i]);
 		well = well && !parcel_has(&b->parcels[i], LEDGER_DEFERRED);
 		retried = retried || b->parcels[i].object.tries > 0;
 	}

@@ -39,6 +39,9 @@ void	courier_batch_note(struct batch *, enum batch_phase);
 void	courier_trouble(struct courier *, const char *words);	/* "": it is over */
 void	courier_retry_in(struct courier *, uint64_t ms);
 void	courier_hold(struct courier *, struct parcel *);	/* stuck: tried again later */
+void	courier_log_delivered(struct courier *, const struct parcel *, const struct ledger_entry *);
+/* All of it that was not delivered. */
+void	courier_log_settled(struct courier *, const struct parcel *);
 void	courier_out_of_memory(void) __attribute__((noreturn));
 
 #endif

@@ -51,7 +51,8 @@ struct parcel {				/* one object in the courier's hands */
 /*
  * Fills p from the job and takes its fd.  Afterwards each entry is STAGED,
  * DELIVERED, DEFERRED, PARKED or REFUSED; without a Maildir those that are to be
- * delivered are QUEUED or UNCERTAIN, and the object is known to be whole.  False: memory is out and p is empty;
+ * delivered are QUEUED or UNCERTAIN, and the object is known to be whole.
+ * False: memory is out and p is empty;
  * the object stays as it was.
  */
 bool	opener_open(struct opener *, struct ledger_job *, struct parcel *p);

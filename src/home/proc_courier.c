@@ -7,18 +7,25 @@
 #include "base/secret.h"
 #include "home/courier.h"
 #include "home/home.h"
+#include "home/post.h"
 #include "home/retired.h"
 #include "priv/proc.h"
 #include "proto/crypto.h"
 
+#define OWN_LINES	2048	/* octets: the edge's Received, our X-Posthouse-Id */
+
 /*
  * The courier process of a home: the only one that sees mail in the clear.
  *
- * It holds the age identities, retired ones too, and the folder of mailboxes.  It talks to the
- * writer (claims and notes), the helper (the list of mailboxes) and the tunnel
- * (what the backend honours).  It has no network.  An attacker inside it, who
- * came by a sealed object that our parsers misread, reads all mail that passes
- * and writes into mailboxes.
+ * It holds the age identities, retired ones too, and either the folder of mailboxes or the
+ * way into the mail server that the configuration names: its password, and connections that
+ * it makes itself, since whoever made them for it would see mail in the clear.  With a
+ * folder it has no network; with a server it may connect, where the kernel can say so to
+ * that one port alone, and has no folder.  It talks to the writer (claims and notes), the
+ * helper (the list of mailboxes), the resolver (the server's name) and the tunnel (what the
+ * destination honours).  An attacker inside it, who came by a sealed object that our
+ * parsers misread or a reply of that server, reads all mail that passes and writes into
+ * mailboxes.
  *
  * It blocks on the disk, in fsync and syncfs: it has nothing else to serve, and
  * a loop that went on would only open more mail that waits for the same disk.
@@ -32,6 +39,10 @@ struct courier_proc {
 	struct retired	 retired;
 	struct buf	 key_file;	/* until start */
 	struct buf	 retired_file;
+	struct buf	 password;
+	struct chan	*to_resolver;	/* came before start */
+	unsigned char	 flags;		/* HM_BACKEND_*: what the destination honours */
+	uint64_t	 size;		/* of a message; 0: no limit of its own */
 	bool		 started;
 	uv_timer_t	 drained;
 };
@@ -47,6 +58,7 @@ courier_of(struct proc *p)
 		c->proc = p;
 		buf_init(&c->key_file, CONF_FILE_MAX);
 		buf_init(&c->retired_file, CONF_FILE_MAX);
+		buf_init(&c->password, CONF_FILE_MAX);
 		p->arg = c;
 	}
 	return c;
@@ -57,8 +69,7 @@ courier_of(struct proc *p)
 static void
 tell_backend(struct courier_proc *cp)
 {
-	unsigned char msg[HM_BACKEND_HEAD + AGE_RECIPIENTS_MAX * 32] = { HM_BACKEND_SMTPUTF8 |
-		HM_BACKEND_DSN };
+	unsigned char msg[HM_BACKEND_HEAD + AGE_RECIPIENTS_MAX * 32] = { cp->flags };
 	const struct courier *c = &cp->courier;
 	const struct conf_home *conf = cp->proc->home;
 	struct age_recipient recovery;
@@ -67,7 +78,7 @@ tell_backend(struct courier_proc *cp)
 
 	if (cp->to_tunnel == NULL || c->nids == 0)
 		return;
-	put_u64(msg + 1, 0);
+	put_u64(msg + 1, cp->size);
 	for (; n < c->nids && n < AGE_RECIPIENTS_MAX; n++)
 		memcpy(msg + HM_BACKEND_HEAD + n * 32, c->ids[n].pub, 32);
 	if (n < AGE_RECIPIENTS_MAX && conf->recovery[0] != '\0' &&
@@ -75,6 +86,18 @@ tell_backend(struct courier_proc *cp)
 		memcpy(msg + HM_BACKEND_HEAD + n++ * 32, recovery.pub, 32);
 	part = span_of(msg, HM_BACKEND_HEAD + n * 32);
 	chan_send(cp->to_tunnel, HM_BACKEND, 0, &part, 1, -1);
+}
+
+/* What an edge may announce is what the server takes, less the lines that we add. */
+static void
+on_offers(void *arg, const struct smtp_ehlo *e)
+{
+	struct courier_proc *cp = arg;
+
+	cp->flags = ((e->offers & SMTP_OFFER_SMTPUTF8) != 0 ? HM_BACKEND_SMTPUTF8 : 0) |
+	    ((e->offers & SMTP_OFFER_DSN) != 0 ? HM_BACKEND_DSN : 0);
+	cp->size = e->size > 2 * OWN_LINES ? e->size - OWN_LINES : e->size;
+	tell_backend(cp);
 }
 
 static void
@@ -169,10 +192,15 @@ on_secret(struct proc *p, const char *name, struct span value)
 	bool retired = strcmp(name, "age-retired") == 0;
 	struct buf *to = retired ? &cp->retired_file : &cp->key_file;
 
-	if (!retired && strcmp(name, "age") != 0)
+	if (strcmp(name, "deliver") == 0 && cp->started && cp->courier.post != NULL)
+		post_password(cp->courier.post, value);
+	else if (strcmp(name, "deliver") == 0)
+		to = &cp->password;
+	else if (!retired && strcmp(name, "age") != 0)
 		return;
-	if (cp->started) {
-		(retired ? take_retired : take_keys)(cp, value);
+	if (cp->started && to != &cp->password) {
+		if (strcmp(name, "deliver") != 0)
+			(retired ? take_retired : take_keys)(cp, value);
 		return;
 	}
 	buf_wipe(to);
@@ -222,6 +250,14 @@ on_peer_chan(struct proc *p, enum proc_kind kind, struct chan *chan)
 		else
 			cp->to_helper = chan;
 		break;
+	case PROC_RESOLVER:
+		if (cp->courier.post != NULL)
+			post_resolver(cp->courier.post, chan);
+		else if (cp->started)
+			chan_free(&chan);
+		else
+			cp->to_resolver = chan;
+		break;
 	case PROC_TUNNEL:
 		if (cp->to_tunnel != NULL)
 			chan_free(&cp->to_tunnel);
@@ -245,8 +281,13 @@ start(struct proc *p, struct why *why)
 		return why_set(why, "this libcrypto lacks X25519 or ChaCha20-Poly1305");
 	courier_init(c, p->loop, p->home, p->board, p->board->proc[p->kind].alarm);
 	retired_init(&cp->retired, c, on_unneeded, cp);
-	if ((c->maildir = maildir_new(&sys_real, p->home->maildir, why)) == NULL)
+	if (p->home->maildir[0] != '\0') {
+		cp->flags = HM_BACKEND_SMTPUTF8 | HM_BACKEND_DSN;
+		if ((c->maildir = maildir_new(&sys_real, p->home->maildir, why)) == NULL)
+			return -1;
+	} else if ((c->post = post_new(c, on_offers, cp, why)) == NULL) {
 		return -1;
+	}
 	c->spool = spool_new(&courier_events, c, -1, 0, 0);
 	c->roster = roster_new(p->loop, on_roster, c);
 	if (c->spool == NULL || c->roster == NULL)
@@ -272,6 +313,14 @@ run(struct proc *p)
 	buf_wipe(&cp->retired_file);
 	if (cp->to_helper != NULL)
 		roster_attach(c->roster, cp->to_helper);
+	if (c->post != NULL && cp->password.n > 0)
+		post_password(c->post, buf_span(&cp->password));
+	buf_wipe(&cp->password);
+	if (c->post != NULL && cp->to_resolver != NULL)
+		post_resolver(c->post, cp->to_resolver);
+	else if (cp->to_resolver != NULL)
+		chan_free(&cp->to_resolver);
+	cp->to_resolver = NULL;
 	if (cp->to_tunnel != NULL)
 		tunnel_attach(cp);
 	if (cp->to_writer != NULL)

@@ -108,11 +108,11 @@ unseal_next(struct unseal *u, struct span *body)
 	*body = span_of(NULL, 0);
 	for (;;) {
 		struct batch_ev ev = { .type = BATCH_EV_NONE };
-		struct span left = span_from(buf_span(&u->plain), u->used);
 		enum unseal_ev piece;
 
-		if (left.n > 0)
-			u->used += batch_reader_step(u->batch, left.p, left.n, &ev);
+		if (u->used < u->plain.n)
+			u->used += batch_reader_step(u->batch, u->plain.p + u->used,
+			    u->plain.n - u->used, &ev);
 		switch (ev.type) {
 		case BATCH_EV_ENVELOPE:
 			return UNSEAL_ENVELOPE;

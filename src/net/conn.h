@@ -92,4 +92,8 @@ typedef void conn_dial_fn(void *arg, int fd, const struct why *);
 int	conn_dial(uv_loop_t *, const struct netaddr *, unsigned timeout_ms, conn_dial_fn *done,
     void *arg, struct why *);
 
+/* The same to a unix socket, whose path fits an address. */
+int	conn_dial_unix(uv_loop_t *, const char *path, unsigned timeout_ms, conn_dial_fn *done,
+    void *arg, struct why *);
+
 #endif

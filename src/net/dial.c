@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 /* One connect under way.  Poll and timer close together, then it is freed. */
@@ -11,7 +12,7 @@ struct dial {
 	uv_timer_t	 timer;
 	conn_dial_fn	*done;
 	void		*arg;
-	struct netaddr	 to;
+	char		 to[120];
 	unsigned	 timeout_ms;
 	int		 fd;
 	int		 open;		/* handles */
@@ -59,7 +60,7 @@ on_poll(uv_poll_t *poll, int status, int events)
 		return;
 	}
 	errno = e;
-	why_sys(&why, "connect to %s", netaddr_hostport(&d->to).s);
+	why_sys(&why, "connect to %s", d->to);
 	finish(d, &why);
 }
 
@@ -69,42 +70,64 @@ on_timer(uv_timer_t *timer)
 	struct dial *d = timer->data;
 	struct why why;
 
-	why_set(&why, "connect to %s: no answer within %u ms", netaddr_hostport(&d->to).s,
+	why_set(&why, "connect to %s: no answer within %u ms", d->to,
 	    d->timeout_ms);
 	finish(d, &why);
+}
+
+static int
+begin(uv_loop_t *loop, const struct sockaddr *to, socklen_t n, struct dial how, struct why *why)
+{
+	struct dial *d;
+	int fd, rc;
+
+	if ((fd = socket(to->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)) == -1)
+		return why_sys(why, "connect to %s: socket", how.to);
+	if (connect(fd, to, n) == -1 && errno != EINPROGRESS) {
+		why_sys(why, "connect to %s", how.to);
+		close(fd);
+		return -1;
+	}
+	if ((d = calloc(1, sizeof(*d))) == NULL) {
+		close(fd);
+		return why_set(why, "connect to %s: out of memory", how.to);
+	}
+	*d = how;
+	d->fd = fd;
+	d->open = 2;
+	d->poll.data = d->timer.data = d;
+	if ((rc = uv_poll_init(loop, &d->poll, fd)) != 0) {
+		free(d);
+		close(fd);
+		return why_set(why, "connect to %s: %s", how.to, uv_strerror(rc));
+	}
+	uv_timer_init(loop, &d->timer);
+	uv_poll_start(&d->poll, UV_WRITABLE, on_poll);
+	uv_timer_start(&d->timer, on_timer, d->timeout_ms, 0);
+	return 0;
 }
 
 int
 conn_dial(uv_loop_t *loop, const struct netaddr *to, unsigned timeout_ms, conn_dial_fn *done,
     void *arg, struct why *why)
 {
+	struct dial how = { .done = done, .arg = arg, .timeout_ms = timeout_ms };
 	struct sockaddr_storage ss;
 	socklen_t n = netaddr_to_sockaddr(to, &ss);
-	struct dial *d;
-	int fd, rc;
 
-	if ((fd = socket(ss.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)) == -1)
-		return why_sys(why, "connect to %s: socket", netaddr_hostport(to).s);
-	if (connect(fd, (struct sockaddr *)&ss, n) == -1 && errno != EINPROGRESS) {
-		why_sys(why, "connect to %s", netaddr_hostport(to).s);
-		close(fd);
-		return -1;
-	}
-	if ((d = calloc(1, sizeof(*d))) == NULL) {
-		close(fd);
-		return why_set(why, "connect to %s: out of memory", netaddr_hostport(to).s);
-	}
-	*d = (struct dial){
-		.done = done, .arg = arg, .to = *to, .timeout_ms = timeout_ms, .fd = fd, .open = 2,
-	};
-	d->poll.data = d->timer.data = d;
-	if ((rc = uv_poll_init(loop, &d->poll, fd)) != 0) {
-		free(d);
-		close(fd);
-		return why_set(why, "connect to %s: %s", netaddr_hostport(to).s, uv_strerror(rc));
-	}
-	uv_timer_init(loop, &d->timer);
-	uv_poll_start(&d->poll, UV_WRITABLE, on_poll);
-	uv_timer_start(&d->timer, on_timer, timeout_ms, 0);
-	return 0;
+	span_copy(span_str(netaddr_hostport(to).s), how.to, sizeof(how.to));
+	return begin(loop, (struct sockaddr *)&ss, n, how, why);
+}
+
+int
+conn_dial_unix(uv_loop_t *loop, const char *path, unsigned timeout_ms, conn_dial_fn *done,
+    void *arg, struct why *why)
+{
+	struct dial how = { .done = done, .arg = arg, .timeout_ms = timeout_ms };
+	struct sockaddr_un un = { .sun_family = AF_UNIX };
+
+	if (!span_copy(span_str(path), un.sun_path, sizeof(un.sun_path)))
+		return why_set(why, "connect to %s: the path is too long", path);
+	span_copy(span_str(path), how.to, sizeof(how.to));
+	return begin(loop, (struct sockaddr *)&un, sizeof(un), how, why);
 }

@@ -5,6 +5,7 @@
 #include <openssl/evp.h>
 #include <openssl/pem.h>
 #include <openssl/x509.h>
+#include <openssl/x509_vfy.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -148,6 +149,29 @@ tls_any_new(struct why *why)
 	}
 	lean(ctx);
 	SSL_CTX_set_verify(ctx, SSL_VERIFY_NONE, NULL);
+	return ctx;
+}
+
+#define AUTHORITIES "/etc/ssl/certs/ca-certificates.crt"
+
+SSL_CTX *
+tls_verify_new(const char *host, struct why *why)
+{
+	SSL_CTX *ctx = tls_any_new(why);
+	X509_VERIFY_PARAM *param;
+
+	if (ctx == NULL)
+		return NULL;
+	SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, NULL);
+	param = SSL_CTX_get0_param(ctx);
+	if (SSL_CTX_load_verify_locations(ctx, AUTHORITIES, NULL) != 1 ||
+	    (X509_VERIFY_PARAM_set1_ip_asc(param, host) != 1 &&
+	    X509_VERIFY_PARAM_set1_host(param, host, 0) != 1)) {
+		tls_why(why, "TLS: the authorities in " AUTHORITIES);
+		SSL_CTX_free(ctx);
+		return NULL;
+	}
+	ERR_clear_error();
 	return ctx;
 }
 

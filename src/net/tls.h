@@ -24,6 +24,11 @@ SSL_CTX	*tls_server_new(struct span cert_chain_pem, struct span key_pem, struct 
 
 /* A client that believes any certificate: it asks what a server says, and tells it nothing. */
 SSL_CTX	*tls_any_new(struct why *);
+/*
+ * A client that believes a certificate of this name (or address) by one of this
+ * machine's authorities, which are read now: before a sandbox.
+ */
+SSL_CTX	*tls_verify_new(const char *host, struct why *);
 
 /*
  * The tunnel: TLS 1.3 only, both sides show a certificate, both are judged by

@@ -329,7 +329,8 @@ ground_make(struct ground *g, const struct account *a, const struct conf_edge *e
 
 	*g = (struct ground){ .lock = -1, .control = -1, .board_fd = -1 };
 	if (own_dir(a, c->state, true, why) == -1 || control_dir(g, a, c, why) == -1 ||
-	    (home != NULL && maildir_ok(a, home->maildir, why) == -1))
+	    (home != NULL && home->maildir[0] != '\0' &&
+	    maildir_ok(a, home->maildir, why) == -1))
 		return -1;
 	account_enter(a);
 	rc = inner_dirs(c, edge != NULL ? edge_dirs : home_dirs, why) == -1 ||

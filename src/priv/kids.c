@@ -91,7 +91,8 @@ send_dirs(struct kid *k)
 		const struct span part = { names[i], strlen(names[i]) + 1 };
 		int fd;
 
-		if (!kind_takes_dir(k->kind, names[i]))
+		if (!kind_takes_dir(k->kind, names[i]) ||
+		    (strcmp(names[i], "maildir") == 0 && p->home->maildir[0] == '\0'))
 			continue;
 		if ((fd = ground_dir(&p->account, p->edge, p->home, names[i], &why)) == -1) {
 			log_error(NULL, "proc.start name=%s %s", proc_kind_name(k->kind), why.text);

@@ -39,6 +39,7 @@ static const struct kind_link home_links[] = {
 	{ PROC_TUNNEL, PROC_COURIER },
 	{ PROC_COURIER, PROC_WRITER },
 	{ PROC_COURIER, PROC_HELPER },
+	{ PROC_COURIER, PROC_RESOLVER },
 	{ PROC_NONE, PROC_NONE },
 };
 
@@ -52,6 +53,7 @@ static const struct gift {
 	{ "tunnel-next", BIT(PROC_RECEPTION) | BIT(PROC_TUNNEL) },
 	{ "age", BIT(PROC_COURIER) },
 	{ "age-retired", BIT(PROC_COURIER) },
+	{ "deliver", BIT(PROC_COURIER) },
 }, dirs[] = {
 	{ "large", BIT(PROC_WRITER) | BIT(PROC_RECEPTION) | BIT(PROC_TUNNEL) },
 	{ "maildir", BIT(PROC_COURIER) },

@@ -18,6 +18,7 @@
 #endif
 #define VERSION		(1u << 0)
 #define PATH_BENEATH	1
+#define NET_PORT	2		/* ABI 4 */
 
 #define FS_EXECUTE	(1ull << 0)
 #define FS_WRITE_FILE	(1ull << 1)
@@ -48,6 +49,10 @@ struct path_rule {
 	uint64_t	access;
 	int32_t		fd;
 } __attribute__((packed));
+
+struct port_rule {
+	uint64_t	access, port;
+};
 
 static uint64_t
 fs_known(int abi)
@@ -90,8 +95,10 @@ allow(int set, const struct landlock_rule *r, uint64_t known, struct why *why)
 }
 
 int
-landlock_enter(const struct landlock_rule *rules, size_t n, bool tcp, struct why *why)
+landlock_enter(const struct landlock_rule *rules, size_t n, enum landlock_tcp tcp, uint16_t port,
+    struct why *why)
 {
+	const struct port_rule to = { NET_CONNECT_TCP, port };
 	int abi = (int)syscall(SYS_landlock_create_ruleset, NULL, 0, VERSION), set;
 	struct ruleset all = { 0 };
 	size_t size;
@@ -104,7 +111,7 @@ landlock_enter(const struct landlock_rule *rules, size_t n, bool tcp, struct why
 			return 0;
 	all.fs = fs_known(abi);
 	if (abi >= 4)
-		all.net = NET_BIND_TCP | (tcp ? 0 : NET_CONNECT_TCP);
+		all.net = NET_BIND_TCP | (tcp == LL_TCP_ANY ? 0 : NET_CONNECT_TCP);
 	if (abi >= 6)
 		all.scoped = SCOPE_ABSTRACT | SCOPE_SIGNAL;
 	size = abi >= 6 ? sizeof(all) : abi >= 4 ? 2 * sizeof(uint64_t) : sizeof(uint64_t);
@@ -115,6 +122,12 @@ landlock_enter(const struct landlock_rule *rules, size_t n, bool tcp, struct why
 			close(set);
 			return -1;
 		}
+	if (tcp == LL_TCP_PORT && abi >= 4 &&
+	    syscall(SYS_landlock_add_rule, set, NET_PORT, &to, 0) == -1) {
+		why_sys(why, "landlock: port %u", (unsigned)port);
+		close(set);
+		return -1;
+	}
 	if (syscall(SYS_landlock_restrict_self, set, 0) == -1) {
 		why_sys(why, "landlock");
 		close(set);

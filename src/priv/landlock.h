@@ -1,7 +1,7 @@
 #ifndef PRIV_LANDLOCK_H
 #define PRIV_LANDLOCK_H
 
-#include <stdbool.h>
+#include <stdint.h>
 #include <stddef.h>
 
 #include "base/why.h"
@@ -22,10 +22,17 @@ struct landlock_rule {
 	unsigned	 use;
 };
 
+enum landlock_tcp {
+	LL_TCP_NONE = 0,
+	LL_TCP_PORT,			/* connect, to one port of whatever host; needs ABI 4 */
+	LL_TCP_ANY,			/* connect, never bind */
+};
+
 /*
- * tcp: whether the process may connect (never bind).  Returns the ABI, 0 where
- * there is none, -1 with why.
+ * port: of LL_TCP_PORT.  Where the ABI knows nothing of TCP, it is not restricted.
+ * Returns the ABI, 0 where there is none, -1 with why.
  */
-int	landlock_enter(const struct landlock_rule *, size_t n, bool tcp, struct why *);
+int	landlock_enter(const struct landlock_rule *, size_t n, enum landlock_tcp, uint16_t port,
+	    struct why *);
 
 #endif

@@ -9,6 +9,13 @@
 #include "priv/landlock.h"
 #include "priv/syscalls.h"
 
+/* A courier that delivers into a mail server. */
+static bool
+posts(const struct proc *p)
+{
+	return p->kind == PROC_COURIER && p->home->maildir[0] == '\0';
+}
+
 #ifdef POSTHOUSE_SANITIZED
 /*
  * Landlock cannot only log, and a sanitizer reads /proc and writes reports: it is
@@ -17,7 +24,7 @@
 static int
 enter(const struct proc *p, char *level, size_t max, struct why *why)
 {
-	if (syscalls_enter(p->kind, why) == -1)
+	if (syscalls_enter(p->kind, posts(p), why) == -1)
 		return -1;
 	snprintf(level, max, "seccomp logging only");
 	return 0;
@@ -42,7 +49,9 @@ paths(const struct proc *p, char large[static CONF_PATH_MAX + 8], struct landloc
 		r[n++] = (struct landlock_rule){ large, LL_WRITE };
 		break;
 	case PROC_COURIER:	/* tmp/ to new/ is a rename between directories */
-		r[n++] = (struct landlock_rule){ p->home->maildir, LL_READ | LL_WRITE | LL_RENAME };
+		if (p->home->maildir[0] != '\0')
+			r[n++] = (struct landlock_rule){ p->home->maildir,
+				LL_READ | LL_WRITE | LL_RENAME };
 		break;
 	case PROC_HELPER:	/* programs, their libraries and data; a scratch place */
 		r[n++] = (struct landlock_rule){ "/", LL_READ | LL_EXECUTE };
@@ -68,8 +77,13 @@ enter_landlock(const struct proc *p, struct why *why)
 	struct landlock_rule rules[RULES_MAX];
 	char large[CONF_PATH_MAX + 8];
 	size_t n = paths(p, large, rules);
+	uint16_t port = 0;
 
-	return landlock_enter(rules, n, p->kind == PROC_TUNNEL || p->kind == PROC_RESOLVER, why);
+	/* The courier's destination alone: what it sees in the clear goes nowhere else. */
+	if (p->kind == PROC_COURIER && (port = conf_deliver_port(p->home)) != 0)
+		return landlock_enter(rules, n, LL_TCP_PORT, port, why);
+	return landlock_enter(rules, n, p->kind == PROC_TUNNEL || p->kind == PROC_RESOLVER ?
+	    LL_TCP_ANY : LL_TCP_NONE, 0, why);
 }
 
 static int
@@ -81,7 +95,8 @@ enter(const struct proc *p, char *level, size_t max, struct why *why)
 	/* No core file and no debugger of the same account sees keys or plaintext. */
 	setrlimit(RLIMIT_CORE, &none);
 	prctl(PR_SET_DUMPABLE, 0);
-	if ((abi = enter_landlock(p, why)) == -1 || (filter = syscalls_enter(p->kind, why)) == -1)
+	if ((abi = enter_landlock(p, why)) == -1 ||
+	    (filter = syscalls_enter(p->kind, posts(p), why)) == -1)
 		return -1;
 	if (abi > 0)
 		snprintf(level, max, "%slandlock %d", filter == 1 ? "seccomp, " : "", abi);

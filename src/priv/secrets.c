@@ -44,6 +44,8 @@ list_files(struct secrets *s, const struct conf_edge *edge, const struct conf_ho
 		add(s, "age-retired", "the retired age keys", path, false);
 		s->file[s->n - 1].optional = true;
 		add(s, "age", "age.key", home->age_key, false);
+		if (home->deliver.password[0] != '\0')
+			add(s, "deliver", "deliver.password", home->deliver.password, false);
 	}
 	add(s, "tunnel", "tunnel.key", c->tunnel_key, false);
 	snprintf(path, sizeof(path), "%.230s/tunnel-next.pem", c->state);
@@ -181,6 +183,19 @@ identities_fit(const struct secret_file *f, struct why *why)
 	return 0;
 }
 
+/* One line; its end is not part of it. */
+static int
+password_fits(const struct secret_file *f, struct why *why)
+{
+	struct span s = buf_span(&f->text);
+	size_t n = s.n > 0 && s.p[s.n - 1] == '\n' ? s.n - 1 : s.n;
+
+	if (n == 0 || n > 500 || memchr(s.p, '\n', n) != NULL || memchr(s.p, '\0', n) != NULL)
+		return why_set(why, "%s %s: one line of 1 to 500 octets is wanted", f->key,
+		    f->path);
+	return 0;
+}
+
 static int
 contents_fit(const struct secrets *s, struct why *why)
 {
@@ -195,6 +210,8 @@ contents_fit(const struct secrets *s, struct why *why)
 			rc = pair_fits(f, &s->file[i + 1], why);
 		else if (strncmp(f->name, "age", 3) == 0)
 			rc = identities_fit(f, why);
+		else if (strcmp(f->name, "deliver") == 0)
+			rc = password_fits(f, why);
 		else if (strcmp(f->name, "tls.key") != 0)
 			rc = pair_fits(f, f, why);
 		if (rc == -1)

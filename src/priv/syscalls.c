@@ -13,8 +13,10 @@
 #include <unistd.h>
 
 #define BIT(k)		(1u << (k))
+/* A courier that delivers into a mail server: as another kind, since it has other needs. */
+#define POSTING		BIT(PROC_KINDS)
 #define LOOPS		(BIT(PROC_WRITER) | BIT(PROC_RECEPTION) | BIT(PROC_TUNNEL) | \
-			 BIT(PROC_COURIER) | BIT(PROC_RESOLVER))
+			 BIT(PROC_COURIER) | BIT(PROC_RESOLVER) | POSTING)
 #define FILES		(BIT(PROC_WRITER) | BIT(PROC_RECEPTION) | BIT(PROC_TUNNEL) | \
 			 BIT(PROC_COURIER))
 #define ACCEPTORS	(BIT(PROC_WRITER) | BIT(PROC_RECEPTION))
@@ -68,6 +70,8 @@ static const struct line {
 	    "SQLite and its WAL" },
 
 	{ ACCEPTORS, "accept4 accept", "the control socket; senders and homes" },
+	{ POSTING, "connect", "the mail server; its port is Landlock's matter" },
+	{ POSTING, "pread64", "held objects in files of their own" },
 	{ BIT(PROC_TUNNEL) | BIT(PROC_RESOLVER), "connect bind",
 	    "edges and route changes; questions. socket is below, with its families" },
 	{ BIT(PROC_RESOLVER), "socketpair select pselect6 getrusage times", "libunbound" },
@@ -146,8 +150,12 @@ static const struct narrow {
 	    "route changes: redial at once" },
 	{ DIALLERS, "socket", { IS(0, AF_UNIX) }, 1, EACCES,
 	    "syslog(3) and the like of libraries" },
-	{ LOOPS & ~DIALLERS, "socket", { { 0 } }, 0, EACCES, "sockets come from the parent" },
-	{ LOOPS & ~DIALLERS, "connect", { { 0 } }, 0, EACCES, "the same" },
+	{ POSTING, "socket", { IS(0, AF_INET) }, 1, 0, "the mail server" },
+	{ POSTING, "socket", { IS(0, AF_INET6) }, 1, 0, "the same" },
+	{ POSTING, "socket", { IS(0, AF_UNIX) }, 1, 0, "the same, by LMTP" },
+	{ LOOPS & ~(DIALLERS | POSTING), "socket", { { 0 } }, 0, EACCES,
+	    "sockets come from the parent" },
+	{ LOOPS & ~(DIALLERS | POSTING), "connect", { { 0 } }, 0, EACCES, "the same" },
 };
 
 #ifdef POSTHOUSE_SANITIZED
@@ -214,7 +222,7 @@ is_allowed(int nr, unsigned kinds)
 }
 
 static int
-narrowed(scmp_filter_ctx ctx, enum proc_kind kind)
+narrowed(scmp_filter_ctx ctx, unsigned kinds)
 {
 	int rc = 0;
 
@@ -222,7 +230,7 @@ narrowed(scmp_filter_ctx ctx, enum proc_kind kind)
 		const struct narrow *w = &narrow[i];
 		uint32_t action = w->error == 0 ? SCMP_ACT_ALLOW : REFUSE((uint16_t)w->error);
 
-		if ((w->kinds & BIT(kind)) != 0)
+		if ((w->kinds & kinds) != 0)
 			rc |= add(ctx, action, number(w->call, strlen(w->call)), w->when, w->n);
 	}
 	/* abort(), which signals itself. */
@@ -232,9 +240,8 @@ narrowed(scmp_filter_ctx ctx, enum proc_kind kind)
 }
 
 static int
-fill(scmp_filter_ctx ctx, enum proc_kind kind)
+fill(scmp_filter_ctx ctx, unsigned kinds)
 {
-	unsigned kinds = BIT(kind);
 	int rc = 0;
 
 	for (size_t i = 0; i < sizeof(allowed) / sizeof(allowed[0]); i++)
@@ -243,7 +250,7 @@ fill(scmp_filter_ctx ctx, enum proc_kind kind)
 	for (size_t i = 0; i < sizeof(harmless) / sizeof(harmless[0]); i++)
 		rc |= each(ctx, REFUSE((uint16_t)harmless[i].error), harmless[i].calls, is_allowed,
 		    kinds);
-	return rc | narrowed(ctx, kind);
+	return rc | narrowed(ctx, kinds);
 }
 
 /*
@@ -262,7 +269,7 @@ fill_helper(scmp_filter_ctx ctx)
 }
 
 int
-syscalls_enter(enum proc_kind kind, struct why *why)
+syscalls_enter(enum proc_kind kind, bool posts, struct why *why)
 {
 	bool helper = kind == PROC_HELPER;
 	scmp_filter_ctx ctx = seccomp_init(helper ? SCMP_ACT_ALLOW : KILL);
@@ -273,7 +280,7 @@ syscalls_enter(enum proc_kind kind, struct why *why)
 	/* A tree instead of a list, and all threads, in case a library has made one. */
 	seccomp_attr_set(ctx, SCMP_FLTATR_CTL_OPTIMIZE, 2);
 	seccomp_attr_set(ctx, SCMP_FLTATR_CTL_TSYNC, 1);
-	if ((rc = helper ? fill_helper(ctx) : fill(ctx, kind)) != 0) {
+	if ((rc = helper ? fill_helper(ctx) : fill(ctx, posts ? POSTING : BIT(kind))) != 0) {
 		seccomp_release(ctx);
 		return why_set(why, "seccomp: the table of %s does not compile (%d)",
 		    proc_kind_name(kind), rc);

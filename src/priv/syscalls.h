@@ -6,8 +6,9 @@
 
 /*
  * The system calls of each kind of process, in tables with a reason a line
- * (syscalls.c).  1 the filter is in force, 0 this kernel has none, -1 with why.
+ * (syscalls.c).  posts: it is a courier that delivers into a mail server.  1 the filter is
+ * in force, 0 this kernel has none, -1 with why.
  */
-int	syscalls_enter(enum proc_kind, struct why *);
+int	syscalls_enter(enum proc_kind, bool posts, struct why *);
 
 #endif

@@ -44,7 +44,7 @@ verdict_say(struct smtp_srv *s)
 static uint64_t
 discard_room(const struct smtp_srv *s)
 {
-	uint64_t most = s->conf->limits.size;
+	uint64_t most = s->size;
 
 	most = most < UINT64_MAX - SMTP_DISCARD_SLACK ? most + SMTP_DISCARD_SLACK : UINT64_MAX;
 	return s->discarded < most ? most - s->discarded : 0;
@@ -131,7 +131,7 @@ srv_on_bdat(struct smtp_srv *s, struct span arg, struct smtp_ev *ev)
 	} else if (s->phase != SMTP_P_RCPT && s->phase != SMTP_P_BDAT_MORE) {
 		no = smtp_reply(503, 5, 5, 1, "MAIL and RCPT first");
 		chunk_drop(s, s->phase, &no);
-	} else if (s->chunk_left > s->conf->limits.size - s->txn.content.size) {
+	} else if (s->chunk_left > s->size - s->txn.content.size) {
 		no = fault_reply(SMTP_FAULT_SIZE);
 		srv_chunk_refuse(s, &no);
 	} else {

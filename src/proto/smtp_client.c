@@ -302,7 +302,7 @@ smtp_cli_mail(struct smtp_cli *c, const struct smtp_cli_mail *m)
 	} else if (!same) {
 		buf_fini(&c->who);
 		c->who = who;
-		cli_helo_of(m->env, c->conf->helo, c->helo);
+		smtp_cli_helo_of(m->env, c->conf->helo, c->helo);
 		buf_add_span(&c->out, buf_span(&c->who));
 		cli_become(c, CLI_XCLIENT);
 		return true;

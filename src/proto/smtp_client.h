@@ -130,6 +130,9 @@ struct smtp_ehlo smtp_cli_offers(const struct smtp_cli *);
 bool	smtp_cli_xclient(const struct smtp_cli *);
 const char *smtp_cli_why(const struct smtp_cli *);	/* after CLOSE; "" after our QUIT */
 
+/* What a client may be called in our EHLO: his word with `?` for what is not printable. */
+void	smtp_cli_helo_of(const struct envelope *, const char *ours, char out[256]);
+
 /* A server's words for good or for now: the one place that turns codes into results. */
 enum smtp_cli_result smtp_cli_judge(const struct smtp_reply *);
 

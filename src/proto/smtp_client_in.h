@@ -93,7 +93,4 @@ void	cli_say_auth(struct smtp_cli *);		/* the next step of it */
 bool	cli_xclient_line(const struct smtp_cli *, const struct envelope *, struct buf *);
 /* place 0: MAIL, else that recipient's.  False: it is too long for a line. */
 bool	cli_envelope_line(const struct smtp_cli *, size_t place, struct buf *);
-/* What a client may be called in our EHLO: his word with `?` for what is not printable. */
-void	cli_helo_of(const struct envelope *, const char *ours, char out[256]);
-
 #endif

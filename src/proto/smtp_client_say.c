@@ -21,7 +21,7 @@ cli_say_hello(struct smtp_cli *c, bool helo)
 }
 
 void
-cli_helo_of(const struct envelope *env, const char *ours, char out[256])
+smtp_cli_helo_of(const struct envelope *env, const char *ours, char out[256])
 {
 	size_t n = 0;
 

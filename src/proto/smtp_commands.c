@@ -58,7 +58,7 @@ on_ehlo(struct smtp_srv *s, struct span arg, struct smtp_ev *ev)
 	s->esmtp = true;
 	r = smtp_reply(250, 0, 0, 0,
 	    "%s\nPIPELINING\nSIZE %llu\n8BITMIME\nCHUNKING%s%s%s\nENHANCEDSTATUSCODES",
-	    s->conf->hostname, (unsigned long long)s->conf->limits.size,
+	    s->conf->hostname, (unsigned long long)s->size,
 	    (s->ext & SMTP_EXT_STARTTLS) != 0 ? "\nSTARTTLS" : "",
 	    (s->ext & SMTP_EXT_SMTPUTF8) != 0 ? "\nSMTPUTF8" : "",
 	    (s->ext & SMTP_EXT_DSN) != 0 ? "\nDSN" : "");
@@ -100,7 +100,7 @@ on_path(struct smtp_srv *s, struct span arg, struct span word, enum smtp_params_
 	ev->path = span_of(arg.p, n);
 	for (arg = span_from(arg, n); arg.n > 0 && arg.p[0] == ' ';)
 		arg = span_from(arg, 1);
-	if (!smtp_params_check(arg, of, s->ext, s->conf->limits.size, &params, &why)) {
+	if (!smtp_params_check(arg, of, s->ext, s->size, &params, &why)) {
 		srv_say_reply(s, &why);
 		return;
 	}

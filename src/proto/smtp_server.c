@@ -17,9 +17,17 @@ smtp_srv_new(const struct smtp_srv_conf *conf, unsigned ext)
 		return NULL;
 	s->conf = conf;
 	s->ext = ext;
+	s->size = conf->limits.size;
 	buf_init(&s->line, conf->limits.line);
 	buf_init(&s->out, OUT_MAX);
 	return s;
+}
+
+void
+smtp_srv_size_most(struct smtp_srv *s, uint64_t most)
+{
+	if (most < s->size)
+		s->size = most;
 }
 
 void
@@ -208,7 +216,7 @@ smtp_srv_answer(struct smtp_srv *s, const struct smtp_reply *r)
 		srv_say_reply(s, r);
 	} else if (asked == SMTP_EV_BEGIN && yes) {
 		s->txn.content = (struct smtp_content){
-			.size_max = s->conf->limits.size,
+			.size_max = s->size,
 			.hops_max = s->conf->limits.hops,
 			.dots = s->phase != SMTP_P_BDAT,
 			.normalize = s->conf->bare_lf == SMTP_BARE_NORMALIZE,

@@ -113,6 +113,8 @@ struct smtp_srv;
  */
 struct smtp_srv *smtp_srv_new(const struct smtp_srv_conf *, unsigned ext);
 void	smtp_srv_free(struct smtp_srv **);
+/* Before the first step: this session takes no larger messages than that. */
+void	smtp_srv_size_most(struct smtp_srv *, uint64_t);
 
 /*
  * Consumes a part of the input and tells at most one event.  Returns the bytes

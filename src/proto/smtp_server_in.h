@@ -36,6 +36,7 @@ struct smtp_txn {
 struct smtp_srv {
 	const struct smtp_srv_conf *conf;
 	unsigned	 ext;
+	uint64_t	 size;		/* octets of a message in this session */
 	enum smtp_phase	 phase;
 	enum smtp_ev_type asked;	/* the decision that is owed */
 	unsigned	 waiting;

@@ -58,13 +58,6 @@ add(void *arg, const struct ledger_entry *e)
 	return true;
 }
 
-static bool
-policy_refusal(const struct smtp_reply *r)
-{
-	return r->enhanced[0] == 5 &&
-	    (r->enhanced[1] == 7 || (r->enhanced[1] == 1 && r->enhanced[2] == 1));
-}
-
 void
 db_delivered_note(struct db *db, int64_t row)
 {
@@ -182,7 +175,7 @@ note_one(struct db *db, const struct ledger_entry *e, bool verdict, struct why *
 	/* The courier may not have heard yet that the wait is over. */
 	if (state == LEDGER_REFUSED && !verdict) {
 		state = LEDGER_PARKED;
-		park = policy_refusal(&e->reply) ? PARK_POLICY : PARK_REFUSED;
+		park = park_class_of(&e->reply);
 	}
 	sqlite3_bind_int64(st, 1, e->row);
 	sqlite3_bind_int64(st, 2, e->part);

@@ -169,6 +169,16 @@ enum park_class {
 	PARK_OPERATOR,
 };
 
+/* Of a server's refusal for good. */
+static inline enum park_class
+park_class_of(const struct smtp_reply *r)
+{
+	bool policy = r->enhanced[0] == 5 &&
+	    (r->enhanced[1] == 7 || (r->enhanced[1] == 1 && r->enhanced[2] == 1));
+
+	return policy ? PARK_POLICY : PARK_REFUSED;
+}
+
 struct ledger_entry {
 	int64_t		row;		/* the object's */
 	unsigned	part;		/* 0.. within the object */

@@ -205,10 +205,26 @@ static const struct refusal {
 	    "t.conf:5: unexpected closing brace" },
 	{ "a string left open", CONF_HOME, HOME "state = \"/a\n\n",
 	    "t.conf:5: premature end of file" },
-	{ "no Maildir", CONF_HOME, "mailboxes { users = {\"a\"} }\n",
-	    "t.conf: deliver.maildir: missing; write where the mailboxes are, like deliver { "
-	    "maildir = "
-	    "\"/var/mail/posthouse\" }" },
+	{ "no destination", CONF_HOME, "mailboxes { users = {\"a\"} }\n",
+	    "t.conf: deliver.maildir: missing; write where held mail goes: "
+	    "maildir = \"/var/mail/posthouse\", smtp or lmtp = \"127.0.0.1:24\", or have a "
+	    "service \"smtp\"" },
+	{ "two destinations", CONF_HOME, "mailboxes { users = {\"a\"} }\n"
+	    "deliver { maildir = \"/m\"  lmtp = \"/run/dovecot/lmtp\" }\n",
+	    "t.conf:2: deliver.lmtp: more than one destination; keep one of maildir, smtp, "
+	    "lmtp and via" },
+	{ "a service that is none", CONF_HOME, "mailboxes { users = {\"a\"} }\n"
+	    "deliver { via = \"service mx\" }\n",
+	    "t.conf:2: deliver.via: it names no service of this file; write one like "
+	    "\"service smtp\"" },
+	{ "LMTP to nowhere", CONF_HOME, "mailboxes { users = {\"a\"} }\n"
+	    "deliver { lmtp = \"dovecot\" }\n",
+	    "t.conf:2: deliver.lmtp: write \"127.0.0.1:24\", or a socket like "
+	    "\"/run/dovecot/lmtp\"" },
+	{ "a password over the network", CONF_HOME, "mailboxes { users = {\"a\"} }\n"
+	    "deliver { smtp = \"mail.example.org:25\" user = \"u\" password = \"/p\" }\n",
+	    "t.conf: deliver.tls: a password goes to another machine only with "
+	    "tls = \"verify\"" },
 	{ "no mailbox", CONF_HOME, "deliver { maildir = \"/m\" }\n",
 	    "t.conf: mailboxes.users: no mailbox at all, every message would be refused; write "
 	    "mailboxes "

@@ -1,0 +1,428 @@
+#include "home/post_in.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/secret.h"
+#include "home/courier_batch.h"
+
+#define HEAD_OCTETS	(sizeof("X-Posthouse-Id: \r\n") - 1 + 36)
+#define NOTE_AGAIN_MS	1000
+
+/* --- what is in hand ------------------------------------------------------------------------ */
+
+static void
+put(struct shipments *q, struct shipment *s)
+{
+	s->next = NULL;
+	*q->end = s;
+	q->end = &s->next;
+	q->n++;
+}
+
+static struct shipment *
+take(struct shipments *q)
+{
+	struct shipment *s = q->first;
+
+	if (s == NULL)
+		return NULL;
+	if ((q->first = s->next) == NULL)
+		q->end = &q->first;
+	q->n--;
+	return s;
+}
+
+static void
+drop(struct post *p, struct shipment *s)
+{
+	p->nhand--;
+	shipment_free(&s);
+}
+
+static void
+on_noted(void *arg, bool ok, const struct why *why)
+{
+	struct shipment *s = arg;
+	struct post *p = s->post;
+
+	if (!s->settled)
+		p->narmed--;
+	if (s->forgotten || !p->c->up) {
+		drop(p, s);
+	} else if (!ok) {
+		log_error(NULL, "courier.note: %s; tried again",
+		    why != NULL ? why->text : "the ledger failed");
+		put(&p->stuck, s);
+		uv_timer_start(&p->renote, p->renote.timer_cb, NOTE_AGAIN_MS, 0);
+	} else if (!s->settled) {
+		put(&p->ready, s);
+	} else {
+		courier_log_settled(p->c, &s->p);
+		drop(p, s);
+		courier_work(p->c);
+	}
+	post_go(p);
+}
+
+static void
+note(struct shipment *s)
+{
+	if (!s->settled)
+		s->post->narmed++;
+	ledger_note(s->post->c->spool, s->p.entries, s->p.n, on_noted, s);
+}
+
+static void
+on_renote(uv_timer_t *timer)
+{
+	struct post *p = timer->data;
+	size_t n = p->stuck.n;
+
+	while (n-- > 0)
+		note(take(&p->stuck));
+}
+
+void
+post_take(struct post *p, struct parcel *parcel)
+{
+	struct shipment *s = shipment_new(p, parcel);
+
+	if (s == NULL)
+		courier_out_of_memory();
+	p->nhand++;
+	s->settled = s->mail.nrcpts == 0;
+	if (!s->settled && p->paused)
+		shipment_defer(s, p->pause_ms, "the mail server did not serve a moment ago");
+	if (s->settled)
+		note(s);
+	else
+		put(&p->waiting, s);
+}
+
+unsigned
+post_room(const struct post *p)
+{
+	size_t most = p->c->conf->deliveries;
+
+	return p->paused || p->nhand * 2 > most ? 0 : (unsigned)(most - p->nhand);
+}
+
+bool
+post_busy(const struct post *p)
+{
+	return p->nhand > p->waiting.n;
+}
+
+void
+post_forget(struct post *p)
+{
+	struct shipments *all[] = { &p->waiting, &p->ready, &p->stuck };
+	struct shipment *s;
+
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
+		while ((s = take(all[i])) != NULL)
+			drop(p, s);
+	for (size_t i = 0; i < p->nlanes; i++)
+		if ((s = lane_now(p->lanes[i])) != NULL)
+			s->forgotten = true;
+}
+
+/* --- the destination ------------------------------------------------------------------------ */
+
+static void
+on_again(uv_timer_t *timer)
+{
+	struct post *p = timer->data;
+
+	p->paused = false;
+	p->c->work = true;
+	courier_work(p->c);
+	post_go(p);
+}
+
+/* It does not serve: what is in hand waits in the ledger, and everything else there too. */
+static void
+pause_for(struct post *p, const char *words)
+{
+	int64_t most = p->conf->retry_max_ms;
+	struct shipments *all[] = { &p->ready, &p->waiting };
+	struct shipment *s;
+	uint32_t rnd;
+
+	if (p->paused)
+		return;
+	most = most < POST_PAUSE_MAX_MS ? most : POST_PAUSE_MAX_MS;
+	p->pause_ms = p->pause_ms == 0 ? POST_PAUSE_MS : 2 * p->pause_ms;
+	p->pause_ms = p->pause_ms < most ? p->pause_ms : most;
+	p->paused = true;
+	p->proven = false;
+	p->shows = POST_NOT_KNOWN;
+	random_bytes(&rnd, sizeof(rnd));
+	uv_timer_start(&p->again, on_again,
+	    (uint64_t)p->pause_ms + rnd % (unsigned)(p->pause_ms / 8 + 1), 0);
+	log_warn(NULL, "courier.server pause_ms=%lld: %s", (long long)p->pause_ms, words);
+	courier_trouble(p->c, words);
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
+		while ((s = take(all[i])) != NULL) {
+			shipment_defer(s, p->pause_ms, words);
+			note(s);
+		}
+}
+
+bool
+post_lane_up(struct post *p, const struct smtp_cli *cli, struct why *why)
+{
+	enum conf_identity identity = p->conf->deliver.identity;
+	struct smtp_ehlo offers = smtp_cli_offers(cli);
+	bool xclient = smtp_cli_xclient(cli);
+	static const char *const words[] = { "", "xclient", "proxy", "none" };
+
+	if (identity == CONF_IDENTITY_XCLIENT && !xclient) {
+		why_set(why, "the mail server does not offer XCLIENT to us: let it (Postfix: "
+		    "smtpd_authorized_xclient_hosts, Dovecot: login_trusted_networks), or write "
+		    "another deliver.identity");
+		return false;
+	}
+	if (p->shows == POST_NOT_KNOWN) {
+		p->shows = identity == CONF_IDENTITY_NONE ? POST_NOBODY :
+		    identity == CONF_IDENTITY_PROXY ? POST_PROXY :
+		    xclient ? POST_XCLIENT :
+		    p->conf->deliver.to == CONF_TO_SERVICE && p->proxy > 0 ? POST_PROXY :
+		    POST_NOBODY;
+		log_info(NULL, "courier.server identity=%s size=%llu", words[p->shows],
+		    (unsigned long long)offers.size);
+		p->offers(p->arg, &offers);
+	}
+	if (!p->proven)
+		courier_trouble(p->c, "");
+	p->proven = true;
+	p->pause_ms = 0;
+	return true;
+}
+
+void
+post_lane_gone(struct post *p, struct lane *l, struct shipment *unsent, const char *words)
+{
+	for (size_t i = 0; i < p->nlanes; i++)
+		if (p->lanes[i] == l)
+			p->lanes[i--] = p->lanes[--p->nlanes];
+	if (unsent != NULL)
+		put(&p->ready, unsent);
+	if (words != NULL)
+		pause_for(p, words[0] != '\0' ? words : "the mail server ended the connection");
+	post_go(p);
+}
+
+void
+post_lane_waits(struct post *p, struct lane *l)
+{
+	post_go(p);
+}
+
+void
+post_untried(struct post *p, struct shipment *s)
+{
+	put(&p->ready, s);
+}
+
+void
+post_shipped(struct post *p, struct shipment *s)
+{
+	if (s->forgotten) {
+		drop(p, s);
+		return;
+	}
+	shipment_results(s);
+	for (size_t i = 0; i < s->p.n; i++)
+		if (s->p.entries[i].state == LEDGER_DELIVERED)
+			courier_log_delivered(p->c, &s->p, &s->p.entries[i]);
+	note(s);
+}
+
+/* --- what goes when ------------------------------------------------------------------------- */
+
+/* Noted ahead: a lane that ends one message finds the next. */
+static void
+arm(struct post *p)
+{
+	struct shipment *s;
+
+	while (!p->paused && p->proven && !p->c->draining &&
+	    p->narmed + p->ready.n < 2 * (size_t)p->conf->deliver.connections &&
+	    (s = take(&p->waiting)) != NULL) {
+		shipment_sending(s);
+		note(s);
+	}
+}
+
+static struct shipment *
+next_mail(struct post *p)
+{
+	struct shipment *s = take(&p->ready);
+
+	s->mail.size = HEAD_OCTETS + s->p.octets;
+	s->mail.xclient = p->shows == POST_XCLIENT;
+	return s;
+}
+
+static void
+hand_out(struct post *p)
+{
+	for (size_t i = 0; i < p->nlanes && p->ready.n > 0; i++)
+		if (lane_waits(p->lanes[i]))
+			lane_send(p->lanes[i], next_mail(p));
+}
+
+static size_t
+coming(const struct post *p)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < p->nlanes; i++)
+		n += lane_now(p->lanes[i]) == NULL;
+	return n;
+}
+
+static void
+open_lanes(struct post *p)
+{
+	bool once = p->shows == POST_PROXY;
+	struct why why = { "" };
+
+	while (!p->paused && p->nlanes < p->conf->deliver.connections) {
+		struct shipment *s = NULL;
+		struct lane *l;
+
+		if (!p->proven ? p->nlanes > 0 : p->ready.n <= (once ? 0 : coming(p)))
+			return;
+		if (p->proven && once)
+			s = next_mail(p);
+		if ((l = lane_open(p, s, &why)) == NULL) {
+			if (s != NULL)
+				put(&p->ready, s);
+			pause_for(p, why.text);
+			return;
+		}
+		p->lanes[p->nlanes++] = l;
+	}
+}
+
+void
+post_go(struct post *p)
+{
+	if (!p->c->up)
+		return;
+	arm(p);
+	hand_out(p);
+	open_lanes(p);
+}
+
+/* --- a post --------------------------------------------------------------------------------- */
+
+static void
+destination(struct post *p)
+{
+	const struct conf_deliver_to *d = &p->conf->deliver;
+	const char *where = d->to == CONF_TO_LMTP ? d->lmtp : d->smtp;
+	const char *colon = strrchr(where, ':');
+
+	p->proxy = d->identity == CONF_IDENTITY_PROXY ? 2 : 0;
+	if (d->to == CONF_TO_SERVICE) {
+		const struct conf_home_service *s = &p->conf->services[d->service];
+
+		p->addr = s->backend;
+		p->proxy = s->proxy == CONF_PROXY_NONE ? 0 : s->proxy == CONF_PROXY_V1 ? 1 : 2;
+	} else if (where[0] == '/') {
+		p->path = where;
+	} else if (!netaddr_parse(span_str(where), &p->addr)) {
+		span_copy(span_of(where, (size_t)(colon - where)), p->host, sizeof(p->host));
+		p->addr.port = conf_deliver_port(p->conf);
+	}
+}
+
+struct post *
+post_new(struct courier *c, post_offers_fn *offers, void *arg, struct why *why)
+{
+	static const enum smtp_cli_tls tls[] = {
+		[CONF_TLS_AUTO] = SMTP_CLI_TLS_OFFERED, [CONF_TLS_OFF] = SMTP_CLI_TLS_NEVER,
+		[CONF_TLS_REQUIRE] = SMTP_CLI_TLS_ALWAYS, [CONF_TLS_VERIFY] = SMTP_CLI_TLS_ALWAYS,
+	};
+	struct post *p = calloc(1, sizeof(*p));
+	struct conf_home *conf = malloc(sizeof(*conf));
+	const char *name;
+
+	if (p == NULL || conf == NULL || (p->resolver = resolver_new()) == NULL) {
+		free(p);
+		free(conf);
+		why_set(why, "memory is out");
+		return NULL;
+	}
+	*conf = *c->conf;
+	p->c = c;
+	p->conf = conf;
+	p->offers = offers;
+	p->arg = arg;
+	p->waiting.end = &p->waiting.first;
+	p->ready.end = &p->ready.first;
+	p->stuck.end = &p->stuck.first;
+	destination(p);
+	p->cli = (struct smtp_cli_conf){ .lmtp = conf->deliver.to == CONF_TO_LMTP,
+		.local = conf_deliver_local(conf), .tls = tls[conf->deliver.tls],
+		.helo = conf->common.hostname, .user = conf->deliver.user,
+		.password = p->password };
+	uv_timer_init(c->loop, &p->again);
+	uv_timer_init(c->loop, &p->renote);
+	p->again.data = p->renote.data = p;
+	p->renote.timer_cb = on_renote;
+	name = p->host[0] != '\0' ? p->host : netaddr_ip(&p->addr).s;
+	p->tls = conf->deliver.tls == CONF_TLS_VERIFY ? tls_verify_new(name, why) :
+	    tls_any_new(why);
+	if (p->tls == NULL)
+		post_free(&p);
+	return p;
+}
+
+static void
+on_timers_closed(uv_handle_t *h)
+{
+	struct post *p = h->data;
+
+	free(p);
+}
+
+void
+post_free(struct post **pp)
+{
+	struct post *p = *pp;
+
+	*pp = NULL;
+	if (p == NULL)
+		return;
+	post_forget(p);
+	for (size_t i = 0; i < p->nlanes; i++)
+		lane_abort(p->lanes[i]);
+	resolver_free(&p->resolver);
+	SSL_CTX_free(p->tls);
+	explicit_bzero(p->password, sizeof(p->password));
+	free((void *)p->conf);
+	uv_close((uv_handle_t *)&p->again, NULL);
+	uv_close((uv_handle_t *)&p->renote, on_timers_closed);
+}
+
+void
+post_resolver(struct post *p, struct chan *chan)
+{
+	resolver_attach(p->resolver, chan);
+}
+
+void
+post_password(struct post *p, struct span value)
+{
+	if (value.n > 0 && value.p[value.n - 1] == '\n')
+		value.n--;
+	explicit_bzero(p->password, sizeof(p->password));
+	span_copy(value, p->password, sizeof(p->password));
+}

@@ -1,0 +1,184 @@
+#include "home/post_in.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "home/opener_in.h"
+
+/*
+ * Whom the server is asked for.  Where the router took the local part for a mailbox's
+ * name it is the recipient himself, tag and all, as the server has rules for those;
+ * where an alias, a catch-all or a role took it, it is that mailbox: an address as it is
+ * called, or else in the recipient's domain.
+ */
+static bool
+ask_for(const struct shipment *s, const struct ledger_entry *e, struct address *to)
+{
+	const struct home_edge *edge = edges_find(&s->post->c->edges, s->p.object.meta.signer);
+	char path[ADDRESS_PRINT_MAX + 2];
+	struct address box;
+	struct span name;
+
+	snprintf(path, sizeof(path), "<%s>", e->recipient);
+	if (address_parse_path(span_str(path), ADDRESS_FORWARD, true, to) == 0)
+		return false;
+	snprintf(path, sizeof(path), "<%s>", e->mailbox);
+	if (address_parse_path(span_str(path), ADDRESS_FORWARD, true, &box) == 0 || box.postmaster)
+		box = (struct address){ .domain = "" };
+	name = span_str(box.domain[0] != '\0' ? box.local : e->mailbox);
+	if ((box.domain[0] == '\0' || strcmp(box.domain, to->domain) == 0) &&
+	    (span_eq_nocase(span_str(to->local), name) ||
+	    span_eq_nocase(span_of(to->local, strcspn(to->local, "+")), name)))
+		return true;
+	if (box.domain[0] != '\0') {
+		*to = box;
+		return true;
+	}
+	if (to->postmaster && (edge == NULL || edge->peer.ndomains == 0))
+		return true;		/* RFC 5321 4.5.1: any server takes mail for him */
+	if (to->postmaster)
+		span_copy(span_str(edge->peer.domains[0]), to->domain, sizeof(to->domain));
+	to->postmaster = to->utf8 = false;
+	for (const char *p = e->mailbox; *p != '\0'; p++)
+		to->utf8 = to->utf8 || (unsigned char)*p > 0x7f;
+	return span_copy(span_str(e->mailbox), to->local, sizeof(to->local));
+}
+
+static const char *
+params_of(const struct envelope *env, const struct ledger_entry *e)
+{
+	char text[ADDRESS_PRINT_MAX];
+
+	for (size_t i = 0; i < env->nrcpts; i++) {
+		address_print(&env->rcpts[i].addr, text, sizeof(text));
+		if (strcmp(text, e->recipient) == 0)
+			return env->rcpts[i].params;
+	}
+	return "";
+}
+
+struct shipment *
+shipment_new(struct post *post, struct parcel *p)
+{
+	struct shipment *s = calloc(1, sizeof(*s));
+	size_t room = p->n > 0 ? p->n : 1;
+
+	if (s == NULL)
+		return NULL;
+	s->rcpts = calloc(room, sizeof(*s->rcpts));
+	s->addrs = calloc(room, sizeof(*s->addrs));
+	s->entry = calloc(room, sizeof(*s->entry));
+	if (s->rcpts == NULL || s->addrs == NULL || s->entry == NULL) {
+		shipment_free(&s);
+		return NULL;
+	}
+	s->post = post;
+	s->p = *p;
+	*p = (struct parcel){ .entries = NULL };
+	s->mail = (struct smtp_cli_mail){ .env = s->p.env, .rcpts = s->rcpts,
+		.eight_bit = s->p.eight_bit };
+	for (size_t i = 0; s->p.env != NULL && i < s->p.n; i++) {
+		const struct ledger_entry *e = &s->p.entries[i];
+		size_t k = s->mail.nrcpts;
+
+		if (!entry_open(e) || e->mailbox[0] == '\0' || !ask_for(s, e, &s->addrs[k]))
+			continue;
+		s->rcpts[k].addr = &s->addrs[k];
+		s->rcpts[k].params = params_of(s->p.env, e);
+		s->entry[k] = i;
+		s->mail.nrcpts++;
+	}
+	if (s->p.env != NULL)
+		shipment_client(s);
+	return s;
+}
+
+void
+shipment_free(struct shipment **sp)
+{
+	struct shipment *s = *sp;
+
+	*sp = NULL;
+	if (s == NULL)
+		return;
+	parcel_fini(&s->p);
+	free(s->rcpts);
+	free(s->addrs);
+	free(s->entry);
+	free(s);
+}
+
+void
+shipment_client(struct shipment *s)
+{
+	struct envelope *env = s->p.env;
+
+	/*
+	 * A mail server trusts private addresses and its own; an edge that says that a
+	 * client had such a one must not get that trust for him.
+	 */
+	if (netaddr_is_global(&env->client))
+		return;
+	env->client = (struct netaddr){ .port = 0 };
+	env->client_name[0] = '\0';
+}
+
+void
+shipment_sending(struct shipment *s)
+{
+	for (size_t k = 0; k < s->mail.nrcpts; k++)
+		s->p.entries[s->entry[k]].state = LEDGER_SENDING;
+}
+
+void
+shipment_defer(struct shipment *s, int64_t ms, const char *words)
+{
+	struct smtp_reply reply = smtp_reply(451, 4, 4, 1, "%s", words);
+
+	for (size_t k = 0; k < s->mail.nrcpts; k++) {
+		struct ledger_entry *e = &s->p.entries[s->entry[k]];
+
+		e->state = LEDGER_DEFERRED;
+		e->next_ms = wall_ms() + ms;
+		e->reply = reply;
+	}
+	s->settled = true;
+}
+
+void
+shipment_results(struct shipment *s)
+{
+	struct opener *o = &s->post->c->opener;
+
+	o->now_ms = wall_ms();
+	for (size_t k = 0; k < s->mail.nrcpts; k++) {
+		const struct smtp_cli_rcpt *r = &s->rcpts[k];
+		struct ledger_entry *e = &s->p.entries[s->entry[k]];
+
+		switch (r->result) {
+		case SMTP_CLI_DELIVERED:
+			e->state = LEDGER_DELIVERED;
+			break;
+		case SMTP_CLI_LATER:
+			parcel_defer(o, &s->p, s->entry[k], OPENER_RETRY_MS, &r->reply);
+			break;
+		case SMTP_CLI_UNCERTAIN:
+			parcel_defer(o, &s->p, s->entry[k], OPENER_RETRY_MS, &r->reply);
+			e->state = LEDGER_UNCERTAIN;
+			break;
+		case SMTP_CLI_REFUSED:
+			/* While the sender waits he can hear it himself (store/spool.h). */
+			e->state = s->p.object.meta.verdict ? LEDGER_REFUSED : LEDGER_PARKED;
+			e->park = s->p.object.meta.verdict ? PARK_NONE : park_class_of(&r->reply);
+			e->reply = r->reply;
+			break;
+		case SMTP_CLI_UNSENDABLE:
+			e->state = LEDGER_PARKED;
+			e->park = PARK_REFUSED;
+			e->reply = r->reply;
+			break;
+		}
+	}
+	s->settled = true;
+}

@@ -1,0 +1,216 @@
+"""Held mail goes into the mail servers that people run, once, as from its true client."""
+
+import re
+import socket
+import subprocess
+import threading
+
+import pytest
+
+from kit.lmtp import Lmtp
+from kit.mtas import Postfix
+from kit.ports import free_port
+from kit.smtp import Client
+from kit.stand import message, until
+
+CLIENT = "9.9.9.9"
+MX = free_port()
+TAKES = "local_transport = discard:"
+
+
+def opts(*more):
+    """At its other service the edge is told who its client is, as by a load balancer."""
+    return [f'edge.service.mx.listen={{"127.0.0.1:{MX}"}}', "edge.service.mx.mode=hold",
+            'edge.service.mx.home={"home"}', 'edge.service.mx.proxy_from={"127.0.0.1"}',
+            "home.deliver.retry_max=1s", *(f"home.deliver.{m}" for m in more)]
+
+
+def send(stand, mark, rcpts=("alice@example.test",), client=CLIENT):
+    with socket.create_connection(("127.0.0.1", MX), 20) as s:
+        s.sendall(f"PROXY TCP4 {client} 127.0.0.1 40000 25\r\n".encode())
+        lines = s.makefile("rb")
+
+        def ask(text, code):
+            if text:
+                s.sendall(text)
+            line = lines.readline()
+            while line[3:4] == b"-":
+                line = lines.readline()
+            assert line.startswith(code), line
+        ask(b"", b"220")
+        ask(b"EHLO client.test\r\n", b"250")
+        ask(b"MAIL FROM:<a@client.test>\r\n", b"250")
+        for r in rcpts:
+            ask(f"RCPT TO:<{r}>\r\n".encode(), b"250")
+        ask(b"DATA\r\n", b"354")
+        ask(message(mark, f".{mark}\r\n..\r\n").replace(b"\r\n.", b"\r\n..") + b".\r\n", b"250")
+
+
+def delivered(stand, n=1, seconds=30):
+    until(f"{n} delivered", seconds, lambda: stand.counter("home", "delivered") >= n)
+    until("home holds nothing", 10, lambda: stand.queue("home") == [])
+
+
+def test_postfix_takes_the_client_by_xclient(make_stand, mark):
+    with Postfix(main=(TAKES, "smtpd_authorized_xclient_hosts = 127.0.0.1"), options="") as mta:
+        stand = make_stand(opt=opts(f"smtp={mta.where}"))
+        send(stand, mark)
+        send(stand, mark, client="8.8.4.4")
+        delivered(stand, 2)
+        until("postfix sent both on", 10, lambda: mta.log().count("status=sent") == 2)
+        for client in (CLIENT, "8.8.4.4"):
+            assert mta.log().count(f"client=unknown[{client}]") == 1, mta.log()
+        assert "identity=xclient" in stand.log("home")
+        # What it honours is what the edge announces.
+        until("policy", 10, lambda: size_at(stand) == 10240000 - 2048)
+
+
+def size_at(stand):
+    with Client(stand.smtp) as c:
+        found = re.search(r"SIZE (\d+)", c.hello().text)
+        return found and int(found.group(1))
+
+
+def test_the_passed_services_backend_is_the_default_and_sees_the_client_by_proxy(make_stand, mark):
+    with Postfix(main=(TAKES,)) as mta:
+        stand = make_stand(opt=opts("via=service smtp", "connections=2") +
+                           [f"home.service.smtp.backend={mta.where}"])
+        send(stand, mark)
+        send(stand, mark, client="8.8.4.4")
+        delivered(stand, 2)
+        until("postfix sent both on", 10, lambda: mta.log().count("status=sent") == 2)
+        for client in (CLIENT, "8.8.4.4"):
+            assert mta.log().count(f"client=unknown[{client}]") == 1, mta.log()
+        assert "identity=proxy" in stand.log("home")
+
+
+def test_an_address_of_ours_is_never_replayed(make_stand, mark):
+    with Postfix(main=(TAKES, "smtpd_authorized_xclient_hosts = 127.0.0.1"), options="") as mta:
+        stand = make_stand(opt=opts(f"smtp={mta.where}"))
+        send(stand, mark, client="127.0.0.1")
+        delivered(stand)
+        assert "client=unknown[unknown]" in mta.log(), mta.log()
+
+
+@pytest.mark.parametrize("road", ["tcp", "unix"])
+def test_dovecot_lmtp_keeps_it_once(make_stand, mark, road):
+    with Lmtp() as end:
+        where = f"127.0.0.1:{end.port}" if road == "tcp" else f"{end.dir}/lmtp"
+        stand = make_stand(opt=opts(f"lmtp={where}"))
+        for _ in range(5):
+            send(stand, mark, ("alice@example.test", "bob+tag@example.test"))
+        delivered(stand, 10)
+        for user in ("alice", "bob"):
+            mails = end.mails(user)
+            assert len(mails) == 5, end.log()
+            assert all(mark.encode() in m and b"\n." + mark.encode() + b"\n..\n" in
+                       m.replace(b"\r\n", b"\n") for m in mails)
+            assert len({re.search(rb"X-Posthouse-Id: (\S+)", m).group(1) for m in mails}) == 5
+        if road == "tcp":
+            assert "identity=xclient" in stand.log("home")
+
+
+class Cutter:
+    """Between home and a server: the first answer to an end of data never arrives."""
+
+    def __init__(self, port):
+        self.to, self.cut = port, 0
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        while True:
+            try:
+                s, _ = self.listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self.carry, args=(s,), daemon=True).start()
+
+    def carry(self, client):
+        server = socket.create_connection(("127.0.0.1", self.to))
+        ended = threading.Event()
+
+        def back():
+            while octets := server.recv(65536):
+                if ended.is_set() and self.cut == 0:
+                    self.cut += 1
+                    client.shutdown(socket.SHUT_RDWR)
+                    return
+                client.sendall(octets)
+        threading.Thread(target=back, daemon=True).start()
+        seen = b""
+        try:
+            while octets := client.recv(65536):
+                seen = (seen + octets)[-70000:]
+                if b"\r\n.\r\n" in seen:
+                    ended.set()
+                server.sendall(octets)
+        except OSError:
+            pass
+        server.close()
+
+
+def test_a_lost_answer_is_uncertain_and_the_recipe_hides_the_second_copy(make_stand, mark):
+    with Lmtp() as end:
+        cutter = Cutter(end.port)
+        stand = make_stand(opt=opts(f"lmtp=127.0.0.1:{cutter.port}"))
+        send(stand, mark)
+        delivered(stand)
+        assert cutter.cut == 1 and "mail.uncertain" in stand.log("home")
+        assert len(end.mails("alice")) == 1, end.log()
+        assert "discard" in end.log()
+
+
+def sink(port, *words):
+    return subprocess.Popen(["smtp-sink", "-u", "nobody", *words, "-c", f"127.0.0.1:{port}", "100"],
+                            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def test_what_is_refused_for_now_is_deferred_and_then_delivered(make_stand, mark):
+    port = free_port()
+    child = sink(port, "-r", "RCPT")
+    stand = make_stand(opt=opts(f"smtp=127.0.0.1:{port}"))
+    try:
+        send(stand, mark)
+        until("it is deferred", 10, lambda: "mail.deferred" in stand.log("home"))
+        child.terminate()
+        child.wait()
+        until("the server is missed", 10, lambda: "courier.server pause_ms" in stand.log("home"))
+        child = sink(port)
+        delivered(stand)
+    finally:
+        child.terminate()
+        child.wait()
+
+
+def test_what_is_refused_for_good_is_parked_with_the_words(make_stand, mark):
+    port = free_port()
+    child = sink(port, "-f", "DATA")
+    stand = make_stand(opt=opts(f"smtp=127.0.0.1:{port}"))
+    try:
+        send(stand, mark)
+        until("it is parked", 15, lambda: [o["state"] for o in stand.queue("home")] == ["parked"])
+        id_ = stand.queue("home")[0]["id"]
+        assert "500" in stand.tool("show", id_, "-c", stand.conf("home")).stdout
+    finally:
+        child.terminate()
+        child.wait()
+
+
+@pytest.mark.parametrize("fault", [("-q", "DATA"), ("-q", "."), ("-Q", "RCPT"), ("-W", "1:1")])
+def test_a_server_that_hangs_up_loses_nothing(make_stand, mark, fault):
+    port = free_port()
+    child = sink(port, *fault)
+    stand = make_stand(opt=opts(f"smtp=127.0.0.1:{port}"))
+    try:
+        send(stand, mark)
+        until("it was tried", 15, lambda: re.search(r"mail\.(deferred|uncertain|delivered)",
+                                                    stand.log("home")))
+        child.terminate()
+        child.wait()
+        child = sink(port)
+        delivered(stand)
+    finally:
+        child.terminate()
+        child.wait()
