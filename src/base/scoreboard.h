@@ -56,6 +56,10 @@ struct board_peer {			/* a home seen from an edge, or an edge seen from home */
 	_Atomic unsigned connections;	/* tunnels up */
 	_Atomic int64_t	since_ms;	/* wall clock of the last change */
 	_Atomic int64_t	rtt_us;
+	/* at an edge: who that home has said is there; domains that take anybody do not count */
+	_Atomic int64_t	recipients;
+	_Atomic int64_t	list_ms;	/* when the oldest such list was right; 0: there is none */
+	_Atomic int64_t	list_until_ms;	/* it refuses nobody from then on */
 	char		address[64];
 	char		error[BOARD_TEXT];	/* the last reason it is not up */
 };

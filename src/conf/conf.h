@@ -269,6 +269,9 @@ struct conf_home {
 	char		users_file[CONF_PATH_MAX];
 	struct conf_home_domain domains[CONF_DOMAINS_MAX];
 	size_t		ndomains;
+	/* Edges refuse by a list as old as this no more: mailboxes { stale_after = 1d } */
+	int64_t		stale_after_ms;
+	bool		edges_refuse;		/* edges are told digests of who is here: true */
 	int64_t		users_refresh_ms;	/* mailboxes { refresh = 5m } */
 	/* "": unknown local parts are refused, 550 5.1.1. */
 	char		catch_all[CONF_NAME_MAX];

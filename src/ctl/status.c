@@ -91,20 +91,33 @@ summary(const json_t *s, struct buf *out)
 		    (long long)json_number(s, "aside"));
 }
 
+/* How old the list is by which an edge refuses whom this home does not have. */
+static void
+list_age(const json_t *p, char *out, size_t max)
+{
+	int64_t ms = json_number(p, "list_ms");
+
+	if (ms == 0)
+		snprintf(out, max, "-");
+	else
+		snprintf(out, max, "%s%s", brief_age(wall_ms() - ms).s,
+		    json_is_true(json_object_get(p, "list_stale")) ? ", stale" : "");
+}
+
 static void
 peers(const json_t *s, bool colour, struct buf *out)
 {
 	static const char *const headings[] = {
-		"PEER", ">TUNNELS", ">SINCE", ">ROUND TRIP", ">HELD", "ADDRESS", "TROUBLE",
+		"PEER", ">TUNNELS", ">SINCE", ">ROUND TRIP", ">HELD", "LIST", "ADDRESS", "TROUBLE",
 	};
-	struct table *t = table_new(headings, 7);
+	struct table *t = table_new(headings, 8);
 	const json_t *p;
 	size_t i;
 
 	if (t == NULL)
 		return;
 	json_array_foreach(json_object_get(s, "peers"), i, p) {
-		char text[32];
+		char text[48];
 		int64_t since = json_number(p, "since_ms");
 
 		table_str(t, json_text(p, "name"));
@@ -115,6 +128,8 @@ peers(const json_t *s, bool colour, struct buf *out)
 		table_str(t, json_number(p, "rtt_us") > 0 ? text : "-");
 		snprintf(text, sizeof(text), "%lld", (long long)json_number(p, "held"));
 		table_str(t, json_object_get(p, "held") != NULL ? text : "-");
+		list_age(p, text, sizeof(text));
+		table_str(t, text);
 		table_str(t, json_text(p, "address"));
 		table_str(t, json_text(p, "error"));
 	}

@@ -100,7 +100,7 @@ message_rcpt(struct session *s, const struct smtp_ev *ev)
 {
 	const struct conf_edge *conf = edge_conf(s->edge);
 	struct recipient_rules rules = { &s->edge->homes, session_service(s), conf->postmaster,
-		&s->client, s->txn->home };
+		&s->client, wall_ms(), s->txn->home };
 	struct smtp_reply reply;
 	struct home *h;
 

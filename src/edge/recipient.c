@@ -31,6 +31,28 @@ postmaster_home(const struct recipient_rules *r)
 	return NULL;
 }
 
+/*
+ * By the digests of the last policy, whether its home is there now or not.  An edge that was
+ * started while home is away has none, and takes what home's domains are.
+ */
+static bool
+somebody(const struct home *h, const struct address *a, int64_t now_ms, struct smtp_reply *reply)
+{
+	/* RFC 5321 4.5.1, whatever the list says. */
+	bool postmaster = a->postmaster || strcasecmp(a->local, "postmaster") == 0;
+	const struct policy_domain *d = h->policy != NULL && !postmaster ?
+	    policy_domain_find(h->policy, a->domain) : NULL;
+
+	if (d == NULL || d->unknown == POLICY_ACCEPT || policy_domain_knows(d, a->local))
+		return true;
+	if (now_ms - d->learned_ms > h->policy->stale_after_ms)
+		*reply = smtp_reply(450, 4, 1, 1,
+		    "This list of mailboxes is too old to know; try again later");
+	else
+		*reply = smtp_reply(550, 5, 1, 1, "No such mailbox here");
+	return false;
+}
+
 struct home *
 recipient_home(const struct recipient_rules *r, const struct address *a, struct smtp_reply *reply)
 {
@@ -65,6 +87,8 @@ recipient_home(const struct recipient_rules *r, const struct address *a, struct 
 		    "The home of this domain is not paired yet; try again later");
 		return NULL;
 	}
+	if (!somebody(h, a, r->now_ms, reply))
+		return NULL;
 	*reply = smtp_reply(250, 2, 1, 5, "Recipient ok");
 	return h;
 }

@@ -9,7 +9,8 @@
 /*
  * Whether mail for an address is taken here, and whose it is.  This is all that
  * stands between the edge and an open relay, so it is small: the domain that
- * counts belongs to a home of the listener's, or the address is <postmaster>.
+ * counts belongs to a home of the listener's, or the address is <postmaster>; and then
+ * home's list, where policy has one, knows the address.
  */
 struct recipient_rules {
 	const struct homes	*homes;
@@ -17,6 +18,7 @@ struct recipient_rules {
 	/* The home of bare <postmaster>; "": the first that can hold mail. */
 	const char		*postmaster;
 	const struct netaddr	*client;
+	int64_t			 now_ms;	/* wall clock: how old home's list is */
 	const struct home	*txn;	/* of the transaction's first accepted recipient, or NULL */
 };
 

@@ -70,6 +70,25 @@ tunnel_context(struct edge *e, struct why *why)
 /* --- the scoreboard ----------------------------------------------------------------------- */
 
 static void
+show_list(const struct policy *policy, struct board_peer *p)
+{
+	int64_t oldest = 0, n = 0;
+
+	for (size_t i = 0; policy != NULL && i < policy->ndomains; i++) {
+		const struct policy_domain *d = &policy->domains[i];
+
+		if (d->unknown == POLICY_ACCEPT)
+			continue;
+		n += (int64_t)d->ndigests;
+		if (oldest == 0 || d->learned_ms < oldest)
+			oldest = d->learned_ms;
+	}
+	p->recipients = n;
+	p->list_ms = oldest;
+	p->list_until_ms = oldest != 0 ? oldest + policy->stale_after_ms : 0;
+}
+
+static void
 show(struct tunnel *t, bool changed, const char *error)
 {
 	struct scoreboard *b = edge_board(t->edge);
@@ -85,6 +104,7 @@ show(struct tunnel *t, bool changed, const char *error)
 		if (changed)
 			p->since_ms = wall_ms();
 		p->rtt_us = h2_rtt_us(t->h2);
+		show_list(t->home->policy, p);
 		if (h2_peer(t->h2, &peer))
 			span_copy(span_str(netaddr_hostport(&peer).s), p->address,
 			    sizeof(p->address));

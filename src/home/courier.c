@@ -232,11 +232,19 @@ on_attached(void *arg, bool up)
 }
 
 static void
+peers_changed(struct courier *c)
+{
+	if (c->peers_known && c->peers != NULL)
+		c->peers(c->peers_arg);
+}
+
+static void
 on_peer(void *arg, const struct peer *p)
 {
 	struct courier *c = arg;
 
 	edges_paired(&c->edges, c->conf, p->name, p);
+	peers_changed(c);
 }
 
 static void
@@ -246,6 +254,7 @@ on_peer_gone(void *arg, const char *name)
 
 	if (edges_find(&c->edges, name) != NULL)
 		edges_paired(&c->edges, c->conf, name, NULL);
+	peers_changed(c);
 }
 
 static void
@@ -254,6 +263,7 @@ on_peers_known(void *arg)
 	struct courier *c = arg;
 
 	c->peers_known = true;
+	peers_changed(c);
 	courier_work(c);
 }
 

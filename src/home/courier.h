@@ -54,6 +54,9 @@ struct courier {
 	struct parcel	*held;		/* stuck */
 	size_t		 nheld, held_cap;
 	uv_timer_t	 retry;		/* of notes that failed and of what is held */
+	/* The edges are others, or have other domains; NULL: nobody wants to know. */
+	void		(*peers)(void *);
+	void		*peers_arg;
 	bool		 up;		/* the writer is there */
 	bool		 peers_known;
 	bool		 work;		/* there may be more than was claimed */

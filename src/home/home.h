@@ -18,6 +18,15 @@ enum home_msg {
 	HM_OUTPUT,
 	/* helper -> courier: the output is whole (empty body), or why there is none */
 	HM_RAN,
+	/*
+	 * courier -> tunnel: who is at home, for policy: HM_DOMAINS (empty) begins, then for each
+	 * domain HM_DOMAIN (recipients.h has its form) and any number of
+	 * HM_DIGESTS (16 octets each, ascending); HM_DOMAINS_END makes it so
+	 */
+	HM_DOMAINS,
+	HM_DOMAIN,
+	HM_DIGESTS,
+	HM_DOMAINS_END,
 	/* helper -> courier: the mailbox file is another one now */
 	HM_CHANGED,
 };

@@ -10,16 +10,28 @@
 #include "home/health.h"
 #include "proto/policy.h"
 
-#define STALE_AFTER_MS (INT64_C(24) * 60 * 60 * 1000)
+/* Digests are borrowed, and left away where only their digest counts. */
+static void
+fill_domain(const struct tunnel_proc *t, const char *name, bool whole, struct policy_domain *d)
+{
+	for (size_t i = 0; i < t->recipients.n; i++)
+		if (strcmp(t->recipients.domains[i].name, name) == 0)
+			*d = t->recipients.domains[i];
+	span_copy(span_str(name), d->name, sizeof(d->name));
+	if (!whole) {
+		d->digests = NULL;
+		d->ndigests = 0;
+	}
+}
 
 static bool
 print(const struct tunnel_proc *t, const struct home_edge *e, uint64_t counter, struct span bans,
-    struct buf *out)
+    bool whole, struct buf *out)
 {
 	const struct delivery *b = &t->delivery;
 	struct policy p = { .epoch = t->mark.epoch,
 		.counter = counter,
-		.stale_after_ms = STALE_AFTER_MS,
+		.stale_after_ms = tunnel_conf(t)->stale_after_ms,
 		.smtputf8 = b->smtputf8,
 		.dsn = b->dsn,
 		.size = b->size,
@@ -48,8 +60,7 @@ print(const struct tunnel_proc *t, const struct home_edge *e, uint64_t counter, 
 		services[p.nservices].up = service_up(s);
 	}
 	for (size_t i = 0; i < p.ndomains; i++)
-		span_copy(
-		    span_str(e->peer.domains[i]), p.domains[i].name, sizeof(p.domains[i].name));
+		fill_domain(t, e->peer.domains[i], whole, &p.domains[i]);
 	ok = policy_print(&p, out);
 	free(p.domains);
 	return ok;
@@ -58,7 +69,7 @@ print(const struct tunnel_proc *t, const struct home_edge *e, uint64_t counter, 
 bool
 policy_out(const struct tunnel_proc *t, const struct home_edge *e, struct buf *json)
 {
-	return print(t, e, t->mark.counter, buf_span(&t->bans.text), json);
+	return print(t, e, t->mark.counter, buf_span(&t->bans.text), true, json);
 }
 
 bool
@@ -71,7 +82,8 @@ policy_out_etag(const struct tunnel_proc *t, const struct home_edge *e, char eta
 
 	etag[0] = '\0';
 	buf_init(&b, POLICY_OCTETS_MAX);
-	ok = print(t, e, 0, span_of(NULL, 0), &b) &&
+	ok = print(t, e, 0, span_of(NULL, 0), false, &b) &&
+	    buf_add(&b, t->recipients.digest, sizeof(t->recipients.digest)) &&
 	    buf_add(&b, t->bans.digest, sizeof(t->bans.digest)) &&
 	    EVP_Digest(b.p, b.n, digest, NULL, EVP_sha256(), NULL) == 1;
 	if (ok) {

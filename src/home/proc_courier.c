@@ -8,6 +8,7 @@
 #include "home/courier.h"
 #include "home/home.h"
 #include "home/post.h"
+#include "home/recipients.h"
 #include "home/retired.h"
 #include "priv/proc.h"
 #include "proto/crypto.h"
@@ -37,6 +38,8 @@ struct courier_proc {
 	struct chan	*to_tunnel;
 	struct chan	*to_helper;
 	struct retired	 retired;
+	struct recipients_out recipients;
+	uv_timer_t	 fresh;		/* tells edges that the list still holds */
 	struct buf	 key_file;	/* until start */
 	struct buf	 retired_file;
 	struct buf	 password;
@@ -63,6 +66,9 @@ courier_of(struct proc *p)
 	}
 	return c;
 }
+
+#define FRESH_MS	5000
+#define FRESH_PARTS	8	/* of stale_after: how old an edge thinks a list that still holds */
 
 /* --- what the tunnel passes on in policy --------------------------------------------------- */
 
@@ -98,6 +104,43 @@ on_offers(void *arg, const struct smtp_ehlo *e)
 	    ((e->offers & SMTP_OFFER_DSN) != 0 ? HM_BACKEND_DSN : 0);
 	cp->size = e->size > 2 * OWN_LINES ? e->size - OWN_LINES : e->size;
 	tell_backend(cp);
+}
+
+/*
+ * Who is here, for edges: when the list is another one, and from time to time although it is
+ * not, so that an edge knows how old it is.
+ */
+static void
+tell_recipients(struct courier_proc *cp, bool anyway)
+{
+	struct courier *c = &cp->courier;
+	const struct conf_home *conf = cp->proc->home;
+	struct recipients_out *out = &cp->recipients;
+	struct router router;
+	int64_t learned_ms;
+	uint64_t number;
+
+	if (cp->to_tunnel == NULL || !cp->started || !c->peers_known || !roster_known(c->roster))
+		return;
+	number = roster_number(c->roster, &learned_ms);
+	if (!anyway && number == out->number &&
+	    learned_ms - out->learned_ms < conf->stale_after_ms / FRESH_PARTS)
+		return;
+	out->number = number;
+	roster_router(c->roster, c->conf, &router);
+	recipients_tell(out, cp->to_tunnel, &c->edges, &router, conf->edges_refuse, learned_ms);
+}
+
+static void
+on_fresh(uv_timer_t *timer)
+{
+	tell_recipients(timer->data, false);
+}
+
+static void
+on_peers(void *arg)
+{
+	tell_recipients(arg, true);
 }
 
 static void
@@ -219,10 +262,11 @@ on_dir(struct proc *p, const char *name, int fd)
 static void
 on_roster(void *arg)
 {
-	struct courier *c = arg;
+	struct courier_proc *cp = arg;
 
-	courier_alarm(c);
-	courier_work(c);
+	courier_alarm(&cp->courier);
+	tell_recipients(cp, false);
+	courier_work(&cp->courier);
 }
 
 static void
@@ -230,6 +274,7 @@ tunnel_attach(struct courier_proc *cp)
 {
 	chan_start(cp->to_tunnel, on_tunnel, on_tunnel_closed, cp);
 	tell_backend(cp);
+	tell_recipients(cp, true);
 }
 
 static void
@@ -289,9 +334,13 @@ start(struct proc *p, struct why *why)
 		return -1;
 	}
 	c->spool = spool_new(&courier_events, c, -1, 0, 0);
-	c->roster = roster_new(p->loop, on_roster, c);
+	c->roster = roster_new(p->loop, on_roster, cp);
+	c->peers = on_peers;
+	c->peers_arg = cp;
 	if (c->spool == NULL || c->roster == NULL)
 		return why_set(why, "memory is out");
+	uv_timer_init(p->loop, &cp->fresh);
+	cp->fresh.data = cp;
 	uv_timer_init(p->loop, &cp->drained);
 	cp->drained.data = cp;
 	return 0;
@@ -326,6 +375,8 @@ run(struct proc *p)
 	if (cp->to_writer != NULL)
 		spool_attach(c->spool, cp->to_writer);
 	cp->to_helper = cp->to_writer = NULL;
+	tell_recipients(cp, true);
+	uv_timer_start(&cp->fresh, on_fresh, FRESH_MS, FRESH_MS);
 }
 
 static void
@@ -337,6 +388,7 @@ reload(struct proc *p)
 	edges_configure(&cp->courier.edges, p->home);
 	roster_configure(cp->courier.roster, p->home);
 	tell_backend(cp);
+	tell_recipients(cp, true);
 	retired_look(&cp->retired);
 	courier_alarm(&cp->courier);
 	courier_work(&cp->courier);
@@ -363,6 +415,7 @@ drain(struct proc *p)
 		return;
 	}
 	cp->courier.draining = true;
+	uv_timer_stop(&cp->fresh);
 	uv_timer_start(&cp->drained, on_drain_check, 0, 20);
 }
 

@@ -193,7 +193,13 @@ on_courier(void *arg, struct chan_msg *m)
 	struct tunnel_proc *t = arg;
 	const unsigned char *p = (const void *)m->body.p;
 	size_t n = m->body.n >= HM_BACKEND_HEAD ? (m->body.n - HM_BACKEND_HEAD) / 32 : 0;
+	int took = m->type == HM_BACKEND ? -1 :
+	    recipients_take(&t->recipients_in, m, &t->recipients);
 
+	if (took == 1)
+		policy_changed(t);
+	if (took != -1)
+		return;
 	if (m->type != HM_BACKEND || m->body.n != HM_BACKEND_HEAD + n * 32 ||
 	    n > AGE_RECIPIENTS_MAX) {
 		log_error(NULL, "courier.message type=%u octets=%zu is none of ours: dropped",

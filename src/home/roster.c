@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <openssl/evp.h>
+
 #include "base/clock.h"
 #include "base/log.h"
 #include "home/home.h"
@@ -24,6 +26,8 @@ struct roster {
 	bool		 answered;	/* or failed, once */
 	bool		 learned;	/* it has succeeded once */
 	uint64_t	 number;	/* of the list in force: another one has another */
+	uint64_t	 told;		/* by changed() */
+	unsigned char	 text_digest[32];	/* of the text that was learned; zero: none */
 	int64_t		 learned_ms;
 	struct instant	 learned_at;
 	bool		 asking;
@@ -63,8 +67,9 @@ asked(struct roster *r, const char *error)
 	    &r->timer, on_timer, error[0] == '\0' ? (uint64_t)r->refresh_ms : AGAIN_MS, 0);
 	if (r->ask_again)
 		ask(r);
-	if (first || strcmp(before, r->alarm) != 0)
+	if (first || strcmp(before, r->alarm) != 0 || r->number != r->told)
 		r->changed(r->arg);
+	r->told = r->number;
 }
 
 static void
@@ -119,6 +124,7 @@ static void
 learn(struct roster *r, struct why *why)
 {
 	struct mailboxes all = { .names = NULL };
+	unsigned char digest[EVP_MAX_MD_SIZE] = { 0 };
 	size_t skipped;
 
 	if (r->text.failed) {
@@ -134,12 +140,16 @@ learn(struct roster *r, struct why *why)
 		log_warn(NULL, "mailboxes.skipped lines=%zu: neither a mailbox nor an address with "
 		    "one mailbox", skipped);
 	log_info(NULL, "mailboxes.learned mailboxes=%zu aliases=%zu", all.n, all.naliases);
+	/* The same again is the same list: edges need not hear of it. */
+	if (EVP_Digest(r->text.p != NULL ? r->text.p : "", r->text.n, digest, NULL, EVP_sha256(),
+	    NULL) != 1 || memcmp(digest, r->text_digest, sizeof(r->text_digest)) != 0)
+		r->number++;
+	memcpy(r->text_digest, digest, sizeof(r->text_digest));
 	mailboxes_fini(&r->boxes);
 	r->boxes = all;
 	r->learned = true;
 	r->learned_at = instant_now();
 	r->learned_ms = wall_ms();
-	r->number++;
 }
 
 static void
@@ -191,6 +201,7 @@ void
 roster_configure(struct roster *r, const struct conf_home *conf)
 {
 	r->conf = conf;
+	memset(r->text_digest, 0, sizeof(r->text_digest));
 	span_copy(span_str(conf->nusers > 0 ? conf->users[0] : ""), r->first, sizeof(r->first));
 	r->has_list = conf->users_command[0] != '\0' || conf->users_file[0] != '\0';
 	r->refresh_ms = conf->users_refresh_ms;
@@ -226,6 +237,14 @@ roster_router(struct roster *r, const struct conf_home *conf, struct router *out
 		.first = r->first };
 	out->stale = r->has_list &&
 	    (!r->learned || instant_ms_since(r->learned_at, instant_now()) > ROSTER_FRESH_MS);
+}
+
+uint64_t
+roster_number(const struct roster *r, int64_t *learned_ms)
+{
+	/* A configured list is right as long as it is configured. */
+	*learned_ms = r->has_list ? (r->learned ? r->learned_ms : 0) : wall_ms();
+	return r->number;
 }
 
 void

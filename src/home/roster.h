@@ -26,6 +26,11 @@ void	roster_attach(struct roster *, struct chan *);	/* the helper; takes it */
 bool	roster_known(const struct roster *);	/* the command, if any, has been heard once */
 /* What to route by now; good until the next return to the loop. */
 void	roster_router(struct roster *, const struct conf_home *, struct router *out);
+/*
+ * Which list is in force: another one has another number.  learned_ms: when it was last known
+ * to be right, by the wall clock; 0: there is none yet.
+ */
+uint64_t roster_number(const struct roster *, int64_t *learned_ms);
 void	roster_missed(struct roster *);		/* somebody has to come later for the list's sake */
 const char *roster_alarm(const struct roster *);	/* "" none */
 void	roster_free(struct roster **);

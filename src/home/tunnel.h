@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <uv.h>
 
+#include "home/recipients.h"
 #include "base/buf.h"
 #include "home/bans.h"
 #include "home/edges.h"
@@ -55,6 +56,8 @@ struct tunnel_proc {
 	struct splices	 splices;
 	struct passage	*passages;	/* each has its splice once it is open */
 	struct delivery	 delivery;
+	struct recipients recipients;	/* who is at home, as the courier said */
+	struct recipients_in recipients_in;
 	struct home_bans bans;
 	struct ledger_mark mark;	/* epoch 0: not known yet */
 	struct buf	 pem;		/* our tunnel key */

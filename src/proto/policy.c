@@ -126,8 +126,11 @@ get_domain(const json_t *o, void *out, struct why *why)
 		d->unknown = POLICY_REFUSE;
 	else if (unknown != NULL && !span_eq(text_of(unknown), SPAN_LIT("accept")))
 		return why_set(why, "\"unknown\" is neither \"accept\" nor \"refuse\""), false;
-	if (!get_bool(o, "fold_case", &d->fold_case) || !get_ms(o, "learned_ms", &d->learned_ms))
-		return why_set(why, "\"fold_case\" or \"learned_ms\" is malformed"), false;
+	if (!get_bool(o, "fold_case", &d->fold_case) ||
+	    !get_bool(o, "ignore_dots", &d->ignore_dots) ||
+	    !get_ms(o, "learned_ms", &d->learned_ms))
+		return why_set(why, "\"fold_case\", \"ignore_dots\" or \"learned_ms\" is "
+		    "malformed"), false;
 	if (tag != NULL) {
 		struct span t = text_of(tag);
 
@@ -363,9 +366,10 @@ print_domain(const struct policy_domain *d)
 		return NULL;
 	hex_encode(d->salt, sizeof(d->salt), salt);
 	base64_encode(d->digests, n, true, digests);
-	j = json_pack("{ss, ss, sb, ss, ss, sI, ss}", "name", d->name,
+	j = json_pack("{ss, ss, sb, sb, ss, ss, sI, ss}", "name", d->name,
 	    "unknown", d->unknown == POLICY_REFUSE ? "refuse" : "accept",
-	    "fold_case", (int)d->fold_case, "tag", tag, "salt", salt,
+	    "fold_case", (int)d->fold_case, "ignore_dots", (int)d->ignore_dots, "tag", tag,
+	    "salt", salt,
 	    "learned_ms", (json_int_t)d->learned_ms, "digests", digests);
 	free(digests);
 	return j;
@@ -505,12 +509,14 @@ policy_digest(const struct policy_domain *d, const char *local,
 	/* A tag in front ends nothing: there would be no name left. */
 	size_t n = tag != NULL && tag > local ? (size_t)(tag - local) : strlen(local);
 	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+	size_t k = 0;
 	bool ok;
 
-	snprintf(text, sizeof(text), "%.*s@%s", (int)n, local, d->name);
-	for (size_t i = 0; d->fold_case && i < n; i++)
-		if (text[i] >= 'A' && text[i] <= 'Z')
-			text[i] |= 0x20;
+	for (size_t i = 0; i < n && k < ADDRESS_LOCAL_MAX; i++)
+		if (local[i] != '.' || !d->ignore_dots)
+			text[k++] = d->fold_case && local[i] >= 'A' && local[i] <= 'Z' ?
+			    local[i] | 0x20 : local[i];
+	snprintf(text + k, sizeof(text) - k, "@%s", d->name);
 	ok = ctx != NULL && crypto_init() && EVP_DigestInit_ex2(ctx, crypto_sha256(), NULL) == 1 &&
 	    EVP_DigestUpdate(ctx, d->salt, sizeof(d->salt)) == 1 &&
 	    EVP_DigestUpdate(ctx, text, strlen(text)) == 1 &&

@@ -24,7 +24,7 @@
  *	 "keys": {"pins": ["sha256:<64 hex>"], "recipients": ["age1..."]},
  *	 "edge": {"pins": ["sha256:<64 hex>"]},
  *	 "domains": [{"name": "example.org", "unknown": "accept" | "refuse",
- *		"fold_case": true, "tag": "+", "salt": "<32 hex>",
+ *		"fold_case": true, "ignore_dots": false, "tag": "+", "salt": "<32 hex>",
  *		"learned_ms": 1795232400000, "digests": "<base64>"}],
  *	 "services": [{"name": "imaps", "up": true}],
  *	 "bans": [{"net": "192.0.2.0/24", "until_ms": 0}]}
@@ -52,6 +52,7 @@ struct policy_domain {
 	char		 name[256];
 	enum policy_unknown unknown;
 	bool		 fold_case;	/* local parts are lowered before hashing */
+	bool		 ignore_dots;	/* and lose their dots */
 	char		 tag;		/* '+' or 0: what ends the local part before hashing */
 	unsigned char	 salt[16];
 	int64_t		 learned_ms;	/* when the list was last good */
@@ -108,8 +109,8 @@ void	policy_free(struct policy **);
 const struct policy_domain *policy_domain_find(const struct policy *, const char *name);
 /*
  * SHA-256(salt | local@domain), its first 16 octets; the local part as in struct
- * address, cut at the tag and lowered (ASCII) as the domain asks.  False: memory
- * is out.
+ * address, cut at the tag, lowered (ASCII) and without dots as the domain asks.  False:
+ * memory is out.
  */
 bool	policy_digest(const struct policy_domain *, const char *local,
 	    unsigned char out[POLICY_DIGEST_LEN]);

@@ -58,6 +58,20 @@ board_passed_services(struct scoreboard *b)
 	return all;
 }
 
+/* By what list of its recipients an edge refuses for a home. */
+static void
+board_list(struct board_peer *p, json_t *o)
+{
+	int64_t learned = atomic_load(&p->list_ms), until = atomic_load(&p->list_until_ms);
+
+	if (learned == 0)
+		return;
+	json_object_set_new(o, "recipients", json_integer(atomic_load(&p->recipients)));
+	json_object_set_new(o, "list", answer_moment(learned));
+	json_object_set_new(o, "list_ms", json_integer(learned));
+	json_object_set_new(o, "list_stale", json_boolean(until < wall_ms()));
+}
+
 void
 answer_board(json_t *o, json_t *alarms, struct scoreboard *b)
 {
@@ -99,6 +113,7 @@ answer_board(json_t *o, json_t *alarms, struct scoreboard *b)
 		    "rtt_us", (json_int_t)atomic_load(&p->rtt_us),
 		    "address", board_text(p->address, sizeof(p->address)),
 		    "error", board_text(p->error, sizeof(p->error))));
+		board_list(p, json_array_get(peers, json_array_size(peers) - 1));
 	}
 	for (size_t i = 0; i < BOARD_SERVICES; i++) {
 		struct board_service *s = &b->service[i];

@@ -85,9 +85,10 @@ def test_a_home_killed_does_not_hold_another(three, mark):
     three.wait_mails("alice", 20, maildir=three.b["MAILDIR"])
 
 
-def test_unknown_recipients_are_parked_never_bounced(stand, mark):
-    """One of two has no mailbox: the other has his mail, and home
-    keeps the rest with the reason."""
+def test_unknown_recipients_are_parked_never_bounced(make_stand, mark):
+    """Where edges are not told who is there. One of two has no mailbox: the
+    other has his mail, and home keeps the rest with the reason."""
+    stand = make_stand(opt=["home.mailboxes.edges_refuse=false"])
     rcpts = ["nobody@example.test", "ALICE+tag@Example.TEST"]
     assert send_mail(stand.smtp, message(subject=mark), rcpts=rcpts).code == 250
     mail, = stand.wait_marked("alice", mark)

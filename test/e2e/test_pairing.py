@@ -351,7 +351,7 @@ def park_for(stand, who, subject):
 def test_refused_mail_is_read_after_a_rotation(make_stand, mark):
     """It holds nothing up, stays readable as long as it is kept, and
     then the old key goes by itself."""
-    stand = make_stand()
+    stand = make_stand(opt=["home.mailboxes.edges_refuse=false"])
     held = park_for(stand, "nobody@example.test", mark)
     old, new = begin_rotation(stand)
     r = finish(stand)
@@ -397,7 +397,7 @@ def test_a_retired_key_opens_what_comes_late(make_stand, mark):
 
 def test_other_parked_mail_blocks_a_rotation(make_stand, mark):
     """Not policy's: somebody has to look at it first."""
-    stand = make_stand()
+    stand = make_stand(opt=["home.mailboxes.edges_refuse=false"])
     park_for(stand, "nobody@example.test", mark)
     other = park_for(stand, "nobody@example.test", mark)
     stand.stop("home")

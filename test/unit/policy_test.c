@@ -21,7 +21,7 @@
 	"\"stale_after_ms\":172800000," \
 	"\"backend\":{\"smtputf8\":true,\"dsn\":false,\"size\":\"0\"}," \
 	"\"domains\":[{\"name\":\"example.org\",\"unknown\":\"refuse\"," \
-	"\"fold_case\":true,\"tag\":\"+\"," \
+	"\"fold_case\":true,\"ignore_dots\":false,\"tag\":\"+\"," \
 	SALT ",\"learned_ms\":1795232400000,\"digests\":\"" ZEROES "\"}]," \
 	"\"services\":[{\"name\":\"imaps\",\"up\":true}]," \
 	"\"keys\":{\"pins\":[\"sha256:" HEX64 "\"],\"recipients\":[\"" AGE "\"]}," \

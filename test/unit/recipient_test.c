@@ -4,6 +4,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "edge/recipient.h"
@@ -64,7 +65,7 @@ judged(void **state)
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		struct conf_service service = { .nhomes = rows[i].only != NULL };
 		struct netaddr client = { .ip = { [10] = 0xff, 0xff, 192, 0, 2, 7 } };
-		struct recipient_rules rules = { &homes, &service, "", &client,
+		struct recipient_rules rules = { &homes, &service, "", &client, 0,
 			rows[i].txn != NULL ? homes_by_name(&homes, rows[i].txn) : NULL };
 		struct smtp_reply reply = { 0 };
 		struct address a;
@@ -88,10 +89,88 @@ judged(void **state)
 	}
 }
 
+/* --- by home's list ----------------------------------------------------------------------- */
+
+#define LEARNED	INT64_C(1795232400000)
+#define STALE	(24 * 3600 * 1000)
+
+static int
+by_digest(const void *a, const void *b)
+{
+	return memcmp(a, b, POLICY_DIGEST_LEN);
+}
+
+static unsigned
+answer(const char *path, int64_t now)
+{
+	struct conf_service service = { .nhomes = 0 };
+	struct netaddr client = { .ip = { [10] = 0xff, 0xff, 192, 0, 2, 7 } };
+	struct recipient_rules rules = { &homes, &service, "", &client, now, NULL };
+	struct smtp_reply reply = { 0 };
+	struct address a;
+
+	assert_int_equal(address_parse_path(span_str(path), ADDRESS_FORWARD, false, &a),
+	    strlen(path));
+	(void)recipient_home(&rules, &a, &reply);
+	return reply.code;
+}
+
+static void
+home_s_list_decides_until_it_is_stale(void **state)
+{
+	static const char *const names[] = { "Alice", "j.smith", "x" };
+	static const struct {
+		const char	*path;
+		unsigned	 code, stale, plain;	/* plain: where dots count, and no tag */
+	} listed[] = {
+		{ "<alice@alice.test>", 250, 250, 250 },
+		{ "<ALICE@alice.test>", 250, 250, 250 },
+		{ "<alice+shop@alice.test>", 250, 250, 550 },
+		{ "<+alice@alice.test>", 550, 450, 550 },
+		{ "<\"alice\"@ALICE.TEST>", 250, 250, 250 },
+		{ "<JSmith@alice.test>", 250, 250, 550 },
+		{ "<j.s.mith+x.y@alice.test>", 250, 250, 550 },
+		{ "<j.smith@alice.test>", 250, 250, 250 },
+		{ "<postmaster@alice.test>", 250, 250, 250 },
+		{ "<postmaster>", 250, 250, 250 },
+		{ "<carol@alice.test>", 550, 450, 550 },
+		{ "<alic@alice.test>", 550, 450, 550 },
+		{ "<alice2@alice.test>", 550, 450, 550 },
+		{ "<whoever@bob.test>", 250, 250, 250 },	/* has no list */
+	};
+
+	for (int plain = 0; plain < 2; plain++) {
+		unsigned char digests[3][POLICY_DIGEST_LEN];
+		struct policy_domain d = { .name = "alice.test", .unknown = POLICY_REFUSE,
+			.fold_case = true, .ignore_dots = !plain, .tag = plain ? 0 : '+',
+			.salt = { 7 }, .learned_ms = LEARNED, .digests = digests, .ndigests = 3 };
+		struct policy p = { .stale_after_ms = STALE, .domains = &d, .ndomains = 1 };
+
+		for (size_t i = 0; i < 3; i++)
+			assert_true(policy_digest(&d, names[i], digests[i]));
+		qsort(digests, 3, POLICY_DIGEST_LEN, by_digest);
+		alice.policy = &p;
+		for (size_t i = 0; i < sizeof(listed) / sizeof(listed[0]); i++) {
+			print_message("%s\n", listed[i].path);
+			assert_int_equal(answer(listed[i].path, LEARNED + STALE),
+			    plain ? listed[i].plain : listed[i].code);
+			if (!plain)
+				assert_int_equal(answer(listed[i].path, LEARNED + STALE + 1),
+				    listed[i].stale);
+		}
+		d.unknown = POLICY_ACCEPT;
+		assert_int_equal(answer("<carol@alice.test>", LEARNED), 250);
+	}
+	alice.policy = NULL;
+}
+
 int
 main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(judged) };
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(judged),
+		cmocka_unit_test(home_s_list_decides_until_it_is_stale),
+	};
 
 	return cmocka_run_group_tests(tests, set_up, NULL);
 }
