@@ -25,7 +25,7 @@ def opts(*more):
             "home.deliver.retry_max=1s", *(f"home.deliver.{m}" for m in more)]
 
 
-def send(stand, mark, rcpts=("alice@example.test",), client=CLIENT):
+def send(stand, mark, rcpts=("alice@example.test",), client=CLIENT, end=b"250"):
     with socket.create_connection(("127.0.0.1", MX), 20) as s:
         s.sendall(f"PROXY TCP4 {client} 127.0.0.1 40000 25\r\n".encode())
         lines = s.makefile("rb")
@@ -43,7 +43,7 @@ def send(stand, mark, rcpts=("alice@example.test",), client=CLIENT):
         for r in rcpts:
             ask(f"RCPT TO:<{r}>\r\n".encode(), b"250")
         ask(b"DATA\r\n", b"354")
-        ask(message(mark, f".{mark}\r\n..\r\n").replace(b"\r\n.", b"\r\n..") + b".\r\n", b"250")
+        ask(message(mark, f".{mark}\r\n..\r\n").replace(b"\r\n.", b"\r\n..") + b".\r\n", end)
 
 
 def delivered(stand, n=1, seconds=30):
@@ -114,7 +114,7 @@ class Cutter:
     """Between home and a server: the first answer to an end of data never arrives."""
 
     def __init__(self, port):
-        self.to, self.cut = port, 0
+        self.to, self.cut, self.hang = port, 0, False
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.port = self.listener.getsockname()[1]
         threading.Thread(target=self.accept, daemon=True).start()
@@ -135,7 +135,8 @@ class Cutter:
             while octets := server.recv(65536):
                 if ended.is_set() and self.cut == 0:
                     self.cut += 1
-                    client.shutdown(socket.SHUT_RDWR)
+                    if not self.hang:
+                        client.shutdown(socket.SHUT_RDWR)
                     return
                 client.sendall(octets)
         threading.Thread(target=back, daemon=True).start()
@@ -196,6 +197,33 @@ def test_what_is_refused_for_good_is_parked_with_the_words(make_stand, mark):
     finally:
         child.terminate()
         child.wait()
+
+
+def test_a_sender_that_still_waits_hears_the_servers_refusal(make_stand, mark):
+    port = free_port()
+    child = sink(port, "-f", "DATA")
+    stand = make_stand(verdict=20, opt=opts(f"smtp=127.0.0.1:{port}"))
+    try:
+        send(stand, mark, end=b"500")
+        stand.edge_empty()
+        until("home keeps nothing of it", 10, lambda: stand.queue("home") == [])
+        assert "mail.refused" in stand.log("home")
+    finally:
+        child.terminate()
+        child.wait()
+
+
+def test_a_courier_that_dies_in_the_middle_delivers_it_in_its_next_life(make_stand, mark):
+    with Lmtp() as end:
+        cutter = Cutter(end.port)
+        cutter.hang = True
+        stand = make_stand(opt=opts(f"lmtp=127.0.0.1:{cutter.port}"))
+        send(stand, mark)
+        until("dovecot has it", 15, lambda: end.mails("alice"))
+        assert [o["state"] for o in stand.queue("home")] == ["sending"]
+        stand.kill("home", "courier")
+        delivered(stand)
+        assert len(end.mails("alice")) == 1, end.log()
 
 
 @pytest.mark.parametrize("fault", [("-q", "DATA"), ("-q", "."), ("-Q", "RCPT"), ("-W", "1:1")])
