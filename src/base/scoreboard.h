@@ -92,6 +92,8 @@ struct board_passed {			/* edge: a service that is passed, or may be */
 	_Atomic int64_t	held;		/* auto: not passed but served here */
 	_Atomic int64_t	refused;	/* closed */
 	_Atomic int64_t	why[BR_COUNT];	/* of both */
+	/* auto: 1 + why new ones are held as things are, 0: they are passed */
+	_Atomic int	holding;
 };
 
 struct scoreboard {

@@ -279,6 +279,29 @@ pass(struct passage *p, const struct conf_service *s, struct home *h)
 
 /* --- which way ------------------------------------------------------------------------------- */
 
+/*
+ * What an auto service does with new connections, said when it changes and not for each
+ * of them.  Reasons that are the client's own are no news of the service.
+ */
+static void
+note_way(struct edge *e, const struct conf_service *s, const struct road_choice *c)
+{
+	struct board_passed *b = board_passed(edge_board(e), s->name);
+	int holding = c->road == ROAD_HOLD ? 1 + (int)c->why : 0;
+
+	/* Among several homes each has a way of its own. */
+	if (s->mode != CONF_AUTO || c->road == ROAD_NAME || b == NULL || b->holding == holding ||
+	    (holding != 0 && c->why != BR_NO_HOME && c->why != BR_HOME_DOWN &&
+	    c->why != BR_SERVICE_DOWN && c->why != BR_NAME))
+		return;
+	if (holding != 0)
+		log_info(NULL, "service.hold service=%s why=%s", s->name,
+		    board_refusal_names[c->why]);
+	else
+		log_info(NULL, "service.pass service=%s home=%s", s->name, c->home->name);
+	b->holding = holding;
+}
+
 void
 passage_go(struct passage *p, const char *name)
 {
@@ -293,6 +316,8 @@ passage_go(struct passage *p, const char *name)
 		return;
 	}
 	c = road_choose(e, s, &p->client, name);
+	if (name == NULL)
+		note_way(e, s, &c);
 	if (!p->counted && (c.road == ROAD_PASS || c.road == ROAD_NAME)) {
 		p->counted = clients_enter(e->passed_clients, &p->client, conf->streams_client);
 		if (!p->counted)
@@ -338,6 +363,7 @@ held_at_once(struct edge *e, int fd, const struct conf_service *s, const struct 
 {
 	struct road_choice c = road_choose(e, s, peer, NULL);
 
+	note_way(e, s, &c);
 	if (c.road != ROAD_HOLD)
 		return false;
 	if (s->mode == CONF_AUTO) {

@@ -37,6 +37,7 @@ board_passed_services(struct scoreboard *b)
 
 	for (size_t i = 0; i < BOARD_SERVICES; i++) {
 		struct board_passed *s = &b->passed[i];
+		int holding = atomic_load(&s->holding);
 		json_t *why;
 
 		if (s->name[0] == '\0')
@@ -53,6 +54,9 @@ board_passed_services(struct scoreboard *b)
 		    "held", (json_int_t)atomic_load(&s->held),
 		    "refused", (json_int_t)atomic_load(&s->refused),
 		    "why", why));
+		if (holding > 0 && holding <= BR_COUNT)
+			json_object_set_new(json_array_get(all, json_array_size(all) - 1),
+			    "holding", json_string(board_refusal_names[holding - 1]));
 	}
 	return all;
 }

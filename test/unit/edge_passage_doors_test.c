@@ -106,6 +106,47 @@ a_passed_mail_service_that_is_down_says_421(void **state)
 	assert_int_equal(board("submission")->why[BR_SERVICE_DOWN], 1);
 }
 
+/* What home's next policy says; the clients of "imaps" come from 127.0.0.1. */
+static void
+ban(struct home *h, const char *net)
+{
+	struct policy *p = calloc(1, sizeof(*p));
+
+	assert_non_null(p);
+	p->services = calloc(2, sizeof(*p->services));
+	p->bans = calloc(1, sizeof(*p->bans));
+	assert_true(p->services != NULL && p->bans != NULL);
+	strcpy(p->services[0].name, "imaps");
+	strcpy(p->services[1].name, "mx");
+	p->services[0].up = p->services[1].up = true;
+	p->nservices = 2;
+	assert_true(netaddr_parse_ip(span_str(net), &p->bans[0].net));
+	p->bans[0].bits = 32;
+	p->nbans = 1;
+	h->nat = 0;			/* home would be where its clients are */
+	home_set_policy(h, p, SPAN_LIT("\"tag\""));
+	bans_changed(&R.e, h);
+}
+
+/* What keeps a service from passing is told of the service; what is a client's own is not. */
+static void
+a_service_that_holds_says_so_until_it_passes(void **state)
+{
+	stranger(&A);
+	RUN_UNTIL(heard(&A, "220 mx.edge.test"));
+	assert_int_equal(board("mx")->holding, 1 + BR_HOME_DOWN);
+	dial(0);
+	stranger(&B);
+	visitor(1);
+	assert_int_equal(board("mx")->holding, 0);
+	drop(&A);
+	ban(R.alice, "8.8.8.8");
+	stranger(&A);
+	RUN_UNTIL(heard(&A, "421 4.7.1 "));
+	assert_int_equal(board("mx")->why[BR_BANNED], 1);
+	assert_int_equal(board("mx")->holding, 0);
+}
+
 static void
 one_client_has_its_share(void **state)
 {
@@ -245,28 +286,6 @@ mail_for_several_homes_is_held(void **state)
 
 /* --- bans ------------------------------------------------------------------------------------ */
 
-/* What home's next policy says; the clients of "imaps" come from 127.0.0.1. */
-static void
-ban(struct home *h, const char *net)
-{
-	struct policy *p = calloc(1, sizeof(*p));
-
-	assert_non_null(p);
-	p->services = calloc(2, sizeof(*p->services));
-	p->bans = calloc(1, sizeof(*p->bans));
-	assert_true(p->services != NULL && p->bans != NULL);
-	strcpy(p->services[0].name, "imaps");
-	strcpy(p->services[1].name, "mx");
-	p->services[0].up = p->services[1].up = true;
-	p->nservices = 2;
-	assert_true(netaddr_parse_ip(span_str(net), &p->bans[0].net));
-	p->bans[0].bits = 32;
-	p->nbans = 1;
-	h->nat = 0;			/* home would be where its clients are */
-	home_set_policy(h, p, SPAN_LIT("\"tag\""));
-	bans_changed(&R.e, h);
-}
-
 static void
 a_ban_ends_what_is_passed_and_bars_what_comes(void **state)
 {
@@ -310,6 +329,7 @@ main(void)
 		PASSAGE(a_balancer_for_itself_is_never_passed),
 		PASSAGE(held_mail_has_the_balancers_client_too),
 		PASSAGE(a_passed_mail_service_that_is_down_says_421),
+		PASSAGE(a_service_that_holds_says_so_until_it_passes),
 		PASSAGE(one_client_has_its_share),
 		PASSAGE(names_find_their_home),
 		PASSAGE(a_name_that_is_nobodys),
