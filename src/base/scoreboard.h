@@ -15,6 +15,7 @@
 #define BOARD_PEERS	64
 #define BOARD_SERVICES	32
 #define BOARD_TEXT	128
+#define BOARD_WORDS	512	/* a whole struct why */
 
 enum board_counter {
 	BC_CONNECTIONS = 0,	/* SMTP connections now */
@@ -57,7 +58,8 @@ struct board_peer {			/* a home seen from an edge, or an edge seen from home */
 	_Atomic int64_t	since_ms;	/* wall clock of the last change */
 	_Atomic int64_t	rtt_us;
 	char		address[64];
-	char		error[BOARD_TEXT];	/* the last reason it is not up */
+	char		error[BOARD_WORDS];	/* the last reason it is not up */
+	_Atomic int	alarm;		/* home: error is what no time mends */
 };
 
 struct board_service {			/* home: what edges pass to it */
@@ -98,6 +100,7 @@ struct board_passed {			/* edge: a service that is passed, or may be */
 
 struct scoreboard {
 	_Atomic int64_t	started_ms;
+	char		refused[BOARD_WORDS];	/* the parent's: why the last reload was, "" */
 	struct board_proc proc[BOARD_PROCS];
 	struct board_peer peer[BOARD_PEERS];
 	struct board_service service[BOARD_SERVICES];

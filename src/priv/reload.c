@@ -112,6 +112,13 @@ send_changed_secrets(struct parent *p, struct secrets *old)
 		}
 }
 
+/* Until a reload succeeds, `status` says why the last one did not; "" ends it. */
+static void
+show_refused(struct parent *p, const char *text)
+{
+	span_copy(span_str(text), p->ground.board->refused, sizeof(p->ground.board->refused));
+}
+
 static void
 on_late(uv_timer_t *t)
 {
@@ -143,9 +150,11 @@ reload_answered(struct kid *k, struct span why)
 	char text[400];
 
 	k->reloading = false;
-	if (why.n > 0)
+	if (why.n > 0) {
 		log_error(NULL, "config.refused process=%s %s", proc_kind_name(k->kind),
 		    log_escape(why, text, sizeof(text)));
+		show_refused(k->parent, text);
+	}
 	reload_done(k->parent);
 }
 
@@ -191,9 +200,11 @@ reload_now(struct parent *p)
 	if (read_all(p, &fresh, &why) == -1) {
 		log_error(NULL, "config.refused %s; the old configuration stays in force",
 		    why.text);
+		show_refused(p, why.text);
 		notify("READY=1");
 		return;
 	}
+	show_refused(p, "");
 	config_free(p);
 	p->text = fresh.text;
 	p->edge = fresh.edge;

@@ -13,7 +13,7 @@
 static json_t *
 board_text(const char *p, size_t max)
 {
-	char copy[BOARD_TEXT];
+	char copy[BOARD_WORDS];
 
 	memcpy(copy, p, max);
 	return answer_text(copy, max);
@@ -27,6 +27,28 @@ alarm_add(json_t *alarms, const char *who, json_t *text)
 	if (s != NULL && s[0] != '\0')
 		json_array_append_new(alarms, json_sprintf("%s: %s", who, s));
 	json_decref(text);
+}
+
+static void
+refused_alarm(json_t *alarms, const struct scoreboard *b)
+{
+	json_t *why = board_text(b->refused, sizeof(b->refused));
+	const char *s = json_string_value(why);
+
+	if (s != NULL && s[0] != '\0')
+		json_array_append_new(alarms, json_sprintf("configuration: %s; until it is mended "
+		    "and taken by a SIGHUP, the old one stays in force", s));
+	json_decref(why);
+}
+
+static void
+peer_alarm(json_t *alarms, const struct board_peer *p)
+{
+	json_t *name = board_text(p->name, sizeof(p->name));
+	const char *who = json_string_value(name);
+
+	alarm_add(alarms, who != NULL ? who : "", board_text(p->error, sizeof(p->error)));
+	json_decref(name);
 }
 
 /* Passed services that had a client since start. */
@@ -72,6 +94,7 @@ answer_board(json_t *o, json_t *alarms, struct scoreboard *b)
 	peers = json_array();
 	services = json_array();
 	counters = json_object();
+	refused_alarm(alarms, b);
 	for (size_t i = 0; i < BOARD_PROCS; i++) {
 		struct board_proc *p = &b->proc[i];
 		json_t *name = board_text(p->name, sizeof(p->name)), *one;
@@ -94,6 +117,8 @@ answer_board(json_t *o, json_t *alarms, struct scoreboard *b)
 
 		if (p->name[0] == '\0')
 			continue;
+		if (atomic_load(&p->alarm) != 0)
+			peer_alarm(alarms, p);
 		json_array_append_new(peers, json_pack("{s:o, s:I, s:o, s:I, s:I, s:o, s:o}",
 		    "name", board_text(p->name, sizeof(p->name)),
 		    "connections", (json_int_t)atomic_load(&p->connections),

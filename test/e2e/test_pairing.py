@@ -158,6 +158,38 @@ def test_unpair(stand, mark):
           lambda: not any(p.get("connections") for p in stand.status("home")["peers"]))
     r = send_mail_code(stand)
     assert r in (450, 550, 451, 452), r
+    alarm, = until("that is an alarm at home", 20, lambda: stand.status("home")["alarms"])
+    assert re.match(r"edge\.test: .*still know this home\? else pair again", alarm), alarm
+    assert f"ALARM      {alarm}" in stand.tool("status", "-c", stand.conf("home")).stdout
+    r = redeem(stand, stand.conf("home"), line(stand, "home", ("example.test",)) + "\n")
+    assert r.returncode == 0, r.stderr
+    stand.stop("home")
+    stand.start("home")
+    connected(stand)
+    assert stand.status("home")["alarms"] == []
+
+
+def connected(stand):
+    until("home has its tunnels", 30,
+          lambda: [p for p in stand.status("home")["peers"] if p.get("connections", 0) > 0])
+
+
+def test_an_edge_with_another_key_is_an_alarm(stand, mark):
+    """Until it shows the paired one again; what is held meanwhile waits."""
+    key = os.path.join(stand.env["EDGE_SPOOL"], "tunnel.pem")
+    stand.stop("edge")
+    os.rename(key, key + ".old")
+    stand.tool("keygen", "-c", stand.conf("edge"))
+    stand.start("edge")
+    assert send_mail(stand.smtp, message(subject=mark)).code == 250
+    alarm, = until("home says so", 30, lambda: stand.status("home")["alarms"])
+    assert re.match(r"edge\.test: .*shows another key .* pair again; .* it shows "
+                    r"sha256:[0-9a-f]{64}$", alarm), alarm
+    stand.stop("edge")
+    os.rename(key + ".old", key)
+    stand.start("edge")
+    stand.wait_marked("alice", mark)
+    assert stand.status("home")["alarms"] == []
 
 
 def test_held_mail_outlives_a_new_pairing(stand, mark):

@@ -227,6 +227,7 @@ an_edge_that_is_away_is_found_when_it_is_back(void **state)
 	start();
 	RUN_UNTIL(row()->error[0] != '\0');
 	assert_non_null(strstr(row()->error, "does not answer"));
+	assert_int_equal(row()->alarm, 0);
 	assert_int_equal(row()->connections, 0);
 	edge_up(&edge_key);
 	RUN_UNTIL(row()->connections == 2);
@@ -260,6 +261,8 @@ another_key_is_no_edge_of_ours(void **state)
 	start();
 	RUN_UNTIL(row()->error[0] != '\0');
 	assert_non_null(strstr(row()->error, "shows another key than the paired one"));
+	assert_non_null(strstr(row()->error, "; it shows sha256:"));
+	assert_int_equal(row()->alarm, 1);
 	assert_int_equal(row()->connections, 0);
 	assert_int_equal(E.ready, 0);
 }
