@@ -242,10 +242,14 @@ struct conf_edge *conf_edge_parse(const char *file, struct span text, struct why
 struct conf_home *conf_home_parse(const char *file, struct span text, struct why *);
 /* `posthouse config`: every key with type, default, range and doc; json as an array of objects. */
 bool	conf_describe(enum conf_role, bool json, struct buf *out);
-/* Non-reloadable keys that differ, named in why; 0 when a reload may go on. */
+/*
+ * How many keys differ that only a restart changes; 0: a reload may go on.  why: each
+ * with its place, "FILE:LINE: hold.memory"; text is what new_ was made of.  A key
+ * that it no longer has stands at its section, or without a line.
+ */
 int	conf_edge_reloadable(const struct conf_edge *old, const struct conf_edge *new_,
-    struct why *);
+    const char *file, struct span text, struct why *);
 int	conf_home_reloadable(const struct conf_home *old, const struct conf_home *new_,
-    struct why *);
+    const char *file, struct span text, struct why *);
 
 #endif

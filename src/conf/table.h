@@ -186,6 +186,8 @@ int	conf_default_path(char *out, size_t max, const char *state, const char *name
 size_t	conf_skip(struct span, size_t i);
 /* NULL with why; free() it. */
 void	*conf_table_parse(const struct conf_table *, const char *file, struct span, struct why *);
+/* Where the text, which was parsed before, has the fault's key: as in its error; 0 nowhere. */
+int	conf_table_line(const struct conf_table *, struct span, const struct conf_fault *);
 const struct conf_section *conf_table_section(const struct conf_table *, const char *name);
 
 #endif

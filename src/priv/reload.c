@@ -66,12 +66,16 @@ static int
 differs(const struct parent *old, const struct parent *new_, struct why *why)
 {
 	struct why keys = { "" };
-	int n = old->role == CONF_EDGE ? conf_edge_reloadable(old->edge, new_->edge, &keys) :
-	    conf_home_reloadable(old->home, new_->home, &keys);
+	struct span text = buf_span(&new_->text);
+	int n = old->role == CONF_EDGE ?
+	    conf_edge_reloadable(old->edge, new_->edge, old->file, text, &keys) :
+	    conf_home_reloadable(old->home, new_->home, old->file, text, &keys);
 
 	if (n == 0)
 		return 0;
-	return why_set(why, "%s: only a restart changes %.400s", old->file, keys.text);
+	return why_set(why, "%.400s: only a restart changes %s: restart this %s, or undo %s",
+	    keys.text, n == 1 ? "it" : "these", old->role == CONF_EDGE ? "edge" : "home",
+	    n == 1 ? "it" : "them");
 }
 
 static const struct secret_file *
@@ -151,8 +155,8 @@ reload_answered(struct kid *k, struct span why)
 
 	k->reloading = false;
 	if (why.n > 0) {
-		log_error(NULL, "config.refused process=%s %s", proc_kind_name(k->kind),
-		    log_escape(why, text, sizeof(text)));
+		log_escape(why, text, sizeof(text));
+		log_error(NULL, "config.refused process=%s %s", proc_kind_name(k->kind), text);
 		show_refused(k->parent, text);
 	}
 	reload_done(k->parent);

@@ -470,7 +470,9 @@ a_bad_configuration_is_refused_and_the_old_kept(void **state)
 	expect(s, words);
 	write_conf(s, "mx.test", "hold { quota = 1G memory = 1M }\n");
 	kill(s->pid, SIGHUP);
-	expect(s, "only a restart changes hold.memory; the old configuration stays in force");
+	snprintf(words, sizeof(words), "config.refused %s:9: hold.memory: only a restart changes "
+	    "it: restart this edge, or undo it; the old configuration stays in force", s->conf);
+	expect(s, words);
 	logged(s, "puppet.reload", false);
 	write_conf(s, "mx.test", "hold { quota = 1G }\n");
 	kill(s->pid, SIGHUP);
