@@ -449,7 +449,11 @@ late(struct passage *p)
 			conn_abort(p->conn);
 		else
 			splice_abort(p->sp, "its service was taken away");
-	} else if (p->phase == P_HEADER)
+		return;
+	}
+	if (p->phase == P_ANSWER)
+		lanes_doubt(&p->home->lanes, edge_conf(p->edge)->connect_ms);
+	if (p->phase == P_HEADER)
 		passage_refuse(p, s, BR_HEADER, "it did not come in time");
 	else if (p->phase == P_NAME)
 		passage_refuse(p, s, BR_NAME, "the ClientHello did not come in time");

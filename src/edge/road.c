@@ -86,7 +86,7 @@ road_choose(const struct edge *e, const struct conf_service *s, const struct net
 	}
 	if (bans_home(h, client))
 		return road_not_passed(s, BR_BANNED);
-	if (h->lanes.n == 0)
+	if (!lanes_sure(&h->lanes))
 		return road_not_passed(s, BR_HOME_DOWN);
 	if (!is_up(h, s))
 		return road_not_passed(s, BR_SERVICE_DOWN);

@@ -198,6 +198,7 @@ on_read(void *arg, struct span in)
 	if (h->over || h->session == NULL)
 		return in.n;
 	h->heard_ms = uv_now(h->loop);
+	h->doubted = false;
 	n = nghttp2_session_mem_recv(h->session, (const uint8_t *)in.p, in.n);
 	if (n < 0)
 		h2_end(h, nghttp2_strerror((int)n));
@@ -307,6 +308,24 @@ on_timer(uv_timer_t *timer)
 		h->aborted = true;
 		h2_end(h, "the peer does not answer: the line or the other machine is down");
 	}
+}
+
+void
+h2_doubt(struct h2 *h, int64_t waited_ms)
+{
+	uint64_t now = uv_now(h->loop);
+
+	if (h->over || h->session == NULL || now - h->heard_ms < (uint64_t)waited_ms)
+		return;
+	h->doubted = true;
+	if (h->ping_ms_at <= h->heard_ms)
+		ping(h, now);
+}
+
+bool
+h2_doubted(const struct h2 *h)
+{
+	return h->doubted;
 }
 
 /* --- the end ------------------------------------------------------------------ */
