@@ -64,6 +64,7 @@ MAIN_CF = """
 compatibility_level = 3.6
 queue_directory = {dir}/queue
 data_directory = {dir}/data
+virtual_mailbox_base = {dir}/mail
 mail_owner = postfix
 setgid_group = postdrop
 myhostname = mx.example.test
@@ -100,12 +101,20 @@ verify unix - - n - 1 verify
 proxymap unix - - n - - proxymap
 tlsmgr unix - - n 1000? 1 tlsmgr
 local unix - n n - - local
+virtual unix - n n - - virtual
 error unix - - n - - error
 discard unix - - n - - discard
 retry unix - - n - - error
 anvil unix - - n - 1 anvil
 postlog unix-dgram n - n - 1 postlogd
 """
+
+
+# What it takes is kept, in Maildirs of its own: Postfix.mails().
+KEEPS = ["mydestination = localhost", "virtual_mailbox_domains = example.test",
+         "virtual_mailbox_maps = inline:{ alice@example.test=alice/, "
+         "postmaster@example.test=alice/ }",
+         "virtual_uid_maps = static:65534", "virtual_gid_maps = static:65534"]
 
 
 class Postfix(Mta):
@@ -116,9 +125,10 @@ class Postfix(Mta):
     def __init__(self, main=(), options="-o smtpd_upstream_proxy_protocol=haproxy",
                  service="smtpd", tls=("", "")):
         super().__init__()
-        for d in ("queue", "data"):
+        for d in ("queue", "data", "mail"):
             os.makedirs(f"{self.dir}/{d}")
         shutil.chown(f"{self.dir}/data", "postfix")
+        os.chown(f"{self.dir}/mail", 65534, 65534)
         text = MAIN_CF.format(dir=self.dir, cert=tls[0], key=tls[1])
         self.write("conf/main.cf", text + "".join(f"{line}\n" for line in main))
         self.write("conf/master.cf", MASTER_CF.format(
@@ -131,6 +141,18 @@ class Postfix(Mta):
         r = subprocess.run(["postfix", "-c", f"{self.dir}/conf", word], check=False,
                            capture_output=True, text=True)
         assert r.returncode == 0, f"postfix {word}: {r.stdout}{r.stderr}"
+
+    def mails(self):
+        """With KEEPS: all that was delivered, once nothing is queued any more."""
+        def queued():
+            return [f for d in ("maildrop", "incoming", "active", "deferred")
+                    for _, _, files in os.walk(f"{self.dir}/queue/{d}") for f in files]
+        until("Postfix has delivered all", 60, lambda: not queued(), 0.1)
+        out = []
+        for name in os.scandir(f"{self.dir}/mail/alice/new"):
+            with open(name, "rb") as f:
+                out.append(f.read())
+        return out
 
     def close(self):
         if subprocess.run(["postfix", "-c", f"{self.dir}/conf", "status"], check=False,
