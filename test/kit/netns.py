@@ -48,7 +48,8 @@ def _ip(*commands):
 class Beyond:
     """
     What lies at the other end of `home0`: strangers with addresses of their own. A socket that
-    one of them opens stays his, whoever speaks through it later.
+    one of them opens stays his, whoever speaks through it later. Who does not say which of them
+    he is, is the first of his family.
     """
 
     def __init__(self, *addresses):
@@ -64,7 +65,9 @@ class Beyond:
             _ip("link set lo up", f"addr add {FAR[0]}/30 dev home1",
                 f"addr add {FAR[1]}/64 dev home1 nodad", "link set home1 up",
                 *(f"addr add {a} dev lo" for a in addresses),
-                f"route add default via {NEAR[0]}", f"-6 route add default via {NEAR[1]}")
+                f"route add default via {NEAR[0]}", f"-6 route add default via {NEAR[1]}",
+                *(f"route replace {NEAR[':' in a]} dev home1 src {a}"
+                  for a in reversed(addresses)))
 
     @contextlib.contextmanager
     def inside(self):
