@@ -27,8 +27,8 @@ def listens(port):
 class Mta:
     """One server in a directory of its own; usable as a context."""
 
-    def __init__(self):
-        self.dir, self.port = tempfile.mkdtemp(prefix=f"ph-{self.name}-"), free_port()
+    def __init__(self, port=0):
+        self.dir, self.port = tempfile.mkdtemp(prefix=f"ph-{self.name}-"), port or free_port()
         os.chmod(self.dir, 0o755)
         self.where = f"127.0.0.1:{self.port}"
 
@@ -123,8 +123,8 @@ class Postfix(Mta):
     name = "postfix"
 
     def __init__(self, main=(), options="-o smtpd_upstream_proxy_protocol=haproxy",
-                 service="smtpd", tls=("", "")):
-        super().__init__()
+                 service="smtpd", tls=("", ""), port=0):
+        super().__init__(port)
         for d in ("queue", "data", "mail"):
             os.makedirs(f"{self.dir}/{d}")
         shutil.chown(f"{self.dir}/data", "postfix")
