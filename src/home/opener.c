@@ -310,6 +310,30 @@ has_open(const struct parcel *p, size_t from)
 	return false;
 }
 
+/*
+ * Staged before a crash, in another folder than the present one: whether it was
+ * published there is not to be known from here, and it is delivered anew.  That errs
+ * to a second copy, in a folder that no longer is deliver.maildir, and only if the
+ * crash came between its rename and the note of it.  A folder that was moved
+ * with its files has them still in tmp/.
+ */
+static void
+restage(struct opener *o, struct parcel *p)
+{
+	for (size_t i = 0; i < p->n; i++) {
+		struct ledger_entry *e = &p->entries[i];
+		struct why why;
+
+		if (e->state != LEDGER_STAGED || maildir_ours(o->maildir, e->name) ||
+		    maildir_staged(o->maildir, e->mailbox, e->name, &why) == 1)
+			continue;
+		log_warn(NULL, "mail.restaged id=%s mailbox=%s: it was staged in another folder "
+		    "than the present deliver.maildir, as tmp/%s: delivered anew",
+		    uuid_text(p->object.meta.id).s, e->mailbox, log_safe(span_str(e->name)).s);
+		e->state = LEDGER_QUEUED;
+	}
+}
+
 bool
 opener_open(struct opener *o, struct ledger_job *job, struct parcel *p)
 {
@@ -322,6 +346,7 @@ opener_open(struct opener *o, struct ledger_job *job, struct parcel *p)
 	if (job->nentries > 0)
 		memcpy(p->entries, job->entries, job->nentries * sizeof(*p->entries));
 	p->n = job->nentries;
+	restage(o, p);
 	if (!job->content.ok && (p->n == 0 || has_open(p, 0)))
 		parcel_park_all(p, PARK_MALFORMED, "its sealed octets are gone or damaged at home");
 	else if (p->n == 0 || has_open(p, 0))
