@@ -7,7 +7,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "edge/bans.h"
+#include "edge/ban_poll.h"
 #include "edge/handover.h"
 #include "edge/pair_server.h"
 #include "net/h2.h"
@@ -35,6 +35,7 @@ struct tunnel {
 	unsigned	 status;
 	struct instant	 asked;
 	uv_timer_t	 retry;
+	struct ban_poll	*bans;
 	bool		 again;		/* the long poll says what is true no more */
 	bool		 leaving;	/* its key was replaced */
 	bool		 up;
@@ -183,7 +184,6 @@ take_policy(struct tunnel *t)
 	}
 	take_keys(t, p);
 	home_set_policy(t->home, p, span_str(t->etag));
-	bans_changed(t->edge, t->home);
 	return true;
 }
 
@@ -301,6 +301,7 @@ tunnel_end(struct tunnel *t)
 			break;
 		}
 	t->up = false;
+	ban_poll_free(&t->bans);
 	uv_close((uv_handle_t *)&t->retry, free_tunnel);
 }
 
@@ -338,6 +339,8 @@ on_ready(void *arg)
 	log_info(NULL, "tunnel.up home=%s", t->home->name);
 	show(t, true, "");
 	ask_policy(t);
+	if ((t->bans = ban_poll_new(t->edge, t->home, t->h2)) == NULL)
+		h2_abort(t->h2, "memory is out");
 }
 
 static const struct h2_ops tunnel_ops = { .ready = on_ready, .closed = on_closed };
@@ -477,8 +480,10 @@ tunnels_rekey(struct edge *e, bool renewed)
 		t->leaving = t->leaving || (renewed && t->up);
 		if (t->policy != NULL)
 			h2_reset(t->policy);
-		if (t->leaving)
+		if (t->leaving) {
+			ban_poll_stop(t->bans);
 			h2_goaway(t->h2);
+		}
 	}
 }
 
@@ -489,6 +494,7 @@ tunnels_drain(struct edge *e)
 		next = t->next;
 		if (t->policy != NULL)
 			h2_reset(t->policy);
+		ban_poll_stop(t->bans);
 		h2_goaway(t->h2);
 	}
 }

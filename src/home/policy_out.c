@@ -13,8 +13,7 @@
 #define STALE_AFTER_MS (INT64_C(24) * 60 * 60 * 1000)
 
 static bool
-print(const struct tunnel_proc *t, const struct home_edge *e, uint64_t counter, struct span bans,
-    struct buf *out)
+print(const struct tunnel_proc *t, const struct home_edge *e, uint64_t counter, struct buf *out)
 {
 	const struct delivery *b = &t->delivery;
 	struct policy p = { .epoch = t->mark.epoch,
@@ -22,8 +21,7 @@ print(const struct tunnel_proc *t, const struct home_edge *e, uint64_t counter, 
 		.stale_after_ms = STALE_AFTER_MS,
 		.smtputf8 = b->smtputf8,
 		.dsn = b->dsn,
-		.size = b->size,
-		.bans_text = bans };
+		.size = b->size };
 	struct policy_service services[CONF_SERVICES_MAX];
 	bool ok;
 
@@ -58,7 +56,7 @@ print(const struct tunnel_proc *t, const struct home_edge *e, uint64_t counter, 
 bool
 policy_out(const struct tunnel_proc *t, const struct home_edge *e, struct buf *json)
 {
-	return print(t, e, t->mark.counter, buf_span(&t->bans.text), json);
+	return print(t, e, t->mark.counter, json);
 }
 
 bool
@@ -71,8 +69,7 @@ policy_out_etag(const struct tunnel_proc *t, const struct home_edge *e, char eta
 
 	etag[0] = '\0';
 	buf_init(&b, POLICY_OCTETS_MAX);
-	ok = print(t, e, 0, span_of(NULL, 0), &b) &&
-	    buf_add(&b, t->bans.digest, sizeof(t->bans.digest)) &&
+	ok = print(t, e, 0, &b) &&
 	    EVP_Digest(b.p, b.n, digest, NULL, EVP_sha256(), NULL) == 1;
 	if (ok) {
 		hex_encode(digest, 16, hex);
