@@ -27,6 +27,15 @@
 
 /* --- failure ---------------------------------------------------------------- */
 
+/* SQLite makes its log beside spool.db, and may not: the directory is to be mended, not a file. */
+static int
+not_ours(struct db *db, const char *what, struct why *why)
+{
+	return why_set(why, "%s: %s: user %u may not make files in this directory, or not open "
+	    "those there: chown -R it to that user, and chmod 700 it", db->path, what,
+	    (unsigned)geteuid());
+}
+
 int
 db_fail(struct db *db, const char *what, struct why *why)
 {
@@ -37,12 +46,17 @@ db_fail(struct db *db, const char *what, struct why *why)
 		return why_set(why, "%s: %s: the disk is full: free some room there", db->path,
 		    what);
 	switch (rc) {
-	case SQLITE_IOERR:
 	case SQLITE_CANTOPEN:
+		if (sys == EACCES || sys == EPERM)
+			return not_ours(db, what, why);
+		/* FALLTHROUGH */
+	case SQLITE_IOERR:
 		return why_set(why, "%s: %s: the disk failed (%s, %s): see the kernel's log",
 		    db->path,
 		    what, sqlite3_errstr(sqlite3_extended_errcode(db->sq)), strerror(sys));
 	case SQLITE_READONLY:
+		if (sqlite3_extended_errcode(db->sq) == SQLITE_READONLY_DIRECTORY)
+			return not_ours(db, what, why);
 		return why_set(why, "%s: %s: the file system or spool.db is read-only: mount it "
 		    "writable, or give spool.db to our user", db->path, what);
 	case SQLITE_BUSY:

@@ -480,6 +480,32 @@ a_damaged_database_is_set_aside_whole(void **state)
 	remove_tree(g.dir);
 }
 
+/* Root may write anywhere: then as nobody, whose the directory is. */
+static void
+a_directory_that_may_not_be_written_is_named(void **state)
+{
+	struct stage g = { .role = CONF_EDGE };
+	struct why why = { "" };
+	char cmd[300], want[300];
+	uid_t user = geteuid() == 0 ? 65534 : geteuid();
+
+	dir_make(g.dir);
+	assert_non_null(g.db = db_open(&sys_real, g.dir, CONF_EDGE, NULL, &why));
+	db_close(&g.db);
+	snprintf(cmd, sizeof(cmd), "chown -R %u %s && chmod 500 %s", (unsigned)user, g.dir, g.dir);
+	assert_int_equal(system(cmd), 0);
+	assert_int_equal(setresuid(-1, user, -1), 0);
+	g.db = db_open(&sys_real, g.dir, CONF_EDGE, NULL, &why);
+	assert_int_equal(setresuid(-1, getuid(), -1), 0);
+	assert_null(g.db);
+	assert_int_equal(strncmp(why.text, g.dir, strlen(g.dir)), 0);
+	snprintf(want, sizeof(want), ": user %u may not make files in this directory, or not open "
+	    "those there: chown -R it to that user, and chmod 700 it", (unsigned)user);
+	assert_non_null(strstr(why.text, want));
+	assert_int_equal(chmod(g.dir, 0700), 0);
+	remove_tree(g.dir);
+}
+
 static void
 what_is_not_ours_is_refused_or_set_aside(void **state)
 {
@@ -743,6 +769,7 @@ main(void)
 		cmocka_unit_test(the_power_goes_at_home),
 		cmocka_unit_test(a_failing_disk_is_no_old_ledger),
 		cmocka_unit_test(a_damaged_database_is_set_aside_whole),
+		cmocka_unit_test(a_directory_that_may_not_be_written_is_named),
 		cmocka_unit_test(what_is_not_ours_is_refused_or_set_aside),
 		cmocka_unit_test(an_earlier_schema_is_brought_up_to_date),
 		cmocka_unit_test(a_damaged_large_file_is_reported),
