@@ -97,6 +97,12 @@ def test_what_runs_can_be_asked_after_a_broken_edit(make_stand, mark, role):
     assert json.loads(stand.tool("queue", "--control", socket, "--json").stdout) == []
     assert stand.tool("pairings", "--control", socket).stdout
     assert stand.tool("show", "--control", socket, "1", check=False).returncode == 1
+    if role == "home":
+        stand.tool("ban", "--control", socket, "203.0.113.0/24")
+        assert "203.0.113.0/24" in stand.tool("bans", "--control", socket).stdout
+        stand.tool("unban", "--control", socket, "203.0.113.0/24")
+        assert json.loads(stand.tool("bans", "--control", socket, "--json").stdout) == []
+        assert json.loads(stand.tool("interlock", "--control", socket, "--json").stdout)["complete"]
     r = stand.tool("status", "--control", socket + ".no", check=False)
     assert r.returncode == 1 and socket + ".no" in r.stderr
 
