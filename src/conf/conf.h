@@ -225,6 +225,11 @@ struct conf_home {
 /* NULL: none has that name. */
 const struct conf_service *conf_edge_service(const struct conf_edge *, const char *name);
 /*
+ * Whether a service is there for that home: one names it, or one that takes mail is for
+ * every home.  The first that takes mail is where to add it; NULL: none does.
+ */
+bool	conf_edge_serves(const struct conf_edge *, const char *home, const struct conf_service **);
+/*
  * Whether a service may turn out to speak SMTP, by what is known before anything
  * was said: a name or a port that mail goes by.  In doubt it is: what errs here
  * only has to pass the interlock.

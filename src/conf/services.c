@@ -45,6 +45,31 @@ has_port(const struct conf_service *s, uint16_t port)
 	return false;
 }
 
+static bool
+names_home(const struct conf_service *s, const char *home)
+{
+	for (size_t i = 0; i < s->nhomes; i++)
+		if (strcmp(s->homes[i], home) == 0)
+			return true;
+	return false;
+}
+
+bool
+conf_edge_serves(const struct conf_edge *c, const char *home, const struct conf_service **mail)
+{
+	*mail = NULL;
+	for (size_t i = 0; i < c->nservices; i++) {
+		const struct conf_service *s = &c->services[i];
+		bool takes_mail = s->mode != CONF_PASS || conf_service_smtp(s);
+
+		if (takes_mail && *mail == NULL)
+			*mail = s;
+		if (names_home(s, home) || (takes_mail && s->nhomes == 0))
+			return true;
+	}
+	return false;
+}
+
 static int
 name_ok(const struct conf_service *s, size_t i, struct conf_fault *f)
 {

@@ -214,6 +214,19 @@ reachable(struct writer *w, const char *home)
 	return peers_find(writer_peers(w), home) != NULL;
 }
 
+/* Homes that are paired, while no listener takes what they are paired for. */
+static void
+alarm_unserved(struct writer *w, json_t *alarms)
+{
+	const struct conf_edge *c = writer_conf(w)->edge;
+	struct peers *peers = writer_peers(w);
+	char words[400];
+
+	for (size_t i = 0; c != NULL && i < peers_count(peers); i++)
+		if (answer_unserved(c, peers_at(peers, i)->name, words, sizeof(words)))
+			json_array_append_new(alarms, json_string(words));
+}
+
 static void
 alarm_unpaired(struct writer *w, json_t *alarms, const struct db_totals *t)
 {
@@ -401,6 +414,7 @@ answer_status(struct writer *w, const json_t *question)
 		json_object_set_new(o, "peers", json_array());
 	for (size_t i = 0; i < peers_count(peers); i++)
 		peer_entry(json_object_get(o, "peers"), peers_at(peers, i)->name);
+	alarm_unserved(w, alarms);
 	json_object_set_new(o, "pairing_lines", json_integer((json_int_t)(c->role == CONF_EDGE ?
 	    peers_pairings(peers, wall_ms(), pending, PEERS_PENDING_MAX) : 0)));
 	if (c->role == CONF_HOME)

@@ -48,6 +48,27 @@ def test_a_line_pairs_once(stand):
     assert r.returncode != 0 and re.search(r"used|pending|no pairing", r.stderr), r.stderr
 
 
+def test_a_home_that_no_service_is_for(make_stand):
+    """Its mail is refused: said when it is paired, and an alarm until a service names it."""
+    stand = make_stand(opt=['edge.service.smtp.home={"home"}'])
+    r = stand.tool("pair", "-c", stand.conf("edge"), "new", "new.test")
+    words = 'no service takes mail for home new, which is refused: add it to service "smtp"'
+    assert f"Warning: {words}" in r.stderr, r.stderr
+    assert stand.status("edge")["alarms"] == [], "it is not paired yet"
+    assert redeem(stand, home_conf(stand, "one"), r.stdout).returncode == 0
+    alarm, = stand.status("edge")["alarms"]
+    assert alarm.startswith(words), alarm
+    with open(stand.conf("edge"), encoding="ascii") as f:
+        text = f.read()
+    assert text.count('{"home"}') == 1
+    with open(stand.conf("edge"), "w", encoding="ascii") as f:
+        f.write(text.replace('{"home"}', '{"home", "new"}'))
+    os.kill(stand.pid("edge"), signal.SIGHUP)
+    until("the alarm ends", 10, lambda: stand.status("edge")["alarms"] == [])
+    r = stand.tool("pair", "-c", stand.conf("edge"), "new", "new.test")
+    assert "Warning" not in r.stderr
+
+
 @pytest.mark.parametrize("what", ["", "hello", "posthouse-pair-1 x",
                                   "posthouse-pair-2 a:1 sha256:00 new 00"])
 def test_not_a_line(stand, what):
