@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "base/secret.h"
 #include "store/db_in.h"
+#include "store/db_vfs.h"
 
 /*
  * Pages of log after which it is copied into the database (8 MB): long enough
@@ -383,7 +384,7 @@ open_file(struct db *db, const char *vfs, struct why *why)
 	db->damaged = false;
 	snprintf(file, sizeof(file), "%s/spool.db", db->path);
 	rc = sqlite3_open_v2(file, &db->sq,
-	    SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, vfs);
+	    SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, db_vfs(vfs));
 	if (db->sq == NULL)
 		return why_set(why, "%s: out of memory", file);
 	sqlite3_extended_result_codes(db->sq, 0);

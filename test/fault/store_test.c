@@ -446,6 +446,48 @@ a_failing_disk_is_no_old_ledger(void **state)
 	assert_true(failed > 1);
 }
 
+/* --- writes that are gathered --------------------------------------------------------------- */
+
+static void
+all_are_whole(struct stage *g)
+{
+	static char body[200000];
+	struct db_content c;
+	struct why why = { "" };
+
+	for (unsigned n = 0; n < N; n++) {
+		a_body(n, 0, body, sizeof(body));
+		assert_int_equal(db_content(g->db, g->x[n].row, &c, &why), 1);
+		assert_true(span_eq(c.data, span_of(body, sizeof(body))));
+		db_content_end(g->db);
+	}
+}
+
+/* More than SQLite's cache holds, so that it writes, and reads back, before the commit. */
+static void
+what_was_gathered_is_read_back_and_leaves_in_a_few_writes(void **state)
+{
+	struct stage g = { .role = CONF_EDGE };
+
+	dir_make(g.dir);
+	open_db(&g);
+	fault_begin(FAULT_ONCE, 0);
+	for (unsigned n = 0; n < N; n++)
+		assert_true(put(&g, n, 200000, false));
+	all_are_whole(&g);
+	assert_true(commit(&g));
+	/* 1.6 MB in pages of 4 KB, each with its head: 800 writes, one by one. */
+	assert_in_range(fault_calls(), 2, 100);
+	fault_end();
+	all_are_whole(&g);
+	db_close(&g.db);
+	open_db(&g);
+	all_are_whole(&g);
+	db_close(&g.db);
+	fault_power_cut("/nonexistent");
+	remove_tree(g.dir);
+}
+
 /* --- damage ---------------------------------------------------------------------------- */
 
 static void
@@ -768,6 +810,7 @@ main(void)
 		cmocka_unit_test(the_disk_goes_bad_at_home),
 		cmocka_unit_test(the_power_goes_at_home),
 		cmocka_unit_test(a_failing_disk_is_no_old_ledger),
+		cmocka_unit_test(what_was_gathered_is_read_back_and_leaves_in_a_few_writes),
 		cmocka_unit_test(a_damaged_database_is_set_aside_whole),
 		cmocka_unit_test(a_directory_that_may_not_be_written_is_named),
 		cmocka_unit_test(what_is_not_ours_is_refused_or_set_aside),
