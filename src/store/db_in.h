@@ -21,7 +21,7 @@ enum db_stmt {			/* texts in db_sql.c, prepared at first use and kept */
 	    ST_SETTLE, ST_VERDICT_OFF, ST_PARK_REFUSED, ST_FIRST_DAY,
 	ST_EXPIRED, ST_OLD_VERDICTS, ST_FORGET_KEYS, ST_TOTALS, ST_OLDEST, ST_STATES, ST_DONE_COUNT,
 	ST_BAN, ST_UNBAN, ST_UNBAN_ALL, ST_BANS_OVER, ST_BANS, ST_BANNED, ST_BAN_OF, ST_BANS_COUNT,
-	ST_SUM, ST_FREELIST, ST_SHARE_MOST, ST_DECLINED,
+	ST_SUM, ST_FREELIST, ST_PAGE_SIZE, ST_SHARE_MOST, ST_DECLINED,
 	ST_COUNT
 };
 extern const char *const db_sql[ST_COUNT];
@@ -45,6 +45,8 @@ struct db {
 	bool		 full;			/* the last failure was for want of room */
 	bool		 damaged;		/* SQLite said so */
 	bool		 content_open;
+	char		 signer[256];		/* whose object came last, and its number; "" nobody's */
+	int64_t		 signer_num;
 	struct ledger_mark mark;
 	int64_t		 next_row, next_row_kept;
 	int64_t		 written_ms;		/* before we opened it */

@@ -154,6 +154,6 @@ const char *const db_sql[ST_COUNT] = {
 	[ST_STATES] = "SELECT state, count(*), sum(size), count(parked) FROM object GROUP BY state",
 	[ST_DONE_COUNT] = "SELECT count(*) FROM done",
 	[ST_SUM] = "SELECT coalesce(sum(bytes), 0) FROM held",
-	[ST_FREELIST] =
-	    "SELECT freelist_count * page_size FROM pragma_freelist_count, pragma_page_size",
+	[ST_FREELIST] = "PRAGMA freelist_count",
+	[ST_PAGE_SIZE] = "PRAGMA page_size",
 };
