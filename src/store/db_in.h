@@ -45,7 +45,7 @@ struct db {
 	bool		 full;			/* the last failure was for want of room */
 	bool		 damaged;		/* SQLite said so */
 	bool		 content_open;
-	char		 signer[256];		/* whose object came last, and its number; "" nobody's */
+	char		 signer[256];		/* the last object's, and its number; "" none */
 	int64_t		 signer_num;
 	struct ledger_mark mark;
 	int64_t		 next_row, next_row_kept;
