@@ -14,6 +14,8 @@
 
 static const struct conn_ops conn_ops;
 
+static void	count(struct edge *, const char *service, enum board_refusal, bool held);
+
 /* --- the end of things ----------------------------------------------------------------------- */
 
 void
@@ -37,6 +39,15 @@ on_closed(void *arg, const struct why *why)
 {
 	struct passage *p = arg;
 
+	/* Who says nothing only looked whether we are there; half a header is somebody's fault. */
+	if ((p->phase == P_HEADER || p->phase == P_NAME) && p->early.n > 0) {
+		enum board_refusal half = p->phase == P_HEADER ? BR_HEADER : BR_NAME;
+
+		count(p->edge, p->service, half, false);
+		log_info(p->sid, "pass.refuse service=%s peer=%s why=%s: the connection ended in"
+		    " the middle of it", p->service, netaddr_hostport(&p->client).s,
+		    board_refusal_names[half]);
+	}
 	log_debug(p->sid, "pass.gone service=%s peer=%s%s%s", p->service, netaddr_ip(&p->client).s,
 	    why != NULL ? ": " : "", why != NULL ? log_safe(span_str(why->text)).s : "");
 	passage_forget(p);
@@ -279,6 +290,18 @@ pass(struct passage *p, const struct conf_service *s, struct home *h)
 
 /* --- which way ------------------------------------------------------------------------------- */
 
+/* A client that cannot be one: the balancer that named it is whom to look at. */
+static void
+say_who_named(const struct passage *p, enum board_refusal why, struct why *words)
+{
+	struct netaddr balancer;
+
+	*words = (struct why){ "" };
+	if (why == BR_ADDRESS && conn_peer(p->conn, &balancer) &&
+	    !netaddr_same_ip(&balancer, &p->client))
+		why_set(words, "so the load balancer %s says", netaddr_ip(&balancer).s);
+}
+
 /*
  * What an auto service does with new connections, said when it changes and not for each
  * of them.  Reasons that are the client's own are no news of the service.
@@ -309,6 +332,7 @@ passage_go(struct passage *p, const char *name)
 	const struct conf_edge *conf = edge_conf(e);
 	const struct conf_service *s = conf_edge_service(conf, p->service);
 	struct road_choice c;
+	struct why words;
 
 	if (s == NULL) {		/* a reload took it away */
 		p->phase = P_LEAVING;
@@ -326,7 +350,8 @@ passage_go(struct passage *p, const char *name)
 	switch (c.road) {
 	case ROAD_HOLD:
 	case ROAD_REFUSE:
-		passage_not_passed(p, s, c.why, "");
+		say_who_named(p, c.why, &words);
+		passage_not_passed(p, s, c.why, words.text);
 		break;
 	case ROAD_PASS:
 		pass(p, s, c.home);

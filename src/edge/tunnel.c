@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "edge/ban_poll.h"
+#include "edge/claims.h"
 #include "edge/handover.h"
 #include "edge/pair_server.h"
 #include "net/h2.h"
@@ -183,6 +184,7 @@ take_policy(struct tunnel *t)
 		return false;
 	}
 	take_keys(t, p);
+	claims_say(t->edge, t->home, p);
 	home_set_policy(t->home, p, span_str(t->etag));
 	return true;
 }
