@@ -20,6 +20,8 @@ from kit.senders import Senders
 from kit.smtp import Client
 from kit.stand import Stand, until
 
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a network namespace")
+
 # A tunnel that is silent is given up after two intervals of its PING (net/h2.h, H2_PING_MS), and
 # before that chosen for nobody once a CONNECT had no answer in connect_timeout, which is looked at
 # each second.
