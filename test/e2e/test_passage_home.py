@@ -184,7 +184,7 @@ def test_a_lying_edge_is_refused_and_named(passing):
     imaps(stream.client).logout()
 
 
-# Home has these addresses itself; Postfix with Debian's mynetworks trusts the first two of the lies.
+# Home has these addresses itself. Postfix with Debian's mynetworks trusts the first of the lies.
 OURS = "172.17.0.1/16", "fd00:1::7/64", "5.9.9.1/29", "2a01:4f8:1::1/64"
 AN_EDGE = "5.9.8.7"
 LIES = {

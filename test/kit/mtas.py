@@ -118,19 +118,25 @@ KEEPS = ["mydestination = localhost", "virtual_mailbox_domains = example.test",
 
 
 class Postfix(Mta):
-    """Debian's defaults (dpkg's "Internet Site"), and what a test says differently."""
+    """
+    Debian's defaults (dpkg's "Internet Site"), and what a test says differently. beside: a service
+    (kit/services.py) that ends with it; "{beside}" in main is where that is.
+    """
 
     name = "postfix"
 
     def __init__(self, main=(), options="-o smtpd_upstream_proxy_protocol=haproxy",
-                 service="smtpd", tls=("", ""), port=0):
+                 service="smtpd", tls=("", ""), port=0, beside=None):
         super().__init__(port)
         for d in ("queue", "data", "mail"):
             os.makedirs(f"{self.dir}/{d}")
         shutil.chown(f"{self.dir}/data", "postfix")
         os.chown(f"{self.dir}/mail", 65534, 65534)
         text = MAIN_CF.format(dir=self.dir, cert=tls[0], key=tls[1])
-        self.write("conf/main.cf", text + "".join(f"{line}\n" for line in main))
+        self.beside = beside
+        for line in main:
+            text += line.replace("{beside}", beside.where if beside else "") + "\n"
+        self.write("conf/main.cf", text)
         self.write("conf/master.cf", MASTER_CF.format(
             port=self.port, service=service, options=options,
             most="1" if service == "postscreen" else "-"))
@@ -158,6 +164,8 @@ class Postfix(Mta):
         if subprocess.run(["postfix", "-c", f"{self.dir}/conf", "status"], check=False,
                           capture_output=True).returncode == 0:
             self.postfix("stop")
+        if self.beside is not None:
+            self.beside.close()
 
 
 def passwd(mta, *accounts):
@@ -230,6 +238,8 @@ begin routers
 nowhere:
   driver = redirect
   data = :blackhole:
+begin authenticators
+{authenticators}
 """
 
 
@@ -239,10 +249,11 @@ class Exim(Unpacked):
     name = "exim"
 
     def __init__(self, trusted="127.0.0.1 : ::::1", main="hosts_proxy = *",
-                 first="accept hosts = +relay_from_hosts"):
+                 first="accept hosts = +relay_from_hosts", authenticators=""):
         super().__init__()
         conf = self.write("exim.conf", EXIM_CONF.format(
-            exim=EXIM, dir=self.dir, port=self.port, trusted=trusted, main=main, first=first))
+            exim=EXIM, dir=self.dir, port=self.port, trusted=trusted, main=main, first=first,
+            authenticators=authenticators))
         os.makedirs(f"{self.dir}/spool")
         for name in (self.dir, f"{self.dir}/spool"):
             os.chown(name, 65533, 65533)
@@ -251,6 +262,7 @@ class Exim(Unpacked):
 
 
 SMTPD_CONF = """
+{main}
 table aliases {{ postmaster = alice }}
 listen on 127.0.0.1 port {port} hostname mx.example.test {listen}
 action "local" maildir "{dir}/mail" alias <aliases>
@@ -264,12 +276,12 @@ class OpenSmtpd(Unpacked):
 
     name = "opensmtpd"
 
-    def __init__(self, listen="proxy-v2", match=(
+    def __init__(self, listen="proxy-v2", main="", match=(
             'match from any for domain "example.test" action "local"',
             'match from local for any action "relay"')):
         super().__init__()
         conf = self.write("smtpd.conf", SMTPD_CONF.format(
-            dir=self.dir, port=self.port, listen=listen, match="\n".join(match)))
+            dir=self.dir, port=self.port, listen=listen, main=main, match="\n".join(match)))
         os.chmod(conf, 0o644)
         script = " && ".join([
             passwd(self, ("opensmtpd", 65531, "/var/lib/opensmtpd/empty"),
