@@ -30,7 +30,7 @@ conn_watch(struct conn *c)
 		return;
 	if (!c->paused && !c->eof && !c->closing)
 		events |= UV_READABLE;
-	if (c->queue_n > c->queue_off)
+	if (c->queue.n > 0)
 		events |= UV_WRITABLE;
 	if (events == c->events)
 		return;
@@ -138,34 +138,6 @@ conn_keepalive(struct conn *c, unsigned idle_s)
 
 /* --- out ------------------------------------------------------------------ */
 
-static bool
-enqueue(struct conn *c, const char *p, size_t n)
-{
-	size_t used = c->queue_n - c->queue_off;
-
-	if (n > CONN_QUEUE_MAX - used)
-		return false;
-	if (c->queue_off > 0 && n > c->queue_cap - c->queue_n) {
-		memmove(c->queue, c->queue + c->queue_off, used);
-		c->queue_off = 0;
-		c->queue_n = (uint32_t)used;
-	}
-	if (n > c->queue_cap - c->queue_n) {
-		size_t cap = c->queue_cap < 512 ? 512 : c->queue_cap;
-		char *q;
-
-		while (cap < used + n)
-			cap *= 2;
-		if ((q = realloc(c->queue, cap)) == NULL)
-			return false;
-		c->queue = q;
-		c->queue_cap = (uint32_t)cap;
-	}
-	memcpy(c->queue + c->queue_n, p, n);
-	c->queue_n += (uint32_t)n;
-	return true;
-}
-
 static ssize_t
 send_some(struct conn *c, const char *p, size_t n)
 {
@@ -187,11 +159,12 @@ conn_put(struct conn *c, const char *p, size_t n)
 
 	if (c->over)
 		return false;
-	if (c->queue_n == c->queue_off && (sent = send_some(c, p, n)) == -1) {
+	if (c->queue.n == 0 && (sent = send_some(c, p, n)) == -1) {
 		fail_sys(c, "cannot send");
 		return false;
 	}
-	if ((size_t)sent < n && !enqueue(c, p + sent, n - (size_t)sent)) {
+	n -= (size_t)sent;
+	if (n > CONN_QUEUE_MAX - c->queue.n || !pieces_add(&c->queue, span_of(p + sent, n))) {
 		conn_fail_text(c, "the peer does not read what it is sent");
 		return false;
 	}
@@ -200,26 +173,20 @@ conn_put(struct conn *c, const char *p, size_t n)
 }
 
 static void
-free_queue(struct conn *c)
-{
-	free(c->queue);
-	c->queue = NULL;
-	c->queue_off = c->queue_n = c->queue_cap = 0;
-}
-
-static void
 writable(struct conn *c)
 {
-	ssize_t sent = send_some(c, c->queue + c->queue_off, c->queue_n - c->queue_off);
+	while (c->queue.n > 0) {
+		struct span s = pieces_front(&c->queue);
+		ssize_t sent = send_some(c, s.p, s.n);
 
-	if (sent == -1) {
-		fail_sys(c, "cannot send");
-		return;
+		if (sent == -1) {
+			fail_sys(c, "cannot send");
+			return;
+		}
+		pieces_drop(&c->queue, (size_t)sent);
+		if ((size_t)sent < s.n)
+			return;
 	}
-	c->queue_off += (uint32_t)sent;
-	if (c->queue_off < c->queue_n)
-		return;
-	free_queue(c);
 	if (c->closing)
 		over(c);
 	else {
@@ -247,7 +214,7 @@ conn_write(struct conn *c, const void *data, size_t n)
 size_t
 conn_queued(const struct conn *c)
 {
-	return c->queue_n - c->queue_off;
+	return c->queue.n;
 }
 
 /* --- in ------------------------------------------------------------------- */
@@ -424,7 +391,7 @@ on_poll(uv_poll_t *poll, int status, int events)
 		fail_sys(c, "connection lost");
 		return;
 	}
-	if ((events & UV_WRITABLE) && c->queue_n > c->queue_off)
+	if ((events & UV_WRITABLE) && c->queue.n > 0)
 		writable(c);
 	if ((events & UV_READABLE) && !c->over)
 		readable(c);
@@ -456,7 +423,7 @@ on_later(struct later *l)
 	SSL_free(c->ssl);
 	conn_hold_drop(&c->raw);
 	conn_hold_drop(&c->plain);
-	free_queue(c);
+	pieces_fini(&c->queue);
 	/* Octets left unread make the close a reset, which may overtake our last words. */
 	for (int i = 0; i < 16 && recv(c->fd, rest, sizeof(rest), MSG_DONTWAIT) > 0; i++)
 		;
@@ -479,7 +446,7 @@ conn_close(struct conn *c)
 	if (c->over)		/* the last words could not be said */
 		return;
 	c->closing = true;
-	if (c->queue_n == c->queue_off)
+	if (c->queue.n == 0)
 		over(c);
 	else
 		setsockopt(c->fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &ms, sizeof(ms));
@@ -504,7 +471,7 @@ conn_shutdown(struct conn *c)
 		return;
 	conn_tls_end(c);
 	c->shut = true;
-	if (c->queue_n == c->queue_off)
+	if (c->queue.n == 0)
 		shutdown(c->fd, SHUT_WR);
 }
 

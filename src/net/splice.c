@@ -1,11 +1,11 @@
 #include "net/splice.h"
 
 #include <stdlib.h>
-#include <string.h>
+
+#include "base/pieces.h"
 
 /* A read of a conn, and what is gathered for one write to it: large enough to be few. */
-#define PIECE	(64u << 10)
-#define MANY	(8u << 10)	/* a stream that brings so much at once is in a hurry */
+#define PIECE	PIECE_LARGE
 
 struct splice {
 	struct splice	*next, **prev;
@@ -15,9 +15,8 @@ struct splice {
 	struct conn	*conn;		/* NULL once closed */
 	struct h2_stream *stream;	/* NULL until joined, and once closed */
 	struct later	 later;		/* what was gathered goes out */
-	struct buf	 out;		/* [out_off, n) waits for the stream */
-	size_t		 out_off;
-	struct buf	 in;		/* gathered in this turn of the loop */
+	struct pieces	 out;		/* waits for the stream */
+	struct pieces	 in;		/* gathered in this turn of the loop */
 	size_t		 owed;		/* octets of the stream that are not given back */
 	size_t		 held;		/* our part of all->held */
 	uint64_t	 out_octets, in_octets;
@@ -55,8 +54,8 @@ forget(struct splice *sp)
 	if (sp->next != NULL)
 		sp->next->prev = sp->prev;
 	*sp->prev = sp->next;
-	buf_fini(&sp->out);
-	buf_fini(&sp->in);
+	pieces_fini(&sp->out);
+	pieces_fini(&sp->in);
 	free(sp);
 }
 
@@ -121,7 +120,7 @@ settle(struct splice *sp)
 		h2_consumed(sp->stream, sp->owed - waits);
 	if (waits < sp->owed)
 		sp->owed = waits;
-	now = waits + sp->out.n - sp->out_off;
+	now = waits + sp->out.memory;
 	sp->all->held += now - sp->held;
 	sp->held = now;
 	if (sp->all->held > sp->all->held_max)
@@ -154,12 +153,8 @@ splices_sweep(struct splices *all)
 bool
 splice_push(struct splice *sp, struct span s)
 {
-	/* What was sent makes room: the rest is at most what stood there when reading stopped. */
-	if (sp->out_off > 0) {
-		buf_drop(&sp->out, sp->out_off);
-		sp->out_off = 0;
-	}
-	return buf_add_span(&sp->out, s);
+	/* One read may come on top of what is enough. */
+	return s.n <= SPLICE_AHEAD + PIECE - sp->out.n && pieces_add(&sp->out, s);
 }
 
 static size_t
@@ -201,20 +196,11 @@ ssize_t
 splice_pull(void *arg, void *out, size_t max, bool *eof)
 {
 	struct splice *sp = arg;
-	size_t n = sp->out.n - sp->out_off;
+	size_t n = pieces_take(&sp->out, out, max);
 
-	if (n > max)
-		n = max;
-	if (n > 0) {
-		memcpy(out, sp->out.p + sp->out_off, n);
+	if (n > 0)
 		sp->moved_ms = uv_now(sp->all->loop);
-	}
-	sp->out_off += n;
-	if (sp->out_off == sp->out.n) {
-		buf_fini(&sp->out);
-		sp->out_off = 0;
-	}
-	if (sp->full && sp->out.n - sp->out_off <= SPLICE_AHEAD / 2) {
+	if (sp->full && sp->out.n <= SPLICE_AHEAD / 2) {
 		sp->full = false;
 		if (sp->conn != NULL)
 			conn_resume(sp->conn);
@@ -239,9 +225,13 @@ write_in(struct splice *sp)
 {
 	if (sp->in.n == 0 || sp->over)
 		return;
-	if (sp->conn != NULL)
-		conn_write(sp->conn, sp->in.p, sp->in.n);	/* its closed says why it failed */
-	buf_fini(&sp->in);
+	while (sp->in.n > 0) {
+		struct span s = pieces_front(&sp->in);
+
+		if (sp->conn != NULL)
+			conn_write(sp->conn, s.p, s.n);		/* its closed says why it failed */
+		pieces_drop(&sp->in, s.n);
+	}
 	settle(sp);
 }
 
@@ -270,15 +260,14 @@ on_data(void *arg, struct span s)
 		return;
 	sp->in_octets += s.n;
 	sp->moved_ms = uv_now(sp->all->loop);
+	/* Before these are owed: none of them would be in the conn's queue yet, and seem taken. */
+	if (sp->in.n + s.n > PIECE)
+		write_in(sp);
 	if (sp->owed == 0)
 		sp->taken_ms = sp->moved_ms;
 	sp->owed += s.n;
-	if (sp->in.p == NULL && s.n >= MANY)
-		buf_room(&sp->in, PIECE + MANY);	/* more will come: not in steps */
-	if (!buf_add_span(&sp->in, s))
+	if (!pieces_add(&sp->in, s))
 		splice_abort(sp, "memory is out");
-	else if (sp->in.n >= PIECE)
-		write_in(sp);
 	else
 		later_add(sp->all->laters, &sp->later);
 }
@@ -384,9 +373,6 @@ splice_new(struct splices *all, struct conn *conn, const struct splice_ops *ops,
 	sp->arg = arg;
 	sp->later.fn = on_later;
 	sp->began_ms = sp->moved_ms = sp->taken_ms = uv_now(all->loop);
-	/* One read may come on top of what is enough. */
-	buf_init(&sp->out, SPLICE_AHEAD + PIECE);
-	buf_init(&sp->in, H2_WINDOW);
 	if ((sp->next = all->list) != NULL)
 		sp->next->prev = &sp->next;
 	sp->prev = &all->list;
