@@ -8,7 +8,7 @@
 #include "net/h2_priv.h"
 #include "net/tls.h"
 
-#define FRAME_MAX	(9u + 16384u)	/* nghttp2 cuts bodies at 16 KiB unless told otherwise */
+#define FRAME_MAX	(FRAME_HEAD + 16384u)	/* nghttp2 makes no longer ones */
 #define GATHERS		8		/* in one turn of the loop: reading must not starve */
 
 /* Visitors' resets come as RST_STREAM; of itself nghttp2 ends the tunnel at about 1,000 of them. */
@@ -212,27 +212,39 @@ on_drained(void *arg)
 	h2_kick(arg);
 }
 
-/* Frames into one block, as many as fit.  0: nothing to send; -1: the session is broken. */
+/* Full: no DATA frame has room.  Until then every frame has, a longer one by SCRATCH_MORE. */
+_Static_assert(FRAME_MAX <= FRAME_HEAD + FRAME_DATA + SCRATCH_MORE, "no room for a frame");
+
+void
+h2_gathered(struct h2 *h, size_t n)
+{
+	h->out_n += n;
+	h->out_full = h->out_n + FRAME_HEAD + FRAME_DATA > SCRATCH_SIZE;
+}
+
+/*
+ * Frames into one block, as many as fit: DATA by on_send_data, all others here.  0:
+ * nothing to send; -1: the session is broken.
+ */
 static ssize_t
 gather(struct h2 *h, char *out)
 {
-	size_t n = 0;
+	const uint8_t *p;
+	ssize_t len;
 
-	while (n + FRAME_MAX <= SCRATCH_SIZE) {
-		const uint8_t *p;
-		ssize_t len = nghttp2_session_mem_send(h->session, &p);
-
+	h->out = out;
+	h->out_n = 0;
+	h->out_full = false;
+	while (!h->out_full && (len = nghttp2_session_mem_send(h->session, &p)) != 0) {
 		if (len < 0) {
 			h2_end(h, nghttp2_strerror((int)len));
 			return -1;
 		}
-		if (len == 0)
-			break;
 		assert(len <= (ssize_t)FRAME_MAX);
-		memcpy(out + n, p, (size_t)len);
-		n += (size_t)len;
+		memcpy(out + h->out_n, p, (size_t)len);
+		h2_gathered(h, (size_t)len);
 	}
-	return (ssize_t)n;
+	return (ssize_t)h->out_n;
 }
 
 /* Sends while the kernel takes it: what waits in the session can still be reordered and reset. */
