@@ -79,6 +79,7 @@ enum board_refusal {
 	BR_LATE,		/* no answer, or no first word of the backend, in time */
 	BR_SILENT,		/* the backend closed without a word */
 	BR_LIMIT,		/* limits.streams */
+	BR_HOME_LIMIT,		/* limits.streams_home */
 	BR_CLIENT_LIMIT,	/* limits.streams_client */
 	BR_ADDRESS,		/* no global unicast address */
 	BR_HEADER,		/* of a load balancer: wrong, late, or for itself */

@@ -153,6 +153,7 @@ struct conf_edge {
 	/* PUTs at once to one home: 32; large objects take at most half. */
 	unsigned	handover;
 	unsigned	streams;		/* passed at once, in all: 10000 */
+	unsigned	streams_home;		/* to one home; 0: an equal share of them */
 	unsigned	streams_client;		/* per /32 or /64: 200 */
 	int64_t		connect_ms;		/* home's answer to a CONNECT: 5s */
 	int64_t		passed_idle_ms;		/* nothing moves either way: 2h */

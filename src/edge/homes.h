@@ -34,6 +34,8 @@ struct home {
 	size_t		 nat;
 	struct handover	*handover;		/* owned by handover.c */
 	struct lanes	 lanes;			/* its tunnels; kept by handover_up and _down */
+	size_t		 streams;		/* connections that it was asked to take, or has */
+	bool		 full;			/* they were all that it may have; that was said */
 };
 
 struct homes {

@@ -18,11 +18,24 @@ static void	count(struct edge *, const char *service, enum board_refusal, bool h
 
 /* --- the end of things ----------------------------------------------------------------------- */
 
+static void
+leave_home(struct edge *e, struct home *h)
+{
+	h->streams--;
+	/* Not at the first that goes: at the limit they come and go, and each would be said. */
+	if (!h->full || h->streams > road_share(e) / 2)
+		return;
+	h->full = false;
+	log_info(NULL, "home.room home=%s streams=%zu", h->name, h->streams);
+}
+
 void
 passage_forget(struct passage *p)
 {
 	struct edge *e = p->edge;
 
+	if (p->home != NULL)
+		leave_home(e, p->home);
 	if (p->counted)
 		clients_leave(e->passed_clients, &p->client);
 	if (p->next != NULL)
@@ -269,6 +282,7 @@ pass(struct passage *p, const struct conf_service *s, struct home *h)
 	}
 	p->conn = NULL;
 	p->home = h;
+	h->streams++;
 	p->automatic = s->mode == CONF_AUTO;
 	p->phase = P_ANSWER;
 	deadline(p, edge_conf(e)->connect_ms);
@@ -325,6 +339,17 @@ note_way(struct edge *e, const struct conf_service *s, const struct road_choice 
 	b->holding = holding;
 }
 
+static void
+note_full(struct edge *e, const struct road_choice *c)
+{
+	if (c->road == ROAD_PASS || c->home == NULL || c->home->full)
+		return;
+	c->home->full = true;
+	log_warn(NULL, "home.full home=%s streams=%zu most=%zu: its new connections are held or "
+	    "closed; the others keep their share (limits.streams_home)", c->home->name,
+	    c->home->streams, road_share(e));
+}
+
 void
 passage_go(struct passage *p, const char *name)
 {
@@ -342,6 +367,7 @@ passage_go(struct passage *p, const char *name)
 	c = road_choose(e, s, &p->client, name);
 	if (name == NULL)
 		note_way(e, s, &c);
+	note_full(e, &c);
 	if (!p->counted && (c.road == ROAD_PASS || c.road == ROAD_NAME)) {
 		p->counted = clients_enter(e->passed_clients, &p->client, conf->streams_client);
 		if (!p->counted)
@@ -391,6 +417,7 @@ held_at_once(struct edge *e, int fd, const struct conf_service *s, const struct 
 	note_way(e, s, &c);
 	if (c.road != ROAD_HOLD)
 		return false;
+	note_full(e, &c);
 	if (s->mode == CONF_AUTO) {
 		count(e, s->name, c.why, true);
 		log_debug(NULL, "pass.hold service=%s peer=%s why=%s", s->name,

@@ -350,6 +350,7 @@ services_of_an_edge(void **state)
 	    "default_home = bob }\n"
 	    "service mx2 { listen = {\"[::]:26\"} home = {alice, bob} mode = hold }\n"
 	    "limits { streams = 7 streams_client = 3 connect_timeout = 2s\n"
+	    "streams_home = 5\n"
 	    "passed_idle_timeout = 3h passed_total_timeout = 2d passed_memory = 16M }\n";
 	struct why why = { "" };
 	struct conf_edge *c = parse(CONF_EDGE, text, &why);
@@ -372,6 +373,7 @@ services_of_an_edge(void **state)
 	assert_true(conf_service_tls_first(&c->services[2]));
 	assert_false(conf_service_tls_first(&c->services[0]));
 	assert_int_equal(c->streams, 7);
+	assert_int_equal(c->streams_home, 5);
 	assert_int_equal(c->streams_client, 3);
 	assert_int_equal(c->connect_ms, 2000);
 	assert_int_equal(c->passed_idle_ms, 3 * 3600 * 1000);

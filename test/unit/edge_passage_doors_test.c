@@ -194,6 +194,52 @@ hello(const char *name, char *out, size_t max)
 	return (size_t)n;
 }
 
+/* limits.streams is 6: each of two homes has half, however much the other would take. */
+static void
+a_busy_home_leaves_another_its_share(void **state)
+{
+	struct client many[4];
+	char text[4096];
+
+	H.up = "{\"name\":\"imaps\",\"up\":true},{\"name\":\"mx\",\"up\":true},"
+	    "{\"name\":\"web\",\"up\":true},{\"name\":\"submission\",\"up\":true}";
+	bob_too();
+	dial(0);
+	dial(2);
+	for (unsigned i = 0; i < 3; i++) {
+		call(&many[i], "imaps");
+		visitor(i + 1);
+	}
+	assert_false(R.alice->full);
+	call(&many[3], "imaps");
+	RUN_UNTIL(ended(&many[3]));
+	assert_int_equal(many[3].n, 0);
+	drop(&many[3]);
+	assert_true(R.alice->full);
+	assert_int_equal(board("imaps")->why[BR_HOME_LIMIT], 1);
+	call(&A, "submission");			/* mail that is passed is told why */
+	say(&A, STRANGER);
+	RUN_UNTIL(ended(&A));
+	assert_non_null(strstr(A.text, "421 4.3.2 "));
+	drop(&A);
+	stranger(&A);				/* auto: it can be held */
+	RUN_UNTIL(heard(&A, "220 mx.edge.test"));
+	assert_int_equal(board("mx")->why[BR_HOME_LIMIT], 1);
+	assert_int_equal(board("mx")->holding, 0);
+	call(&B, "web");
+	say_octets(&B, text, hello("bob.test", text, sizeof(text)));
+	assert_string_equal(visitor(4)->line->home, "bob");
+	drop(&many[0]);
+	RUN_UNTIL(R.alice->streams == 2);
+	assert_true(R.alice->full);		/* said no more until half of it is free */
+	call(&C, "imaps");
+	assert_string_equal(visitor(5)->line->home, "alice");
+	drop(&many[1]);
+	drop(&many[2]);
+	RUN_UNTIL(R.alice->streams == 1);
+	assert_false(R.alice->full);
+}
+
 static void
 names_find_their_home(void **state)
 {
@@ -403,6 +449,7 @@ main(void)
 		PASSAGE(a_passed_mail_service_that_is_down_says_421),
 		PASSAGE(a_service_that_holds_says_so_until_it_passes),
 		PASSAGE(one_client_has_its_share),
+		PASSAGE(a_busy_home_leaves_another_its_share),
 		PASSAGE(names_find_their_home),
 		PASSAGE(a_name_that_is_nobodys),
 		PASSAGE(mail_for_several_homes_is_held),
