@@ -30,6 +30,8 @@
 #define CONF_PATH_MAX		256
 #define CONF_LISTEN_MAX		16	/* addresses of one service */
 #define CONF_HOMES_MAX		64
+/* Of one home at one edge; of more it would end the oldest, with all that is passed there. */
+#define CONF_TUNNELS_MAX	8
 #define CONF_SERVICES_MAX	32
 #define CONF_EDGES_MAX		16
 #define CONF_USERS_MAX		1000

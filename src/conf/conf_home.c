@@ -64,7 +64,7 @@ static const struct conf_key keys[] = {
 	    .shown = "tunnel.pem in state",
 	    .doc = "Key and certificate of the tunnel, PEM; made by posthouse keygen." },
 	{ "tunnel", "connections", CT_NUMBER, CONF_FIELD(conf_home, connections), .def = "2",
-	    CONF_RANGE(1, 16),
+	    CONF_RANGE(1, CONF_TUNNELS_MAX),
 	    .doc = "Connections to each edge." },
 	{ "tunnel", "streams", CT_NUMBER, CONF_FIELD(conf_home, edge_streams), .def = "10000",
 	    CONF_RANGE(1, 1000000),

@@ -18,8 +18,7 @@
 #define POLICY_RETRY_MS	5000
 /* Between two answers: a home that answers at once must not make us spin. */
 #define POLICY_REST_MS	500
-#define TUNNELS_HOME	8		/* of one home; it dials 2 */
-#define TUNNELS_MAX	(CONF_HOMES_MAX * TUNNELS_HOME)
+#define TUNNELS_MAX	(CONF_HOMES_MAX * CONF_TUNNELS_MAX)
 #define SHAKING_MAX	256		/* connections that are nobody's yet */
 
 static const char *const alpn[] = { "posthouse/1", "posthouse-pair/1", NULL };
@@ -359,7 +358,7 @@ make_way(struct edge *e, const struct home *h)
 			oldest = t;
 			n++;
 		}
-	if (n < TUNNELS_HOME)
+	if (n < CONF_TUNNELS_MAX)
 		return;
 	oldest->dropped = true;
 	h2_abort(oldest->h2, "this home has too many tunnels, and this is the oldest");

@@ -16,7 +16,7 @@
 #define DIAL_MS		10000		/* TCP, for each address */
 #define SHAKE_MS	15000		/* TLS and the edge's SETTINGS */
 #define PORT_DEFAULT	7443
-#define LINES_MAX	16
+#define LINES_MAX	CONF_TUNNELS_MAX
 
 static const char *const alpn[] = { "posthouse/1", NULL };
 

@@ -97,6 +97,8 @@ static const struct refusal {
 	    "t.conf:3: limits.recipients: \"1001\" is out of range; write 100 to 1000" },
 	{ "zero is zero, not unlimited", CONF_EDGE, EDGE "limits { connections = 0 }\n",
 	    "t.conf:3: limits.connections: \"0\" is out of range; write 1 to 1000000" },
+	{ "more tunnels than an edge takes", CONF_HOME, HOME "tunnel {\n connections = 9\n}\n",
+	    "t.conf:4: tunnel.connections: \"9\" is out of range; write 1 to 8" },
 	{ "a word that is none", CONF_EDGE, EDGE "bare_lf = \"accept\"\n",
 	    "t.conf:3: bare_lf: \"accept\" is not known; write \"refuse\" or \"normalize\"" },
 	{ "a mode that is none", CONF_EDGE,
