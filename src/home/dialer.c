@@ -38,6 +38,7 @@ struct line {				/* one tunnel, or the attempt at it */
 	unsigned	 failures;	/* since it was last up */
 	bool		 retired;	/* not dialled again; freed when nothing is owed to it */
 	bool		 closing;
+	bool		 late;		/* the handshake took too long: nobody ended it */
 	struct h2	*h2;
 	struct origin	*origin;
 	struct line	*next;		/* of those that leave */
@@ -191,6 +192,7 @@ on_h2_closed(void *arg, const struct why *why)
 	bool was_up = l->state == LINE_UP;
 	struct why words;
 
+	l->late |= h2_late(l->h2);
 	l->h2 = NULL;
 	uv_timer_stop(&l->timer);
 	if (l->origin != NULL)
@@ -207,9 +209,13 @@ on_h2_closed(void *arg, const struct why *why)
 		l->failures = 0;
 		why_set(&words, "the tunnel to %s ended: %s", d->edge->peer.address,
 		    why != NULL && why->text[0] != '\0' ? why->text : "closed by the edge");
+	} else if (l->late) {
+		why_set(&words, "the edge at %s took the connection, and did not finish the "
+		    "handshake in time; is it very busy, or the line between?",
+		    d->edge->peer.address);
 	} else
 		handshake_words(d, why, &words);
-	line_failed(l, !was_up, words.text);
+	line_failed(l, !was_up && !l->late, words.text);
 }
 
 static void
@@ -246,7 +252,8 @@ on_shake_late(uv_timer_t *timer)
 {
 	struct line *l = timer->data;
 
-	h2_abort(l->h2, "no TLS and HTTP/2 handshake within 15 s");
+	l->late = true;
+	h2_abort(l->h2, "no TLS and HTTP/2 handshake in time");
 }
 
 static void	line_dial(struct line *);
@@ -275,6 +282,7 @@ on_dialled(void *arg, int fd, const struct why *why)
 	}
 	d->wrong_pin = false;
 	l->state = LINE_SHAKING;
+	l->late = false;
 	l->h2 = h2_new(d->tunnel->loop, fd, d->ctx, false, false, &line_ops, l, &w);
 	if (l->h2 != NULL && (l->origin = origin_new(d->tunnel, d->edge->name, l->h2)) == NULL)
 		h2_abort(l->h2, "memory is out");
@@ -438,8 +446,6 @@ dialer_configure(struct dialer *d, bool new_key, struct why *why)
 		d->ctx = ctx;
 	}
 	span_copy(span_str(d->edge->peer.address), d->dialled, sizeof(d->dialled));
-	if (want > LINES_MAX)
-		want = LINES_MAX;
 	for (size_t i = 0; i < LINES_MAX; i++) {
 		struct line *l = d->lines[i];
 		struct pin pin;

@@ -113,6 +113,12 @@ h2_peer(const struct h2 *h, struct netaddr *a)
 	return h->conn != NULL && conn_peer(h->conn, a);
 }
 
+bool
+h2_late(const struct h2 *h)
+{
+	return h->late;
+}
+
 int64_t
 h2_rtt_us(const struct h2 *h)
 {
@@ -304,6 +310,7 @@ on_timer(uv_timer_t *timer)
 		return;
 	if (h->session == NULL) {
 		h->aborted = true;
+		h->late = true;
 		h2_end(h, "no TLS handshake in time");
 		return;
 	}

@@ -134,6 +134,7 @@ bool	h2_peer(const struct h2 *, struct netaddr *);
  */
 void	h2_doubt(struct h2 *, int64_t waited_ms);
 bool	h2_doubted(const struct h2 *);
+bool	h2_late(const struct h2 *);		/* in closed: the TLS handshake took too long */
 int64_t	h2_rtt_us(const struct h2 *);		/* of the last PING; 0 none yet */
 unsigned h2_open_streams(const struct h2 *);
 

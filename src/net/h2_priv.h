@@ -40,6 +40,7 @@ struct h2 {
 	bool		 over;		/* closed is due */
 	bool		 finished;	/* closed was told */
 	bool		 aborted;	/* no last words */
+	bool		 late;		/* for its TLS handshake */
 	struct why	 why;		/* text empty: none */
 
 	char		*out;		/* frames being gathered, of which there are out_n octets */
