@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "conf/parse_in.h"
 
@@ -150,6 +151,13 @@ count_at(void *base, size_t at)
 	return (size_t *)(void *)((char *)base + at);
 }
 
+/* One address reaches one mailbox, in either case: of two such names one would stay empty. */
+static bool
+same(const struct conf_key *k, const char *a, const char *b)
+{
+	return k->type == CT_MAILBOXES ? strcasecmp(a, b) == 0 : memcmp(a, b, k->size) == 0;
+}
+
 static int
 store(const struct conf_key *k, void *base, struct span s, struct why *why)
 {
@@ -170,7 +178,7 @@ store(const struct conf_key *k, void *base, struct span s, struct why *why)
 	if (conf_value_store(k, dst + *n * k->size, s, why) == -1)
 		return -1;
 	for (size_t i = 0; i < *n; i++)
-		if (memcmp(dst + i * k->size, dst + *n * k->size, k->size) == 0)
+		if (same(k, dst + i * k->size, dst + *n * k->size))
 			return why_set(why, "%s is there twice", conf_quote(s).s);
 	++*n;
 	return 0;

@@ -185,25 +185,14 @@ store_home(const struct conf_key *k, void *dst, struct span s, struct why *why)
 	return store_string(k, dst, s, why);
 }
 
-/*
- * A mailbox is a directory of its own name, so the rules are a file's: one
- * component, not hidden, nothing that a shell or a terminal would stumble over.
- */
 static int
 store_mailbox(const struct conf_key *k, void *dst, struct span s, struct why *why)
 {
-	bool good = s.n > 0 && s.p[0] != '.' && s.p[0] != '-';
-
-	for (size_t i = 0; i < s.n; i++) {
-		unsigned char c = (unsigned char)s.p[i];
-
-		if (c <= 0x20 || c == 0x7f || strchr("/\\@\"'`$*?<>|;&", c) != NULL)
-			good = false;
-	}
-	if (!good)
+	if (!address_mailbox_ok(s))
 		return why_set(why,
-		    "%s is no mailbox name; write the part before the @, without \"/\" "
-		    "and not starting with \".\"", conf_quote(s).s);
+		    "%s is no mailbox name; write the part before the @, at most %d octets: "
+		    "letters, digits, _ = + and, not first, . and -", conf_quote(s).s,
+		    ADDRESS_MAILBOX_MAX);
 	return store_string(k, dst, s, why);
 }
 

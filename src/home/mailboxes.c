@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "store/maildir.h"
+#include "proto/address.h"
 
 void
 mailboxes_fini(struct mailboxes *m)
@@ -21,8 +21,7 @@ enum added {
 static enum added
 add(struct mailboxes *m, struct span name)
 {
-	if (name.n == 0 || name.n >= CONF_NAME_MAX || memchr(name.p, '@', name.n) != NULL ||
-	    !maildir_user_ok(name))
+	if (!address_mailbox_ok(name))
 		return NO_NAME;
 	if (m->n == MAILBOXES_MAX)
 		return NO_ROOM;

@@ -10,7 +10,7 @@
 /*
  * The mailboxes of this home: those of the configuration and those that the
  * mailbox command printed, sorted for looking up without regard to ASCII case.
- * A name is a safe path component (maildir_user_ok) or it is not taken.
+ * A name is a safe path component (address_mailbox_ok) or it is not taken.
  */
 #define MAILBOXES_MAX		200000		/* lines of the command; as POLICY_RECIPIENTS_MAX */
 #define MAILBOXES_TEXT_MAX	(10u << 20)	/* octets of its output */

@@ -352,3 +352,20 @@ address_print(const struct address *a, char *out, size_t max)
 	local[n++] = '"';
 	snprintf(out, max, "%.*s@%s", (int)n, local, a->domain);
 }
+
+bool
+address_mailbox_ok(struct span name)
+{
+	if (name.n == 0 || name.n > ADDRESS_MAILBOX_MAX || name.p[0] == '.' || name.p[0] == '-')
+		return false;
+	for (size_t i = 0, len; i < name.n; i += len) {
+		char c = name.p[i];
+
+		len = 1;
+		if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+		    c == '.' || c == '_' || c == '-' || c == '+' || c == '=') &&
+		    (len = utf8_char(span_from(name, i))) == 0)
+			return false;
+	}
+	return true;
+}

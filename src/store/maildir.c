@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "proto/address.h"
 #include "store/maildir_dirs.h"
 
 #define WRITE_BUF	8192
@@ -22,7 +23,7 @@ struct maildir {
 
 struct maildir_file {
 	struct maildir	*m;
-	char		 user[MAILDIR_USER_MAX + 1];
+	char		 user[ADDRESS_MAILBOX_MAX + 1];
 	char		 name[MAILDIR_NAME_MAX];
 	int		 fd;
 	bool		 cr;		/* a CR was seen and not written: LF may follow */
@@ -93,21 +94,6 @@ maildir_free(struct maildir **mp)
 		m->sys->close(m->kept[i]);
 	maildir_dirs_free(&m->dirs);
 	free(m);
-}
-
-bool
-maildir_user_ok(struct span user)
-{
-	if (user.n == 0 || user.n > MAILDIR_USER_MAX || user.p[0] == '.' || user.p[0] == '-')
-		return false;
-	for (size_t i = 0; i < user.n; i++) {
-		char c = user.p[i];
-
-		if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-		    c == '.' || c == '_' || c == '-' || c == '+' || c == '=' || c == '@'))
-			return false;
-	}
-	return true;
 }
 
 /*

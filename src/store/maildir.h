@@ -37,7 +37,6 @@
  * less the umask, so that the operator decides whether a group may read.
  */
 #define MAILDIR_NAME_MAX	128
-#define MAILDIR_USER_MAX	63
 #define MAILDIR_SYNCFS_FROM	16
 #define MAILDIR_DIRS_MAX	64	/* mailboxes that stay open, two descriptors each */
 
@@ -48,7 +47,6 @@ struct maildir_file;			/* one tmp/NAME being written */
 struct maildir *maildir_new(const struct sys *, const char *path, struct why *);
 void	maildir_free(struct maildir **);
 
-bool	maildir_user_ok(struct span user);	/* a name that is one safe path component */
 /*
  * Makes USER/{tmp,new,cur} where they are missing.  name receives the file name,
  * unique by id, delivery part, folder and host: the same delivery tried again after a

@@ -238,8 +238,14 @@ static const struct refusal {
 	{ "a user that climbs", CONF_HOME,
 	    "deliver { maildir = \"/m\" }\nmailboxes { users = {\"a\", \"../b\"} }\n",
 	    "t.conf:2: mailboxes.users: \"../b\" is no mailbox name; write the part before the @, "
-	    "without "
-	    "\"/\" and not starting with \".\"" },
+	    "at most 63 octets: letters, digits, _ = + and, not first, . and -" },
+	{ "a catch-all that the Maildir would not take", CONF_HOME, HOME
+	    "mailboxes { catch_all = \"a~b\" }\n",
+	    "t.conf:3: mailboxes.catch_all: \"a~b\" is no mailbox name; write the part before the "
+	    "@, at most 63 octets: letters, digits, _ = + and, not first, . and -" },
+	{ "two users whom no address tells apart", CONF_HOME,
+	    "deliver { maildir = \"/m\" }\nmailboxes { users = {\"Alice\", \"alice\"} }\n",
+	    "t.conf:2: mailboxes.users: \"alice\" is there twice" },
 	{ "a user twice", CONF_HOME,
 	    "deliver { maildir = \"/m\" }\nmailboxes { users = {\"a\", \"a\"} }\n",
 	    "t.conf:2: mailboxes.users: \"a\" is there twice" },
