@@ -10,6 +10,7 @@
 /* When a mail server is tried, as whom, and what that does to its clients. */
 #include "home/dialer.h"
 #include "home/interlock_in.h"
+#include "home/passage.h"
 #include "kit/backend_play.h"
 #include "proto/proxy_header.h"
 
@@ -23,7 +24,7 @@ static struct peer paired;
 static const char *trusts;		/* the client that it relays for */
 static bool silent;			/* it accepts, and says nothing */
 static char said[65536];		/* the last report */
-static unsigned reports;
+static unsigned reports, ends;		/* ends: times that its clients were cut */
 
 static struct {				/* of a guest of B */
 	size_t	 used;			/* of what was heard */
@@ -31,6 +32,13 @@ static struct {				/* of a guest of B */
 	bool	 proper;
 	unsigned rcpts;
 } guests[PLAY_GUESTS];
+
+void
+passages_end(struct tunnel_proc *t, const struct service *only, const char *why)
+{
+	assert_non_null(only);
+	ends++;
+}
 
 bool
 dialer_has_address(const struct dialer *d, const struct netaddr *a)
@@ -124,7 +132,8 @@ on_change(void *arg)
 static void
 on_told(void *arg, const char *service, struct span json)
 {
-	assert_string_equal(service, "smtp");
+	if (json.n > 0)		/* else it is gone */
+		assert_string_equal(service, conf.services[0].name);
 	assert_true(span_copy(json, said, sizeof(said)));
 	reports++;
 }
@@ -302,6 +311,66 @@ one_address_that_is_trusted_is_enough(void **state)
 	assert_null(interlock_closed(T.interlock, item()->service));
 }
 
+static int
+tls_setup(void **state)
+{
+	setup(state);
+	snprintf(conf.services[0].name, sizeof(conf.services[0].name), "game");
+	conf.services[0].proxy = CONF_PROXY_NONE;
+	B.hears = NULL;
+	B.greeting = "not TLS";
+	health_configure(T.health, &conf);
+	interlock_configure(T.interlock);
+	return 0;
+}
+
+/* Another server may answer there since, in whose greeting nobody but its clients looks. */
+static void
+what_is_no_mail_server_is_asked_again_each_hour(void **state)
+{
+	size_t had;
+
+	ready();
+	RUN_UNTIL((interlock_tick(T.interlock), item()->sniffed && item()->report != NULL));
+	assert_null(interlock_closed(T.interlock, item()->service));
+	had = B.nguests;
+	interlock_tick(T.interlock);
+	assert_null(item()->sniff);
+	item()->sniff_due_ms = uv_now(&loop);	/* the hour has come */
+	B.greeting = "220 mx.home.test ESMTP\r\n";
+	interlock_tick(T.interlock);
+	assert_non_null(item()->sniff);
+	assert_null(interlock_closed(T.interlock, item()->service));	/* open meanwhile */
+	RUN_UNTIL(item()->sniff == NULL);
+	assert_true(B.nguests > had);
+	assert_non_null(interlock_closed(T.interlock, item()->service));
+	B.greeting = "not TLS";
+}
+
+/*
+ * It was away, and what came back in its place relays.  Clients from before are still
+ * there: nobody else would tell them.
+ */
+static void
+who_came_before_the_server_was_away_is_cut_when_another_is_back(void **state)
+{
+	struct why why;
+
+	ready();
+	run();
+	assert_true(service_enter(item()->service, &why));
+	ends = 0;
+	service_unreachable(item()->service, "as the test says");
+	assert_non_null(interlock_closed(T.interlock, item()->service));
+	assert_int_equal(ends, 0);
+	ready();
+	trusts = "192.168.7.2";
+	run();
+	assert_int_equal(item()->verdict, RELAY_TRUSTS);
+	assert_int_equal(ends, 1);
+	service_leave(item()->service);
+}
+
 /* Each wait ends by the clock, and what was not heard proves nothing. */
 static void
 silence_proves_nothing(void **state)
@@ -336,6 +405,9 @@ main(void)
 		TEST(each_hour_and_after_a_change_it_is_tried_anew),
 		TEST(few_recipients_a_connection_and_strangers_first),
 		TEST(one_address_that_is_trusted_is_enough),
+		TEST(who_came_before_the_server_was_away_is_cut_when_another_is_back),
+		cmocka_unit_test_setup_teardown(what_is_no_mail_server_is_asked_again_each_hour,
+		    tls_setup, teardown),
 		TEST(silence_proves_nothing),
 	};
 
