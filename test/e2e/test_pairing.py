@@ -151,6 +151,23 @@ def test_secrets_are_nobody_elses(stand):
                 assert os.stat(path).st_mode & 0o077 == 0, path
 
 
+def test_what_a_dying_machine_left_of_a_key_is_named_and_stays(make_stand):
+    """keygen never writes over a key, so it must not be what it advises for half of one."""
+    stand = make_stand(up=False)
+    os.makedirs(stand.dir)
+    conf = home_conf(stand, "home")
+    for name in ("age.key", "tunnel.pem"):
+        path = os.path.join(stand.dir, "home", "state", name)
+        os.rename(path, path + ".whole")
+        with open(path, "w", encoding="ascii"):
+            os.chmod(path, 0o600)
+        r = stand.tool("keygen", "-c", conf, check=False)
+        assert r.returncode != 0 and path in r.stderr and "move" in r.stderr, r.stderr
+        assert os.stat(path).st_size == 0
+        os.unlink(path)
+        assert "(made)" in stand.tool("keygen", "-c", conf).stdout
+
+
 def test_an_unpinned_home_is_refused_at_the_handshake(make_stand, mark):
     """Home's tunnel key is replaced by a stranger's: nothing is handed
     to it, and the reason is said."""
