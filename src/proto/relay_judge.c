@@ -357,7 +357,7 @@ complete(const struct relay_probe *p)
 	case PH_STRANGER6:
 	case PH_UNTRUSTED:
 		/* Whoever takes a control recipient does not ask everyone for a password. */
-		return t->again_ok || (t->locked && !t->control_ok);
+		return t->again_ok || (t->locked && !t->control_ok && t->last);
 	default:
 		return true;		/* that it is not served is what these look for */
 	}
