@@ -74,7 +74,7 @@ static bool
 take_one(struct ban_poll *p, const struct ban_change *c)
 {
 	if (p->coming != NULL)
-		return bans_apply(p->coming, c, wall_ms());
+		return bans_apply(p->coming, c, boot_ms());
 	if (p->changes == NULL || p->nchanges == BAN_CHANGES_MAX)
 		return false;
 	p->changes[p->nchanges++] = *c;
@@ -91,7 +91,8 @@ on_data(void *arg, struct span s)
 	h2_consumed(p->stream, s.n);
 	if (p->status != 200 && p->status != 226)
 		return;
-	while (p->why.text[0] == '\0' && (r = ban_next(&p->reader, &s, &c, &p->why)) == BAN_ONE)
+	while (p->why.text[0] == '\0' && (r = ban_next(&p->reader, &s, boot_ms(),
+	    &c, &p->why)) == BAN_ONE)
 		if (!take_one(p, &c))
 			fail(p, "more than there may be, or memory is out");
 }
@@ -109,7 +110,7 @@ take_changes(struct ban_poll *p)
 		return;
 	}
 	for (size_t i = 0; i < p->nchanges; i++)
-		if (!bans_apply(h->bans, &p->changes[i], wall_ms())) {
+		if (!bans_apply(h->bans, &p->changes[i], boot_ms())) {
 			h->bans_etag[0] = '\0';		/* not what home has: all of it, please */
 			fail(p, "more than there may be, or memory is out");
 			break;

@@ -26,7 +26,7 @@ struct home {
 	struct peer	paired;			/* as the writer told it; name "" while unpaired */
 	struct policy	*policy;		/* NULL until the home has spoken */
 	char		etag[80];
-	struct netset	*bans;			/* NULL: none */
+	struct netset	*bans;			/* each to its end by boot_ms; NULL: none */
 	char		bans_etag[80];
 	bool		bans_coming;		/* all of them, on one of its tunnels */
 	/* where its tunnels came from, /64 in IPv6, newest first */

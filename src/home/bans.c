@@ -38,6 +38,15 @@ home_bans_all(const struct home_bans *b, size_t *n)
 	return list_all(b->now, n);
 }
 
+/* An end that was read from disk again is one of the wall clock, to the millisecond or so. */
+#define SAME_END_MS	1000
+
+static bool
+same_end(int64_t a, int64_t b)
+{
+	return a == b || (a != 0 && b != 0 && a - b < SAME_END_MS && b - a < SAME_END_MS);
+}
+
 /* Another writer tells again what is known: no edge need hear of that. */
 static bool
 same(const struct netset *a, const struct netset *b)
@@ -52,7 +61,7 @@ same(const struct netset *a, const struct netset *b)
 		is = true;
 		for (size_t i = 0; i < n && is; i++)
 			is = netaddr_same_ip(&x[i].net, &y[i].net) && x[i].bits == y[i].bits &&
-			    x[i].until_ms == y[i].until_ms;
+			    same_end(x[i].until_ms, y[i].until_ms);
 	}
 	free(x);
 	free(y);
@@ -143,7 +152,7 @@ home_bans_etag(const struct home_bans *b, char etag[BANS_ETAG_MAX])
 }
 
 bool
-home_bans_since(const struct home_bans *b, const char *etag, struct buf *out)
+home_bans_since(const struct home_bans *b, const char *etag, int64_t now_ms, struct buf *out)
 {
 	char series[32];
 	struct span s = span_str(etag);
@@ -155,7 +164,7 @@ home_bans_since(const struct home_bans *b, const char *etag, struct buf *out)
 	    b->seq - seq > BAN_CHANGES_MAX)
 		return false;
 	for (; seq < b->seq; seq++)
-		if (!ban_print(&b->last[seq % BAN_CHANGES_MAX], out))
+		if (!ban_print(&b->last[seq % BAN_CHANGES_MAX], now_ms, out))
 			return false;
 	return true;
 }

@@ -26,11 +26,13 @@ struct home_bans {
 };
 
 /* Takes one piece; true: other bans are in force.  Memory out: logged, and the old ones stay. */
+/* now_ms here and below: boot_ms. */
 bool	home_bans_take(struct home_bans *, const struct spool_bans *, int64_t now_ms);
 /* "" before they were told. */
 void	home_bans_etag(const struct home_bans *, char etag[BANS_ETAG_MAX]);
 /* The changes since the list of that tag.  False: too long ago, another series, or memory. */
-bool	home_bans_since(const struct home_bans *, const char *etag, struct buf *out);
+bool	home_bans_since(const struct home_bans *, const char *etag, int64_t now_ms,
+	    struct buf *out);
 /* All of them as they are now, the caller's to free; NULL: memory is out. */
 struct netset_entry *home_bans_all(const struct home_bans *, size_t *n);
 void	home_bans_fini(struct home_bans *);

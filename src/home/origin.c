@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "home/intake.h"
 #include "home/passage.h"
@@ -163,7 +164,7 @@ pull_document(void *arg, void *out, size_t max, bool *eof)
 			const struct netset_entry *e = &d->bans[d->at++];
 
 			if (!ban_print(&(struct ban_change){ { e->net, e->bits, e->until_ms },
-			    false }, &d->json))
+			    false }, boot_ms(), &d->json))
 				return -1;
 		}
 	}
@@ -252,7 +253,7 @@ send_bans(struct origin *o, struct h2_stream *stream, const char *has, bool chan
 	h2_stream_own(stream, &document_ops, d);
 	home_bans_etag(b, etag);
 	headers[1].value.n = strlen(etag);
-	if (changes && home_bans_since(b, has, &d->json)) {
+	if (changes && home_bans_since(b, has, boot_ms(), &d->json)) {
 		head.status = 226;
 		headers[head.nheaders++] = (struct h2_header){ "im", SPAN_LIT("changes") };
 		headers[head.nheaders++] = (struct h2_header){ "delta-base", span_str(has) };

@@ -8,16 +8,17 @@
 #define RS	'\x1e'
 
 bool
-ban_print(const struct ban_change *c, struct buf *out)
+ban_print(const struct ban_change *c, int64_t now_ms, struct buf *out)
 {
 	const struct policy_ban *b = &c->on;
+	int64_t for_ms = b->until_ms == 0 ? 0 : b->until_ms > now_ms ? b->until_ms - now_ms : 1;
 
 	/* Nothing in it needs JSON's escapes. */
 	return c->lifted ?
 	    buf_addf(out, "\x1e{\"net\":\"%s/%u\",\"lifted\":true}\n", netaddr_ip(&b->net).s,
 	    b->bits) :
-	    buf_addf(out, "\x1e{\"net\":\"%s/%u\",\"until_ms\":%" PRId64 "}\n",
-	    netaddr_ip(&b->net).s, b->bits, b->until_ms);
+	    buf_addf(out, "\x1e{\"net\":\"%s/%u\",\"for_ms\":%" PRId64 "}\n",
+	    netaddr_ip(&b->net).s, b->bits, for_ms);
 }
 
 static enum ban_read
@@ -29,30 +30,32 @@ bad(struct ban_reader *r, struct why *why, const char *what)
 }
 
 static bool
-read_one(const json_t *o, struct ban_change *c, struct why *why)
+read_one(const json_t *o, int64_t now_ms, struct ban_change *c, struct why *why)
 {
-	const json_t *net = json_object_get(o, "net"), *until = json_object_get(o, "until_ms");
+	const json_t *net = json_object_get(o, "net"), *time = json_object_get(o, "for_ms");
 	const json_t *lifted = json_object_get(o, "lifted");
+	int64_t for_ms = json_integer_value(time);
 
 	if (!json_is_string(net))
 		return why_set(why, "\"net\" is missing"), false;
 	if (!policy_ban_parse(span_of(json_string_value(net), json_string_length(net)), &c->on,
 	    why))
 		return false;
-	if ((until != NULL && (!json_is_integer(until) || json_integer_value(until) < 0)) ||
+	if ((time != NULL && (!json_is_integer(time) || for_ms < 0)) ||
 	    (lifted != NULL && !json_is_boolean(lifted)))
-		return why_set(why, "\"until_ms\" or \"lifted\" is malformed"), false;
+		return why_set(why, "\"for_ms\" or \"lifted\" is malformed"), false;
 	c->lifted = json_is_true(lifted);
-	c->on.until_ms = json_integer_value(until);
+	if (for_ms > 0)
+		c->on.until_ms = for_ms < INT64_MAX - now_ms ? now_ms + for_ms : INT64_MAX;
 	return true;
 }
 
 static enum ban_read
-record(struct ban_reader *r, struct ban_change *c, struct why *why)
+record(struct ban_reader *r, int64_t now_ms, struct ban_change *c, struct why *why)
 {
 	struct why inner = { "" };
 	json_t *o = json_loadb(r->record, r->n, JSON_REJECT_DUPLICATES, NULL);
-	bool ok = read_one(o, c, &inner);
+	bool ok = read_one(o, now_ms, c, &inner);
 
 	json_decref(o);
 	r->n = 0;
@@ -61,7 +64,8 @@ record(struct ban_reader *r, struct ban_change *c, struct why *why)
 }
 
 enum ban_read
-ban_next(struct ban_reader *r, struct span *in, struct ban_change *out, struct why *why)
+ban_next(struct ban_reader *r, struct span *in, int64_t now_ms, struct ban_change *out,
+    struct why *why)
 {
 	*out = (struct ban_change){ .lifted = false };
 	if (r->bad)
@@ -83,7 +87,7 @@ ban_next(struct ban_reader *r, struct span *in, struct ban_change *out, struct w
 		r->n += n;
 		*in = span_from(*in, lf != NULL ? n + 1 : n);
 		if (lf != NULL)
-			return record(r, out, why);
+			return record(r, now_ms, out, why);
 	}
 	return BAN_MORE;
 }

@@ -150,6 +150,9 @@ const char *const db_sql[ST_COUNT] = {
 	    " WHERE until = 0 OR until > ?1 GROUP BY ip, bits",
 	[ST_BAN_OF] = "SELECT ip, bits, CASE min(until) WHEN 0 THEN 0 ELSE max(until) END FROM ban"
 	    " WHERE ip = ?1 AND bits = ?2 AND (until = 0 OR until > ?3) GROUP BY ip, bits",
+	[ST_BANS_MOVE] = "UPDATE ban SET made = made + ?1, until = until + ?1 WHERE until > 0",
+	[ST_BANS_AHEAD] = "UPDATE ban SET until = until - made + ?1, made = ?1"
+	    " WHERE until > 0 AND made > ?1",
 	[ST_BANS_COUNT] = "SELECT count(*) FROM ban",
 	[ST_STATES] = "SELECT state, count(*), sum(size), count(parked) FROM object GROUP BY state",
 	[ST_DONE_COUNT] = "SELECT count(*) FROM done",

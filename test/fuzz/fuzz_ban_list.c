@@ -6,6 +6,8 @@
 
 #include "proto/ban_list.h"
 
+#define NOW	1000
+
 int	LLVMFuzzerTestOneInput(const uint8_t *, size_t);
 
 /* Reads piece octets at a time and prints what it takes.  Returns whether all was good. */
@@ -20,11 +22,12 @@ read_all(const uint8_t *data, size_t n, size_t piece, struct buf *out)
 	for (size_t at = 0; at < n; at += piece) {
 		struct span s = span_of(data + at, n - at < piece ? n - at : piece);
 
-		while ((got = ban_next(&r, &s, &c, &why)) == BAN_ONE) {
+		while ((got = ban_next(&r, &s, NOW, &c, &why)) == BAN_ONE) {
 			struct why no = { "" };
 
-			assert(policy_ban_ok(&c.on, &no) && c.on.until_ms >= 0);
-			assert(ban_print(&c, out));
+			assert(policy_ban_ok(&c.on, &no));
+			assert(c.on.until_ms == 0 || c.on.until_ms > NOW);
+			assert(ban_print(&c, NOW, out));
 		}
 		assert((got == BAN_BAD) == (why.text[0] != '\0'));
 		assert(got == BAN_BAD || s.n == 0);

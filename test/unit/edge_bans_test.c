@@ -119,7 +119,7 @@ the_banned_are_told_so_at_the_door(void **state)
 static void
 a_ban_ends_by_the_clock_alone(void **state)
 {
-	ban(R.alice, "127.0.0.1", 32, wall_ms() + 100);
+	ban(R.alice, "127.0.0.1", 32, boot_ms() + 100);
 	connect_client();
 	RUN_UNTIL(heard("421 4.7.1 ") && ended());
 	loop_run_ms(120);
@@ -145,7 +145,7 @@ nothing_that_was_not_accepted_yet_is(void **state)
 		say(phases[i]);
 		RUN_UNTIL(heard(answers[i]));
 		loop_run_ms(10);
-		ban(R.alice, "127.0.0.1", 32, wall_ms() + HOUR_MS);
+		ban(R.alice, "127.0.0.1", 32, boot_ms() + HOUR_MS);
 		RUN_UNTIL(heard("421 4.7.1 ") && ended());
 		RUN_UNTIL(R.e.sessions == NULL);
 		assert_int_equal(board_get(&R.board, BC_CONNECTIONS_BANNED), i + 1);
@@ -275,16 +275,16 @@ as_many_as_there_may_be(void **state)
 
 	buf_init(&list, POLICY_BANS_MAX * BAN_RECORD_MAX);
 	for (unsigned i = 0; i < POLICY_BANS_MAX; i++) {
-		c = (struct ban_change){ { stranger(i), 32, wall_ms() + HOUR_MS + i }, false };
-		assert_true(ban_print(&c, &list));
+		c = (struct ban_change){ { stranger(i), 32, boot_ms() + HOUR_MS + i }, false };
+		assert_true(ban_print(&c, boot_ms(), &list));
 	}
 	for (size_t at = 0; at < list.n; at += 16384) {
 		struct span s = span_of(list.p + at, list.n - at < 16384 ? list.n - at : 16384);
 		double took;
 
 		began = instant_now();
-		while (ban_next(&r, &s, &c, &why) == BAN_ONE)
-			assert_true(bans_apply(set, &c, wall_ms()));
+		while (ban_next(&r, &s, boot_ms(), &c, &why) == BAN_ONE)
+			assert_true(bans_apply(set, &c, boot_ms()));
 		took = ms_since(began);
 		all += took;
 		longest = took > longest ? took : longest;
@@ -295,7 +295,7 @@ as_many_as_there_may_be(void **state)
 	home_set_bans(R.alice, set, SPAN_LIT("\"tag\""));
 	assert_int_equal(netset_count(R.alice->bans), POLICY_BANS_MAX);
 	c = (struct ban_change){ { stranger(3 * POLICY_BANS_MAX), 32, 0 }, false };
-	assert_false(bans_apply(R.alice->bans, &c, wall_ms()));		/* none of them is over */
+	assert_false(bans_apply(R.alice->bans, &c, boot_ms()));		/* none of them is over */
 	began = instant_now();
 	for (unsigned i = 0; i < 2 * POLICY_BANS_MAX; i++) {
 		struct netaddr a = stranger(i);
@@ -304,7 +304,7 @@ as_many_as_there_may_be(void **state)
 	}
 	print_message("asked at accept: %.0f ns\n", ms_since(began) * 1e6 / (2 * POLICY_BANS_MAX));
 	assert_int_equal(banned, POLICY_BANS_MAX);
-	assert_true(bans_apply(R.alice->bans, &c, wall_ms() + 2 * HOUR_MS + POLICY_BANS_MAX));
+	assert_true(bans_apply(R.alice->bans, &c, boot_ms() + 2 * HOUR_MS + POLICY_BANS_MAX));
 	assert_int_equal(netset_count(R.alice->bans), 1);
 	buf_fini(&list);
 }
