@@ -23,7 +23,8 @@ enum conf_type {
 	CT_LISTEN,		/* list of address literals with a port: struct netaddr */
 	CT_NETWORKS,		/* list of networks: struct conf_net */
 	CT_BACKEND,		/* one such, of a server to connect to */
-	/* list of address literals, optionally @port, as libunbound has it */
+	CT_ADDRESSES,		/* list of address literals, kept as written */
+	/* the same, optionally @port, as libunbound has it */
 	CT_SERVERS,
 	CT_ACCOUNT,		/* a user or group of this machine, or "" */
 	CT_HOME,		/* a home's name, as pairing has it */

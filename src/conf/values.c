@@ -163,6 +163,17 @@ store_server(const struct conf_key *k, void *dst, struct span s, struct why *why
 	return store_string(k, dst, s, why);
 }
 
+static int
+store_address(const struct conf_key *k, void *dst, struct span s, struct why *why)
+{
+	struct netaddr a;
+
+	if (!netaddr_parse_ip(s, &a))
+		return why_set(why, "%s is no address; write one without a port, like "
+		    "\"198.51.100.7\"", conf_quote(s).s);
+	return store_string(k, dst, s, why);
+}
+
 /* What useradd(8) lets through, without its trailing "$". */
 static int
 store_account(const struct conf_key *k, void *dst, struct span s, struct why *why)
@@ -358,6 +369,7 @@ static const struct type {
 	[CT_LISTEN] = { "list of address:port", true, store_listen },
 	[CT_NETWORKS] = { "list of networks", true, store_network },
 	[CT_BACKEND] = { "address:port", false, store_backend },
+	[CT_ADDRESSES] = { "list of addresses", true, store_address },
 	[CT_SERVERS] = { "list of addresses", true, store_server },
 	[CT_ACCOUNT] = { "account", false, store_account },
 	[CT_HOME] = { "name of a home", false, store_home },

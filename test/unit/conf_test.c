@@ -135,6 +135,19 @@ static const struct refusal {
 	    "hostname = a.b\nservice x { listen = {\"[::]:465\"}\n mode = auto }\n",
 	    "t.conf:3: service.mode: on port 465 clients begin with TLS, which this edge cannot "
 	    "hold in their home's place; write mode = \"pass\"" },
+	{ "nor is it by hold", CONF_EDGE,
+	    "hostname = a.b\nservice imaps { listen = {\"[::]:993\"}\n mode = hold }\n",
+	    "t.conf:3: service.mode: on port 993 clients begin with TLS, which this edge cannot "
+	    "hold in their home's place; write mode = \"pass\"" },
+	{ "everybody a load balancer", CONF_EDGE,
+	    "hostname = a.b\nservice x { listen = {\"[::]:9\"}\nproxy_from = {\"0.0.0.0/0\"} }\n",
+	    "t.conf:3: service.proxy_from: 0.0.0.0/0 is wider than /8, and whoever is in it may "
+	    "say that he is anybody; write the addresses of your load balancers" },
+	{ "everybody with IPv6, where it is held too", CONF_EDGE,
+	    "hostname = a.b\nservice x { listen = {\"[::]:9\"} mode = hold\n"
+	    "proxy_from = {\"10.0.0.0/8\", \"fc00::/7\", \"2000::/3\"} }\n",
+	    "t.conf:3: service.proxy_from: 2000::/3 is wider than /32, and whoever is in it may "
+	    "say that he is anybody; write the addresses of your load balancers" },
 	{ "a network that is none", CONF_EDGE,
 	    "hostname = a.b\nservice x { listen = {\"[::]:9\"} proxy_from = {\"10.0.0\"} }\n",
 	    "t.conf:2: service.proxy_from: \"10.0.0\" is no network; write one like "
@@ -204,6 +217,10 @@ static const struct refusal {
 	    "0123456789012345678901234567890123456789012345678901234567890123456789"
 	    "0123456789012345678901234567890123456789\"\n",
 	    "t.conf:3: control: too long for a socket; at most 107 characters" },
+	{ "a network where the interlock takes addresses", CONF_HOME,
+	    HOME "interlock { addresses = {\"198.51.100.0/24\"} }\n",
+	    "t.conf:3: interlock.addresses: \"198.51.100.0/24\" is no address; write one without "
+	    "a port, like \"198.51.100.7\"" },
 	{ "a resolver by name", CONF_EDGE, EDGE "dns { servers = {\"dns.test\"} }\n",
 	    "t.conf:3: dns.servers: \"dns.test\" is no address of a resolver; write \"192.0.2.53\" "
 	    "or "
