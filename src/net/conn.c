@@ -26,7 +26,7 @@ conn_watch(struct conn *c)
 {
 	int events = 0;
 
-	if (c->over)
+	if (c->over || c->broken)
 		return;
 	if (!c->paused && !c->eof && !c->closing)
 		events |= UV_READABLE;
@@ -57,7 +57,7 @@ conn_fail(struct conn *c, const struct why *why)
 {
 	if (c->over)
 		return;
-	if (!c->closing && (c->why = malloc(sizeof(*c->why))) != NULL)
+	if (!c->closing && c->why == NULL && (c->why = malloc(sizeof(*c->why))) != NULL)
 		*c->why = *why;
 	over(c);
 }
@@ -71,13 +71,25 @@ conn_fail_text(struct conn *c, const char *text)
 	conn_fail(c, &why);
 }
 
+/* The wire is gone (errno says why), and with it what waits for it. */
 static void
-fail_sys(struct conn *c, const char *text)
+broke(struct conn *c, const char *text)
 {
 	struct why why;
 
 	why_sys(&why, "%s", text);
-	conn_fail(c, &why);
+	if (!c->hear_out || c->shaking || c->closing || c->eof || c->over ||
+	    (c->why = malloc(sizeof(*c->why))) == NULL) {
+		conn_fail(c, &why);
+		return;
+	}
+	*c->why = why;
+	c->broken = true;
+	pieces_fini(&c->queue);
+	if (c->events != 0)
+		uv_poll_stop(&c->poll);
+	c->events = 0;
+	later_add(c->laters, &c->later);
 }
 
 struct conn *
@@ -157,10 +169,10 @@ conn_put(struct conn *c, const char *p, size_t n)
 {
 	ssize_t sent = 0;
 
-	if (c->over)
+	if (c->over || c->broken)
 		return false;
 	if (c->queue.n == 0 && (sent = send_some(c, p, n)) == -1) {
-		fail_sys(c, "cannot send");
+		broke(c, "cannot send");
 		return false;
 	}
 	n -= (size_t)sent;
@@ -180,7 +192,7 @@ writable(struct conn *c)
 		ssize_t sent = send_some(c, s.p, s.n);
 
 		if (sent == -1) {
-			fail_sys(c, "cannot send");
+			broke(c, "cannot send");
 			return;
 		}
 		pieces_drop(&c->queue, (size_t)sent);
@@ -202,7 +214,7 @@ conn_write(struct conn *c, const void *data, size_t n)
 {
 	const char *p = data;
 
-	if (c->over || c->closing || c->shut)
+	if (c->over || c->broken || c->closing || c->shut)
 		return false;
 	if (c->shaking) {	/* it would go out in the clear, or not at all */
 		conn_fail_text(c, "written to during the TLS handshake");
@@ -311,9 +323,13 @@ readable(struct conn *c)
 		do
 			n = recv(c->fd, in, c->read_size, MSG_DONTWAIT);
 		while (n == -1 && errno == EINTR);
+		if (n <= 0 && c->broken) {
+			over(c);
+			return;
+		}
 		if (n == -1) {
 			if (errno != EAGAIN)
-				fail_sys(c, "connection lost");
+				broke(c, "connection lost");
 			return;
 		}
 		if (n == 0) {
@@ -355,6 +371,26 @@ pump(struct conn *c)
 		later_add(c->laters, &c->later);
 }
 
+/*
+ * libuv waits for nothing on a socket that broke; it has no need to, as such a one
+ * answers each read at once, with octets or with its end.
+ */
+static void
+hear_out(struct conn *c)
+{
+	readable(c);
+	if (c->eof && !c->over)
+		over(c);
+	if (!c->over && !c->paused)
+		later_add(c->laters, &c->later);
+}
+
+void
+conn_hear_out(struct conn *c, bool on)
+{
+	c->hear_out = on;
+}
+
 void
 conn_pause(struct conn *c)
 {
@@ -368,7 +404,7 @@ conn_resume(struct conn *c)
 	c->resumed = true;
 	if (c->over || c->closing)
 		return;
-	if (c->plain.p != NULL || c->raw.p != NULL || c->ssl != NULL)
+	if (c->plain.p != NULL || c->raw.p != NULL || c->ssl != NULL || c->broken)
 		later_add(c->laters, &c->later);
 	conn_watch(c);
 }
@@ -388,7 +424,7 @@ on_poll(uv_poll_t *poll, int status, int events)
 		c->events = 0;
 		getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &e, &n);
 		errno = e != 0 ? e : ECONNRESET;
-		fail_sys(c, "connection lost");
+		broke(c, "connection lost");
 		return;
 	}
 	if ((events & UV_WRITABLE) && c->queue.n > 0)
@@ -414,6 +450,8 @@ on_later(struct later *l)
 	if (!c->over) {
 		if (!c->closing && !c->paused)
 			pump(c);
+		if (c->broken && !c->over && !c->closing && !c->paused)
+			hear_out(c);
 		conn_watch(c);
 		return;
 	}
@@ -435,6 +473,14 @@ on_later(struct later *l)
 
 /* --- ending ----------------------------------------------------------------- */
 
+/* By its owner, who knows why. */
+static void
+forget_why(struct conn *c)
+{
+	free(c->why);
+	c->why = NULL;
+}
+
 void
 conn_close(struct conn *c)
 {
@@ -445,6 +491,7 @@ conn_close(struct conn *c)
 	conn_tls_end(c);
 	if (c->over)		/* the last words could not be said */
 		return;
+	forget_why(c);
 	c->closing = true;
 	if (c->queue.n == 0)
 		over(c);
@@ -458,8 +505,10 @@ conn_abort(struct conn *c)
 {
 	struct linger reset = { 1, 0 };
 
-	if (!c->over)
+	if (!c->over) {
+		forget_why(c);
 		over(c);
+	}
 	c->closing = true;
 	setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
 }

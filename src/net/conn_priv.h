@@ -42,6 +42,8 @@ struct conn {
 	bool		 eof;		/* nothing more will come */
 	bool		 shut;		/* nothing more will be written */
 	bool		 closing;	/* conn_close or conn_abort: no callback but closed */
+	bool		 hear_out;	/* conn_hear_out */
+	bool		 broken;	/* why says how; what came before is still given */
 	bool		 over;		/* closed is due */
 };
 

@@ -143,7 +143,8 @@ splices_sweep(struct splices *all)
 			splice_abort(sp, "nothing moved for too long");
 		else if (now - sp->taken_ms > SPLICE_STALL_MS)
 			splice_abort(sp, "the peer does not read what it is sent");
-		else if ((sp->in_ended || sp->out_ended) && quiet > SPLICE_HALF_MS)
+		else if ((sp->in_ended || sp->out_ended || sp->conn == NULL) &&
+		    quiet > SPLICE_HALF_MS)
 			splice_abort(sp, "one side had ended, and the other said nothing more");
 	}
 }
@@ -198,15 +199,18 @@ splice_pull(void *arg, void *out, size_t max, bool *eof)
 	struct splice *sp = arg;
 	size_t n = pieces_take(&sp->out, out, max);
 
-	if (n > 0)
+	if (n > 0) {
 		sp->moved_ms = uv_now(sp->all->loop);
+		settle(sp);
+	}
 	if (sp->full && sp->out.n <= SPLICE_AHEAD / 2) {
 		sp->full = false;
 		if (sp->conn != NULL)
 			conn_resume(sp->conn);
 	}
 	*eof = sp->out_ended && sp->out.n == 0;
-	return (ssize_t)n;
+	/* What a conn said before it broke has gone out: now the stream ends as it did. */
+	return n == 0 && !*eof && sp->conn == NULL ? -1 : (ssize_t)n;
 }
 
 void
@@ -351,7 +355,9 @@ on_conn_closed(void *arg, const struct why *why)
 	sp->conn = NULL;
 	if (why != NULL)
 		blame(sp, "", why->text);
-	if (sp->stream != NULL)
+	if (sp->stream != NULL && sp->out.n > 0 && !sp->over)
+		h2_stream_resume(sp->stream);	/* splice_pull will end it */
+	else if (sp->stream != NULL)
 		h2_reset(sp->stream);
 	maybe_closed(sp);
 }
@@ -380,6 +386,7 @@ splice_new(struct splices *all, struct conn *conn, const struct splice_ops *ops,
 	all->n++;
 	conn_own(conn, &conn_ops, sp);
 	conn_set_read(conn, PIECE);
+	conn_hear_out(conn, true);
 	conn_keepalive(conn, SPLICE_KEEPALIVE_S);
 	return sp;
 }
@@ -407,6 +414,7 @@ splice_part(struct splice **spp)
 	}
 	forget(sp);
 	conn_set_read(conn, CONN_READ);
+	conn_hear_out(conn, false);
 	return conn;
 }
 
