@@ -403,6 +403,18 @@ def pss_kb(pid):
     return total
 
 
+def settle(pid):
+    """PSS once it has stopped moving."""
+    last = pss_kb(pid)
+    for _ in range(20):
+        time.sleep(0.3)
+        now = pss_kb(pid)
+        if abs(now - last) < 16:
+            return now
+        last = now
+    return last
+
+
 def kernel_kb():
     """Slab and TCP buffers of the whole machine: both ends of every connection on loopback are in it."""
     with open("/proc/meminfo", encoding="ascii") as f:

@@ -26,6 +26,7 @@ const char *const board_refusal_names[BR_COUNT] = {
 	[BR_LATE] = "late",
 	[BR_SILENT] = "silent",
 	[BR_LIMIT] = "limit",
+	[BR_HOME_LIMIT] = "home_limit",
 	[BR_CLIENT_LIMIT] = "client_limit",
 	[BR_ADDRESS] = "address",
 	[BR_HEADER] = "proxy_header",

@@ -15,6 +15,7 @@
 #define BOARD_PEERS	64
 #define BOARD_SERVICES	32
 #define BOARD_TEXT	128
+#define BOARD_WORDS	512	/* a whole struct why */
 
 enum board_counter {
 	BC_CONNECTIONS = 0,	/* SMTP connections now */
@@ -61,7 +62,8 @@ struct board_peer {			/* a home seen from an edge, or an edge seen from home */
 	_Atomic int64_t	list_ms;	/* when the oldest such list was right; 0: there is none */
 	_Atomic int64_t	list_until_ms;	/* it refuses nobody from then on */
 	char		address[64];
-	char		error[BOARD_TEXT];	/* the last reason it is not up */
+	char		error[BOARD_WORDS];	/* the last reason it is not up */
+	_Atomic int	alarm;		/* home: error is what no time mends */
 };
 
 struct board_service {			/* home: what edges pass to it */
@@ -81,6 +83,7 @@ enum board_refusal {
 	BR_LATE,		/* no answer, or no first word of the backend, in time */
 	BR_SILENT,		/* the backend closed without a word */
 	BR_LIMIT,		/* limits.streams */
+	BR_HOME_LIMIT,		/* limits.streams_home */
 	BR_CLIENT_LIMIT,	/* limits.streams_client */
 	BR_ADDRESS,		/* no global unicast address */
 	BR_HEADER,		/* of a load balancer: wrong, late, or for itself */
@@ -96,10 +99,13 @@ struct board_passed {			/* edge: a service that is passed, or may be */
 	_Atomic int64_t	held;		/* auto: not passed but served here */
 	_Atomic int64_t	refused;	/* closed */
 	_Atomic int64_t	why[BR_COUNT];	/* of both */
+	/* auto: 1 + why new ones are held as things are, 0: they are passed */
+	_Atomic int	holding;
 };
 
 struct scoreboard {
 	_Atomic int64_t	started_ms;
+	char		refused[BOARD_WORDS];	/* the parent's: why the last reload was, "" */
 	struct board_proc proc[BOARD_PROCS];
 	struct board_peer peer[BOARD_PEERS];
 	struct board_service service[BOARD_SERVICES];

@@ -113,7 +113,7 @@ conf_role(const char *file, struct span text, struct why *why)
 			value = value && c != '"' && c != '\'';
 			continue;
 		}
-		while (i + n < text.n && strchr(" \t\r\n={},()+\"'", text.p[i + n]) == NULL)
+		while (i + n < text.n && strchr(" \t\r\n={},()+#\"'", text.p[i + n]) == NULL)
 			n++;
 		if (n > 0) {
 			struct span w = { text.p + i, n };
@@ -246,70 +246,91 @@ same_value(const struct conf_key *k, const void *a, const void *b)
 	return memcmp((const char *)a + k->at, (const char *)b + k->at, n * k->size) == 0;
 }
 
-static void
-differs(struct why *why, int before, const char *name)
-{
-	size_t n = before > 0 ? strlen(why->text) : 0;
+/* The file that is to come into force, and what of it a reload cannot bring. */
+struct change {
+	const struct conf_table *table;
+	const char	*file;
+	struct span	 text;
+	struct why	*why;
+	int		 n;
+};
 
-	snprintf(why->text + n, sizeof(why->text) - n, "%s%s", before > 0 ? ", " : "", name);
+static void
+differs(struct change *c, const char *name, const struct conf_fault *where)
+{
+	size_t n = c->n++ > 0 ? strlen(c->why->text) : 0, room = sizeof(c->why->text) - n;
+	int line = conf_table_line(c->table, c->text, where);
+	char at[16] = "";
+
+	if (line > 0)
+		snprintf(at, sizeof(at), ":%d", line);
+	snprintf(c->why->text + n, room, "%s%s%s: %s", n > 0 ? ", " : "", c->file, at, name);
+}
+
+/* The first item with another title, or that one of the two lacks. */
+static void
+compare_titles(struct change *c, const struct conf_section *s, const char *a, const char *b)
+{
+	size_t na = count_of(a, s->count), nb = count_of(b, s->count), m = 0;
+
+	while (m < na && m < nb && strcmp(a + s->items + m * s->item_size,
+	    b + s->items + m * s->item_size) == 0)
+		m++;
+	if (m < na || m < nb)
+		differs(c, s->name, &(struct conf_fault){ .section = s->name, .key = "",
+		    .item = m });
+}
+
+static void
+compare_key(struct change *c, const struct conf_key *k, const char *a, const char *b)
+{
+	const struct conf_section *s = conf_table_section(c->table, k->section);
+	size_t items = 1, m = 0, at = 0, step = 0;
+	char name[96];
+
+	if (s != NULL && s->titled) {
+		at = s->items;
+		step = s->item_size;
+		items = count_of(a, s->count);
+		if (items != count_of(b, s->count))
+			return;		/* named by its title */
+	}
+	while (m < items && same_value(k, a + at + m * step, b + at + m * step))
+		m++;
+	if (m == items)
+		return;
+	full_name(k, name, sizeof(name));
+	differs(c, name, &(struct conf_fault){ .section = k->section, .key = k->name, .item = m });
 }
 
 static int
-reloadable(const struct conf_table *t, const void *a, const void *b, struct why *why)
+reloadable(struct change *c, const void *a, const void *b)
 {
-	char name[96];
-	int n = 0;
+	const struct conf_table *t = c->table;
 
-	for (size_t i = 0; i < t->nsections; i++) {
-		const struct conf_section *s = &t->sections[i];
-		size_t na, nb;
-		bool same;
-
-		if (!s->titled || !s->fixed)
-			continue;
-		na = count_of(a, s->count);
-		nb = count_of(b, s->count);
-		same = na == nb;
-		for (size_t m = 0; same && m < na; m++)
-			same = strcmp((const char *)a + s->items + m * s->item_size,
-			    (const char *)b + s->items + m * s->item_size) == 0;
-		if (!same)
-			differs(why, n++, s->name);
-	}
-	for (size_t i = 0; i < t->nkeys; i++) {
-		const struct conf_key *k = &t->keys[i];
-		const struct conf_section *s = conf_table_section(t, k->section);
-		size_t items = 1, at = 0, step = 0;
-		bool same = true;
-
-		if (!k->fixed)
-			continue;
-		if (s != NULL && s->titled) {
-			at = s->items;
-			step = s->item_size;
-			items = count_of(a, s->count);
-			if (items != count_of(b, s->count))
-				continue;	/* named above */
-		}
-		for (size_t m = 0; same && m < items; m++)
-			same = same_value(k, (const char *)a + at + m * step,
-			    (const char *)b + at + m * step);
-		if (!same) {
-			full_name(k, name, sizeof(name));
-			differs(why, n++, name);
-		}
-	}
-	return n;
+	for (size_t i = 0; i < t->nsections; i++)
+		if (t->sections[i].titled && t->sections[i].fixed)
+			compare_titles(c, &t->sections[i], a, b);
+	for (size_t i = 0; i < t->nkeys; i++)
+		if (t->keys[i].fixed)
+			compare_key(c, &t->keys[i], a, b);
+	return c->n;
 }
 
 int
-conf_edge_reloadable(const struct conf_edge *old, const struct conf_edge *new_, struct why *why)
+conf_edge_reloadable(const struct conf_edge *old, const struct conf_edge *new_, const char *file,
+    struct span text, struct why *why)
 {
-	return reloadable(&conf_edge_table, old, new_, why);
+	struct change c = { &conf_edge_table, file, text, why, 0 };
+
+	return reloadable(&c, old, new_);
 }
 
 int
-conf_home_reloadable(const struct conf_home *old, const struct conf_home *new_, struct why *why)
+conf_home_reloadable(const struct conf_home *old, const struct conf_home *new_, const char *file,
+    struct span text, struct why *why)
 {
-	return reloadable(&conf_home_table, old, new_, why);
+	struct change c = { &conf_home_table, file, text, why, 0 };
+
+	return reloadable(&c, old, new_);
 }

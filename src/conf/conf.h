@@ -30,6 +30,8 @@
 #define CONF_PATH_MAX		256
 #define CONF_LISTEN_MAX		16	/* addresses of one service */
 #define CONF_HOMES_MAX		64
+/* Of one home at one edge; of more it would end the oldest, with all that is passed there. */
+#define CONF_TUNNELS_MAX	8
 #define CONF_SERVICES_MAX	32
 #define CONF_EDGES_MAX		16
 #define CONF_USERS_MAX		1000
@@ -153,6 +155,7 @@ struct conf_edge {
 	/* PUTs at once to one home: 32; large objects take at most half. */
 	unsigned	handover;
 	unsigned	streams;		/* passed at once, in all: 10000 */
+	unsigned	streams_home;		/* to one home; 0: an equal share of them */
 	unsigned	streams_client;		/* per /32 or /64: 200 */
 	int64_t		connect_ms;		/* home's answer to a CONNECT: 5s */
 	int64_t		passed_idle_ms;		/* nothing moves either way: 2h */
@@ -292,6 +295,11 @@ struct conf_home {
 /* NULL: none has that name. */
 const struct conf_service *conf_edge_service(const struct conf_edge *, const char *name);
 /*
+ * Whether a service is there for that home: one names it, or one that takes mail is for
+ * every home.  The first that takes mail is where to add it; NULL: none does.
+ */
+bool	conf_edge_serves(const struct conf_edge *, const char *home, const struct conf_service **);
+/*
  * Whether a service may turn out to speak SMTP, by what is known before anything
  * was said: a name or a port that mail goes by.  In doubt it is: what errs here
  * only has to pass the interlock.
@@ -315,10 +323,14 @@ struct conf_edge *conf_edge_parse(const char *file, struct span text, struct why
 struct conf_home *conf_home_parse(const char *file, struct span text, struct why *);
 /* `posthouse config`: every key with type, default, range and doc; json as an array of objects. */
 bool	conf_describe(enum conf_role, bool json, struct buf *out);
-/* Non-reloadable keys that differ, named in why; 0 when a reload may go on. */
+/*
+ * How many keys differ that only a restart changes; 0: a reload may go on.  why: each
+ * with its place, "FILE:LINE: hold.memory"; text is what new_ was made of.  A key
+ * that it no longer has stands at its section, or without a line.
+ */
 int	conf_edge_reloadable(const struct conf_edge *old, const struct conf_edge *new_,
-    struct why *);
+    const char *file, struct span text, struct why *);
 int	conf_home_reloadable(const struct conf_home *old, const struct conf_home *new_,
-    struct why *);
+    const char *file, struct span text, struct why *);
 
 #endif

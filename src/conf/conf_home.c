@@ -63,7 +63,7 @@ static const struct conf_key keys[] = {
 	{ "interlock", "control", CT_STRING, CONF_FIELD(conf_home, interlock_control),
 	    .shown = "postmaster or a user of the first domain",
 	    .doc = "Address that the mail server behind a service takes mail for from anyone." },
-	{ "interlock", "addresses", CT_SERVERS,
+	{ "interlock", "addresses", CT_ADDRESSES,
 	    CONF_LIST(conf_home, interlock_addresses, ninterlock_addresses), .shown = "none",
 	    .doc = "Further addresses that no mail server may trust." },
 
@@ -71,7 +71,7 @@ static const struct conf_key keys[] = {
 	    .shown = "tunnel.pem in state",
 	    .doc = "Key and certificate of the tunnel, PEM; made by posthouse keygen." },
 	{ "tunnel", "connections", CT_NUMBER, CONF_FIELD(conf_home, connections), .def = "2",
-	    CONF_RANGE(1, 16),
+	    CONF_RANGE(1, CONF_TUNNELS_MAX),
 	    .doc = "Connections to each edge." },
 	{ "tunnel", "streams", CT_NUMBER, CONF_FIELD(conf_home, edge_streams), .def = "10000",
 	    CONF_RANGE(1, 1000000),
@@ -365,10 +365,6 @@ interlock_ok(const struct conf_home *c, struct conf_fault *f)
 		return conf_fault_set(f, "interlock", "control", 0,
 		    "it is no address; write one that takes mail from anyone, like "
 		    "\"postmaster@example.org\"");
-	for (size_t i = 0; i < c->ninterlock_addresses; i++)
-		if (strchr(c->interlock_addresses[i], '@') != NULL)
-			return conf_fault_set(f, "interlock", "addresses", 0,
-			    "an address without a port, like \"198.51.100.7\"");
 	return 0;
 }
 

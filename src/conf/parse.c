@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "conf/parse_in.h"
 
@@ -150,6 +151,13 @@ count_at(void *base, size_t at)
 	return (size_t *)(void *)((char *)base + at);
 }
 
+/* One address reaches one mailbox, in either case: of two such names one would stay empty. */
+static bool
+same(const struct conf_key *k, const char *a, const char *b)
+{
+	return k->type == CT_MAILBOXES ? strcasecmp(a, b) == 0 : memcmp(a, b, k->size) == 0;
+}
+
 static int
 store(const struct conf_key *k, void *base, struct span s, struct why *why)
 {
@@ -170,7 +178,7 @@ store(const struct conf_key *k, void *base, struct span s, struct why *why)
 	if (conf_value_store(k, dst + *n * k->size, s, why) == -1)
 		return -1;
 	for (size_t i = 0; i < *n; i++)
-		if (memcmp(dst + i * k->size, dst + *n * k->size, k->size) == 0)
+		if (same(k, dst + i * k->size, dst + *n * k->size))
 			return why_set(why, "%s is there twice", conf_quote(s).s);
 	++*n;
 	return 0;
@@ -347,13 +355,45 @@ rules(struct parse *p)
 	return why_set(p->why, "%s: %s%s", p->file, at, f.text);
 }
 
+/* From text to p->conf, which the caller frees whatever comes of it. */
+static int
+read_text(struct parse *p, struct span text)
+{
+	const struct conf_table *t = p->table;
+	cfg_t *cfg = NULL;
+	char *copy = malloc(text.n + 1);
+	int rc = -1;
+
+	/* Untouched parts of it cost no memory: it is large, and most of it stays zero. */
+	p->conf = calloc(1, t->size);
+	parsing = p;
+	if (p->conf != NULL && copy != NULL && (cfg = reader(t)) != NULL) {
+		memcpy(copy, text.p, text.n);
+		copy[text.n] = '\0';
+		conf_blank_comments(copy, text.n);
+		cfg_set_error_function(cfg, on_error);
+		defaults(t, "", p->conf);
+		for (size_t i = 0; i < t->nsections; i++)
+			if (!t->sections[i].titled)
+				defaults(t, t->sections[i].name, p->conf);
+		if (cfg_parse_buf(cfg, copy) == CFG_SUCCESS)
+			rc = rules(p);
+		else if (!p->failed)
+			why_set(p->why, "%s: it cannot be read", p->file);
+	} else {
+		why_set(p->why, "%s: memory is out", p->file);
+	}
+	parsing = NULL;
+	if (cfg != NULL)
+		cfg_free(cfg);
+	free(copy);
+	return rc;
+}
+
 void *
 conf_table_parse(const struct conf_table *t, const char *file, struct span text, struct why *why)
 {
 	struct parse p = { .table = t, .file = file, .why = why };
-	cfg_t *cfg = NULL;
-	char *copy = NULL;
-	bool good = false;
 
 	if (text.n > CONF_FILE_MAX) {
 		why_set(why, "%s: larger than %u octets; this is no configuration", file,
@@ -362,33 +402,20 @@ conf_table_parse(const struct conf_table *t, const char *file, struct span text,
 	}
 	if (conf_plain_text(file, text, why) == -1)
 		return NULL;
-	/* Untouched parts of it cost no memory: it is large, and most of it stays zero. */
-	p.conf = calloc(1, t->size);
-	copy = malloc(text.n + 1);
-	parsing = &p;
-	if (p.conf != NULL && copy != NULL && (cfg = reader(t)) != NULL) {
-		memcpy(copy, text.p, text.n);
-		copy[text.n] = '\0';
-		cfg_set_error_function(cfg, on_error);
-		defaults(t, "", p.conf);
-		for (size_t i = 0; i < t->nsections; i++)
-			if (!t->sections[i].titled)
-				defaults(t, t->sections[i].name, p.conf);
-		good = cfg_parse_buf(cfg, copy) == CFG_SUCCESS;
-		if (good)
-			good = rules(&p) == 0;
-		else if (!p.failed)
-			why_set(why, "%s: it cannot be read", file);
-	} else {
-		why_set(why, "%s: memory is out", file);
-	}
-	parsing = NULL;
-	if (cfg != NULL)
-		cfg_free(cfg);
-	free(copy);
-	if (!good) {
+	if (read_text(&p, text) == -1) {
 		free(p.conf);
 		return NULL;
 	}
 	return p.conf;
+}
+
+int
+conf_table_line(const struct conf_table *t, struct span text, const struct conf_fault *f)
+{
+	struct why none;
+	struct parse p = { .table = t, .file = "", .why = &none };
+	int line = read_text(&p, text) == 0 ? find_place(&p, f) : 0;
+
+	free(p.conf);
+	return line;
 }

@@ -12,9 +12,16 @@
 /*
  * What libconfuse would let through and we do not want: ${NAME} would be taken
  * from the environment, which differs between our processes (in single quotes it
- * is left alone); a NUL would end the text; a section at the end need not be closed.
+ * is left alone); a NUL would end the text; a section or a comment at the end need
+ * not be closed.
  */
 int	conf_plain_text(const char *file, struct span text, struct why *);
+/*
+ * Comments become spaces, their line ends stay: libconfuse 3.3 counts a comment's line
+ * three times, so that every line that it names below would be wrong, and takes none
+ * between a key and its value or within a list.
+ */
+void	conf_blank_comments(char *text, size_t n);
 
 /* The key or section that was most likely meant; NULL if none is near. */
 const char *conf_near_key(const struct conf_table *, const char *section, const char *word);

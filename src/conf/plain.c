@@ -1,11 +1,24 @@
 #include "conf/parse_in.h"
 
+#include <string.h>
+
+/* Whether a word goes on at i: the two slashes of /srv//mail begin no comment. */
+static bool
+in_word(struct span s, size_t i)
+{
+	if (i == 0 || strchr(" \t\r\n={}(),;\"'", s.p[i - 1]) != NULL)
+		return false;
+	return !(i > 1 && s.p[i - 2] == '*' && s.p[i - 1] == '/');	/* a comment's end */
+}
+
 size_t
 conf_skip(struct span s, size_t i)
 {
 	size_t from = i;
 	char c = s.p[i], next = i + 1 < s.n ? s.p[i + 1] : '\0';
 
+	if (c == '/' && in_word(s, i))
+		return 0;
 	if (c == '#' || (c == '/' && next == '/')) {
 		while (i < s.n && s.p[i] != '\n')
 			i++;
@@ -23,6 +36,21 @@ conf_skip(struct span s, size_t i)
 	return (i < s.n ? i : s.n) - from;
 }
 
+void
+conf_blank_comments(char *s, size_t n)
+{
+	for (size_t i = 0, end; i < n; i = end) {
+		bool quoted = s[i] == '"' || s[i] == '\'';
+
+		end = i + conf_skip(span_of(s, n), i);
+		for (size_t j = i; j < end && !quoted; j++)
+			if (s[j] != '\n')
+				s[j] = ' ';
+		if (end == i)
+			end++;
+	}
+}
+
 int
 conf_plain_text(const char *file, struct span text, struct why *why)
 {
@@ -31,6 +59,7 @@ conf_plain_text(const char *file, struct span text, struct why *why)
 
 	for (size_t i = 0, n; i < text.n; i += n) {
 		bool quoted = false, single = text.p[i] == '\'';
+		int began = line;
 
 		n = conf_skip(text, i);
 		if (n == 0)
@@ -49,6 +78,10 @@ conf_plain_text(const char *file, struct span text, struct why *why)
 				    line);
 			line += text.p[j] == '\n';
 		}
+		if (n > 1 && text.p[i] == '/' && text.p[i + 1] == '*' &&
+		    (n < 4 || text.p[i + n - 2] != '*' || text.p[i + n - 1] != '/'))
+			return why_set(why, "%s:%d: this \"/*\" is never closed; add a \"*/\"",
+			    file, began);
 		if (n == 1 && text.p[i] == '{' && depth++ == 0)
 			opened = line;
 		if (n == 1 && text.p[i] == '}' && depth > 0)

@@ -45,6 +45,31 @@ has_port(const struct conf_service *s, uint16_t port)
 	return false;
 }
 
+static bool
+names_home(const struct conf_service *s, const char *home)
+{
+	for (size_t i = 0; i < s->nhomes; i++)
+		if (strcmp(s->homes[i], home) == 0)
+			return true;
+	return false;
+}
+
+bool
+conf_edge_serves(const struct conf_edge *c, const char *home, const struct conf_service **mail)
+{
+	*mail = NULL;
+	for (size_t i = 0; i < c->nservices; i++) {
+		const struct conf_service *s = &c->services[i];
+		bool takes_mail = s->mode != CONF_PASS || conf_service_smtp(s);
+
+		if (takes_mail && *mail == NULL)
+			*mail = s;
+		if (names_home(s, home) || (takes_mail && s->nhomes == 0))
+			return true;
+	}
+	return false;
+}
+
 static int
 name_ok(const struct conf_service *s, size_t i, struct conf_fault *f)
 {
@@ -79,15 +104,43 @@ homes_ok(const struct conf_edge *c, const struct conf_service *s, size_t i, stru
 	    "\"%s\" is none of the homes of this service", s->default_home);
 }
 
+/* What is held is SMTP, in which the server speaks first. */
+static int
+holding_ok(const struct conf_service *s, size_t i, struct conf_fault *f)
+{
+	static const uint16_t tls[] = { 443, 465, 993, 995 };
+
+	for (size_t n = 0; n < sizeof(tls) / sizeof(tls[0]) && s->mode != CONF_PASS; n++)
+		if (has_port(s, tls[n]))
+			return conf_fault_set(f, "service", "mode", i,
+			    "on port %u clients begin with TLS, which this edge cannot hold in "
+			    "their home's place; write mode = \"pass\"", (unsigned)tls[n]);
+	return 0;
+}
+
+/* Who is believed whatever client he names: a few machines, not half the internet. */
+static int
+balancers_ok(const struct conf_service *s, size_t i, struct conf_fault *f)
+{
+	for (size_t n = 0; n < s->nproxy_from; n++) {
+		const struct conf_net *net = &s->proxy_from[n];
+		bool local = net->net.v6 && (net->net.ip[0] & 0xfe) == 0xfc;	/* RFC 4193 */
+		unsigned least = !net->net.v6 ? 8 : local ? 7 : 32;
+
+		if (net->bits < least)
+			return conf_fault_set(f, "service", "proxy_from", i,
+			    "%s/%u is wider than /%u, and whoever is in it may say that he is "
+			    "anybody; write the addresses of your load balancers",
+			    netaddr_ip(&net->net).s, net->bits, least);
+	}
+	return 0;
+}
+
 static int
 passing_ok(const struct conf_edge *c, const struct conf_service *s, size_t i, struct conf_fault *f)
 {
 	if (s->mode == CONF_HOLD)
 		return 0;
-	if (s->mode == CONF_AUTO && has_port(s, 465))
-		return conf_fault_set(f, "service", "mode", i,
-		    "on port 465 clients begin with TLS, which this edge cannot hold in their "
-		    "home's place; write mode = \"pass\"");
 	/* A private address is what a backend's mynetworks trusts: it would relay for it. */
 	if (s->allow_private && conf_service_smtp(s))
 		return conf_fault_set(f, "service", "allow_private", i,
@@ -138,6 +191,7 @@ conf_services_settle(struct conf_edge *c, struct conf_fault *f)
 		if (s->mode == CONF_BY_NAME)
 			s->mode = strcmp(s->name, "smtp") == 0 ? CONF_AUTO : CONF_PASS;
 		if (name_ok(s, i, f) == -1 || listeners_ok(c, s, i, f) == -1 ||
+		    holding_ok(s, i, f) == -1 || balancers_ok(s, i, f) == -1 ||
 		    passing_ok(c, s, i, f) == -1)
 			return -1;
 	}

@@ -23,7 +23,8 @@ enum conf_type {
 	CT_LISTEN,		/* list of address literals with a port: struct netaddr */
 	CT_NETWORKS,		/* list of networks: struct conf_net */
 	CT_BACKEND,		/* one such, of a server to connect to */
-	/* list of address literals, optionally @port, as libunbound has it */
+	CT_ADDRESSES,		/* list of address literals, kept as written */
+	/* the same, optionally @port, as libunbound has it */
 	CT_SERVERS,
 	CT_ACCOUNT,		/* a user or group of this machine, or "" */
 	CT_HOME,		/* a home's name, as pairing has it */
@@ -188,6 +189,8 @@ int	conf_default_path(char *out, size_t max, const char *state, const char *name
 size_t	conf_skip(struct span, size_t i);
 /* NULL with why; free() it. */
 void	*conf_table_parse(const struct conf_table *, const char *file, struct span, struct why *);
+/* Where the text, which was parsed before, has the fault's key: as in its error; 0 nowhere. */
+int	conf_table_line(const struct conf_table *, struct span, const struct conf_fault *);
 const struct conf_section *conf_table_section(const struct conf_table *, const char *name);
 
 #endif

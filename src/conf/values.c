@@ -200,6 +200,17 @@ store_tag(const struct conf_key *k, void *dst, struct span s, struct why *why)
 	return store_string(k, dst, s, why);
 }
 
+static int
+store_address(const struct conf_key *k, void *dst, struct span s, struct why *why)
+{
+	struct netaddr a;
+
+	if (!netaddr_parse_ip(s, &a))
+		return why_set(why, "%s is no address; write one without a port, like "
+		    "\"198.51.100.7\"", conf_quote(s).s);
+	return store_string(k, dst, s, why);
+}
+
 /* What useradd(8) lets through, without its trailing "$". */
 static int
 store_account(const struct conf_key *k, void *dst, struct span s, struct why *why)
@@ -222,29 +233,14 @@ store_home(const struct conf_key *k, void *dst, struct span s, struct why *why)
 	return store_string(k, dst, s, why);
 }
 
-/*
- * A mailbox is a directory of its own name, so the rules are a file's: one
- * component, not hidden, nothing that a shell or a terminal would stumble over.
- */
 static int
 store_mailbox(const struct conf_key *k, void *dst, struct span s, struct why *why)
 {
-	const char *at = s.n > 0 ? memchr(s.p, '@', s.n) : NULL;
-	size_t local = at != NULL ? (size_t)(at - s.p) : s.n;
-	char domain[ADDRESS_DOMAIN_MAX + 1];
-	bool good = local > 0 && s.p[0] != '.' && s.p[0] != '-' &&
-	    (at == NULL || address_domain(span_from(s, local + 1), domain));
-
-	for (size_t i = 0; i < local; i++) {
-		unsigned char c = (unsigned char)s.p[i];
-
-		if (c <= 0x20 || c == 0x7f || strchr("/\\@\"'`$*?<>|;&", c) != NULL)
-			good = false;
-	}
-	if (!good)
+	if (!address_mailbox_ok(s))
 		return why_set(why,
-		    "%s is no mailbox name; write a local part, or a whole address, without \"/\" "
-		    "and not starting with \".\"", conf_quote(s).s);
+		    "%s is no mailbox name; write the part before the @, or a whole address, at "
+		    "most %d octets: letters, digits, _ = + and, not first, . and -",
+		    conf_quote(s).s, ADDRESS_MAILBOX_MAX);
 	return store_string(k, dst, s, why);
 }
 
@@ -410,6 +406,7 @@ static const struct type {
 	[CT_LISTEN] = { "list of address:port", true, store_listen },
 	[CT_NETWORKS] = { "list of networks", true, store_network },
 	[CT_BACKEND] = { "address:port", false, store_backend },
+	[CT_ADDRESSES] = { "list of addresses", true, store_address },
 	[CT_SERVERS] = { "list of addresses", true, store_server },
 	[CT_ACCOUNT] = { "account", false, store_account },
 	[CT_HOME] = { "name of a home", false, store_home },

@@ -6,42 +6,46 @@
 #include "conf/table.h"
 #include "ctl/client.h"
 #include "ctl/opts.h"
-#include "ctl/role.h"
 #include "ctl/text.h"
 #include "net/own_addrs.h"
 #include "proto/policy.h"
 
 /* ban, unban, bans: whom home does not want to hear from, at any of its edges. */
 static const struct opts_use ban_use = {
-	"ban", OPT_CONF | OPT_FOR | OPT_BY, 1, 1,
-	"usage: posthouse ban [-c FILE] [--for TIME] [--by WHO] ADDRESS|NETWORK\n"
+	"ban", OPT_CONF | OPT_CONTROL | OPT_FOR | OPT_BY, 1, 1,
+	"usage: posthouse ban [-c FILE | --control PATH] [--for TIME] [--by WHO]\n"
+	"                     ADDRESS|NETWORK\n"
 	"\n"
 	"At home: every edge refuses clients from there, for this home, within a second, and\n"
 	"ends their connections.  A ban of the same network by the same WHO is renewed.\n"
 	"\n"
 	"  -c, --config FILE   home's configuration; /etc/posthouse/home.conf\n"
+	"      --control PATH  a control socket, whatever its configuration says\n"
 	"      --for TIME      how long: a number with s, m, h or d; else until unban\n"
 	"      --by WHO        one word that tells apart who bans: a jail of fail2ban, say\n"
 };
 
 static const struct opts_use unban_use = {
-	"unban", OPT_CONF | OPT_ALL | OPT_BY, 0, 1,
-	"usage: posthouse unban [-c FILE] [--by WHO] ADDRESS|NETWORK | --all\n"
+	"unban", OPT_CONF | OPT_CONTROL | OPT_ALL | OPT_BY, 0, 1,
+	"usage: posthouse unban [-c FILE | --control PATH] [--by WHO]\n"
+	"                       ADDRESS|NETWORK | --all\n"
 	"\n"
 	"At home: lifts bans.  A network is named as `posthouse bans` shows it.\n"
 	"\n"
 	"  -c, --config FILE   home's configuration; /etc/posthouse/home.conf\n"
+	"      --control PATH  a control socket, whatever its configuration says\n"
 	"      --all           every network\n"
 	"      --by WHO        only the bans that WHO made\n"
 };
 
 static const struct opts_use bans_use = {
-	"bans", OPT_CONF | OPT_JSON, 0, 0,
-	"usage: posthouse bans [-c FILE] [--json]\n"
+	"bans", OPT_CONF | OPT_CONTROL | OPT_JSON, 0, 0,
+	"usage: posthouse bans [-c FILE | --control PATH] [--json]\n"
 	"\n"
 	"At home: who is banned, by whom and for how long, oldest first.\n"
 	"\n"
 	"  -c, --config FILE   home's configuration; /etc/posthouse/home.conf\n"
+	"      --control PATH  a control socket, whatever its configuration says\n"
 	"      --json          an array of objects\n"
 };
 
@@ -219,8 +223,7 @@ list(struct client *c, bool json, struct why *why)
 int
 ctl_bans(int argc, char **argv)
 {
-	struct role role;
-	struct client *c = NULL;
+	struct asking a = { .client = NULL };
 	struct opts o;
 	struct why why;
 	int rc = opts_parse(argc, argv, &bans_use, &o);
@@ -228,10 +231,8 @@ ctl_bans(int argc, char **argv)
 	if (rc != -1)
 		return rc;
 	o.role = CONF_HOME;
-	rc = role_load(&role, &o, CONF_HOME, &why) == 0 &&
-	    (c = client_new(&role, NULL, &why)) != NULL &&
-	    list(c, o.json, &why) == 0 ? CTL_OK : opts_failed(&bans_use, &why);
-	client_free(&c);
-	role_fini(&role);
+	rc = asking_connect(&a, &o, &why) == 0 && list(a.client, o.json, &why) == 0 ? CTL_OK :
+	    opts_failed(&bans_use, &why);
+	asking_fini(&a);
 	return rc;
 }

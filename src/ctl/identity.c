@@ -26,7 +26,8 @@ identities_load(struct identities *ids, const char *path, struct why *why)
 	if (n == -1)
 		return why_set(why, "%s: %s", path, line.text);
 	if (n == 0)
-		return why_set(why, "%s: no identity in it; `posthouse keygen` makes one", path);
+		return why_set(why, "%s: no identity in it; put your copy of the key back, or "
+		    "move the file away and run `posthouse keygen`", path);
 	ids->n = (size_t)n;
 	return 0;
 }

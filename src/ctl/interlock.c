@@ -6,7 +6,6 @@
 #include "base/clock.h"
 #include "ctl/client.h"
 #include "ctl/opts.h"
-#include "ctl/role.h"
 #include "ctl/text.h"
 
 /* interlock: home asks its own mail servers to relay, now, and shows what they said. */
@@ -15,8 +14,8 @@
 #define LOOK_MS		200
 
 static const struct opts_use use = {
-	"interlock", OPT_CONF | OPT_JSON, 0, 0,
-	"usage: posthouse interlock [-c FILE] [--json]\n"
+	"interlock", OPT_CONF | OPT_CONTROL | OPT_JSON, 0, 0,
+	"usage: posthouse interlock [-c FILE | --control PATH] [--json]\n"
 	"\n"
 	"At home: plays the stranger to each mail server that edges pass connections to, and\n"
 	"shows what was asked, what it answered, and which line of which file to change where a\n"
@@ -24,29 +23,31 @@ static const struct opts_use use = {
 	"Status 0: every mail server is green.  1: one is not, or home could not be asked.\n"
 	"\n"
 	"  -c, --config FILE   home's configuration; /etc/posthouse/home.conf\n"
+	"      --control PATH  a control socket, whatever its configuration says\n"
 	"      --json          the same as one JSON object\n"
 };
 
 /* Whether every configured service has been tried since the question. */
 static bool
-done(const json_t *answer, int64_t run, const struct conf_home *conf)
+done(const json_t *answer, int64_t run)
 {
 	const json_t *list = json_object_get(answer, "services"), *s;
-	size_t i, n = 0;
+	int64_t n = 0;
+	size_t i;
 
 	json_array_foreach(list, i, s)
 		n += json_number(s, "run") >= run;
-	return n >= conf->nservices;
+	return n >= json_number(answer, "configured");
 }
 
 /* Asks, and asks again until all has been tried, or time is up; the last answer. */
 static json_t *
-run(struct client *c, const struct conf_home *conf, struct why *why)
+run(struct client *c, struct why *why)
 {
 	json_t *answer = client_ask(c, json_pack("{s:s, s:b}", "do", "interlock", "run", 1), why);
 	int64_t number = json_number(answer, "run"), until = wall_ms() + WAIT_MS;
 
-	while (answer != NULL && !done(answer, number, conf) && wall_ms() < until) {
+	while (answer != NULL && !done(answer, number) && wall_ms() < until) {
 		struct timespec pause = { .tv_nsec = LOOK_MS * 1000000L };
 
 		(void)nanosleep(&pause, NULL);
@@ -54,7 +55,7 @@ run(struct client *c, const struct conf_home *conf, struct why *why)
 		answer = client_ask(c, json_pack("{s:s}", "do", "interlock"), why);
 	}
 	if (answer != NULL)
-		json_object_set_new(answer, "complete", json_boolean(done(answer, number, conf)));
+		json_object_set_new(answer, "complete", json_boolean(done(answer, number)));
 	return answer;
 }
 
@@ -171,9 +172,8 @@ print(const json_t *answer, bool json, struct why *why)
 int
 ctl_interlock(int argc, char **argv)
 {
+	struct asking a = { .client = NULL };
 	struct opts o;
-	struct role role;
-	struct client *c = NULL;
 	json_t *answer = NULL, *s;
 	struct why why;
 	size_t i;
@@ -181,10 +181,10 @@ ctl_interlock(int argc, char **argv)
 
 	if (rc != -1)
 		return rc;
+	o.role = CONF_HOME;
 	rc = CTL_OK;
-	if (role_load(&role, &o, CONF_HOME, &why) == -1 ||
-	    (c = client_new(&role, NULL, &why)) == NULL ||
-	    (answer = run(c, role.home, &why)) == NULL || print(answer, o.json, &why) == -1)
+	if (asking_connect(&a, &o, &why) == -1 || (answer = run(a.client, &why)) == NULL ||
+	    print(answer, o.json, &why) == -1)
 		rc = opts_failed(&use, &why);
 	json_array_foreach(json_object_get(answer, "services"), i, s)
 		if (!green(s))
@@ -195,7 +195,6 @@ ctl_interlock(int argc, char **argv)
 		rc = opts_failed(&use, &why);
 	}
 	json_decref(answer);
-	client_free(&c);
-	role_fini(&role);
+	asking_fini(&a);
 	return rc;
 }

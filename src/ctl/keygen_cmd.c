@@ -31,6 +31,7 @@ tunnel(const struct role *r, struct why *why)
 	const char *path = r->common->tunnel_key;
 	char text[PIN_TEXT_MAX];
 	bool made = access(path, F_OK) != 0;
+	struct why inner = { "" };
 	struct buf pem;
 	struct pin pin;
 	int rc;
@@ -41,10 +42,11 @@ tunnel(const struct role *r, struct why *why)
 	} else {
 		if (read_file(path, CONF_FILE_MAX, &pem, why) == -1)
 			return -1;
-		rc = tls_pem_pin(buf_span(&pem), &pin, why);
+		rc = tls_pem_pin(buf_span(&pem), &pin, &inner);
 		buf_wipe(&pem);
 		if (rc == -1)
-			return -1;
+			return why_set(why, "%s: %.300s; put your copy of it back, or move it away "
+			    "and run `posthouse keygen` again", path, inner.text);
 	}
 	pin_print(&pin, text);
 	printf("tunnel key  %s (%s)\npin         %s\n", path, made ? "made" : "kept", text);

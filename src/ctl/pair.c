@@ -50,6 +50,7 @@ static int
 at_edge(const struct role *r, const struct opts *o, struct why *why)
 {
 	struct pairing_line line;
+	struct shown words;
 	char text[1024];
 	struct client *c;
 	json_t *domains = json_array(), *answer;
@@ -78,6 +79,9 @@ at_edge(const struct role *r, const struct opts *o, struct why *why)
 			if (json_is_true(json_object_get(answer, "again")))
 				fputs("A home of this name is paired already: its keys stay until "
 				    "the new one is.\n", stderr);
+			if (json_text(answer, "warning")[0] != '\0')
+				fprintf(stderr, "Warning: %s\n",
+				    shown(span_str(json_text(answer, "warning")), &words));
 			rc = 0;
 			if (puts(text) == EOF || fflush(stdout) == EOF)
 				rc = why_sys(why, "standard output");

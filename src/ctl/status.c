@@ -182,8 +182,9 @@ passed(const json_t *s, bool colour, struct buf *out)
 	if (t == NULL)
 		return;
 	json_array_foreach(json_object_get(s, "passed"), i, p) {
+		const char *name, *holding = json_text(p, "holding");
 		char why[256] = "";
-		const char *name;
+		struct shown now;
 
 		table_str(t, json_text(p, "service"));
 		for (size_t c = 0; c < sizeof(columns) / sizeof(columns[0]); c++) {
@@ -192,6 +193,8 @@ passed(const json_t *s, bool colour, struct buf *out)
 			snprintf(text, sizeof(text), "%lld", (long long)json_number(p, columns[c]));
 			table_str(t, text);
 		}
+		if (holding[0] != '\0')
+			snprintf(why, sizeof(why), "holds now: %s", shown(span_str(holding), &now));
 		json_object_foreach((json_t *)json_object_get(p, "why"), name, n) {
 			size_t at = strlen(why);
 			struct shown word;

@@ -8,7 +8,7 @@
 bool
 bans_home(const struct home *h, const struct netaddr *client)
 {
-	return home_bans(h, client, wall_ms());
+	return home_bans(h, client, boot_ms());
 }
 
 bool

@@ -1,6 +1,7 @@
 #include "edge/ephemerals.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -89,11 +90,13 @@ shelf_free(struct shelf **sp)
 	*sp = NULL;
 }
 
+/* Once: until it has the processor, which may be a while, it need not be told again. */
 static void
 wake(struct ephemerals *es)
 {
 	if (es->resting)
 		pthread_cond_signal(&es->wake);
+	es->resting = false;
 }
 
 /* --- the thread ---------------------------------------------------------------------------- */
@@ -124,6 +127,8 @@ work(void *arg)
 	struct ephemerals *es = arg;
 	struct shelf *s;
 
+	/* In a burst the processors are the messages'.  Refused: it takes its share of them. */
+	(void)sched_setscheduler(0, SCHED_IDLE, &(struct sched_param){ 0 });
 	pthread_mutex_lock(&es->lock);
 	while (!es->over) {
 		if ((s = emptiest(es)) != NULL) {
@@ -132,7 +137,6 @@ work(void *arg)
 		}
 		es->resting = true;
 		pthread_cond_wait(&es->wake, &es->lock);
-		es->resting = false;
 	}
 	pthread_mutex_unlock(&es->lock);
 	return NULL;
@@ -218,7 +222,9 @@ ephemerals_take(struct ephemerals *es, const struct age_recipient *to, struct ag
 	struct shelf **sp;
 	bool got;
 
-	pthread_mutex_lock(&es->lock);
+	/* A thread that has to wait for the processor may have it: making one is quicker. */
+	if (pthread_mutex_trylock(&es->lock) != 0)
+		return make(to, e);
 	sp = shelf_of(es, to);
 	got = sp != NULL && (*sp)->n > 0;
 	if (got) {

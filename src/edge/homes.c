@@ -105,8 +105,10 @@ homes_paired(struct homes *hs, const struct conf_edge *conf, const char *name, c
 	peer_fini(&h->paired);
 	if (p != NULL)
 		h->paired = *p;
-	else
+	if (p == NULL) {
 		home_set_policy(h, NULL, span_of(NULL, 0));
+		home_set_bans(h, NULL, span_of(NULL, 0));
+	}
 	claim(hs, h, conf);
 	/* What it has given up is for those who asked for it before. */
 	for (size_t i = 0; i < hs->n; i++)
@@ -165,36 +167,35 @@ home_can_hold(const struct home *h)
 	return h->peer.nrecipients > 0 && h->peer.nmac > 0;
 }
 
-/* The set is asked at every connection; the list would only take memory. */
-static void
-take_bans(struct home *h, struct policy *p)
-{
-	size_t n = p != NULL ? p->nbans : 0;
-
-	netset_free(&h->bans);
-	if (n == 0)
-		return;
-	h->bans = netset_new(n);
-	for (size_t i = 0; i < n; i++)
-		if (h->bans == NULL || !netset_add(h->bans, &p->bans[i].net, p->bans[i].bits,
-		    p->bans[i].until_ms)) {
-			log_error(NULL, "home.bans home=%s in_force=%zu of=%zu: memory is out",
-			    h->name, i, n);
-			break;
-		}
-	free(p->bans);
-	p->bans = NULL;
-	p->nbans = 0;
-}
-
 void
 home_set_policy(struct home *h, struct policy *p, struct span etag)
 {
 	policy_free(&h->policy);
 	h->policy = p;
-	take_bans(h, p);
 	if (!span_copy(etag, h->etag, sizeof(h->etag)))
 		h->etag[0] = '\0';
+}
+
+void
+home_set_bans(struct home *h, struct netset *bans, struct span etag)
+{
+	netset_free(&h->bans);
+	h->bans = bans;
+	if (!span_copy(etag, h->bans_etag, sizeof(h->bans_etag)))
+		h->bans_etag[0] = '\0';
+}
+
+bool
+bans_apply(struct netset *set, const struct ban_change *c, int64_t now_ms)
+{
+	const struct policy_ban *b = &c->on;
+
+	if (c->lifted) {
+		(void)netset_remove(set, &b->net, b->bits);
+		return true;
+	}
+	return netset_add(set, &b->net, b->bits, b->until_ms) ||
+	    (netset_expire(set, now_ms) > 0 && netset_add(set, &b->net, b->bits, b->until_ms));
 }
 
 void

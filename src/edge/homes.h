@@ -7,6 +7,7 @@
 #include "base/netset.h"
 #include "conf/conf.h"
 #include "edge/lanes.h"
+#include "proto/ban_list.h"
 #include "proto/pairing.h"
 #include "proto/policy.h"
 
@@ -25,12 +26,16 @@ struct home {
 	struct peer	paired;			/* as the writer told it; name "" while unpaired */
 	struct policy	*policy;		/* NULL until the home has spoken */
 	char		etag[80];
-	struct netset	*bans;			/* the policy's; NULL: none */
+	struct netset	*bans;			/* each to its end by boot_ms; NULL: none */
+	char		bans_etag[80];
+	bool		bans_coming;		/* all of them, on one of its tunnels */
 	/* where its tunnels came from, /64 in IPv6, newest first */
 	struct netaddr	 at[HOME_AT_MAX];
 	size_t		 nat;
 	struct handover	*handover;		/* owned by handover.c */
 	struct lanes	 lanes;			/* its tunnels; kept by handover_up and _down */
+	size_t		 streams;		/* connections that it was asked to take, or has */
+	bool		 full;			/* they were all that it may have; that was said */
 };
 
 struct homes {
@@ -59,6 +64,10 @@ struct home *homes_by_pin(const struct homes *, const struct pin *);
 bool	home_can_hold(const struct home *);
 /* Takes the policy. */
 void	home_set_policy(struct home *, struct policy *, struct span etag);
+/* Takes the set. */
+void	home_set_bans(struct home *, struct netset *, struct span etag);
+/* What is over makes room.  False: more than there may be, or memory is out. */
+bool	bans_apply(struct netset *, const struct ban_change *, int64_t now_ms);
 /* A tunnel of its comes from there. */
 void	home_came_from(struct home *, const struct netaddr *);
 /*

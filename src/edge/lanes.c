@@ -23,6 +23,22 @@ lanes_drop(struct lanes *l, struct h2 *h2)
 		}
 }
 
+void
+lanes_doubt(struct lanes *l, int64_t waited_ms)
+{
+	for (size_t i = 0; i < l->n; i++)
+		h2_doubt(l->h2[i], waited_ms);
+}
+
+bool
+lanes_sure(const struct lanes *l)
+{
+	for (size_t i = 0; i < l->n; i++)
+		if (!h2_doubted(l->h2[i]))
+			return true;
+	return false;
+}
+
 struct h2_stream *
 lanes_request(struct lanes *l, enum lane lane, const struct h2_head *head, h2_pull_fn *pull,
     void *pull_arg, const struct h2_stream_ops *ops, void *arg)
@@ -30,11 +46,15 @@ lanes_request(struct lanes *l, enum lane lane, const struct h2_head *head, h2_pu
 	size_t older = (l->n + 1) / 2;
 	size_t first = lane == LANE_PASS || l->n == 1 ? 0 : older;
 	size_t own = first == 0 ? older : l->n - older;
+	struct h2 *order[LANES_MAX];
 	struct h2_stream *s = NULL;
 
-	for (size_t i = 0; i < own && s == NULL; i++)
-		s = h2_request(l->h2[first + l->turn++ % own], head, pull, pull_arg, ops, arg);
-	for (size_t i = 0; i < l->n - own && s == NULL; i++)
-		s = h2_request(l->h2[(first + own + i) % l->n], head, pull, pull_arg, ops, arg);
+	for (size_t i = 0; i < l->n; i++)
+		order[i] = i < own ? l->h2[first + (l->turn + i) % own] :
+		    l->h2[(first + i) % l->n];
+	l->turn++;
+	for (size_t i = 0; i < 2 * l->n && s == NULL; i++)
+		if (h2_doubted(order[i % l->n]) == (i >= l->n))
+			s = h2_request(order[i % l->n], head, pull, pull_arg, ops, arg);
 	return s;
 }

@@ -29,8 +29,15 @@ struct lanes {
 bool	lanes_add(struct lanes *, struct h2 *);		/* false: LANES_MAX are there */
 void	lanes_drop(struct lanes *, struct h2 *);
 /*
+ * A request waits for its answer for so long: those tunnels from which nothing came in
+ * that time are in doubt until they are heard (h2_doubt).  lanes_sure: one is not.
+ */
+void	lanes_doubt(struct lanes *, int64_t waited_ms);
+bool	lanes_sure(const struct lanes *);
+/*
  * As h2_request, on a tunnel of that lane in turn; one that takes nothing new (it is
- * going away, or full) is passed over, and the other lane's come last.
+ * going away, or full) is passed over, and the other lane's come after.  Those in
+ * doubt come last of all.
  */
 struct h2_stream *lanes_request(struct lanes *, enum lane, const struct h2_head *, h2_pull_fn *,
 		    void *pull_arg, const struct h2_stream_ops *, void *arg);

@@ -150,9 +150,9 @@ fill_envelope(struct session *s, struct uuid id)
 	    sizeof(env->client_name));
 	span_copy(span_str(s->terms->hostname), env->edge, sizeof(env->edge));
 	env->client = s->client;
-	env->dest = s->dest;
 	if (s->dest.port == 0)
-		conn_local(s->conn, &env->dest);
+		conn_local(s->conn, &s->dest);
+	env->dest = s->dest;
 	env->esmtp = smtp_srv_esmtp(s->srv);
 	env->id = id;
 }

@@ -14,13 +14,28 @@
 
 static const struct conn_ops conn_ops;
 
+static void	count(struct edge *, const char *service, enum board_refusal, bool held);
+
 /* --- the end of things ----------------------------------------------------------------------- */
+
+static void
+leave_home(struct edge *e, struct home *h)
+{
+	h->streams--;
+	/* Not at the first that goes: at the limit they come and go, and each would be said. */
+	if (!h->full || h->streams > road_share(e) / 2)
+		return;
+	h->full = false;
+	log_info(NULL, "home.room home=%s streams=%zu", h->name, h->streams);
+}
 
 void
 passage_forget(struct passage *p)
 {
 	struct edge *e = p->edge;
 
+	if (p->home != NULL)
+		leave_home(e, p->home);
 	if (p->counted)
 		clients_leave(e->passed_clients, &p->client);
 	if (p->next != NULL)
@@ -37,6 +52,15 @@ on_closed(void *arg, const struct why *why)
 {
 	struct passage *p = arg;
 
+	/* Who says nothing only looked whether we are there; half a header is somebody's fault. */
+	if ((p->phase == P_HEADER || p->phase == P_NAME) && p->early.n > 0) {
+		enum board_refusal half = p->phase == P_HEADER ? BR_HEADER : BR_NAME;
+
+		count(p->edge, p->service, half, false);
+		log_info(p->sid, "pass.refuse service=%s peer=%s why=%s: the connection ended in"
+		    " the middle of it", p->service, netaddr_hostport(&p->client).s,
+		    board_refusal_names[half]);
+	}
 	log_debug(p->sid, "pass.gone service=%s peer=%s%s%s", p->service, netaddr_ip(&p->client).s,
 	    why != NULL ? ": " : "", why != NULL ? log_safe(span_str(why->text)).s : "");
 	passage_forget(p);
@@ -258,6 +282,7 @@ pass(struct passage *p, const struct conf_service *s, struct home *h)
 	}
 	p->conn = NULL;
 	p->home = h;
+	h->streams++;
 	p->automatic = s->mode == CONF_AUTO;
 	p->phase = P_ANSWER;
 	deadline(p, edge_conf(e)->connect_ms);
@@ -279,6 +304,52 @@ pass(struct passage *p, const struct conf_service *s, struct home *h)
 
 /* --- which way ------------------------------------------------------------------------------- */
 
+/* A client that cannot be one: the balancer that named it is whom to look at. */
+static void
+say_who_named(const struct passage *p, enum board_refusal why, struct why *words)
+{
+	struct netaddr balancer;
+
+	*words = (struct why){ "" };
+	if (why == BR_ADDRESS && conn_peer(p->conn, &balancer) &&
+	    !netaddr_same_ip(&balancer, &p->client))
+		why_set(words, "so the load balancer %s says", netaddr_ip(&balancer).s);
+}
+
+/*
+ * What an auto service does with new connections, said when it changes and not for each
+ * of them.  Reasons that are the client's own are no news of the service.
+ */
+static void
+note_way(struct edge *e, const struct conf_service *s, const struct road_choice *c)
+{
+	struct board_passed *b = board_passed(edge_board(e), s->name);
+	int holding = c->road == ROAD_HOLD ? 1 + (int)c->why : 0;
+
+	/* Among several homes each has a way of its own. */
+	if (s->mode != CONF_AUTO || c->road == ROAD_NAME || b == NULL || b->holding == holding ||
+	    (holding != 0 && c->why != BR_NO_HOME && c->why != BR_HOME_DOWN &&
+	    c->why != BR_SERVICE_DOWN && c->why != BR_NAME))
+		return;
+	if (holding != 0)
+		log_info(NULL, "service.hold service=%s why=%s", s->name,
+		    board_refusal_names[c->why]);
+	else
+		log_info(NULL, "service.pass service=%s home=%s", s->name, c->home->name);
+	b->holding = holding;
+}
+
+static void
+note_full(struct edge *e, const struct road_choice *c)
+{
+	if (c->road == ROAD_PASS || c->home == NULL || c->home->full)
+		return;
+	c->home->full = true;
+	log_warn(NULL, "home.full home=%s streams=%zu most=%zu: its new connections are held or "
+	    "closed; the others keep their share (limits.streams_home)", c->home->name,
+	    c->home->streams, road_share(e));
+}
+
 void
 passage_go(struct passage *p, const char *name)
 {
@@ -286,6 +357,7 @@ passage_go(struct passage *p, const char *name)
 	const struct conf_edge *conf = edge_conf(e);
 	const struct conf_service *s = conf_edge_service(conf, p->service);
 	struct road_choice c;
+	struct why words;
 
 	if (s == NULL) {		/* a reload took it away */
 		p->phase = P_LEAVING;
@@ -293,6 +365,9 @@ passage_go(struct passage *p, const char *name)
 		return;
 	}
 	c = road_choose(e, s, &p->client, name);
+	if (name == NULL)
+		note_way(e, s, &c);
+	note_full(e, &c);
 	if (!p->counted && (c.road == ROAD_PASS || c.road == ROAD_NAME)) {
 		p->counted = clients_enter(e->passed_clients, &p->client, conf->streams_client);
 		if (!p->counted)
@@ -301,7 +376,8 @@ passage_go(struct passage *p, const char *name)
 	switch (c.road) {
 	case ROAD_HOLD:
 	case ROAD_REFUSE:
-		passage_not_passed(p, s, c.why, "");
+		say_who_named(p, c.why, &words);
+		passage_not_passed(p, s, c.why, words.text);
 		break;
 	case ROAD_PASS:
 		pass(p, s, c.home);
@@ -338,8 +414,10 @@ held_at_once(struct edge *e, int fd, const struct conf_service *s, const struct 
 {
 	struct road_choice c = road_choose(e, s, peer, NULL);
 
+	note_way(e, s, &c);
 	if (c.road != ROAD_HOLD)
 		return false;
+	note_full(e, &c);
 	if (s->mode == CONF_AUTO) {
 		count(e, s->name, c.why, true);
 		log_debug(NULL, "pass.hold service=%s peer=%s why=%s", s->name,
@@ -423,7 +501,11 @@ late(struct passage *p)
 			conn_abort(p->conn);
 		else
 			splice_abort(p->sp, "its service was taken away");
-	} else if (p->phase == P_HEADER)
+		return;
+	}
+	if (p->phase == P_ANSWER)
+		lanes_doubt(&p->home->lanes, edge_conf(p->edge)->connect_ms);
+	if (p->phase == P_HEADER)
 		passage_refuse(p, s, BR_HEADER, "it did not come in time");
 	else if (p->phase == P_NAME)
 		passage_refuse(p, s, BR_NAME, "the ClientHello did not come in time");

@@ -57,6 +57,21 @@ is_up(const struct home *h, const struct conf_service *s)
 	return false;
 }
 
+size_t
+road_share(const struct edge *e)
+{
+	const struct conf_edge *conf = edge_conf(e);
+	size_t n = 0;			/* homes that could dial in */
+
+	if (conf->streams_home > 0)
+		return conf->streams_home;
+	for (size_t i = 0; i < e->homes.n; i++)
+		n += e->homes.list[i]->peer.npins > 0;
+	if (n <= 1)
+		return conf->streams;
+	return n < conf->streams ? conf->streams / n : 1;
+}
+
 struct road_choice
 road_choose(const struct edge *e, const struct conf_service *s, const struct netaddr *client,
     const char *name)
@@ -86,9 +101,15 @@ road_choose(const struct edge *e, const struct conf_service *s, const struct net
 	}
 	if (bans_home(h, client))
 		return road_not_passed(s, BR_BANNED);
-	if (h->lanes.n == 0)
+	if (!lanes_sure(&h->lanes))
 		return road_not_passed(s, BR_HOME_DOWN);
 	if (!is_up(h, s))
 		return road_not_passed(s, BR_SERVICE_DOWN);
+	if (h->streams >= road_share(e)) {
+		struct road_choice full = road_not_passed(s, BR_HOME_LIMIT);
+
+		full.home = h;
+		return full;
+	}
 	return (struct road_choice){ .road = ROAD_PASS, .home = h };
 }

@@ -10,6 +10,7 @@
 #include "edge/recipient.h"
 #include "edge/session_in.h"
 #include "net/conn.h"
+#include "proto/proxy_header.h"
 
 /* What a client that does not read its replies may leave with us before we read no more of it. */
 #define OUT_PAUSE	(64u << 10)
@@ -230,6 +231,22 @@ start_tls(struct session *s)
 	}
 }
 
+/*
+ * A load balancer that nobody told us of.  As commands its header would be answered by 500
+ * each, which its client takes for the answers to EHLO and HELO, and a refusal for good;
+ * 421 makes it come again when proxy_from is mended.
+ */
+static bool
+unknown_balancer(struct session *s, struct span in)
+{
+	if (s->closing || smtp_srv_phase(s->srv) != SMTP_P_GREETED || !proxy_header_begins(in))
+		return false;
+	log_info(s->sid, "smtp.refuse service=%s peer=%s: it sends a PROXY header and is not in"
+	    " service.proxy_from", s->service, netaddr_ip(&s->client).s);
+	shut(s, 0x35, "No PROXY header is taken from your address");
+	return true;
+}
+
 /* Steps the machine over what there is, until it wants more or something must be waited for. */
 static size_t
 on_read(void *arg, struct span in)
@@ -239,6 +256,8 @@ on_read(void *arg, struct span in)
 	size_t used = 0;
 	bool moved = false;
 
+	if (unknown_balancer(s, in))
+		return in.n;
 	while (!s->closing && !s->starttls && s->waiting == WAIT_NOTHING) {
 		used += smtp_srv_step(s->srv, in.p + used, in.n - used, &ev);
 		act(s, &ev);

@@ -7,7 +7,8 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "edge/bans.h"
+#include "edge/ban_poll.h"
+#include "edge/claims.h"
 #include "edge/handover.h"
 #include "edge/pair_server.h"
 #include "net/h2.h"
@@ -17,8 +18,7 @@
 #define POLICY_RETRY_MS	5000
 /* Between two answers: a home that answers at once must not make us spin. */
 #define POLICY_REST_MS	500
-#define TUNNELS_HOME	8		/* of one home; it dials 2 */
-#define TUNNELS_MAX	(CONF_HOMES_MAX * TUNNELS_HOME)
+#define TUNNELS_MAX	(CONF_HOMES_MAX * CONF_TUNNELS_MAX)
 #define SHAKING_MAX	256		/* connections that are nobody's yet */
 
 static const char *const alpn[] = { "posthouse/1", "posthouse-pair/1", NULL };
@@ -35,6 +35,7 @@ struct tunnel {
 	unsigned	 status;
 	struct instant	 asked;
 	uv_timer_t	 retry;
+	struct ban_poll	*bans;
 	bool		 again;		/* the long poll says what is true no more */
 	bool		 leaving;	/* its key was replaced */
 	bool		 up;
@@ -202,8 +203,8 @@ take_policy(struct tunnel *t)
 		return false;
 	}
 	take_keys(t, p);
+	claims_say(t->edge, t->home, p);
 	home_set_policy(t->home, p, span_str(t->etag));
-	bans_changed(t->edge, t->home);
 	return true;
 }
 
@@ -321,6 +322,7 @@ tunnel_end(struct tunnel *t)
 			break;
 		}
 	t->up = false;
+	ban_poll_free(&t->bans);
 	uv_close((uv_handle_t *)&t->retry, free_tunnel);
 }
 
@@ -358,6 +360,8 @@ on_ready(void *arg)
 	log_info(NULL, "tunnel.up home=%s", t->home->name);
 	show(t, true, "");
 	ask_policy(t);
+	if ((t->bans = ban_poll_new(t->edge, t->home, t->h2)) == NULL)
+		h2_abort(t->h2, "memory is out");
 }
 
 static const struct h2_ops tunnel_ops = { .ready = on_ready, .closed = on_closed };
@@ -374,7 +378,7 @@ make_way(struct edge *e, const struct home *h)
 			oldest = t;
 			n++;
 		}
-	if (n < TUNNELS_HOME)
+	if (n < CONF_TUNNELS_MAX)
 		return;
 	oldest->dropped = true;
 	h2_abort(oldest->h2, "this home has too many tunnels, and this is the oldest");
@@ -497,8 +501,10 @@ tunnels_rekey(struct edge *e, bool renewed)
 		t->leaving = t->leaving || (renewed && t->up);
 		if (t->policy != NULL)
 			h2_reset(t->policy);
-		if (t->leaving)
+		if (t->leaving) {
+			ban_poll_stop(t->bans);
 			h2_goaway(t->h2);
+		}
 	}
 }
 
@@ -509,6 +515,7 @@ tunnels_drain(struct edge *e)
 		next = t->next;
 		if (t->policy != NULL)
 			h2_reset(t->policy);
+		ban_poll_stop(t->bans);
 		h2_goaway(t->h2);
 	}
 }

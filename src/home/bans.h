@@ -1,28 +1,40 @@
 #ifndef HOME_BANS_H
 #define HOME_BANS_H
 
-#include "base/buf.h"
 #include "base/netset.h"
+#include "proto/ban_list.h"
 #include "store/spool.h"
 
 /*
- * Who is banned, as the writer told it, in the words of policy.  These are made once
- * a change: 100,000 of them are 6 MB, and every long poll of every tunnel asks.
+ * Who is banned, as the writer told it, and what changed last: an edge that has an
+ * older list is sent the changes since (RFC 3229), not 100,000 entries for one of them.
  *
- * A ban that is over stays until another one changes: the edge ends it by itself
- * (until_ms), and must not be sent the others again for its sake.
+ * The list's entity tag counts its changes since this process learned it.  A ban that
+ * is over is no change: the edge ends it by itself (until_ms), and here it goes when
+ * its room is needed.
  *
  * The caller owns the struct, zeroed at first.
  */
+#define BANS_ETAG_MAX	48
+
 struct home_bans {
-	struct netset	*now;		/* NULL: nobody yet */
+	struct netset	*now;		/* NULL: not told yet */
 	struct netset	*coming;	/* told in pieces, the last of which is not here */
-	struct buf	 text;		/* for struct policy */
-	unsigned char	 digest[32];	/* of the text; zero while nobody is banned */
+	uint64_t	 series;	/* chosen at random with each list that was told anew */
+	uint64_t	 seq;		/* changes since */
+	struct ban_change *last;	/* change i at i % BAN_CHANGES_MAX */
 };
 
 /* Takes one piece; true: other bans are in force.  Memory out: logged, and the old ones stay. */
+/* now_ms here and below: boot_ms. */
 bool	home_bans_take(struct home_bans *, const struct spool_bans *, int64_t now_ms);
+/* "" before they were told. */
+void	home_bans_etag(const struct home_bans *, char etag[BANS_ETAG_MAX]);
+/* The changes since the list of that tag.  False: too long ago, another series, or memory. */
+bool	home_bans_since(const struct home_bans *, const char *etag, int64_t now_ms,
+	    struct buf *out);
+/* All of them as they are now, the caller's to free; NULL: memory is out. */
+struct netset_entry *home_bans_all(const struct home_bans *, size_t *n);
 void	home_bans_fini(struct home_bans *);
 
 #endif

@@ -16,7 +16,7 @@
 #define DIAL_MS		10000		/* TCP, for each address */
 #define SHAKE_MS	15000		/* TLS and the edge's SETTINGS */
 #define PORT_DEFAULT	7443
-#define LINES_MAX	16
+#define LINES_MAX	CONF_TUNNELS_MAX
 
 static const char *const alpn[] = { "posthouse/1", NULL };
 
@@ -38,6 +38,7 @@ struct line {				/* one tunnel, or the attempt at it */
 	unsigned	 failures;	/* since it was last up */
 	bool		 retired;	/* not dialled again; freed when nothing is owed to it */
 	bool		 closing;
+	bool		 late;		/* the handshake took too long: nobody ended it */
 	struct h2	*h2;
 	struct origin	*origin;
 	struct line	*next;		/* of those that leave */
@@ -50,7 +51,8 @@ struct dialer {
 	struct line	*lines[LINES_MAX];
 	struct line	*leaving;
 	char		 dialled[300];	/* the address that the lines were made for */
-	char		 error[BOARD_TEXT];
+	char		 error[BOARD_WORDS];
+	bool		 turned_away;	/* error: a handshake that ended, by a key it seems */
 	bool		 wrong_pin;	/* the last handshake showed another key */
 	struct pin	 shown;
 	unsigned	 nlines;	/* not freed yet, retired ones too */
@@ -77,6 +79,7 @@ show(struct dialer *d)
 	span_copy(span_str(d->edge->name), p->name, sizeof(p->name));
 	span_copy(span_str(d->edge->peer.address), p->address, sizeof(p->address));
 	span_copy(span_str(d->up > 0 ? "" : d->error), p->error, sizeof(p->error));
+	p->alarm = d->up == 0 && d->turned_away;
 	if (p->connections != d->up)
 		p->since_ms = wall_ms();
 	p->connections = d->up;
@@ -129,9 +132,12 @@ on_pause_over(uv_timer_t *timer)
 	line_start(timer->data);
 }
 
-/* The one way out of an attempt and of a tunnel: says why, then pauses. */
+/*
+ * The one way out of an attempt and of a tunnel: says why, then pauses.  turned_away:
+ * a handshake ended, as it will each time until somebody pairs again.
+ */
 static void
-line_failed(struct line *l, const char *what)
+line_failed(struct line *l, bool turned_away, const char *what)
 {
 	struct dialer *d = l->dialer;
 	uint64_t pause = PAUSE_LEAST_MS;
@@ -153,11 +159,12 @@ line_failed(struct line *l, const char *what)
 		log_warn(NULL, "tunnel.down edge=%s wait_ms=%llu: %s", d->edge->name,
 		    (unsigned long long)pause, what);
 	span_copy(span_str(what), d->error, sizeof(d->error));
+	d->turned_away = turned_away;
 	show(d);
 	uv_timer_start(&l->timer, on_pause_over, pause, 0);
 }
 
-/* The advice stands before the details: the scoreboard's text is short. */
+/* The advice stands before the details, which may be cut. */
 static void
 handshake_words(struct dialer *d, const struct why *said, struct why *words)
 {
@@ -185,6 +192,7 @@ on_h2_closed(void *arg, const struct why *why)
 	bool was_up = l->state == LINE_UP;
 	struct why words;
 
+	l->late |= h2_late(l->h2);
 	l->h2 = NULL;
 	uv_timer_stop(&l->timer);
 	if (l->origin != NULL)
@@ -201,9 +209,13 @@ on_h2_closed(void *arg, const struct why *why)
 		l->failures = 0;
 		why_set(&words, "the tunnel to %s ended: %s", d->edge->peer.address,
 		    why != NULL && why->text[0] != '\0' ? why->text : "closed by the edge");
+	} else if (l->late) {
+		why_set(&words, "the edge at %s took the connection, and did not finish the "
+		    "handshake in time; is it very busy, or the line between?",
+		    d->edge->peer.address);
 	} else
 		handshake_words(d, why, &words);
-	line_failed(l, words.text);
+	line_failed(l, !was_up && !l->late, words.text);
 }
 
 static void
@@ -240,7 +252,8 @@ on_shake_late(uv_timer_t *timer)
 {
 	struct line *l = timer->data;
 
-	h2_abort(l->h2, "no TLS and HTTP/2 handshake within 15 s");
+	l->late = true;
+	h2_abort(l->h2, "no TLS and HTTP/2 handshake in time");
 }
 
 static void	line_dial(struct line *);
@@ -264,18 +277,19 @@ on_dialled(void *arg, int fd, const struct why *why)
 		    "%s does not answer: %s; is the edge running, and does its firewall let that "
 		    "port in?",
 		    netaddr_hostport(&l->addr[l->at]).s, why != NULL ? why->text : "");
-		line_failed(l, w.text);
+		line_failed(l, false, w.text);
 		return;
 	}
 	d->wrong_pin = false;
 	l->state = LINE_SHAKING;
+	l->late = false;
 	l->h2 = h2_new(d->tunnel->loop, fd, d->ctx, false, false, &line_ops, l, &w);
 	if (l->h2 != NULL && (l->origin = origin_new(d->tunnel, d->edge->name, l->h2)) == NULL)
 		h2_abort(l->h2, "memory is out");
 	else if (l->h2 != NULL)
 		uv_timer_start(&l->timer, on_shake_late, SHAKE_MS, 0);
 	else
-		line_failed(l, w.text);
+		line_failed(l, false, w.text);
 }
 
 static void
@@ -299,7 +313,7 @@ on_resolved(void *arg, const struct netaddr *addrs, size_t n, const struct why *
 		    "the address of %s is not to be found: %s; check the name and this machine's "
 		    "DNS",
 		    l->dialer->dialled, why != NULL ? why->text : "no answer");
-		line_failed(l, words.text);
+		line_failed(l, false, words.text);
 		return;
 	}
 	l->naddr = n < RESOLVE_ADDRS_MAX ? n : RESOLVE_ADDRS_MAX;
@@ -337,7 +351,7 @@ line_start(struct line *l)
 	uint16_t port;
 
 	if (!split_address(d->dialled, host, sizeof(host), &port)) {
-		line_failed(l,
+		line_failed(l, false,
 		    "its address is no host:port: pair again, or write edge { address = ... }");
 		return;
 	}
@@ -432,8 +446,6 @@ dialer_configure(struct dialer *d, bool new_key, struct why *why)
 		d->ctx = ctx;
 	}
 	span_copy(span_str(d->edge->peer.address), d->dialled, sizeof(d->dialled));
-	if (want > LINES_MAX)
-		want = LINES_MAX;
 	for (size_t i = 0; i < LINES_MAX; i++) {
 		struct line *l = d->lines[i];
 		struct pin pin;
@@ -549,6 +561,7 @@ dialer_free(struct dialer **dp, const char *why)
 
 	*dp = NULL;
 	p->connections = 0;
+	p->alarm = 0;
 	p->since_ms = wall_ms();
 	span_copy(span_str(why), p->error, sizeof(p->error));
 	d->given_up = true;

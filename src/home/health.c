@@ -91,6 +91,20 @@ note_down(struct service *s, const char *why)
 	tell(s, was_up);
 }
 
+/*
+ * The rule of the configuration, for a mail server that it could not know for one: the
+ * interlock tries some private addresses, and a server may trust the others.
+ */
+static void
+strangers_only(struct service *s)
+{
+	if (!s->conf.allow_private)
+		return;
+	s->conf.allow_private = false;
+	log_warn(NULL, "service.strangers_only service=%s: allow_private does not count for a "
+	    "mail server, which may relay for private networks; take it away", s->conf.name);
+}
+
 static void
 note_smtp(struct service *s, const char *how)
 {
@@ -99,6 +113,7 @@ note_smtp(struct service *s, const char *how)
 	if (s->smtp)
 		return;
 	s->smtp = true;
+	strangers_only(s);
 	log_info(NULL, "service.smtp service=%s: %s, so it is a mail server", s->conf.name, how);
 	if (s->health != NULL)
 		tell(s, was_up);
@@ -443,6 +458,8 @@ health_configure(struct health *h, const struct conf_home *conf)
 		s->conf = *c;
 		if (!same)
 			service_forget(s);
+		if (s->smtp)
+			strangers_only(s);
 		h->list[h->n++] = s;
 	}
 	for (size_t i = 0; i < nold; i++)

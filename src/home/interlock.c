@@ -196,6 +196,7 @@ sniffed(struct visit *v)
 	if (v->conn != NULL)
 		conn_close(v->conn);
 	it->sniffed = true;
+	it->sniff_due_ms = uv_now(it->interlock->tunnel->loop) + INTERLOCK_HOUR_MS;
 	health_interlock(it->interlock->tunnel->health);
 }
 
@@ -278,6 +279,8 @@ on_read(void *arg, struct span in)
 	if (v->item == NULL)
 		return in.n;
 	if (v->sniffs) {
+		if (in.n < RELAY_GREETING_MIN)
+			return 0;		/* it may come in pieces */
 		if (relay_greets(in)) {
 			v->item->greeted_in_tls = v->secured;
 			service_greeted(v->item->service);
@@ -400,7 +403,7 @@ run_end(struct run *r)
 {
 	struct item *it = r->item;
 	struct relay_result res;
-	bool was = it->cleared;
+	bool was = it->cleared, judged = !r->stale && !r->unreachable;
 
 	relay_probe_judge(r->probe, &res);
 	it->cleared = res.verdict == RELAY_GREEN && !r->stale;
@@ -418,7 +421,8 @@ run_end(struct run *r)
 	uv_timer_stop(&it->timer);
 	it->run = NULL;
 	run_free(&r);
-	if (was && !it->cleared)
+	/* What was forgotten is closed, but who came before that is there still. */
+	if (!it->cleared && (was || judged))
 		passages_end(it->interlock->tunnel, it->service, it->words);
 	if (it->cleared != was || !it->cleared)
 		health_interlock(it->interlock->tunnel->health);
@@ -595,7 +599,7 @@ interlock_configure(struct interlock *il)
 			continue;		/* never cleared, then */
 		it->service = s;
 		if (same(&it->conf, &s->conf))
-			it->due_ms = 0;		/* tried anew, open meanwhile as it was */
+			it->due_ms = it->sniff_due_ms = 0;	/* anew, open meanwhile */
 		else {
 			it->sniffed = it->greeted_in_tls = false;
 			item_forget(it);
@@ -622,7 +626,8 @@ interlock_tick(struct interlock *il)
 
 		if (it->run != NULL || it->sniff != NULL)
 			continue;
-		if (!s->smtp && (it->sniffed || s->state == SERVICE_DOWN)) {
+		if (!s->smtp && (s->state == SERVICE_DOWN ||
+		    (it->sniffed && now < it->sniff_due_ms))) {
 			if (it->report == NULL || it->run_wanted > it->run_done)
 				interlock_report_other(it);
 			continue;
@@ -678,8 +683,10 @@ interlock_away(struct interlock *il, const struct service *s)
 void
 interlock_run(struct interlock *il, uint64_t run)
 {
-	for (size_t i = 0; i < il->n; i++)
+	for (size_t i = 0; i < il->n; i++) {
 		il->items[i]->run_wanted = run;
+		il->items[i]->sniff_due_ms = 0;
+	}
 }
 
 void

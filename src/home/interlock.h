@@ -18,7 +18,8 @@
  * tried again after INTERLOCK_AGAIN_MS.
  *
  * A service that is no mail server by name, port and greeting may be one behind TLS:
- * it is asked once, before it is opened.
+ * it is asked before it is opened, and again whenever a mail server would be tried; it
+ * stays open meanwhile.
  *
  * What was asked and answered is told as JSON, for `posthouse interlock` and `status`.
  */

@@ -37,6 +37,7 @@ struct item {			/* one service */
 	struct run	*run;		/* NULL: none is going on */
 	struct visit	*sniff;
 	bool		 sniffed;	/* it is no mail server in TLS either */
+	uint64_t	 sniff_due_ms;	/* loop time at which that is asked again */
 	bool		 greeted_in_tls;
 	bool		 cleared;
 	bool		 tested;

@@ -7,7 +7,6 @@
 
 #include "base/log.h"
 #include "proto/address.h"
-#include "store/maildir.h"
 
 #define KEY_MAX		(ADDRESS_LOCAL_MAX + 1 + ADDRESS_DOMAIN_MAX + 1)
 
@@ -62,10 +61,10 @@ add(struct mailboxes *m, struct span name)
 	const char *at = name.n > 0 ? memchr(name.p, '@', name.n) : NULL;
 	size_t local = at != NULL ? (size_t)(at - name.p) : 0;
 
-	if (name.n == 0 || name.n >= CONF_NAME_MAX || !maildir_user_ok(name))
+	if (!address_mailbox_ok(name))
 		return NO_NAME;
 	if (at != NULL) {
-		if (local == 0 || !address_domain(span_from(name, local + 1), domain) ||
+		if (!address_domain(span_from(name, local + 1), domain) ||
 		    local + 1 + strlen(domain) >= sizeof(whole))
 			return NO_NAME;
 		memcpy(whole, name.p, local + 1);

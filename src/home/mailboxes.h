@@ -14,7 +14,7 @@
  * Who is at this home: mailboxes and aliases, of the configuration, the mailbox file and the
  * mailbox command together, sorted for looking up.
  *
- * A mailbox's name is a safe path component (maildir_user_ok) or it is not taken.  "bob" is
+ * A mailbox's name is a safe path component (address_mailbox_ok) or it is not taken.  "bob" is
  * a plain name; "bob@example.org" takes that address only, and a domain that has such a
  * mailbox is its own: plain names are not in it.
  */

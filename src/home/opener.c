@@ -214,17 +214,35 @@ has_open(const struct parcel *p, size_t from)
 }
 
 /*
- * Staged for a Maildir by an earlier configuration: whether it was published there is
- * not to be known from here.  We err to a second copy.
+ * Staged before a crash, in another folder than the present one, or with a mail server now
+ * in a folder's place: whether it was published there is not to be known from here.
+ * We err to a second copy, in a folder that no longer is deliver.maildir, and only if
+ * the crash came between its rename and the note of it.  A folder that was moved
+ * with its files has them still in tmp/.
  */
 static void
-unstage(struct parcel *p, size_t i)
+restage(struct opener *o, struct parcel *p)
 {
-	if (p->entries[i].state == LEDGER_STAGED) {
-		log_warn(NULL, "mail.restaged id=%s mailbox=%s: it was staged for a Maildir, and "
-		    "goes to a mail server now", uuid_text(p->object.meta.id).s,
-		    p->entries[i].mailbox);
-		p->entries[i].state = LEDGER_UNCERTAIN;
+	for (size_t i = 0; i < p->n; i++) {
+		struct ledger_entry *e = &p->entries[i];
+		struct why why;
+
+		if (e->state != LEDGER_STAGED)
+			continue;
+		if (o->maildir == NULL) {
+			log_warn(NULL, "mail.restaged id=%s mailbox=%s: it was staged for a "
+			    "Maildir, and goes to a mail server now",
+			    uuid_text(p->object.meta.id).s, e->mailbox);
+			e->state = LEDGER_UNCERTAIN;
+			continue;
+		}
+		if (maildir_ours(o->maildir, e->name) ||
+		    maildir_staged(o->maildir, e->mailbox, e->name, &why) == 1)
+			continue;
+		log_warn(NULL, "mail.restaged id=%s mailbox=%s: it was staged in another folder "
+		    "than the present deliver.maildir, as tmp/%s: delivered anew",
+		    uuid_text(p->object.meta.id).s, e->mailbox, log_safe(span_str(e->name)).s);
+		e->state = LEDGER_QUEUED;
 	}
 }
 
@@ -240,8 +258,7 @@ opener_open(struct opener *o, struct ledger_job *job, struct parcel *p)
 	if (job->nentries > 0)
 		memcpy(p->entries, job->entries, job->nentries * sizeof(*p->entries));
 	p->n = job->nentries;
-	for (size_t i = 0; o->maildir == NULL && i < p->n; i++)
-		unstage(p, i);
+	restage(o, p);
 	if (!job->content.ok && (p->n == 0 || has_open(p, 0)))
 		parcel_park_all(p, PARK_MALFORMED, "its sealed octets are gone or damaged at home");
 	else if (p->n == 0 || has_open(p, 0))

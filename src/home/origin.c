@@ -4,18 +4,21 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "home/intake.h"
 #include "home/passage.h"
 #include "home/policy_out.h"
 #include "net/tls.h"
-#include "proto/policy.h"
+#include "proto/ban_list.h"
 
-struct waiter {				/* a GET /policy that is answered later */
+struct waiter {				/* a GET /policy or /policy/bans that is answered later */
 	struct waiter	*next;
 	struct origin	*origin;	/* NULL: answered, or the tunnel is gone */
 	struct h2_stream *stream;
-	char		 etag[POLICY_ETAG_MAX];	/* what the edge has; "" nothing */
+	bool		 bans;		/* /policy/bans */
+	bool		 changes;	/* A-IM: changes; it takes them in place of the whole */
+	char		 etag[BANS_ETAG_MAX];	/* what the edge has; "" nothing */
 	uv_timer_t	 timer;
 };
 
@@ -141,17 +144,36 @@ struct document { /* a policy that is going out; it may be larger than a short b
 	struct h2_stream *stream;
 	struct buf	 json;
 	size_t		 sent;
+	struct origin	*lists;		/* where a whole list is counted; NULL it is none */
+	struct netset_entry *bans;	/* what does not stand in json yet */
+	size_t		 nbans, at;
 };
+
+#define LISTED_A_TURN	256
 
 static ssize_t
 pull_document(void *arg, void *out, size_t max, bool *eof)
 {
 	struct document *d = arg;
-	size_t n = d->json.n - d->sent < max ? d->json.n - d->sent : max;
+	size_t n;
 
-	memcpy(out, d->json.p + d->sent, n);
+	if (d->sent == d->json.n && d->at < d->nbans) {
+		buf_clear(&d->json);
+		d->sent = 0;
+		for (size_t i = 0; i < LISTED_A_TURN && d->at < d->nbans; i++) {
+			const struct netset_entry *e = &d->bans[d->at++];
+
+			if (!ban_print(&(struct ban_change){ { e->net, e->bits, e->until_ms },
+			    false }, boot_ms(), &d->json))
+				return -1;
+		}
+	}
+	n = d->json.n - d->sent < max ? d->json.n - d->sent : max;
+
+	if (n > 0)
+		memcpy(out, d->json.p + d->sent, n);
 	d->sent += n;
-	*eof = d->sent == d->json.n;
+	*eof = d->sent == d->json.n && d->at == d->nbans;
 	return (ssize_t)n;
 }
 
@@ -168,7 +190,10 @@ on_document_closed(void *arg, const struct why *why)
 {
 	struct document *d = arg;
 
+	if (d->lists != NULL)
+		d->lists->nlists--;
 	buf_fini(&d->json);
+	free(d->bans);
 	free(d);
 }
 
@@ -199,6 +224,50 @@ send_policy(struct origin *o, struct h2_stream *stream, const struct home_edge *
 		return;
 	}
 	head.nheaders = 2 + mark_header(o, mark, &headers[2]);
+	if (!h2_respond(stream, &head, span_of(NULL, 0), pull_document, d))
+		h2_reset(stream);
+}
+
+/*
+ * The same for the list of bans: the changes since what the edge has, or all.  The
+ * list is a copy, printed as the edge takes it.
+ */
+static void
+send_bans(struct origin *o, struct h2_stream *stream, const char *has, bool changes)
+{
+	const struct home_bans *b = &o->tunnel->bans;
+	struct document *d = calloc(1, sizeof(*d));
+	char etag[BANS_ETAG_MAX], mark[MARK_TEXT];
+	struct h2_header headers[5] = {
+		{ "content-type", SPAN_LIT("application/json-seq") },
+		{ "etag", { etag, 0 } },
+	};
+	struct h2_head head = { .status = 200, .headers = headers, .nheaders = 2 };
+
+	if (d == NULL) {
+		h2_reset(stream);
+		return;
+	}
+	d->stream = stream;
+	buf_init(&d->json, BAN_CHANGES_MAX * BAN_RECORD_MAX);
+	h2_stream_own(stream, &document_ops, d);
+	home_bans_etag(b, etag);
+	headers[1].value.n = strlen(etag);
+	if (changes && home_bans_since(b, has, boot_ms(), &d->json)) {
+		head.status = 226;
+		headers[head.nheaders++] = (struct h2_header){ "im", SPAN_LIT("changes") };
+		headers[head.nheaders++] = (struct h2_header){ "delta-base", span_str(has) };
+	} else {
+		buf_clear(&d->json);
+		if (o->nlists == ORIGIN_LISTS_MAX ||
+		    (d->bans = home_bans_all(b, &d->nbans)) == NULL) {
+			origin_answer(o, stream, 503, "no more lists at once");
+			return;
+		}
+		d->lists = o;
+		o->nlists++;
+	}
+	head.nheaders += mark_header(o, mark, &headers[head.nheaders]);
 	if (!h2_respond(stream, &head, span_of(NULL, 0), pull_document, d))
 		h2_reset(stream);
 }
@@ -244,28 +313,36 @@ on_waiter_data(void *arg, struct span s)
 static const struct h2_stream_ops waiter_ops = { .data = on_waiter_data,
 	.closed = on_waiter_closed };
 
+/* Of what it asks for, as that is now.  False: it is not known. */
+static bool
+waiter_etag(const struct waiter *w, const struct home_edge *e, char now[BANS_ETAG_MAX])
+{
+	const struct tunnel_proc *t = w->origin->tunnel;
+
+	if (!w->bans)
+		return policy_out_etag(t, e, now);
+	home_bans_etag(&t->bans, now);
+	return now[0] != '\0' && t->mark.epoch != 0;
+}
+
 /* Answers with what is true now: the document if it is another than the edge has. */
 static void
 waiter_answer(struct waiter *w)
 {
 	struct origin *o = w->origin;
 	const struct home_edge *e = tunnel_edge(o->tunnel, o->edge);
-	struct h2_stream *stream = w->stream;
-	char now[POLICY_ETAG_MAX];
-	bool same;
+	const struct waiter was = *w;
+	char now[BANS_ETAG_MAX];
 
-	if (e == NULL || !policy_out_etag(o->tunnel, e, now)) {
-		waiter_end(w);
-		origin_answer_now(o, stream, 503, "the policy is not known yet");
-		return;
-	}
-	same = strcmp(now, w->etag) == 0;
 	waiter_end(w);
-	if (!same) {
-		send_policy(o, stream, e, now);
-		return;
-	}
-	origin_answer_now(o, stream, 304, "");
+	if (e == NULL || !waiter_etag(&was, e, now))
+		origin_answer_now(o, was.stream, 503, "the policy is not known yet");
+	else if (strcmp(now, was.etag) == 0)
+		origin_answer_now(o, was.stream, 304, "");
+	else if (was.bans)
+		send_bans(o, was.stream, was.etag, was.changes);
+	else
+		send_policy(o, was.stream, e, now);
 }
 
 static void
@@ -361,7 +438,7 @@ note_address(struct origin *o, struct span ip)
 }
 
 static void
-get_policy(struct origin *o, struct h2_stream *stream, const struct h2_head *head)
+get_policy(struct origin *o, struct h2_stream *stream, const struct h2_head *head, bool bans)
 {
 	int wait_s = origin_prefer_wait(head);
 	struct waiter *w = calloc(1, sizeof(*w));
@@ -377,9 +454,13 @@ get_policy(struct origin *o, struct h2_stream *stream, const struct h2_head *hea
 			oldest = oldest->next;
 		waiter_answer(oldest);
 	}
-	note_keys(o, h2_header_get(head, "posthouse-keys-seen"),
-	    h2_header_get(head, "posthouse-edge-pins"));
-	note_address(o, h2_header_get(head, "posthouse-home-address"));
+	if (!bans) {
+		note_keys(o, h2_header_get(head, "posthouse-keys-seen"),
+		    h2_header_get(head, "posthouse-edge-pins"));
+		note_address(o, h2_header_get(head, "posthouse-home-address"));
+	}
+	w->bans = bans;
+	w->changes = span_eq(h2_header_get(head, "a-im"), SPAN_LIT("changes"));
 	w->origin = o;
 	w->stream = stream;
 	if (!span_copy(h2_header_get(head, "if-none-match"), w->etag, sizeof(w->etag)))
@@ -404,13 +485,11 @@ origin_policy(struct origin *o)
 {
 	const struct home_edge *e = tunnel_edge(o->tunnel, o->edge);
 	struct waiter *w, *next;
-	char now[POLICY_ETAG_MAX];
+	char now[BANS_ETAG_MAX];
 
-	if (e == NULL || o->nwaiters == 0 || !policy_out_etag(o->tunnel, e, now))
-		return;
-	for (w = o->waiters; w != NULL; w = next) {
+	for (w = o->waiters; w != NULL && e != NULL; w = next) {
 		next = w->next;
-		if (strcmp(w->etag, now) != 0)
+		if (waiter_etag(w, e, now) && strcmp(w->etag, now) != 0)
 			waiter_answer(w);
 	}
 }
@@ -438,17 +517,19 @@ origin_request(void *arg, struct h2_stream *stream, const struct h2_head *head, 
 {
 	struct origin *o = arg;
 	struct span path = head->path, mail = SPAN_LIT("/mail/");
+	bool bans = span_eq(path, SPAN_LIT("/policy/bans"));
 
 	if (path.n > mail.n && memcmp(path.p, mail.p, mail.n) == 0)
 		ask_mail(o, stream, span_from(path, mail.n), head, has_body);
-	else if (span_eq(path, SPAN_LIT("/policy")) && span_eq(head->method, SPAN_LIT("GET")))
-		get_policy(o, stream, head);
-	else if (span_eq(path, SPAN_LIT("/policy")))
+	else if ((span_eq(path, SPAN_LIT("/policy")) || bans) &&
+	    span_eq(head->method, SPAN_LIT("GET")))
+		get_policy(o, stream, head, bans);
+	else if (span_eq(path, SPAN_LIT("/policy")) || bans)
 		origin_answer_now(o, stream, 405, "GET");
 	else if (span_eq(head->method, SPAN_LIT("CONNECT")))
 		passage_open(o, stream, head);
 	else
-		origin_answer_now(o, stream, 404, "/mail/<id> or /policy");
+		origin_answer_now(o, stream, 404, "/mail/<id>, /policy or /policy/bans");
 }
 
 struct origin *

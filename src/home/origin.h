@@ -8,11 +8,12 @@
 
 /*
  * The origin that one tunnel reaches (doc/TUNNEL): PUT and DELETE /mail/<id>,
- * GET /policy, CONNECT (home/passage.h); all else is 404 or 405.  What comes through
- * it speaks for the one edge whose key the tunnel showed.
+ * GET /policy and /policy/bans, CONNECT (home/passage.h); all else is 404 or 405.
+ * What comes through it speaks for the one edge whose key the tunnel showed.
  */
 #define ORIGIN_PUTS_MAX		64	/* at once on one tunnel; 503 beyond it */
 #define ORIGIN_WAITERS_MAX	8	/* long polls; the oldest is answered early beyond it */
+#define ORIGIN_LISTS_MAX	2	/* of all bans, 4 MB each, at once; 503 beyond it */
 #define ORIGIN_WAIT_MAX		3600	/* seconds of Prefer: wait that are honoured */
 #define ORIGIN_WRITER_WAIT	10	/* seconds that a first policy waits for the ledger */
 
@@ -27,6 +28,7 @@ struct origin {
 	unsigned	 nputs;
 	struct waiter	*waiters;
 	unsigned	 nwaiters;
+	unsigned	 nlists;
 };
 
 /* NULL: memory is out. */

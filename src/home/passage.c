@@ -12,7 +12,7 @@ struct passage {
 	struct passage	*next, **prev;
 	struct tunnel_proc *tunnel;
 	struct origin	*origin;	/* NULL once it is spliced, when it may go before us */
-	struct h2_stream *stream;	/* the same */
+	struct h2_stream *stream;	/* NULL once the splice has what comes on it */
 	struct service	*service;	/* entered once a client was let in */
 	struct home_edge *edge;
 	struct buf	 early;		/* octets of the stream, the header first */
@@ -23,7 +23,7 @@ struct passage {
 	uint16_t	 port;		/* public */
 	bool		 client_known;	/* a PROXY header was read; it is not judged by that */
 	bool		 entered;
-	bool		 ended;		/* the edge's side, before there was a splice */
+	bool		 ended;		/* the edge's side, before the splice has it */
 	char		 name[CONF_NAME_MAX];	/* the service's, which may leave before us */
 	char		 greeting[3];	/* the backend's first octets */
 	size_t		 ngreeting;
@@ -84,6 +84,77 @@ greeting_ok(struct passage *p, const char *octets, size_t n)
 	return service_closed(s) == NULL;
 }
 
+/*
+ * A server that expects a PROXY header takes the first that comes.  Where home sends
+ * none, or one that something in between takes for itself, that would be the client's
+ * own, and he whoever he likes: no client may begin with one.  Until the server has
+ * spoken, what can still become one waits in early.
+ */
+static void
+let_in(struct passage *p)
+{
+	struct h2_stream *stream = p->stream;
+
+	p->stream = NULL;
+	h2_stream_own(stream, &splice_stream_ops, p->splice);
+	if (p->early.n > 0)
+		splice_pour(p->splice, buf_span(&p->early));
+	if (p->ended)
+		splice_stream_ops.end(p->splice);
+	buf_fini(&p->early);
+}
+
+static void
+judge_first(struct passage *p)
+{
+	struct span s = buf_span(&p->early);
+	struct proxy_header h;
+	struct why why;
+	size_t used;
+
+	if (proxy_header_begins(s)) {
+		log_warn(NULL, "passage.refused edge=%s service=%s client=%s: it sends a PROXY "
+		    "header of its own, which the backend might believe", p->edge->name, p->name,
+		    client_text(p).s);
+		board_add(p->tunnel->proc->board, BC_PASSED_REFUSED, 1);
+		splice_abort(p->splice, "the client sends a PROXY header of its own");
+	} else if (p->ended || (s.n > 0 && proxy_header_read(s, &h, &used, &why) != PROXY_MORE))
+		let_in(p);
+}
+
+static void
+on_first_data(void *arg, struct span s)
+{
+	struct passage *p = arg;
+
+	if (!buf_add_span(&p->early, s))
+		splice_abort(p->splice, "memory is out");
+	else
+		judge_first(p);
+}
+
+static void
+on_first_end(void *arg)
+{
+	struct passage *p = arg;
+
+	p->ended = true;
+	judge_first(p);
+}
+
+static void
+on_first_closed(void *arg, const struct why *why)
+{
+	struct passage *p = arg;
+
+	p->stream = NULL;
+	splice_stream_ops.closed(p->splice, why);
+}
+
+static const struct h2_stream_ops first_ops = {
+	.data = on_first_data, .end = on_first_end, .closed = on_first_closed,
+};
+
 static ssize_t
 pull_first(void *arg, void *out, size_t max, bool *eof)
 {
@@ -94,6 +165,8 @@ pull_first(void *arg, void *out, size_t max, bool *eof)
 		splice_abort(p->splice, "its backend is a mail server that is not cleared");
 		return -1;
 	}
+	if (n > 0 && p->stream != NULL)
+		let_in(p);
 	return n;
 }
 
@@ -146,19 +219,14 @@ on_opened(void *arg, struct conn *conn, const struct why *why)
 		refuse(p, 503, "memory is out");
 		return;
 	}
-	h2_stream_own(stream, &splice_stream_ops, p->splice);
+	h2_stream_own(stream, &first_ops, p);
 	if (!origin_accept(p->origin, stream, pull_first, p))
 		splice_abort(p->splice, "the stream cannot be answered");
 	p->origin = NULL;
-	p->stream = NULL;
 	board_add(p->tunnel->proc->board, BC_PASSED, 1);
 	splice_join(p->splice, stream);
-	if (p->early.n > 0)
-		splice_pour(p->splice, buf_span(&p->early));
-	if (p->ended)
-		splice_stream_ops.end(p->splice);
+	judge_first(p);
 	splice_read(p->splice);
-	buf_fini(&p->early);
 }
 
 static void

@@ -25,8 +25,8 @@ fill_domain(const struct tunnel_proc *t, const char *name, bool whole, struct po
 }
 
 static bool
-print(const struct tunnel_proc *t, const struct home_edge *e, uint64_t counter, struct span bans,
-    bool whole, struct buf *out)
+print(const struct tunnel_proc *t, const struct home_edge *e, uint64_t counter, bool whole,
+    struct buf *out)
 {
 	const struct delivery *b = &t->delivery;
 	struct policy p = { .epoch = t->mark.epoch,
@@ -34,8 +34,7 @@ print(const struct tunnel_proc *t, const struct home_edge *e, uint64_t counter, 
 		.stale_after_ms = tunnel_conf(t)->stale_after_ms,
 		.smtputf8 = b->smtputf8,
 		.dsn = b->dsn,
-		.size = b->size,
-		.bans_text = bans };
+		.size = b->size };
 	struct policy_service services[CONF_SERVICES_MAX];
 	bool ok;
 
@@ -69,7 +68,7 @@ print(const struct tunnel_proc *t, const struct home_edge *e, uint64_t counter, 
 bool
 policy_out(const struct tunnel_proc *t, const struct home_edge *e, struct buf *json)
 {
-	return print(t, e, t->mark.counter, buf_span(&t->bans.text), true, json);
+	return print(t, e, t->mark.counter, true, json);
 }
 
 bool
@@ -82,9 +81,8 @@ policy_out_etag(const struct tunnel_proc *t, const struct home_edge *e, char eta
 
 	etag[0] = '\0';
 	buf_init(&b, POLICY_OCTETS_MAX);
-	ok = print(t, e, 0, span_of(NULL, 0), false, &b) &&
+	ok = print(t, e, 0, false, &b) &&
 	    buf_add(&b, t->recipients.digest, sizeof(t->recipients.digest)) &&
-	    buf_add(&b, t->bans.digest, sizeof(t->bans.digest)) &&
 	    EVP_Digest(b.p, b.n, digest, NULL, EVP_sha256(), NULL) == 1;
 	if (ok) {
 		hex_encode(digest, 16, hex);

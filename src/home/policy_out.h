@@ -15,10 +15,7 @@
  * mark is not known yet, or memory is out.
  */
 bool	policy_out(const struct tunnel_proc *, const struct home_edge *, struct buf *json);
-/*
- * The entity tag: the document without its counter, which changes with every message,
- * and with its bans by their digest.
- */
+/* The entity tag: of the document without its counter, which changes with every message. */
 bool	policy_out_etag(const struct tunnel_proc *, const struct home_edge *,
 	    char etag[POLICY_ETAG_MAX]);
 

@@ -176,7 +176,7 @@ on_bans(void *arg, const struct spool_bans *told)
 {
 	struct tunnel_proc *t = arg;
 
-	if (home_bans_take(&t->bans, told, wall_ms()))
+	if (home_bans_take(&t->bans, told, boot_ms()))
 		policy_changed(t);
 }
 

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "base/log.h"
-#include "store/maildir.h"
+#include "proto/address.h"
 
 const struct conf_home_domain router_no_rules = { .tag = "+", .dots = true };
 
@@ -214,7 +214,7 @@ to_catch_all(const struct router *r, const char *to, const char *domain, struct 
 
 	if (follow(r, to, domain, 0, &box) == FOUND)
 		to_mailbox(out, box);
-	else if (strlen(to) < sizeof(out->mailbox) && maildir_user_ok(span_str(to)))
+	else if (address_mailbox_ok(span_str(to)))
 		to_mailbox(out, to);
 	else
 		refuse(out, ROUTE_LATER, 450, 3, 5, "the catch-all here ends in no mailbox");

@@ -26,11 +26,11 @@ conn_watch(struct conn *c)
 {
 	int events = 0;
 
-	if (c->over)
+	if (c->over || c->broken)
 		return;
 	if (!c->paused && !c->eof && !c->closing)
 		events |= UV_READABLE;
-	if (c->queue_n > c->queue_off)
+	if (c->queue.n > 0)
 		events |= UV_WRITABLE;
 	if (events == c->events)
 		return;
@@ -57,7 +57,7 @@ conn_fail(struct conn *c, const struct why *why)
 {
 	if (c->over)
 		return;
-	if (!c->closing && (c->why = malloc(sizeof(*c->why))) != NULL)
+	if (!c->closing && c->why == NULL && (c->why = malloc(sizeof(*c->why))) != NULL)
 		*c->why = *why;
 	over(c);
 }
@@ -71,13 +71,25 @@ conn_fail_text(struct conn *c, const char *text)
 	conn_fail(c, &why);
 }
 
+/* The wire is gone (errno says why), and with it what waits for it. */
 static void
-fail_sys(struct conn *c, const char *text)
+broke(struct conn *c, const char *text)
 {
 	struct why why;
 
 	why_sys(&why, "%s", text);
-	conn_fail(c, &why);
+	if (!c->hear_out || c->shaking || c->closing || c->eof || c->over ||
+	    (c->why = malloc(sizeof(*c->why))) == NULL) {
+		conn_fail(c, &why);
+		return;
+	}
+	*c->why = why;
+	c->broken = true;
+	pieces_fini(&c->queue);
+	if (c->events != 0)
+		uv_poll_stop(&c->poll);
+	c->events = 0;
+	later_add(c->laters, &c->later);
 }
 
 struct conn *
@@ -138,34 +150,6 @@ conn_keepalive(struct conn *c, unsigned idle_s)
 
 /* --- out ------------------------------------------------------------------ */
 
-static bool
-enqueue(struct conn *c, const char *p, size_t n)
-{
-	size_t used = c->queue_n - c->queue_off;
-
-	if (n > CONN_QUEUE_MAX - used)
-		return false;
-	if (c->queue_off > 0 && n > c->queue_cap - c->queue_n) {
-		memmove(c->queue, c->queue + c->queue_off, used);
-		c->queue_off = 0;
-		c->queue_n = (uint32_t)used;
-	}
-	if (n > c->queue_cap - c->queue_n) {
-		size_t cap = c->queue_cap < 512 ? 512 : c->queue_cap;
-		char *q;
-
-		while (cap < used + n)
-			cap *= 2;
-		if ((q = realloc(c->queue, cap)) == NULL)
-			return false;
-		c->queue = q;
-		c->queue_cap = (uint32_t)cap;
-	}
-	memcpy(c->queue + c->queue_n, p, n);
-	c->queue_n += (uint32_t)n;
-	return true;
-}
-
 static ssize_t
 send_some(struct conn *c, const char *p, size_t n)
 {
@@ -185,13 +169,14 @@ conn_put(struct conn *c, const char *p, size_t n)
 {
 	ssize_t sent = 0;
 
-	if (c->over)
+	if (c->over || c->broken)
 		return false;
-	if (c->queue_n == c->queue_off && (sent = send_some(c, p, n)) == -1) {
-		fail_sys(c, "cannot send");
+	if (c->queue.n == 0 && (sent = send_some(c, p, n)) == -1) {
+		broke(c, "cannot send");
 		return false;
 	}
-	if ((size_t)sent < n && !enqueue(c, p + sent, n - (size_t)sent)) {
+	n -= (size_t)sent;
+	if (n > CONN_QUEUE_MAX - c->queue.n || !pieces_add(&c->queue, span_of(p + sent, n))) {
 		conn_fail_text(c, "the peer does not read what it is sent");
 		return false;
 	}
@@ -200,26 +185,20 @@ conn_put(struct conn *c, const char *p, size_t n)
 }
 
 static void
-free_queue(struct conn *c)
-{
-	free(c->queue);
-	c->queue = NULL;
-	c->queue_off = c->queue_n = c->queue_cap = 0;
-}
-
-static void
 writable(struct conn *c)
 {
-	ssize_t sent = send_some(c, c->queue + c->queue_off, c->queue_n - c->queue_off);
+	while (c->queue.n > 0) {
+		struct span s = pieces_front(&c->queue);
+		ssize_t sent = send_some(c, s.p, s.n);
 
-	if (sent == -1) {
-		fail_sys(c, "cannot send");
-		return;
+		if (sent == -1) {
+			broke(c, "cannot send");
+			return;
+		}
+		pieces_drop(&c->queue, (size_t)sent);
+		if ((size_t)sent < s.n)
+			return;
 	}
-	c->queue_off += (uint32_t)sent;
-	if (c->queue_off < c->queue_n)
-		return;
-	free_queue(c);
 	if (c->closing)
 		over(c);
 	else {
@@ -235,7 +214,7 @@ conn_write(struct conn *c, const void *data, size_t n)
 {
 	const char *p = data;
 
-	if (c->over || c->closing || c->shut)
+	if (c->over || c->broken || c->closing || c->shut)
 		return false;
 	if (c->shaking) {	/* it would go out in the clear, or not at all */
 		conn_fail_text(c, "written to during the TLS handshake");
@@ -247,7 +226,7 @@ conn_write(struct conn *c, const void *data, size_t n)
 size_t
 conn_queued(const struct conn *c)
 {
-	return c->queue_n - c->queue_off;
+	return c->queue.n;
 }
 
 /* --- in ------------------------------------------------------------------- */
@@ -344,9 +323,13 @@ readable(struct conn *c)
 		do
 			n = recv(c->fd, in, c->read_size, MSG_DONTWAIT);
 		while (n == -1 && errno == EINTR);
+		if (n <= 0 && c->broken) {
+			over(c);
+			return;
+		}
 		if (n == -1) {
 			if (errno != EAGAIN)
-				fail_sys(c, "connection lost");
+				broke(c, "connection lost");
 			return;
 		}
 		if (n == 0) {
@@ -388,6 +371,26 @@ pump(struct conn *c)
 		later_add(c->laters, &c->later);
 }
 
+/*
+ * libuv waits for nothing on a socket that broke; it has no need to, as such a one
+ * answers each read at once, with octets or with its end.
+ */
+static void
+hear_out(struct conn *c)
+{
+	readable(c);
+	if (c->eof && !c->over)
+		over(c);
+	if (!c->over && !c->paused)
+		later_add(c->laters, &c->later);
+}
+
+void
+conn_hear_out(struct conn *c, bool on)
+{
+	c->hear_out = on;
+}
+
 void
 conn_pause(struct conn *c)
 {
@@ -401,7 +404,7 @@ conn_resume(struct conn *c)
 	c->resumed = true;
 	if (c->over || c->closing)
 		return;
-	if (c->plain.p != NULL || c->raw.p != NULL || c->ssl != NULL)
+	if (c->plain.p != NULL || c->raw.p != NULL || c->ssl != NULL || c->broken)
 		later_add(c->laters, &c->later);
 	conn_watch(c);
 }
@@ -421,10 +424,10 @@ on_poll(uv_poll_t *poll, int status, int events)
 		c->events = 0;
 		getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &e, &n);
 		errno = e != 0 ? e : ECONNRESET;
-		fail_sys(c, "connection lost");
+		broke(c, "connection lost");
 		return;
 	}
-	if ((events & UV_WRITABLE) && c->queue_n > c->queue_off)
+	if ((events & UV_WRITABLE) && c->queue.n > 0)
 		writable(c);
 	if ((events & UV_READABLE) && !c->over)
 		readable(c);
@@ -447,6 +450,8 @@ on_later(struct later *l)
 	if (!c->over) {
 		if (!c->closing && !c->paused)
 			pump(c);
+		if (c->broken && !c->over && !c->closing && !c->paused)
+			hear_out(c);
 		conn_watch(c);
 		return;
 	}
@@ -456,7 +461,7 @@ on_later(struct later *l)
 	SSL_free(c->ssl);
 	conn_hold_drop(&c->raw);
 	conn_hold_drop(&c->plain);
-	free_queue(c);
+	pieces_fini(&c->queue);
 	/* Octets left unread make the close a reset, which may overtake our last words. */
 	for (int i = 0; i < 16 && recv(c->fd, rest, sizeof(rest), MSG_DONTWAIT) > 0; i++)
 		;
@@ -468,6 +473,14 @@ on_later(struct later *l)
 
 /* --- ending ----------------------------------------------------------------- */
 
+/* By its owner, who knows why. */
+static void
+forget_why(struct conn *c)
+{
+	free(c->why);
+	c->why = NULL;
+}
+
 void
 conn_close(struct conn *c)
 {
@@ -478,8 +491,9 @@ conn_close(struct conn *c)
 	conn_tls_end(c);
 	if (c->over)		/* the last words could not be said */
 		return;
+	forget_why(c);
 	c->closing = true;
-	if (c->queue_n == c->queue_off)
+	if (c->queue.n == 0)
 		over(c);
 	else
 		setsockopt(c->fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &ms, sizeof(ms));
@@ -491,8 +505,10 @@ conn_abort(struct conn *c)
 {
 	struct linger reset = { 1, 0 };
 
-	if (!c->over)
+	if (!c->over) {
+		forget_why(c);
 		over(c);
+	}
 	c->closing = true;
 	setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
 }
@@ -504,7 +520,7 @@ conn_shutdown(struct conn *c)
 		return;
 	conn_tls_end(c);
 	c->shut = true;
-	if (c->queue_n == c->queue_off)
+	if (c->queue.n == 0)
 		shutdown(c->fd, SHUT_WR);
 }
 

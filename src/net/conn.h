@@ -53,6 +53,12 @@ void	conn_own(struct conn *, const struct conn_ops *, void *arg);
  * connection when it has been silent three times, half a minute apart.
  */
 void	conn_keepalive(struct conn *, unsigned idle_s);
+/*
+ * When the peer resets, or what we write finds it gone, what it said before that is
+ * still given, and closed comes behind it.  Without this it is lost: nobody should
+ * serve a client that hears no answer.
+ */
+void	conn_hear_out(struct conn *, bool on);
 SSL	*conn_ssl(struct conn *);			/* NULL while plain */
 /*
  * Goes to the kernel at once; what it does not take is copied.  Gather, then

@@ -3,6 +3,7 @@
 
 #include <stdint.h>
 
+#include "base/pieces.h"
 #include "net/conn.h"
 #include "net/later.h"
 
@@ -27,8 +28,7 @@ struct conn {
 	struct span	 feed;		/* what the BIO reads from, during a call */
 	struct hold	 raw;		/* as it came */
 	struct hold	 plain;		/* deciphered; comes before what raw holds */
-	char		*queue;		/* [queue_off, queue_n) waits for the kernel */
-	uint32_t	 queue_off, queue_n, queue_cap;
+	struct pieces	 queue;		/* waits for the kernel */
 	uint32_t	 read_size;
 	struct why	*why;
 	int		 fd;
@@ -42,6 +42,8 @@ struct conn {
 	bool		 eof;		/* nothing more will come */
 	bool		 shut;		/* nothing more will be written */
 	bool		 closing;	/* conn_close or conn_abort: no callback but closed */
+	bool		 hear_out;	/* conn_hear_out */
+	bool		 broken;	/* why says how; what came before is still given */
 	bool		 over;		/* closed is due */
 };
 

@@ -104,8 +104,8 @@ tls_read(struct conn *c)
 		conn_fail_text(c, "out of memory");
 		return false;
 	}
+	ERR_clear_error();
 	while (SCRATCH_SIZE - n >= SSL3_RT_MAX_PLAIN_LENGTH) {
-		ERR_clear_error();
 		if ((rc = SSL_read_ex(c->ssl, plain + n, SCRATCH_SIZE - n, &got)) != 1)
 			break;
 		n += got;
@@ -192,10 +192,10 @@ conn_ssl(struct conn *c)
 bool
 conn_tls_write(struct conn *c, const char *p, size_t n)
 {
+	ERR_clear_error();
 	while (n > 0) {
 		size_t done;
 
-		ERR_clear_error();
 		if (SSL_write_ex(c->ssl, p, n, &done) != 1) {
 			struct why why;
 

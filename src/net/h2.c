@@ -8,7 +8,7 @@
 #include "net/h2_priv.h"
 #include "net/tls.h"
 
-#define FRAME_MAX	(9u + 16384u)	/* nghttp2 cuts bodies at 16 KiB unless told otherwise */
+#define FRAME_MAX	(FRAME_HEAD + 16384u)	/* nghttp2 makes no longer ones */
 #define GATHERS		8		/* in one turn of the loop: reading must not starve */
 
 /* Visitors' resets come as RST_STREAM; of itself nghttp2 ends the tunnel at about 1,000 of them. */
@@ -113,6 +113,12 @@ h2_peer(const struct h2 *h, struct netaddr *a)
 	return h->conn != NULL && conn_peer(h->conn, a);
 }
 
+bool
+h2_late(const struct h2 *h)
+{
+	return h->late;
+}
+
 int64_t
 h2_rtt_us(const struct h2 *h)
 {
@@ -198,6 +204,7 @@ on_read(void *arg, struct span in)
 	if (h->over || h->session == NULL)
 		return in.n;
 	h->heard_ms = uv_now(h->loop);
+	h->doubted = false;
 	n = nghttp2_session_mem_recv(h->session, (const uint8_t *)in.p, in.n);
 	if (n < 0)
 		h2_end(h, nghttp2_strerror((int)n));
@@ -211,27 +218,39 @@ on_drained(void *arg)
 	h2_kick(arg);
 }
 
-/* Frames into one block, as many as fit.  0: nothing to send; -1: the session is broken. */
+/* Full: no DATA frame has room.  Until then every frame has, a longer one by SCRATCH_MORE. */
+_Static_assert(FRAME_MAX <= FRAME_HEAD + FRAME_DATA + SCRATCH_MORE, "no room for a frame");
+
+void
+h2_gathered(struct h2 *h, size_t n)
+{
+	h->out_n += n;
+	h->out_full = h->out_n + FRAME_HEAD + FRAME_DATA > SCRATCH_SIZE;
+}
+
+/*
+ * Frames into one block, as many as fit: DATA by on_send_data, all others here.  0:
+ * nothing to send; -1: the session is broken.
+ */
 static ssize_t
 gather(struct h2 *h, char *out)
 {
-	size_t n = 0;
+	const uint8_t *p;
+	ssize_t len;
 
-	while (n + FRAME_MAX <= SCRATCH_SIZE) {
-		const uint8_t *p;
-		ssize_t len = nghttp2_session_mem_send(h->session, &p);
-
+	h->out = out;
+	h->out_n = 0;
+	h->out_full = false;
+	while (!h->out_full && (len = nghttp2_session_mem_send(h->session, &p)) != 0) {
 		if (len < 0) {
 			h2_end(h, nghttp2_strerror((int)len));
 			return -1;
 		}
-		if (len == 0)
-			break;
 		assert(len <= (ssize_t)FRAME_MAX);
-		memcpy(out + n, p, (size_t)len);
-		n += (size_t)len;
+		memcpy(out + h->out_n, p, (size_t)len);
+		h2_gathered(h, (size_t)len);
 	}
-	return (ssize_t)n;
+	return (ssize_t)h->out_n;
 }
 
 /* Sends while the kernel takes it: what waits in the session can still be reordered and reset. */
@@ -291,6 +310,7 @@ on_timer(uv_timer_t *timer)
 		return;
 	if (h->session == NULL) {
 		h->aborted = true;
+		h->late = true;
 		h2_end(h, "no TLS handshake in time");
 		return;
 	}
@@ -307,6 +327,24 @@ on_timer(uv_timer_t *timer)
 		h->aborted = true;
 		h2_end(h, "the peer does not answer: the line or the other machine is down");
 	}
+}
+
+void
+h2_doubt(struct h2 *h, int64_t waited_ms)
+{
+	uint64_t now = uv_now(h->loop);
+
+	if (h->over || h->session == NULL || now - h->heard_ms < (uint64_t)waited_ms)
+		return;
+	h->doubted = true;
+	if (h->ping_ms_at <= h->heard_ms)
+		ping(h, now);
+}
+
+bool
+h2_doubted(const struct h2 *h)
+{
+	return h->doubted;
 }
 
 /* --- the end ------------------------------------------------------------------ */

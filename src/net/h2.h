@@ -127,6 +127,14 @@ void	h2_set_client(struct h2 *, bool h2_client);
 void	h2_set_ping(struct h2 *, unsigned ms);	/* instead of H2_PING_MS; before the loop runs */
 SSL	*h2_ssl(struct h2 *);			/* not in or after closed */
 bool	h2_peer(const struct h2 *, struct netaddr *);
+/*
+ * A request waits for its answer for so long.  Where nothing at all was heard in that
+ * time a PING asks at once, and h2_doubted is true until something is heard: a line
+ * that was pulled looks like this long before the connection is given up.
+ */
+void	h2_doubt(struct h2 *, int64_t waited_ms);
+bool	h2_doubted(const struct h2 *);
+bool	h2_late(const struct h2 *);		/* in closed: the TLS handshake took too long */
 int64_t	h2_rtt_us(const struct h2 *);		/* of the last PING; 0 none yet */
 unsigned h2_open_streams(const struct h2 *);
 

@@ -12,6 +12,13 @@
  * h2_stream.c (what happens on it).
  */
 
+/*
+ * A DATA frame is as long as what a TLS record holds, and is pulled to where it is
+ * sealed from: so many fill SCRATCH_SIZE without a rest.
+ */
+#define FRAME_HEAD	9u
+#define FRAME_DATA	(16384u - FRAME_HEAD)
+
 struct h2_field {
 	uint32_t	name, value, value_n;	/* where they lie in block */
 };
@@ -33,7 +40,12 @@ struct h2 {
 	bool		 over;		/* closed is due */
 	bool		 finished;	/* closed was told */
 	bool		 aborted;	/* no last words */
+	bool		 late;		/* for its TLS handshake */
 	struct why	 why;		/* text empty: none */
+
+	char		*out;		/* frames being gathered, of which there are out_n octets */
+	size_t		 out_n;
+	bool		 out_full;
 
 	struct h2_stream *streams;
 	unsigned	 nstreams;
@@ -48,6 +60,7 @@ struct h2 {
 
 	unsigned	 ping_ms;
 	uint64_t	 heard_ms;	/* loop time of the last octet */
+	bool		 doubted;	/* asked by a PING, and nothing heard since */
 	uint64_t	 ping_ms_at;	/* loop time of the last PING */
 	uint64_t	 ping_ns;	/* the same by the clock, 0: answered */
 	int64_t		 rtt_us;
@@ -78,6 +91,7 @@ struct h2_stream {
 /* h2.c */
 void	h2_kick(struct h2 *);				/* frames were submitted: send them soon */
 void	h2_end(struct h2 *, const char *why);		/* why NULL: in good order */
+void	h2_gathered(struct h2 *, size_t n);	/* octets more lie behind out_n */
 
 /* h2_stream.c */
 void	h2_callbacks(nghttp2_session_callbacks *);

@@ -385,6 +385,7 @@ on_pull(nghttp2_session *session, int32_t id, uint8_t *out, size_t max, uint32_t
     nghttp2_data_source *source, void *arg)
 {
 	struct h2_stream *s = source->ptr;
+	struct h2 *h = arg;
 	bool eof = false;
 	ssize_t n;
 
@@ -392,7 +393,9 @@ on_pull(nghttp2_session *session, int32_t id, uint8_t *out, size_t max, uint32_t
 		return NGHTTP2_ERR_DEFERRED;
 	s->pulling = true;
 	s->again = false;
-	n = s->pull(s->pull_arg, out, max, &eof);
+	if (max > FRAME_DATA)
+		max = FRAME_DATA;
+	n = s->pull(s->pull_arg, h->out + h->out_n + FRAME_HEAD, max, &eof);
 	s->pulling = false;
 	if (s->reset)
 		return NGHTTP2_ERR_DEFERRED;
@@ -406,7 +409,22 @@ on_pull(nghttp2_session *session, int32_t id, uint8_t *out, size_t max, uint32_t
 			later_add(s->h2->laters, &s->later);
 		return NGHTTP2_ERR_DEFERRED;
 	}
+	if (n > 0)
+		*flags |= NGHTTP2_DATA_FLAG_NO_COPY;
 	return n;
+}
+
+/* The frame whose octets on_pull has just laid down behind the room for its head. */
+static int
+on_send_data(nghttp2_session *session, nghttp2_frame *frame, const uint8_t *head, size_t n,
+    nghttp2_data_source *source, void *arg)
+{
+	struct h2 *h = arg;
+
+	assert(frame->data.padlen == 0);
+	memcpy(h->out + h->out_n, head, FRAME_HEAD);
+	h2_gathered(h, FRAME_HEAD + n);
+	return h->out_full ? NGHTTP2_ERR_PAUSE : 0;
 }
 
 void
@@ -583,4 +601,5 @@ h2_callbacks(nghttp2_session_callbacks *cb)
 	nghttp2_session_callbacks_set_on_frame_send_callback(cb, on_frame_send);
 	nghttp2_session_callbacks_set_on_data_chunk_recv_callback(cb, on_data);
 	nghttp2_session_callbacks_set_on_stream_close_callback(cb, on_stream_close);
+	nghttp2_session_callbacks_set_send_data_callback(cb, on_send_data);
 }

@@ -1,11 +1,11 @@
 #include "net/splice.h"
 
 #include <stdlib.h>
-#include <string.h>
+
+#include "base/pieces.h"
 
 /* A read of a conn, and what is gathered for one write to it: large enough to be few. */
-#define PIECE	(64u << 10)
-#define MANY	(8u << 10)	/* a stream that brings so much at once is in a hurry */
+#define PIECE	PIECE_LARGE
 
 struct splice {
 	struct splice	*next, **prev;
@@ -15,9 +15,8 @@ struct splice {
 	struct conn	*conn;		/* NULL once closed */
 	struct h2_stream *stream;	/* NULL until joined, and once closed */
 	struct later	 later;		/* what was gathered goes out */
-	struct buf	 out;		/* [out_off, n) waits for the stream */
-	size_t		 out_off;
-	struct buf	 in;		/* gathered in this turn of the loop */
+	struct pieces	 out;		/* waits for the stream */
+	struct pieces	 in;		/* gathered in this turn of the loop */
 	size_t		 owed;		/* octets of the stream that are not given back */
 	size_t		 held;		/* our part of all->held */
 	uint64_t	 out_octets, in_octets;
@@ -55,8 +54,8 @@ forget(struct splice *sp)
 	if (sp->next != NULL)
 		sp->next->prev = sp->prev;
 	*sp->prev = sp->next;
-	buf_fini(&sp->out);
-	buf_fini(&sp->in);
+	pieces_fini(&sp->out);
+	pieces_fini(&sp->in);
 	free(sp);
 }
 
@@ -121,7 +120,7 @@ settle(struct splice *sp)
 		h2_consumed(sp->stream, sp->owed - waits);
 	if (waits < sp->owed)
 		sp->owed = waits;
-	now = waits + sp->out.n - sp->out_off;
+	now = waits + sp->out.memory;
 	sp->all->held += now - sp->held;
 	sp->held = now;
 	if (sp->all->held > sp->all->held_max)
@@ -144,7 +143,8 @@ splices_sweep(struct splices *all)
 			splice_abort(sp, "nothing moved for too long");
 		else if (now - sp->taken_ms > SPLICE_STALL_MS)
 			splice_abort(sp, "the peer does not read what it is sent");
-		else if ((sp->in_ended || sp->out_ended) && quiet > SPLICE_HALF_MS)
+		else if ((sp->in_ended || sp->out_ended || sp->conn == NULL) &&
+		    quiet > SPLICE_HALF_MS)
 			splice_abort(sp, "one side had ended, and the other said nothing more");
 	}
 }
@@ -154,12 +154,8 @@ splices_sweep(struct splices *all)
 bool
 splice_push(struct splice *sp, struct span s)
 {
-	/* What was sent makes room: the rest is at most what stood there when reading stopped. */
-	if (sp->out_off > 0) {
-		buf_drop(&sp->out, sp->out_off);
-		sp->out_off = 0;
-	}
-	return buf_add_span(&sp->out, s);
+	/* One read may come on top of what is enough. */
+	return s.n <= SPLICE_AHEAD + PIECE - sp->out.n && pieces_add(&sp->out, s);
 }
 
 static size_t
@@ -201,26 +197,20 @@ ssize_t
 splice_pull(void *arg, void *out, size_t max, bool *eof)
 {
 	struct splice *sp = arg;
-	size_t n = sp->out.n - sp->out_off;
+	size_t n = pieces_take(&sp->out, out, max);
 
-	if (n > max)
-		n = max;
 	if (n > 0) {
-		memcpy(out, sp->out.p + sp->out_off, n);
 		sp->moved_ms = uv_now(sp->all->loop);
+		settle(sp);
 	}
-	sp->out_off += n;
-	if (sp->out_off == sp->out.n) {
-		buf_fini(&sp->out);
-		sp->out_off = 0;
-	}
-	if (sp->full && sp->out.n - sp->out_off <= SPLICE_AHEAD / 2) {
+	if (sp->full && sp->out.n <= SPLICE_AHEAD / 2) {
 		sp->full = false;
 		if (sp->conn != NULL)
 			conn_resume(sp->conn);
 	}
 	*eof = sp->out_ended && sp->out.n == 0;
-	return (ssize_t)n;
+	/* What a conn said before it broke has gone out: now the stream ends as it did. */
+	return n == 0 && !*eof && sp->conn == NULL ? -1 : (ssize_t)n;
 }
 
 void
@@ -239,9 +229,13 @@ write_in(struct splice *sp)
 {
 	if (sp->in.n == 0 || sp->over)
 		return;
-	if (sp->conn != NULL)
-		conn_write(sp->conn, sp->in.p, sp->in.n);	/* its closed says why it failed */
-	buf_fini(&sp->in);
+	while (sp->in.n > 0) {
+		struct span s = pieces_front(&sp->in);
+
+		if (sp->conn != NULL)
+			conn_write(sp->conn, s.p, s.n);		/* its closed says why it failed */
+		pieces_drop(&sp->in, s.n);
+	}
 	settle(sp);
 }
 
@@ -270,15 +264,14 @@ on_data(void *arg, struct span s)
 		return;
 	sp->in_octets += s.n;
 	sp->moved_ms = uv_now(sp->all->loop);
+	/* Before these are owed: none of them would be in the conn's queue yet, and seem taken. */
+	if (sp->in.n + s.n > PIECE)
+		write_in(sp);
 	if (sp->owed == 0)
 		sp->taken_ms = sp->moved_ms;
 	sp->owed += s.n;
-	if (sp->in.p == NULL && s.n >= MANY)
-		buf_room(&sp->in, PIECE + MANY);	/* more will come: not in steps */
-	if (!buf_add_span(&sp->in, s))
+	if (!pieces_add(&sp->in, s))
 		splice_abort(sp, "memory is out");
-	else if (sp->in.n >= PIECE)
-		write_in(sp);
 	else
 		later_add(sp->all->laters, &sp->later);
 }
@@ -362,7 +355,9 @@ on_conn_closed(void *arg, const struct why *why)
 	sp->conn = NULL;
 	if (why != NULL)
 		blame(sp, "", why->text);
-	if (sp->stream != NULL)
+	if (sp->stream != NULL && sp->out.n > 0 && !sp->over)
+		h2_stream_resume(sp->stream);	/* splice_pull will end it */
+	else if (sp->stream != NULL)
 		h2_reset(sp->stream);
 	maybe_closed(sp);
 }
@@ -384,9 +379,6 @@ splice_new(struct splices *all, struct conn *conn, const struct splice_ops *ops,
 	sp->arg = arg;
 	sp->later.fn = on_later;
 	sp->began_ms = sp->moved_ms = sp->taken_ms = uv_now(all->loop);
-	/* One read may come on top of what is enough. */
-	buf_init(&sp->out, SPLICE_AHEAD + PIECE);
-	buf_init(&sp->in, H2_WINDOW);
 	if ((sp->next = all->list) != NULL)
 		sp->next->prev = &sp->next;
 	sp->prev = &all->list;
@@ -394,6 +386,7 @@ splice_new(struct splices *all, struct conn *conn, const struct splice_ops *ops,
 	all->n++;
 	conn_own(conn, &conn_ops, sp);
 	conn_set_read(conn, PIECE);
+	conn_hear_out(conn, true);
 	conn_keepalive(conn, SPLICE_KEEPALIVE_S);
 	return sp;
 }
@@ -421,6 +414,7 @@ splice_part(struct splice **spp)
 	}
 	forget(sp);
 	conn_set_read(conn, CONN_READ);
+	conn_hear_out(conn, false);
 	return conn;
 }
 

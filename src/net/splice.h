@@ -5,7 +5,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "base/buf.h"
 #include "base/span.h"
 #include "base/why.h"
 #include "net/conn.h"
@@ -24,7 +23,8 @@
  *
  * Each side's end is passed on when all before it was: half a connection stays open
  * for the other's answer.  A side that was lost, reset or timed out takes the other
- * with it by a reset, never by an end that would look like a good one.
+ * with it by a reset, never by an end that would look like a good one; what it had
+ * said before goes out first.
  *
  * A conn that does not take what comes for it stops its own stream only, whose
  * window then is all that lies with us (net/h2.h); a stream that takes nothing stops

@@ -179,6 +179,8 @@ on_message(void *arg, struct chan_msg *m)
 		log_error(NULL, "proc.distrust name=%s pid=%d message=%u: ended",
 		    proc_kind_name(k->kind),
 		    (int)k->pid, (unsigned)m->type);
+		why_set(&k->cut, "channel: message %u, which it may not send now",
+		    (unsigned)m->type);
 		kill_kid(k);
 		chan_free(&k->chan);	/* and no further word of it is heard */
 	}
@@ -189,6 +191,7 @@ on_closed(void *arg, const struct why *why)
 {
 	struct kid *k = arg;
 
+	k->cut = *why;		/* said when it is reaped, beside how it ended */
 	chan_free(&k->chan);
 	kill_kid(k);		/* it ended, or it closed its one channel */
 }
@@ -219,6 +222,7 @@ start_kid(struct kid *k)
 	}
 	k->state = KID_STARTING;
 	k->told_drain = false;
+	k->cut.text[0] = '\0';
 	board_of(k)->pid = (int)k->pid;
 	snprintf(board_of(k)->name, sizeof(board_of(k)->name), "%s", proc_kind_name(k->kind));
 	chan_start(k->chan, on_message, on_closed, k);
@@ -297,8 +301,10 @@ kids_start(struct parent *p)
 }
 
 static void
-describe_end(int status, char *out, size_t max)
+describe_end(const struct kid *k, int status, char *out, size_t max)
 {
+	size_t n;
+
 	if (WIFEXITED(status))
 		snprintf(out, max, "status=%d", WEXITSTATUS(status));
 	else if (WTERMSIG(status) == SIGSYS)
@@ -306,6 +312,9 @@ describe_end(int status, char *out, size_t max)
 		    "signal=SYS: its sandbox ended it; the kernel's log names the call");
 	else
 		snprintf(out, max, "signal=%s", sigabbrev_np(WTERMSIG(status)));
+	n = strlen(out);
+	if (k->cut.text[0] != '\0')
+		snprintf(out + n, max - n, "; %.*s", (int)(max - n - 3), k->cut.text);
 }
 
 /* The only place where a process ends for us, however it ended. */
@@ -314,9 +323,9 @@ kid_ended(struct kid *k, int status)
 {
 	struct parent *p = k->parent;
 	bool settled = instant_ms_since(k->since, instant_now()) >= SETTLED_MS;
-	char how[96];
+	char how[sizeof(k->cut.text) + 96];
 
-	describe_end(status, how, sizeof(how));
+	describe_end(k, status, how, sizeof(how));
 	board_of(k)->pid = 0;
 	k->pid = 0;
 	k->state = KID_NONE;

@@ -26,6 +26,7 @@ struct kid {
 	enum kid_state	 state;
 	pid_t		 pid;		/* 0: none */
 	struct chan	*chan;
+	struct why	 cut;		/* how chan ended; "" while it has not */
 	uv_timer_t	 timer;
 	uint64_t	 pause_ms;	/* before the next start */
 	struct instant	 since;

@@ -66,12 +66,16 @@ static int
 differs(const struct parent *old, const struct parent *new_, struct why *why)
 {
 	struct why keys = { "" };
-	int n = old->role == CONF_EDGE ? conf_edge_reloadable(old->edge, new_->edge, &keys) :
-	    conf_home_reloadable(old->home, new_->home, &keys);
+	struct span text = buf_span(&new_->text);
+	int n = old->role == CONF_EDGE ?
+	    conf_edge_reloadable(old->edge, new_->edge, old->file, text, &keys) :
+	    conf_home_reloadable(old->home, new_->home, old->file, text, &keys);
 
 	if (n == 0)
 		return 0;
-	return why_set(why, "%s: only a restart changes %.400s", old->file, keys.text);
+	return why_set(why, "%.400s: only a restart changes %s: restart this %s, or undo %s",
+	    keys.text, n == 1 ? "it" : "these", old->role == CONF_EDGE ? "edge" : "home",
+	    n == 1 ? "it" : "them");
 }
 
 static const struct secret_file *
@@ -112,6 +116,13 @@ send_changed_secrets(struct parent *p, struct secrets *old)
 		}
 }
 
+/* Until a reload succeeds, `status` says why the last one did not; "" ends it. */
+static void
+show_refused(struct parent *p, const char *text)
+{
+	span_copy(span_str(text), p->ground.board->refused, sizeof(p->ground.board->refused));
+}
+
 static void
 on_late(uv_timer_t *t)
 {
@@ -143,9 +154,11 @@ reload_answered(struct kid *k, struct span why)
 	char text[400];
 
 	k->reloading = false;
-	if (why.n > 0)
-		log_error(NULL, "config.refused process=%s %s", proc_kind_name(k->kind),
-		    log_escape(why, text, sizeof(text)));
+	if (why.n > 0) {
+		log_escape(why, text, sizeof(text));
+		log_error(NULL, "config.refused process=%s %s", proc_kind_name(k->kind), text);
+		show_refused(k->parent, text);
+	}
 	reload_done(k->parent);
 }
 
@@ -191,9 +204,11 @@ reload_now(struct parent *p)
 	if (read_all(p, &fresh, &why) == -1) {
 		log_error(NULL, "config.refused %s; the old configuration stays in force",
 		    why.text);
+		show_refused(p, why.text);
 		notify("READY=1");
 		return;
 	}
+	show_refused(p, "");
 	config_free(p);
 	p->text = fresh.text;
 	p->edge = fresh.edge;

@@ -178,8 +178,8 @@ identities_fit(const struct secret_file *f, struct why *why)
 	if (n == -1)
 		return why_set(why, "%s %s: %.300s", f->key, f->path, inner.text);
 	if (n == 0)
-		return why_set(why, "%s %s: no identity in it; `posthouse keygen` makes one",
-		    f->key, f->path);
+		return why_set(why, "%s %s: no identity in it; put your copy of the key back, or "
+		    "move the file away and run `posthouse keygen`", f->key, f->path);
 	return 0;
 }
 

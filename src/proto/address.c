@@ -352,3 +352,26 @@ address_print(const struct address *a, char *out, size_t max)
 	local[n++] = '"';
 	snprintf(out, max, "%.*s@%s", (int)n, local, a->domain);
 }
+
+bool
+address_mailbox_ok(struct span name)
+{
+	char domain[ADDRESS_DOMAIN_MAX + 1];
+	const char *at = name.n > 0 ? memchr(name.p, '@', name.n) : NULL;
+	size_t local = at != NULL ? (size_t)(at - name.p) : name.n;
+
+	if (local == 0 || name.n > ADDRESS_MAILBOX_MAX || name.p[0] == '.' || name.p[0] == '-')
+		return false;
+	if (at != NULL && !address_domain(span_from(name, local + 1), domain))
+		return false;
+	for (size_t i = 0, len; i < name.n; i += len) {
+		char c = name.p[i];
+
+		len = 1;
+		if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+		    c == '.' || c == '_' || c == '-' || c == '+' || c == '=' || i == local) &&
+		    (len = utf8_char(span_from(name, i))) == 0)
+			return false;
+	}
+	return true;
+}

@@ -23,6 +23,7 @@
 #define ADDRESS_LOCAL_MAX	64	/* RFC 5321 4.5.3.1.1, counted with quotes undone */
 #define ADDRESS_DOMAIN_MAX	255	/* 4.5.3.1.2 */
 #define ADDRESS_PATH_MAX	256	/* 4.5.3.1.3; we allow local@domain in full */
+#define ADDRESS_MAILBOX_MAX	63	/* what the ledger's rows and the router hold */
 #define ADDRESS_PRINT_MAX	400	/* for address_print: every octet escaped */
 
 struct address {
@@ -57,6 +58,14 @@ bool	address_parse(struct span, struct address *out);
  * out holds ADDRESS_DOMAIN_MAX + 1.
  */
 bool	address_domain(struct span, char *out);
+
+/*
+ * Whether a mailbox may have this name.  It is a folder's and the local part of an
+ * address, so it is one safe path component: letters, digits, non-ASCII characters,
+ * "." "_" "-" "+" "=", neither "." nor "-" first, ADDRESS_MAILBOX_MAX octets.  One "@"
+ * and the name of a domain may follow: the mailbox of that address only.
+ */
+bool	address_mailbox_ok(struct span);
 
 /*
  * "local@domain", quoted again where RFC 5321 asks for it; nothing for <>,

@@ -204,21 +204,6 @@ policy_ban_parse(struct span s, struct policy_ban *b, struct why *why)
 }
 
 static bool
-get_ban(const json_t *o, void *out, struct why *why)
-{
-	struct policy_ban *b = out;
-	const json_t *net = json_object_get(o, "net");
-
-	if (!json_is_string(net))
-		return why_set(why, "\"net\" is missing"), false;
-	if (!policy_ban_parse(text_of(net), b, why))
-		return false;
-	if (!get_ms(o, "until_ms", &b->until_ms))
-		return why_set(why, "\"until_ms\" is malformed"), false;
-	return true;
-}
-
-static bool
 get_service(const json_t *o, void *out, struct why *why)
 {
 	struct policy_service *s = out;
@@ -303,8 +288,6 @@ policy_from(const json_t *root, struct policy *p, struct why *why)
 		return why_set(why, "\"edge\" is malformed"), false;
 	if (!get_array(root, "domains", POLICY_DOMAINS_MAX, sizeof(*p->domains), &p->domains,
 	    &p->ndomains, get_domain, why) ||
-	    !get_array(root, "bans", POLICY_BANS_MAX, sizeof(*p->bans), &p->bans, &p->nbans,
-	    get_ban, why) ||
 	    !get_array(root, "services", POLICY_SERVICES_MAX, sizeof(*p->services), &p->services,
 	    &p->nservices, get_service, why))
 		return false;
@@ -445,28 +428,12 @@ to_buf(const char *p, size_t n, void *out)
 }
 
 bool
-policy_print_bans(const struct policy_ban *b, size_t n, struct buf *out)
-{
-	for (size_t i = 0; i < n; i++)
-		buf_addf(out, "%s{\"net\":\"%s/%u\",\"until_ms\":%" PRId64 "}", i > 0 ? "," : "",
-		    netaddr_ip(&b[i].net).s, b[i].bits, b[i].until_ms);
-	return !out->failed;
-}
-
-bool
 policy_print(const struct policy *p, struct buf *out)
 {
 	json_t *root = print_root(p);
 	bool ok = root != NULL && json_dump_callback(root, to_buf, out, JSON_COMPACT) == 0;
 
 	json_decref(root);
-	/* In place of the object's end: the bans, in which nothing needs JSON's escapes. */
-	if (ok) {
-		out->n--;
-		ok = buf_add_str(out, ",\"bans\":[") &&
-		    (p->bans_text.n > 0 ? buf_add_span(out, p->bans_text) :
-		    policy_print_bans(p->bans, p->nbans, out)) && buf_add_str(out, "]}");
-	}
 	if (!ok)
 		out->failed = true;
 	return ok;
@@ -483,7 +450,6 @@ policy_free(struct policy **pp)
 	for (size_t i = 0; i < p->ndomains; i++)
 		free(p->domains[i].digests);
 	free(p->domains);
-	free(p->bans);
 	free(p->services);
 	free(p);
 }

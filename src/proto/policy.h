@@ -26,17 +26,17 @@
  *	 "domains": [{"name": "example.org", "unknown": "accept" | "refuse",
  *		"fold_case": true, "ignore_dots": false, "tag": "+", "salt": "<32 hex>",
  *		"learned_ms": 1795232400000, "digests": "<base64>"}],
- *	 "services": [{"name": "imaps", "up": true}],
- *	 "bans": [{"net": "192.0.2.0/24", "until_ms": 0}]}
+ *	 "services": [{"name": "imaps", "up": true}]}
  *
- * Only version is compulsory, and within an entry name and net, and salt where
+ * Only version is compulsory, and within an entry name, and salt where
  * unknown is "refuse".  digests: all of the domain's, 16 octets each, one behind
  * the other in ascending order; one string, as 200,000 of them would cost JSON
- * far more.
+ * far more.  Bans are a list of their own (proto/ban_list.h): one changes often, and
+ * there may be many.
  */
 #define POLICY_VERSION		1
-/* POLICY_RECIPIENTS_MAX digests are 4.3 MB; the bans 6 MB, of IPv6 at its longest 8 MB. */
-#define POLICY_OCTETS_MAX	(16u << 20)
+/* POLICY_RECIPIENTS_MAX digests are 4.3 MB. */
+#define POLICY_OCTETS_MAX	(6u << 20)
 #define POLICY_DOMAINS_MAX	256
 #define POLICY_BANS_MAX		100000
 #define POLICY_SERVICES_MAX	64
@@ -90,10 +90,6 @@ struct policy {
 	size_t		 nedge_pins;
 	struct policy_domain *domains;
 	size_t		 ndomains;
-	struct policy_ban *bans;
-	size_t		 nbans;
-	/* policy_print: in place of bans, as policy_print_bans made it; not owned */
-	struct span	 bans_text;
 	struct policy_service *services;
 	size_t		 nservices;
 };
@@ -101,8 +97,6 @@ struct policy {
 /* NULL with why on anything that is not a policy. */
 struct policy *policy_parse(struct span json, struct why *);
 bool	policy_print(const struct policy *, struct buf *out);
-/* The entries of "bans"; with many that is most of a document, and made once a change. */
-bool	policy_print_bans(const struct policy_ban *, size_t n, struct buf *out);
 void	policy_free(struct policy **);
 
 /* By the domain as address_domain spells it; NULL if this home has none such. */

@@ -224,6 +224,13 @@ begins(struct span in, const void *start, size_t n)
 	return n == 0 || memcmp(in.p, start, n) == 0;
 }
 
+bool
+proxy_header_begins(struct span in)
+{
+	return in.n >= sizeof(v1_start) - 1 && (begins(in, v1_start, sizeof(v1_start) - 1) ||
+	    begins(in, v2_signature, sizeof(v2_signature)));
+}
+
 enum proxy_result
 proxy_header_read(struct span in, struct proxy_header *out, size_t *used, struct why *why)
 {

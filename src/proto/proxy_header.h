@@ -74,6 +74,12 @@ enum proxy_result proxy_header_read(struct span in, struct proxy_header *out, si
 		    struct why *);
 
 /*
+ * Whether a stream that begins so begins with a header, for where none may be sent: a
+ * hint for its sender and the log.  At least six octets tell.
+ */
+bool	proxy_header_begins(struct span in);
+
+/*
  * Writes the header that speaks for a client; version is 1 or 2.  The family is
  * the client's, IPv4 never mapped: `::ffff:192.0.2.1` breaks reverse lookups and
  * block lists.  Both addresses of a header have one family (2.1, 2.2).  Where `to`

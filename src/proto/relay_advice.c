@@ -146,6 +146,9 @@ static const struct {
 	{ RELAY_NO_ANSWER, RELAY_UNKNOWN_SERVER,
 	    "is it running, and does backend name it? Its own log says why it ended the "
 	    "connection" },
+	{ RELAY_NO_ANSWER, RELAY_POSTFIX,
+	    "main.cf: smtpd_client_event_limit_exceptions and postscreen_access_list with "
+	    "203.0.113.25 and 2001:db8::25, where its log names a rate or a list" },
 	{ RELAY_TOO_MANY, RELAY_UNKNOWN_SERVER,
 	    "give home a network namespace or container with fewer addresses" },
 };

@@ -346,6 +346,23 @@ note_reply(struct relay_probe *p, enum relay_cause c, const struct reply_ev *ev)
 	buf_fini(&out);
 }
 
+/* Whether all was asked that this visit was for. */
+static bool
+complete(const struct relay_probe *p)
+{
+	const struct relay_talk *t = &p->t;
+
+	switch (p->phase) {
+	case PH_STRANGER:
+	case PH_STRANGER6:
+	case PH_UNTRUSTED:
+		/* Whoever takes a control recipient does not ask everyone for a password. */
+		return t->again_ok || (t->locked && !t->control_ok && t->last);
+	default:
+		return true;		/* that it is not served is what these look for */
+	}
+}
+
 void
 relay_judge_reply(struct relay_probe *p, const struct reply_ev *ev)
 {
@@ -359,6 +376,9 @@ relay_judge_reply(struct relay_probe *p, const struct reply_ev *ev)
 		if (p->banner[0] == '\0' && t->greeted)
 			span_copy(span_of(r->text, strcspn(r->text, "\n")), p->banner,
 			    sizeof(p->banner));
+		/* What it says instead of a greeting is the best evidence there will be. */
+		if (!t->greeted && r->code != 0 && !complete(p))
+			c = RELAY_NO_ANSWER;
 		break;
 	case ST_EHLO:
 		c = ehlo(p, ev);
@@ -397,23 +417,6 @@ relay_judge_reply(struct relay_probe *p, const struct reply_ev *ev)
 	/* RSET and QUIT prove nothing and only make the table long. */
 	if ((t->step != ST_RSET && t->step != ST_QUIT) || ev->type == REPLY_BAD)
 		note_reply(p, c, ev);
-}
-
-/* Whether all was asked that this visit was for. */
-static bool
-complete(const struct relay_probe *p)
-{
-	const struct relay_talk *t = &p->t;
-
-	switch (p->phase) {
-	case PH_STRANGER:
-	case PH_STRANGER6:
-	case PH_UNTRUSTED:
-		/* Whoever takes a control recipient does not ask everyone for a password. */
-		return t->again_ok || (t->locked && !t->control_ok);
-	default:
-		return true;		/* that it is not served is what these look for */
-	}
 }
 
 void

@@ -299,6 +299,7 @@ static void
 say_last(struct relay_probe *p)
 {
 	if (!p->t.control_ok || p->t.last) {
+		p->t.last = true;
 		say(p, ST_QUIT, "QUIT");
 		return;
 	}
@@ -359,10 +360,17 @@ static void
 after_mail(struct relay_probe *p)
 {
 	struct relay_talk *t = &p->t;
+	const struct relay_form *f;
 
 	if (t->mail_ok)
 		say_control(p, ST_CONTROL);
-	else if (t->sender == RELAY_STRANGER || p->phase == PH_BARE_LF) {
+	else if (t->sender == RELAY_STRANGER && t->locked && !t->ending) {
+		/* Who says that he is ours may be let in without a password. */
+		while ((f = next_form(p)) != NULL && f->sender == RELAY_STRANGER)
+			form_done(p);
+		t->sender = RELAY_SENDERS;
+		say_next(p);
+	} else if (t->sender == RELAY_STRANGER || p->phase == PH_BARE_LF) {
 		p->stuck = true;	/* nothing can be asked of it */
 		say(p, ST_QUIT, "QUIT");
 	} else {

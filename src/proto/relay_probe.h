@@ -197,11 +197,14 @@ const struct relay_note *relay_probe_note(const struct relay_probe *, size_t);
 /* The visit that a note names. */
 const struct relay_visit *relay_probe_visit(const struct relay_probe *, unsigned);
 
+#define RELAY_GREETING_MIN 4	/* octets that tell */
+
 /* Whether a greeting is one of SMTP's: it begins with 220 (RFC 5321 4.2). */
 static inline bool
 relay_greets(struct span in)
 {
-	return in.n >= 4 && memcmp(in.p, "220", 3) == 0 && (in.p[3] == ' ' || in.p[3] == '-');
+	return in.n >= RELAY_GREETING_MIN && memcmp(in.p, "220", 3) == 0 &&
+	    (in.p[3] == ' ' || in.p[3] == '-');
 }
 
 #endif

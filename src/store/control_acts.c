@@ -3,9 +3,9 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "proto/address.h"
 #include "store/control.h"
 #include "store/control_filter.h"
-#include "store/maildir.h"
 #include "store/writer.h"
 
 /* retry, park, unpark and drop: one object, or a page of those that a filter chooses. */
@@ -46,7 +46,7 @@ mailbox_ok(const struct act *a, const char *to, struct why *why)
 		return 0;
 	if (to == NULL || to[0] == '\0')
 		return why_set(why, "to which mailbox?");
-	if (!maildir_user_ok(span_str(to)) || strlen(to) >= CONF_NAME_MAX)
+	if (!address_mailbox_ok(span_str(to)))
 		return why_set(why, "that cannot be a mailbox's name");
 	return 0;
 }

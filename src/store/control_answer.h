@@ -52,6 +52,9 @@ json_t	*answer_ban(struct writer *, const json_t *question);
 json_t	*answer_unban(struct writer *, const json_t *question);
 json_t	*answer_bans(struct writer *, const json_t *question);
 
+/* Whether no service of the edge is there for that home, and then what to do, in words. */
+bool	answer_unserved(const struct conf_edge *, const char *home, char *out, size_t max);
+
 /*
  * The alarm while mail is refused for want of room, or NULL.  room: db_disk_free();
  * octets: held in all, of the quota in all.

@@ -109,7 +109,7 @@ answer_ban(struct writer *w, const json_t *q)
 	if (at_home(w, &why) == -1 || get_net(q, &b.on, &why) == -1 ||
 	    spare_edges(w, &b.on, &why) == -1 ||
 	    (by == NULL && bad_by(&why) == -1) ||
-	    ((for_ms < 0 || for_ms > INT64_MAX - b.made_ms) &&
+	    ((for_ms < 0 || for_ms > INT64_MAX / 2) &&
 	    why_set(&why, "a ban lasts for some time, or for ever") == -1))
 		return answer_failed(&why);
 	(void)span_copy(span_str(by), b.by, sizeof(b.by));
@@ -128,7 +128,7 @@ answer_ban(struct writer *w, const json_t *q)
 static int
 still_banned(struct writer *w, const struct netset_entry *e, struct why *why)
 {
-	const struct netset_entry *around = netset_find(writer_bans(w), &e->net, wall_ms());
+	const struct netset_entry *around = netset_find(writer_bans(w), &e->net, boot_ms());
 
 	if (around == NULL || around->bits >= e->bits)
 		return 0;

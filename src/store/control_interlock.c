@@ -1,5 +1,6 @@
 #include "store/control_answer.h"
 
+#include "conf/conf.h"
 #include "store/writer.h"
 
 /* interlock: what the tunnel process found, which is input; it is only handed on. */
@@ -16,6 +17,8 @@ answer_interlock(struct writer *w, const json_t *q)
 		return answer_failed(&why);
 	}
 	o = answer_ok();
+	json_object_set_new(o, "configured",
+	    json_integer((json_int_t)writer_conf(w)->home->nservices));
 	json_object_set_new(o, "run", json_integer((json_int_t)writer_interlock_run(w,
 	    json_is_true(json_object_get(q, "run")))));
 	for (size_t i = 0; i < writer_interlocks(w); i++)

@@ -21,6 +21,18 @@ configured(const struct conf_edge *c, const char *name)
 	return NULL;
 }
 
+bool
+answer_unserved(const struct conf_edge *c, const char *home, char *out, size_t max)
+{
+	const struct conf_service *mail;
+
+	if (conf_edge_serves(c, home, &mail) || mail == NULL)
+		return false;
+	snprintf(out, max, "no service takes mail for home %s, which is refused: add it to service "
+	    "\"%s\" { home = {...} } and reload", home, mail->name);
+	return true;
+}
+
 /* The domains of the grant, in their one spelling; the configuration's where none were named. */
 static int
 domains(const struct conf_edge *c, const char *name, const json_t *list,
@@ -59,7 +71,7 @@ answer_pair(struct writer *w, const json_t *q)
 	const char *list[PEER_DOMAINS_MAX], *name = json_string_value(json_object_get(q, "name"));
 	const struct writer_conf *c = writer_conf(w);
 	unsigned char token[PAIRING_TOKEN_LEN];
-	char hex[2 * PAIRING_TOKEN_LEN + 1];
+	char hex[2 * PAIRING_TOKEN_LEN + 1], unserved[400];
 	int64_t now = wall_ms();
 	struct why why;
 	json_t *o;
@@ -87,6 +99,8 @@ answer_pair(struct writer *w, const json_t *q)
 	    "expires", answer_moment(now + PAIRING_MINUTES * 60000),
 	    "minutes", (json_int_t)PAIRING_MINUTES,
 	    "again", peers_find(writer_peers(w), name) != NULL);
+	if (answer_unserved(c->edge, name, unserved, sizeof(unserved)))
+		json_object_set_new(o, "warning", json_string(unserved));
 	explicit_bzero(hex, sizeof(hex));
 	explicit_bzero(token, sizeof(token));
 	return o;

@@ -14,7 +14,7 @@
 static json_t *
 board_text(const char *p, size_t max)
 {
-	char copy[BOARD_TEXT];
+	char copy[BOARD_WORDS];
 
 	memcpy(copy, p, max);
 	return answer_text(copy, max);
@@ -30,6 +30,28 @@ alarm_add(json_t *alarms, const char *who, json_t *text)
 	json_decref(text);
 }
 
+static void
+refused_alarm(json_t *alarms, const struct scoreboard *b)
+{
+	json_t *why = board_text(b->refused, sizeof(b->refused));
+	const char *s = json_string_value(why);
+
+	if (s != NULL && s[0] != '\0')
+		json_array_append_new(alarms, json_sprintf("configuration: %s; until it is mended "
+		    "and taken by a SIGHUP, the old one stays in force", s));
+	json_decref(why);
+}
+
+static void
+peer_alarm(json_t *alarms, const struct board_peer *p)
+{
+	json_t *name = board_text(p->name, sizeof(p->name));
+	const char *who = json_string_value(name);
+
+	alarm_add(alarms, who != NULL ? who : "", board_text(p->error, sizeof(p->error)));
+	json_decref(name);
+}
+
 /* Passed services that had a client since start. */
 static json_t *
 board_passed_services(struct scoreboard *b)
@@ -38,6 +60,7 @@ board_passed_services(struct scoreboard *b)
 
 	for (size_t i = 0; i < BOARD_SERVICES; i++) {
 		struct board_passed *s = &b->passed[i];
+		int holding = atomic_load(&s->holding);
 		json_t *why;
 
 		if (s->name[0] == '\0')
@@ -54,6 +77,9 @@ board_passed_services(struct scoreboard *b)
 		    "held", (json_int_t)atomic_load(&s->held),
 		    "refused", (json_int_t)atomic_load(&s->refused),
 		    "why", why));
+		if (holding > 0 && holding <= BR_COUNT)
+			json_object_set_new(json_array_get(all, json_array_size(all) - 1),
+			    "holding", json_string(board_refusal_names[holding - 1]));
 	}
 	return all;
 }
@@ -83,6 +109,7 @@ answer_board(json_t *o, json_t *alarms, struct scoreboard *b)
 	peers = json_array();
 	services = json_array();
 	counters = json_object();
+	refused_alarm(alarms, b);
 	for (size_t i = 0; i < BOARD_PROCS; i++) {
 		struct board_proc *p = &b->proc[i];
 		json_t *name = board_text(p->name, sizeof(p->name)), *one;
@@ -105,6 +132,8 @@ answer_board(json_t *o, json_t *alarms, struct scoreboard *b)
 
 		if (p->name[0] == '\0')
 			continue;
+		if (atomic_load(&p->alarm) != 0)
+			peer_alarm(alarms, p);
 		json_array_append_new(peers, json_pack("{s:o, s:I, s:o, s:I, s:I, s:o, s:o}",
 		    "name", board_text(p->name, sizeof(p->name)),
 		    "connections", (json_int_t)atomic_load(&p->connections),
@@ -199,6 +228,19 @@ reachable(struct writer *w, const char *home)
 		if (c->homes[i].has_pin && strcmp(c->homes[i].name, home) == 0)
 			return true;
 	return peers_find(writer_peers(w), home) != NULL;
+}
+
+/* Homes that are paired, while no listener takes what they are paired for. */
+static void
+alarm_unserved(struct writer *w, json_t *alarms)
+{
+	const struct conf_edge *c = writer_conf(w)->edge;
+	struct peers *peers = writer_peers(w);
+	char words[400];
+
+	for (size_t i = 0; c != NULL && i < peers_count(peers); i++)
+		if (answer_unserved(c, peers_at(peers, i)->name, words, sizeof(words)))
+			json_array_append_new(alarms, json_string(words));
 }
 
 static void
@@ -401,6 +443,7 @@ answer_status(struct writer *w, const json_t *question)
 		json_object_set_new(o, "peers", json_array());
 	for (size_t i = 0; i < peers_count(peers); i++)
 		peer_entry(json_object_get(o, "peers"), peers_at(peers, i)->name);
+	alarm_unserved(w, alarms);
 	json_object_set_new(o, "pairing_lines", json_integer((json_int_t)(c->role == CONF_EDGE ?
 	    peers_pairings(peers, wall_ms(), pending, PEERS_PENDING_MAX) : 0)));
 	if (c->role == CONF_HOME)

@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "base/secret.h"
 #include "store/db_in.h"
+#include "store/db_vfs.h"
 
 /*
  * Pages of log after which it is copied into the database (8 MB): long enough
@@ -27,6 +28,15 @@
 
 /* --- failure ---------------------------------------------------------------- */
 
+/* SQLite makes its log beside spool.db, and may not: the directory is to be mended, not a file. */
+static int
+not_ours(struct db *db, const char *what, struct why *why)
+{
+	return why_set(why, "%s: %s: user %u may not make files in this directory, or not open "
+	    "those there: chown -R it to that user, and chmod 700 it", db->path, what,
+	    (unsigned)geteuid());
+}
+
 int
 db_fail(struct db *db, const char *what, struct why *why)
 {
@@ -37,12 +47,17 @@ db_fail(struct db *db, const char *what, struct why *why)
 		return why_set(why, "%s: %s: the disk is full: free some room there", db->path,
 		    what);
 	switch (rc) {
-	case SQLITE_IOERR:
 	case SQLITE_CANTOPEN:
+		if (sys == EACCES || sys == EPERM)
+			return not_ours(db, what, why);
+		/* FALLTHROUGH */
+	case SQLITE_IOERR:
 		return why_set(why, "%s: %s: the disk failed (%s, %s): see the kernel's log",
 		    db->path,
 		    what, sqlite3_errstr(sqlite3_extended_errcode(db->sq)), strerror(sys));
 	case SQLITE_READONLY:
+		if (sqlite3_extended_errcode(db->sq) == SQLITE_READONLY_DIRECTORY)
+			return not_ours(db, what, why);
 		return why_set(why, "%s: %s: the file system or spool.db is read-only: mount it "
 		    "writable, or give spool.db to our user", db->path, what);
 	case SQLITE_BUSY:
@@ -194,6 +209,7 @@ db_rollback(struct db *db)
 	db->next_row = db->next_row_kept;
 	db->total = db->total_kept;
 	memset(db->delivered, 0, sizeof(db->delivered));	/* one of them may be undone */
+	db->signer[0] = '\0';					/* and this one */
 	db_names_clear(&db->gone);
 }
 
@@ -211,19 +227,29 @@ db_ledger_mark(const struct db *db)
 
 /* --- room --------------------------------------------------------------------- */
 
+/* What a statement of one row and one number says; 0 where it fails. */
+static uint64_t
+number(struct db *db, enum db_stmt which)
+{
+	sqlite3_stmt *st = db_st(db, which, NULL);
+	uint64_t n = 0;
+
+	if (st != NULL && db_step(db, st, NULL) == 1)
+		n = (uint64_t)sqlite3_column_int64(st, 0);
+	sqlite3_reset(st);
+	return n;
+}
+
 uint64_t
 db_room(struct db *db)
 {
 	struct statvfs v;
-	sqlite3_stmt *st = db_st(db, ST_FREELIST, NULL);
 	uint64_t room;
 
 	if (fstatvfs(db->dir, &v) == -1)
 		return 0;
-	room = (uint64_t)v.f_bavail * v.f_frsize;
-	if (st != NULL && db_step(db, st, NULL) == 1)
-		room += (uint64_t)sqlite3_column_int64(st, 0);
-	sqlite3_reset(st);
+	room = (uint64_t)v.f_bavail * v.f_frsize +
+	    number(db, ST_FREELIST) * number(db, ST_PAGE_SIZE);
 	return room > db->limits.reserve ? room - db->limits.reserve : 0;
 }
 
@@ -369,7 +395,7 @@ open_file(struct db *db, const char *vfs, struct why *why)
 	db->damaged = false;
 	snprintf(file, sizeof(file), "%s/spool.db", db->path);
 	rc = sqlite3_open_v2(file, &db->sq,
-	    SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, vfs);
+	    SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, db_vfs(vfs));
 	if (db->sq == NULL)
 		return why_set(why, "%s: out of memory", file);
 	sqlite3_extended_result_codes(db->sq, 0);
@@ -492,9 +518,6 @@ db_close(struct db **dbp)
 int
 db_idle(struct db *db, bool idle)
 {
-	int64_t pages = 0;
-	sqlite3_stmt *st;
-
 	if (db->in_txn)
 		return 1;
 	if (db->wal_pages > WAL_PAGES || (idle && db->wal_pages > 0)) {
@@ -506,13 +529,7 @@ db_idle(struct db *db, bool idle)
 			db->wal_pages = WAL_PAGES / 2;
 		return idle;
 	}
-	if (!idle || sqlite3_prepare_v2(db->sq, "PRAGMA freelist_count", -1, &st,
-	    NULL) != SQLITE_OK)
-		return 0;
-	if (sqlite3_step(st) == SQLITE_ROW)
-		pages = sqlite3_column_int64(st, 0);
-	sqlite3_finalize(st);
-	if (pages <= VACUUM_KEEP)
+	if (!idle || number(db, ST_FREELIST) <= VACUUM_KEEP)
 		return 0;
 	return sqlite3_exec(db->sq, "PRAGMA incremental_vacuum(64)", NULL, NULL, NULL) == SQLITE_OK;
 }

@@ -258,8 +258,12 @@ int	db_bans(struct db *, int64_t after, int64_t now_ms, db_ban_fn *, void *arg, 
 int	db_bans_count(struct db *, struct why *);			/* or -1 */
 /* Forgets a step of those that are over; how many, or -1. */
 int	db_bans_expire(struct db *, int64_t now_ms, struct why *);
-/* What holds for each network now, into a set that has room. */
-int	db_banned(struct db *, int64_t now_ms, struct netset *, struct why *);
+/* The wall clock jumped so far: those that have an end go with it.  0, or -1. */
+int	db_bans_move(struct db *, int64_t jump_ms, struct why *);
+/* Those of the future: the clock went back while nobody looked.  They begin now.  0, or -1. */
+int	db_bans_ahead(struct db *, int64_t now_ms, struct why *);
+/* What holds for each network now, into a set that has room; its ends are by another clock. */
+int	db_banned(struct db *, int64_t now_ms, int64_t clock_ms, struct netset *, struct why *);
 /* For this network: 1 and until_ms, 0 it is banned by nobody, -1. */
 int	db_ban_of(struct db *, struct netset_entry *, int64_t now_ms, struct why *);
 

@@ -109,8 +109,31 @@ db_bans_count(struct db *db, struct why *why)
 	return n;
 }
 
+static int
+with_time(struct db *db, enum db_stmt which, int64_t ms, struct why *why)
+{
+	sqlite3_stmt *st;
+
+	if (db_begin(db, why) == -1 || (st = db_st(db, which, why)) == NULL)
+		return -1;
+	sqlite3_bind_int64(st, 1, ms);
+	return db_run(db, st, why);
+}
+
 int
-db_banned(struct db *db, int64_t now_ms, struct netset *set, struct why *why)
+db_bans_move(struct db *db, int64_t jump_ms, struct why *why)
+{
+	return with_time(db, ST_BANS_MOVE, jump_ms, why);
+}
+
+int
+db_bans_ahead(struct db *db, int64_t now_ms, struct why *why)
+{
+	return with_time(db, ST_BANS_AHEAD, now_ms, why);
+}
+
+int
+db_banned(struct db *db, int64_t now_ms, int64_t clock_ms, struct netset *set, struct why *why)
 {
 	sqlite3_stmt *st = db_st(db, ST_BANNED, why);
 	struct netset_entry e;
@@ -120,7 +143,8 @@ db_banned(struct db *db, int64_t now_ms, struct netset *set, struct why *why)
 		return -1;
 	sqlite3_bind_int64(st, 1, now_ms);
 	while ((rc = db_step(db, st, why)) == 1)
-		if (read_net(st, &e) && !netset_add(set, &e.net, e.bits, e.until_ms)) {
+		if (read_net(st, &e) && !netset_add(set, &e.net, e.bits,
+		    e.until_ms == 0 ? 0 : e.until_ms - now_ms + clock_ms)) {
 			rc = why_set(why, "%s: out of memory for the bans", db->path);
 			break;
 		}
@@ -149,13 +173,9 @@ db_ban_of(struct db *db, struct netset_entry *e, int64_t now_ms, struct why *why
 int
 db_bans_expire(struct db *db, int64_t now_ms, struct why *why)
 {
-	sqlite3_stmt *st;
 	int n = db_bans_count(db, why);
 
 	if (n <= 0)
 		return n;
-	if (db_begin(db, why) == -1 || (st = db_st(db, ST_BANS_OVER, why)) == NULL)
-		return -1;
-	sqlite3_bind_int64(st, 1, now_ms);
-	return db_run(db, st, why) == -1 ? -1 : sqlite3_changes(db->sq);
+	return with_time(db, ST_BANS_OVER, now_ms, why) == -1 ? -1 : sqlite3_changes(db->sq);
 }

@@ -21,11 +21,12 @@ enum db_stmt {			/* texts in db_sql.c, prepared at first use and kept */
 	    ST_SETTLE, ST_VERDICT_OFF, ST_PARK_REFUSED, ST_FIRST_DAY,
 	ST_EXPIRED, ST_OLD_VERDICTS, ST_FORGET_KEYS, ST_TOTALS, ST_OLDEST, ST_STATES, ST_DONE_COUNT,
 	ST_BAN, ST_UNBAN, ST_UNBAN_ALL, ST_BANS_OVER, ST_BANS, ST_BANNED, ST_BAN_OF, ST_BANS_COUNT,
+	ST_BANS_MOVE, ST_BANS_AHEAD,
 	ST_RETRY_WAITING, ST_RETRY_PARKED, ST_UNROUTED, ST_PARK_OPEN,
 	ST_PARKED_CLASSES, ST_PARKED_FIRST,
 	ST_STORY, ST_STORY_AGAIN, ST_STORY_COUNT, ST_STORY_OF_STATE, ST_STORY_READ,
 	    ST_STORY_EXPIRE, ST_STORY_LAST, ST_DONE_FIND,
-	ST_SUM, ST_FREELIST, ST_SHARE_MOST, ST_DECLINED,
+	ST_SUM, ST_FREELIST, ST_PAGE_SIZE, ST_SHARE_MOST, ST_DECLINED,
 	ST_COUNT
 };
 extern const char *const db_sql[ST_COUNT];
@@ -49,6 +50,8 @@ struct db {
 	bool		 full;			/* the last failure was for want of room */
 	bool		 damaged;		/* SQLite said so */
 	bool		 content_open;
+	char		 signer[256];		/* the last object's, and its number; "" none */
+	int64_t		 signer_num;
 	struct ledger_mark mark;
 	int64_t		 next_row, next_row_kept;
 	int64_t		 written_ms;		/* before we opened it */

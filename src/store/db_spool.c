@@ -13,25 +13,33 @@
 static int
 signer(struct db *db, const char *name, bool make, int64_t *num, struct why *why)
 {
-	sqlite3_stmt *st = db_st(db, ST_SIGNER, why);
+	sqlite3_stmt *st;
 	int rc;
 
+	*num = db->signer_num;
+	if (name[0] != '\0' && strcmp(name, db->signer) == 0)
+		return 1;
 	*num = 0;
-	if (st == NULL)
+	if ((st = db_st(db, ST_SIGNER, why)) == NULL)
 		return -1;
 	db_bind_str(st, 1, name);
 	if ((rc = db_step(db, st, why)) == 1)
 		*num = sqlite3_column_int64(st, 0);
 	sqlite3_reset(st);
-	if (rc != 0 || !make)
-		return rc;
-	if ((st = db_st(db, ST_SIGNER_NEW, why)) == NULL)
-		return -1;
-	db_bind_str(st, 1, name);
-	if (db_run(db, st, why) == -1)
-		return -1;
-	*num = sqlite3_last_insert_rowid(db->sq);
-	return 1;
+	if (rc == 0 && make) {
+		if ((st = db_st(db, ST_SIGNER_NEW, why)) == NULL)
+			return -1;
+		db_bind_str(st, 1, name);
+		if (db_run(db, st, why) == -1)
+			return -1;
+		*num = sqlite3_last_insert_rowid(db->sq);
+		rc = 1;
+	}
+	if (rc == 1) {
+		(void)span_copy(span_str(name), db->signer, sizeof(db->signer));
+		db->signer_num = *num;
+	}
+	return rc;
 }
 
 struct known {

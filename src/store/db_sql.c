@@ -200,12 +200,15 @@ const char *const db_sql[ST_COUNT] = {
 	    " WHERE until = 0 OR until > ?1 GROUP BY ip, bits",
 	[ST_BAN_OF] = "SELECT ip, bits, CASE min(until) WHEN 0 THEN 0 ELSE max(until) END FROM ban"
 	    " WHERE ip = ?1 AND bits = ?2 AND (until = 0 OR until > ?3) GROUP BY ip, bits",
+	[ST_BANS_MOVE] = "UPDATE ban SET made = made + ?1, until = until + ?1 WHERE until > 0",
+	[ST_BANS_AHEAD] = "UPDATE ban SET until = until - made + ?1, made = ?1"
+	    " WHERE until > 0 AND made > ?1",
 	[ST_BANS_COUNT] = "SELECT count(*) FROM ban",
 	/* The rest is queued: counted by the index alone. */
 	[ST_STATES] = "SELECT state, count(*) FROM object WHERE state >= 1 GROUP BY state"
 	    " UNION ALL SELECT 0, coalesce(sum(objects), 0) FROM held",
 	[ST_DONE_COUNT] = "SELECT count(*) FROM done",
 	[ST_SUM] = "SELECT coalesce(sum(bytes), 0) FROM held",
-	[ST_FREELIST] =
-	    "SELECT freelist_count * page_size FROM pragma_freelist_count, pragma_page_size",
+	[ST_FREELIST] = "PRAGMA freelist_count",
+	[ST_PAGE_SIZE] = "PRAGMA page_size",
 };

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "proto/address.h"
 #include "store/maildir_dirs.h"
 
 #define WRITE_BUF	8192
@@ -13,7 +14,8 @@
 struct maildir {
 	const struct sys *sys;
 	struct maildir_dirs *dirs;
-	char		host[64];
+	char		host[50];	/* what a NAME has room for; longer ones are cut */
+	char		tag[10];	/* of the folder's path */
 	int		kept[MAILDIR_SYNCFS_FROM];	/* files ended and not yet synced */
 	size_t		nkept;
 	bool		lost;		/* one could not even be closed */
@@ -21,7 +23,7 @@ struct maildir {
 
 struct maildir_file {
 	struct maildir	*m;
-	char		 user[MAILDIR_USER_MAX + 1];
+	char		 user[ADDRESS_MAILBOX_MAX + 1];
 	char		 name[MAILDIR_NAME_MAX];
 	int		 fd;
 	bool		 cr;		/* a CR was seen and not written: LF may follow */
@@ -47,6 +49,20 @@ host_name(char *out, size_t max)
 	out[n] = '\0';
 }
 
+/*
+ * What tells this folder from the one of an earlier configuration: "F" and FNV-1a of its
+ * path.  Nobody but the operator chooses paths, so that 32 bits are enough.
+ */
+static void
+folder_tag(const char *path, char *out, size_t max)
+{
+	uint32_t h = 2166136261u;
+
+	for (; *path != '\0'; path++)
+		h = (h ^ (unsigned char)*path) * 16777619u;
+	snprintf(out, max, "F%08x", h);
+}
+
 struct maildir *
 maildir_new(const struct sys *sys, const char *path, struct why *why)
 {
@@ -58,6 +74,7 @@ maildir_new(const struct sys *sys, const char *path, struct why *why)
 	}
 	m->sys = sys;
 	host_name(m->host, sizeof(m->host));
+	folder_tag(path, m->tag, sizeof(m->tag));
 	if ((m->dirs = maildir_dirs_new(sys, path, why)) == NULL) {
 		free(m);
 		return NULL;
@@ -79,23 +96,8 @@ maildir_free(struct maildir **mp)
 	free(m);
 }
 
-bool
-maildir_user_ok(struct span user)
-{
-	if (user.n == 0 || user.n > MAILDIR_USER_MAX || user.p[0] == '.' || user.p[0] == '-')
-		return false;
-	for (size_t i = 0; i < user.n; i++) {
-		char c = user.p[i];
-
-		if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-		    c == '.' || c == '_' || c == '-' || c == '+' || c == '=' || c == '@'))
-			return false;
-	}
-	return true;
-}
-
 /*
- * "1763698920.0198f3...c1P0.host": readers that sort by name sort by time.  The
+ * "1763698920.0198f3...c1P0F1d2c3b4a.host": readers that sort by name sort by time.  The
  * seconds come out of a UUIDv7, so that a second try finds the same name.
  */
 static void
@@ -106,8 +108,18 @@ file_name(const struct maildir *m, struct uuid id, unsigned part, char name[MAIL
 	if (id.b[6] >> 4 == 7)
 		for (size_t i = 0; i < 6; i++)
 			ms = ms << 8 | id.b[i];
-	snprintf(name, MAILDIR_NAME_MAX, "%llu.%sP%u.%s", ms / 1000, uuid_text(id).s, part,
-	    m->host);
+	snprintf(name, MAILDIR_NAME_MAX, "%llu.%sP%u%s.%s", ms / 1000, uuid_text(id).s, part,
+	    m->tag, m->host);
+}
+
+bool
+maildir_ours(const struct maildir *m, const char *name)
+{
+	const char *unique = strchr(name, '.'), *tag;
+
+	if (unique == NULL || (tag = strchr(unique, 'F')) == NULL)	/* an id has none */
+		return false;
+	return strncmp(tag, m->tag, strlen(m->tag)) == 0 && tag[strlen(m->tag)] == '.';
 }
 
 struct maildir_file *

@@ -22,6 +22,8 @@
  *
  * On recovery a `staged` row whose tmp/NAME is gone was delivered, whatever the
  * reader has done with it since; one whose tmp/NAME is there is published again.
+ * A NAME tells the folder that it was staged in by a tag of its path: where
+ * deliver.maildir has changed since, that its tmp/NAME is not here says nothing.
  * tmp must be synced before `staged` commits: otherwise a power cut could lose
  * the file and keep the row, and that row would be read as delivered.
  *
@@ -35,7 +37,6 @@
  * less the umask, so that the operator decides whether a group may read.
  */
 #define MAILDIR_NAME_MAX	128
-#define MAILDIR_USER_MAX	63
 #define MAILDIR_SYNCFS_FROM	16
 #define MAILDIR_DIRS_MAX	64	/* mailboxes that stay open, two descriptors each */
 
@@ -46,10 +47,9 @@ struct maildir_file;			/* one tmp/NAME being written */
 struct maildir *maildir_new(const struct sys *, const char *path, struct why *);
 void	maildir_free(struct maildir **);
 
-bool	maildir_user_ok(struct span user);	/* a name that is one safe path component */
 /*
  * Makes USER/{tmp,new,cur} where they are missing.  name receives the file name,
- * unique by id, delivery part and host: the same delivery tried again after a
+ * unique by id, delivery part, folder and host: the same delivery tried again after a
  * crash takes the same name, so that a leftover tmp file is replaced.  Two
  * objects must therefore never come with one id: where several edges name
  * objects, the caller mixes the signer in.
@@ -74,6 +74,8 @@ int	maildir_publish(struct maildir *, const char *user, const char *name, struct
 int	maildir_sync_new(struct maildir *, struct why *);
 /* 1 tmp/NAME is there, 0 gone, -1 cannot tell: a mailbox that is not there tells nothing. */
 int	maildir_staged(struct maildir *, const char *user, const char *name, struct why *);
+/* Whether NAME was made in this folder, by its path: only then maildir_staged's 0 is an answer. */
+bool	maildir_ours(const struct maildir *, const char *name);
 /* Removes tmp/NAME of a delivery that will not be made. */
 int	maildir_unstage(struct maildir *, const char *user, const char *name, struct why *);
 

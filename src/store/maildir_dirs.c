@@ -152,7 +152,7 @@ maildir_dirs_get(struct maildir_dirs *s, const char *user, bool make, struct why
 {
 	struct maildir_dir *d = NULL;
 
-	if (!maildir_user_ok(span_str(user))) {
+	if (!address_mailbox_ok(span_str(user))) {
 		why_set(why, "maildir: not the name of a mailbox");
 		return NULL;
 	}

@@ -5,6 +5,7 @@
 #include <stdint.h>
 
 #include "base/why.h"
+#include "proto/address.h"
 #include "store/maildir.h"
 #include "store/sys.h"
 
@@ -15,7 +16,7 @@
  * folder, which reaches it all the same.
  */
 struct maildir_dir {
-	char		user[MAILDIR_USER_MAX + 1];	/* "": free */
+	char		user[ADDRESS_MAILBOX_MAX + 1];	/* "": free */
 	int		tmp, new_;
 	bool		own_fs;			/* on another file system than the folder */
 	bool		dirty_tmp, dirty_new;

@@ -259,7 +259,7 @@ void	spool_answer_question(struct spool *, uint64_t question, struct span answer
  * Home: who is banned.  All of them come at start, and again when many change at
  * once: the first piece is anew (forget what was told before), the last one whole
  * (it may be used).  A change is one piece.  Over ones are not told: what has a
- * time ends by itself.
+ * time ends by itself, by boot_ms.
  */
 struct spool_ban {
 	struct netset_entry on;

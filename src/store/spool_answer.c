@@ -300,8 +300,10 @@ on_room(struct spool *s, struct answer *m)
 static bool
 on_work(struct spool *s, struct answer *m)
 {
+	if (!wire_done(&m->in))
+		return false;
 	CALL(s, work);
-	return wire_done(&m->in);
+	return true;
 }
 
 static bool
@@ -335,8 +337,10 @@ on_peer_gone(struct spool *s, struct answer *m)
 static bool
 on_peers_known(struct spool *s, struct answer *m)
 {
+	if (!wire_done(&m->in))
+		return false;
 	CALL(s, peers_known);
-	return wire_done(&m->in);
+	return true;
 }
 
 static bool

@@ -515,7 +515,7 @@ writer_new(uv_loop_t *loop, const struct writer_conf *conf, struct why *why)
 		return NULL;
 	}
 	set_limits(w);
-	if (writer_bans_load(w, why) == -1) {
+	if (writer_bans_open(w, why) == -1) {
 		peers_free(&w->peers);
 		db_close(&w->db);
 		free(w);

@@ -1,4 +1,8 @@
-/* Home: bans, changed and told.  What is told is in w->bans, and on disk before. */
+/*
+ * Home: bans, changed and told.  What is told is in w->bans, and on disk before.  There a
+ * ban ends by boot_ms, which never jumps; on disk by the wall clock, which is all that
+ * outlives the machine: where that jumps, the rows go with it.
+ */
 #include <stdlib.h>
 
 #include "base/clock.h"
@@ -56,7 +60,7 @@ tell_all(struct writer *w, struct client *c)
 	struct telling t = { .w = w, .c = c, .anew = true };
 
 	buf_init(&t.bans, WIRE_BANS_MAX * WIRE_BAN_LEN);
-	(void)netset_expire(w->bans, wall_ms());
+	(void)netset_expire(w->bans, boot_ms());
 	netset_each(w->bans, add_banned, &t);
 	tell(&t, true);
 	buf_fini(&t.bans);
@@ -69,6 +73,20 @@ writer_greet_bans(struct client *c)
 		tell_all(c->w, c);
 }
 
+/* What a full disk refuses here is no reason not to start: such a ban lasts too long. */
+int
+writer_bans_open(struct writer *w, struct why *why)
+{
+	struct why full = { "" };
+
+	if (w->conf.role == CONF_HOME && (db_bans_ahead(w->db, wall_ms(), &full) == -1 ||
+	    db_commit(w->db, &full) == -1)) {
+		log_warn(NULL, "bans.clock: %s", full.text);
+		db_rollback(w->db);
+	}
+	return writer_bans_load(w, why);
+}
+
 int
 writer_bans_load(struct writer *w, struct why *why)
 {
@@ -76,7 +94,7 @@ writer_bans_load(struct writer *w, struct why *why)
 
 	if (set == NULL)
 		return why_set(why, "writer: out of memory for the bans");
-	if (db_banned(w->db, wall_ms(), set, why) == -1) {
+	if (db_banned(w->db, wall_ms(), boot_ms(), set, why) == -1) {
 		netset_free(&set);
 		return -1;
 	}
@@ -95,7 +113,9 @@ take_over(struct writer *w, struct netset_entry e, struct why *why)
 	if (banned == -1)
 		return -1;
 	if (netset_count(w->bans) == DB_BANS_MAX)
-		(void)netset_expire(w->bans, wall_ms());
+		(void)netset_expire(w->bans, boot_ms());
+	if (banned == 1 && e.until_ms != 0)
+		e.until_ms += boot_ms() - wall_ms();
 	if (banned == 1 && !netset_add(w->bans, &e.net, e.bits, e.until_ms))
 		abort();		/* memory: there is room, or db_ban was not asked */
 	if (banned == 0)
@@ -115,6 +135,27 @@ failed(struct writer *w, const struct why *why)
 	return -1;
 }
 
+int
+writer_bans_settle(struct writer *w, struct why *why)
+{
+	if (w->conf.role != CONF_HOME || w->bans_late_ms == 0)
+		return 0;
+	if (db_bans_move(w->db, w->bans_late_ms, why) == -1)
+		return failed(w, why);
+	if (writer_commit(w, why) == -1)
+		return -1;
+	w->bans_late_ms = 0;
+	return 0;
+}
+
+/* Whether the rows and the wall clock agree: before either is used. */
+static int
+in_time(struct writer *w, struct why *why)
+{
+	writer_clock_watch(w);
+	return writer_bans_settle(w, why);
+}
+
 static int
 make_room(struct writer *w, struct why *why)
 {
@@ -132,7 +173,7 @@ make_room(struct writer *w, struct why *why)
 int
 writer_ban(struct writer *w, const struct db_ban *b, struct why *why)
 {
-	if (make_room(w, why) == -1)
+	if (in_time(w, why) == -1 || make_room(w, why) == -1)
 		return -1;
 	if (db_ban(w->db, b, why) == -1)
 		return failed(w, why);
@@ -144,8 +185,11 @@ writer_ban(struct writer *w, const struct db_ban *b, struct why *why)
 int
 writer_unban(struct writer *w, const struct netset_entry *net, const char *by, struct why *why)
 {
-	int n = net != NULL ? db_unban(w->db, net, by, why) : db_unban_all(w->db, by, why);
+	int n;
 
+	if (in_time(w, why) == -1)
+		return -1;
+	n = net != NULL ? db_unban(w->db, net, by, why) : db_unban_all(w->db, by, why);
 	if (n == -1)
 		return failed(w, why);
 	if (writer_commit(w, why) == -1)
@@ -163,6 +207,6 @@ writer_unban(struct writer *w, const struct netset_entry *net, const char *by, s
 const struct netset *
 writer_bans(struct writer *w)
 {
-	(void)netset_expire(w->bans, wall_ms());
+	(void)netset_expire(w->bans, boot_ms());
 	return w->bans;
 }

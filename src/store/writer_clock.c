@@ -50,13 +50,14 @@ bring_forward(struct writer *w)
 	}
 }
 
-static void
-look(struct writer *w)
+void
+writer_clock_watch(struct writer *w)
 {
 	int64_t was = w->clock.jumped_ms, jump = clock_watch_look(&w->clock, boot_ms(), wall_ms());
 
 	if (jump != 0)
 		log_warn(NULL, "clock.jumped %s: " SET_IT, jump_words(jump).s);
+	w->bans_late_ms += jump;
 	if (was != 0 && w->clock.jumped_ms == 0)
 		log_info(NULL, "clock.sure %s", jump != 0 ? "it is back" : "a day has passed");
 }
@@ -64,7 +65,10 @@ look(struct writer *w)
 void
 writer_clock_look(struct writer *w)
 {
-	look(w);
+	struct why why = { 0 };
+
+	writer_clock_watch(w);
+	(void)writer_bans_settle(w, &why);	/* said, and tried again at the next look */
 	bring_forward(w);
 }
 
@@ -73,7 +77,7 @@ writer_clock_alarm(struct writer *w, char *text, size_t max)
 {
 	char now[32];
 
-	look(w);
+	writer_clock_watch(w);
 	wall_iso(w->clock.wall_ms, now, sizeof(now));
 	if (w->clock.wall_ms < CLOCK_FIRST_MS)
 		snprintf(text, max, "clock: it says %s, which is over: set it (timedatectl)", now);

@@ -63,7 +63,8 @@ struct writer {
 	struct writer_conf conf;
 	struct db	*db;
 	struct peers	*peers;
-	struct netset	*bans;		/* home: as committed and told */
+	struct netset	*bans;		/* home: as committed and told, by boot_ms */
+	int64_t		 bans_late_ms;	/* the wall clock jumped so far, and their rows did not */
 	struct control	*control;
 	struct client	*clients;
 	struct owed	*owed;
@@ -118,6 +119,7 @@ void	writer_tell(struct writer *, enum wire_type, const struct wire_out *, struc
 void	writer_done(struct client *, uint64_t tag, bool ok, const char *text);	/* WA_DONE, now */
 /* writer_clock.c: has it jumped?  Retries that it made too late are brought forward. */
 void	writer_clock_look(struct writer *);
+void	writer_clock_watch(struct writer *);	/* the first half alone */
 /* writer_put.c */
 bool	serve_put(struct client *, struct chan_msg *);	/* WM_ASIDE too */
 void	writer_sync(struct writer *);		/* begins the next batch when none is under way */
@@ -145,7 +147,9 @@ bool	serve_answer(struct client *, struct chan_msg *);
 bool	serve_interlock(struct client *, struct chan_msg *);
 void	writer_interlock_forget(struct writer *);
 /* writer_bans.c */
+int	writer_bans_open(struct writer *, struct why *);	/* at start */
 int	writer_bans_load(struct writer *, struct why *);
+int	writer_bans_settle(struct writer *, struct why *);	/* after a jump of the clock */
 void	writer_greet_bans(struct client *);
 /* writer_peers.c */
 /* looks at open lines while there are any */

@@ -1,5 +1,6 @@
 """The wall clock jumps by days and weeks while edge and home run: it is said; nothing is lost."""
 
+import json
 import os
 import re
 import shutil
@@ -24,6 +25,7 @@ class Clock:
         self.off(0)
 
     def off(self, seconds):
+        self.seconds = seconds
         with open(self.file, "r+b" if os.path.exists(self.file) else "wb") as f:
             f.write(struct.pack("=q", seconds))
 
@@ -132,6 +134,25 @@ def test_a_retry_does_not_wait_for_the_old_time_to_come_again(clock, make_stand,
     os.unlink(in_the_way)
     stand.wait_marked("bob", mark, seconds=30)
     stand.home_settled()
+
+
+def test_a_ban_lasts_its_time_and_no_longer(clock, stand):
+    """Weeks ahead, years back, while home runs and while it does not."""
+    def left():
+        out = stand.tool("bans", "--json", "-c", stand.conf("home")).stdout
+        ban, = json.loads(out) or [None]
+        return ban and ban["until_ms"] / 1000 - (time.time() + clock.seconds)
+    stand.tool("ban", "203.0.113.7", "--for", "1h", "-c", stand.conf("home"))
+    for days in (30, -3000, 0):
+        clock.off(days * DAY)
+        assert clock_alarms(stand, "home") or days == 0
+        until("it is where it was", 20, lambda: 3400 < (left() or 0) <= 3600, 0.1)
+    stand.stop("home")
+    clock.off(-3000 * DAY)
+    stand.start("home")
+    until("it begins anew", 10, lambda: 3400 < (left() or 0) <= 3600, 0.1)
+    clock.off(0)
+    until("it is an hour again", 20, lambda: 3400 < (left() or 0) <= 3600, 0.1)
 
 
 def test_timeouts_neither_fire_nor_hang(clock, make_stand):

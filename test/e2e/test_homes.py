@@ -2,8 +2,10 @@
 
 import pytest
 
+from kit.passed import Server, connect, echo, header, read_all
+from kit.ports import free_port
 from kit.smtp import Client, send_mail
-from kit.stand import message
+from kit.stand import message, until
 
 
 @pytest.fixture
@@ -100,3 +102,55 @@ def test_unknown_recipients_are_parked_never_bounced(make_stand, mark):
     assert "nobody" in shown and "5.1.1" in shown
     assert mark.encode() in stand.tool("open", entry["id"], "-c", stand.conf("home"),
                                        text=False).stdout
+
+
+def test_a_home_with_all_its_streams_leaves_another_its_own(make_stand):
+    """limits.streams is 8, and two homes are paired: however many come for one, the other has
+    its four."""
+    server, ports = Server(echo), {n: ("127.0.0.1", free_port()) for n in ("chat", "talk")}
+    opt = ["edge.limits.streams=8", f"home.service.chat.backend={server.where}",
+           "home.service.chat.proxy=v2"]
+    for name, home in (("chat", "home"), ("talk", "hb")):
+        opt += [f'edge.service.{name}.listen={{"127.0.0.1:{ports[name][1]}"}}',
+                f'edge.service.{name}.home={home}',
+                f'edge.service.{name}.proxy_from={{"127.0.0.1"}}']
+    stand = make_stand(opt=opt)
+    stand.add_home("hb", "b.test", opt=[f"service.talk.backend={server.where}",
+                                        "service.talk.proxy=v2"])
+
+    def says(name, word=b"hello"):
+        s = connect(ports[name], header())
+        s.sendall(word)
+        return s, s.recv(100)
+
+    def passes(name):
+        try:
+            s, said = says(name)
+        except ConnectionError:
+            return None
+        s.close()
+        return said
+    try:
+        for name in ("chat", "talk"):
+            until(f"{name} is passed", 20, lambda n=name: passes(n), 0.1)
+        until("those are over", 10, lambda: all(p["open"] == 0
+                                                for p in stand.status("edge")["passed"]))
+        busy = [says("chat") for _ in range(4)]
+        assert [said for _, said in busy] == [b"hello"] * 4
+        for _ in range(5):
+            with connect(ports["chat"], header()) as s:
+                assert not read_all(s)
+        other = [says("talk") for _ in range(4)]
+        assert [said for _, said in other] == [b"hello"] * 4
+        chat, = [p for p in stand.status("edge")["passed"] if p["service"] == "chat"]
+        assert chat["why"]["home_limit"] == 5 and chat["open"] == 4
+        log = stand.log("edge")
+        assert log.count("home.full home=home streams=4 most=4") == 1, "said once"
+        for s, _ in busy:
+            s.close()
+        until("it takes new ones", 10, lambda: passes("chat"), 0.1)
+        assert "home.room home=home" in stand.log("edge")
+        for s, _ in other:
+            s.close()
+    finally:
+        server.close()

@@ -12,9 +12,9 @@ from kit.ports import free_port
 from kit.smtp import send_mail
 from kit.stand import STAND, message, until
 
-TUNNELS = 4         # each pauses for itself: all back together is no accident
-AWAY_S = 20         # pauses double from half a second: the present one is of 8 s at the least
-BACK_S = 3
+TUNNELS = 8         # as many as an edge takes of one home; each pauses for itself
+AWAY_S = 40         # pauses double from half a second: the present one is of 16 s at the least
+BACK_S = 3          # all of them by chance: (3/16)^8, once in 600,000 runs
 
 
 def run(*words):

@@ -48,6 +48,27 @@ def test_a_line_pairs_once(stand):
     assert r.returncode != 0 and re.search(r"used|pending|no pairing", r.stderr), r.stderr
 
 
+def test_a_home_that_no_service_is_for(make_stand):
+    """Its mail is refused: said when it is paired, and an alarm until a service names it."""
+    stand = make_stand(opt=['edge.service.smtp.home={"home"}'])
+    r = stand.tool("pair", "-c", stand.conf("edge"), "new", "new.test")
+    words = 'no service takes mail for home new, which is refused: add it to service "smtp"'
+    assert f"Warning: {words}" in r.stderr, r.stderr
+    assert stand.status("edge")["alarms"] == [], "it is not paired yet"
+    assert redeem(stand, home_conf(stand, "one"), r.stdout).returncode == 0
+    alarm, = stand.status("edge")["alarms"]
+    assert alarm.startswith(words), alarm
+    with open(stand.conf("edge"), encoding="ascii") as f:
+        text = f.read()
+    assert text.count('{"home"}') == 1
+    with open(stand.conf("edge"), "w", encoding="ascii") as f:
+        f.write(text.replace('{"home"}', '{"home", "new"}'))
+    os.kill(stand.pid("edge"), signal.SIGHUP)
+    until("the alarm ends", 10, lambda: stand.status("edge")["alarms"] == [])
+    r = stand.tool("pair", "-c", stand.conf("edge"), "new", "new.test")
+    assert "Warning" not in r.stderr
+
+
 @pytest.mark.parametrize("what", ["", "hello", "posthouse-pair-1 x",
                                   "posthouse-pair-2 a:1 sha256:00 new 00"])
 def test_not_a_line(stand, what):
@@ -130,6 +151,23 @@ def test_secrets_are_nobody_elses(stand):
                 assert os.stat(path).st_mode & 0o077 == 0, path
 
 
+def test_what_a_dying_machine_left_of_a_key_is_named_and_stays(make_stand):
+    """keygen never writes over a key, so it must not be what it advises for half of one."""
+    stand = make_stand(up=False)
+    os.makedirs(stand.dir)
+    conf = home_conf(stand, "home")
+    for name in ("age.key", "tunnel.pem"):
+        path = os.path.join(stand.dir, "home", "state", name)
+        os.rename(path, path + ".whole")
+        with open(path, "w", encoding="ascii"):
+            os.chmod(path, 0o600)
+        r = stand.tool("keygen", "-c", conf, check=False)
+        assert r.returncode != 0 and path in r.stderr and "move" in r.stderr, r.stderr
+        assert os.stat(path).st_size == 0
+        os.unlink(path)
+        assert "(made)" in stand.tool("keygen", "-c", conf).stdout
+
+
 def test_an_unpinned_home_is_refused_at_the_handshake(make_stand, mark):
     """Home's tunnel key is replaced by a stranger's: nothing is handed
     to it, and the reason is said."""
@@ -158,6 +196,38 @@ def test_unpair(stand, mark):
           lambda: not any(p.get("connections") for p in stand.status("home")["peers"]))
     r = send_mail_code(stand)
     assert r in (450, 550, 451, 452), r
+    alarm, = until("that is an alarm at home", 20, lambda: stand.status("home")["alarms"])
+    assert re.match(r"edge\.test: .*still know this home\? else pair again", alarm), alarm
+    assert f"ALARM      {alarm}" in stand.tool("status", "-c", stand.conf("home")).stdout
+    r = redeem(stand, stand.conf("home"), line(stand, "home", ("example.test",)) + "\n")
+    assert r.returncode == 0, r.stderr
+    stand.stop("home")
+    stand.start("home")
+    connected(stand)
+    assert stand.status("home")["alarms"] == []
+
+
+def connected(stand):
+    until("home has its tunnels", 30,
+          lambda: [p for p in stand.status("home")["peers"] if p.get("connections", 0) > 0])
+
+
+def test_an_edge_with_another_key_is_an_alarm(stand, mark):
+    """Until it shows the paired one again; what is held meanwhile waits."""
+    key = os.path.join(stand.env["EDGE_SPOOL"], "tunnel.pem")
+    stand.stop("edge")
+    os.rename(key, key + ".old")
+    stand.tool("keygen", "-c", stand.conf("edge"))
+    stand.start("edge")
+    assert send_mail(stand.smtp, message(subject=mark)).code == 250
+    alarm, = until("home says so", 30, lambda: stand.status("home")["alarms"])
+    assert re.match(r"edge\.test: .*shows another key .* pair again; .* it shows "
+                    r"sha256:[0-9a-f]{64}$", alarm), alarm
+    stand.stop("edge")
+    os.rename(key + ".old", key)
+    stand.start("edge")
+    stand.wait_marked("alice", mark)
+    assert stand.status("home")["alarms"] == []
 
 
 def test_held_mail_outlives_a_new_pairing(stand, mark):

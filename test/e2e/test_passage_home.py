@@ -13,8 +13,11 @@ import time
 import pytest
 
 from kit.dovecot import Dovecot
-from kit.foreign_edge import PROXY_LOCAL, ForeignEdge, proxy_v1, proxy_v2
+from kit.foreign_edge import PROXY_LOCAL, PROXY_UNSPEC, ForeignEdge, proxy_v1, proxy_v2
+from kit.mtas import Postfix
+from kit.netns import netns
 from kit.ports import free_port
+from kit.smtp import Client
 from kit.stand import until
 
 CLIENTS = ["198.51.101.7", "2a02:8071:aa::7"]
@@ -179,6 +182,58 @@ def test_a_lying_edge_is_refused_and_named(passing):
     stream = edge.passed("imaps:993", proxy_v2("198.51.101.7"))
     assert stream.status == 200
     imaps(stream.client).logout()
+
+
+# Home has these addresses itself. Postfix with Debian's mynetworks trusts the first of the lies.
+OURS = "172.17.0.1/16", "fd00:1::7/64", "5.9.9.1/29", "2a01:4f8:1::1/64"
+AN_EDGE = "5.9.8.7"
+LIES = {
+    "127.0.0.1": "an edge's", "::1": "no global unicast", "127.8.9.10": "no global unicast",
+    "172.17.0.1": "an address of this machine", "fd00:1::7": "an address of this machine",
+    "5.9.9.1": "an address of this machine", "2a01:4f8:1::1": "an address of this machine",
+    "172.17.0.9": "private", "fd00:1::9": "private",
+    "5.9.9.2": "in a network of this machine", "203.0.113.25": "no global unicast",
+    AN_EDGE: "an edge's",
+}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a network namespace")
+def test_no_lie_reaches_a_postfix_with_the_networks_of_its_package(make_stand):
+    """It is right in all else, so the interlock opens it; each lie would have made it a relay."""
+    with netns(*OURS), Postfix(["smtpd_client_port_logging = yes"]) as mta:
+        stand = make_stand(opt=[f"home.service.smtp.backend={mta.where}"])
+        with open(stand.conf("home"), "a", encoding="ascii") as f:
+            f.write(f'edge "far.test" {{ address = "{AN_EDGE}:7443" '
+                    f'key = "sha256:{"a" * 64}" }}\n')
+        os.kill(stand.pid("home"), signal.SIGHUP)
+        until("home dials that edge, too", 10,
+              lambda: any(p["name"] == "far.test" for p in stand.status("home")["peers"]))
+        stand.stop("edge")
+        with ForeignEdge(stand) as edge:
+            until("the interlock has cleared it", 60, lambda: policy_up(edge, "smtp"))
+            for client, why in LIES.items():
+                for say in (proxy_v1, proxy_v2):
+                    assert edge.passed("smtp:25", say(client)).status == 403, client
+                line = re.compile(r"passage\.refused edge=edge\.test service=smtp client=\[?"
+                                  rf"{re.escape(client)}\]?:4711 status=403: .*{why}")
+                assert len(line.findall(stand.log("home"))) == 2, client
+            for say in (proxy_v1, proxy_v2):
+                assert edge.passed("smtp:25", say("::ffff:172.17.0.1")).status == 403
+            for header, why in ((PROXY_LOCAL, "LOCAL"), (PROXY_UNSPEC, "names no client"),
+                                (b"PROXY UNKNOWN\r\n", "names no client")):
+                assert edge.passed("smtp:25", header).status == 403
+                assert re.search(rf"passage\.refused .* status=403: .*{why}", stand.log("home"))
+            assert ":4711" not in mta.log()
+
+            stream = edge.passed("smtp:25", proxy_v2("198.51.101.7", to_port=25))
+            assert stream.status == 200
+            c = Client.on(stream.client)
+            c.hello()
+            c.ok("MAIL FROM:<a@client.test>")
+            assert c.cmd("RCPT TO:<x@far.test>").code == 454
+            c.ok("RCPT TO:<alice@example.test>")
+            assert "[198.51.101.7]:4711" in mta.log()
+            stream.close()
 
 
 def test_a_backend_that_goes_is_told_within_two_seconds(passing):

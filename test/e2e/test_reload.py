@@ -26,6 +26,17 @@ def hup(stand, role):
     os.kill(stand.pid(role), signal.SIGHUP)
 
 
+def control(stand, role):
+    with open(stand.conf(role), encoding="ascii") as f:
+        return re.search(r'^control *= *"(.*)"', f.read(), re.M).group(1)
+
+
+def alarms(stand, role):
+    """Asked by the socket: the file may be the broken one."""
+    r = stand.tool("status", "--control", control(stand, role), "--json")
+    return json.loads(r.stdout)["alarms"]
+
+
 def size_offered(stand):
     with Client(stand.smtp) as c:
         return int(re.search(r"SIZE (\d+)", c.hello().text).group(1))
@@ -52,6 +63,9 @@ def test_bad_configuration_is_refused_and_the_old_kept(make_stand, mark, role):
     lines = sum(1 for _ in open(stand.conf(role), encoding="ascii"))
     hup(stand, role)
     until("it says where", 10, lambda: f"{stand.conf(role)}:{lines}: " in stand.log(role))
+    alarm, = alarms(stand, role)
+    assert alarm.startswith(f"configuration: {stand.conf(role)}:{lines}: "), alarm
+    assert "SIGHUP" in alarm, "and that the old one is in force until then"
     assert size_offered(stand) == 3 << 20
     assert send_mail(stand.smtp, message(subject=mark)).code == 250
     stand.wait_marked("alice", mark)
@@ -59,6 +73,9 @@ def test_bad_configuration_is_refused_and_the_old_kept(make_stand, mark, role):
                        capture_output=True, text=True, timeout=20)
     assert r.returncode != 0 and f"{stand.conf(role)}:{lines}: " in r.stderr, \
         "and nothing starts with it"
+    edit(stand.conf(role), "no_such_key = 1\n", "")
+    hup(stand, role)
+    until("the alarm ends", 10, lambda: alarms(stand, role) == [])
 
 
 @pytest.mark.parametrize("role", ["edge", "home"])
@@ -68,8 +85,7 @@ def test_what_runs_can_be_asked_after_a_broken_edit(make_stand, mark, role):
     assert send_mail(stand.smtp, message(subject=mark)).code == 250
     stand.start("home")
     stand.wait_marked("alice", mark)
-    socket = re.search(r'^control *= *"(.*)"', open(stand.conf(role), encoding="ascii").read(),
-                       re.M).group(1)
+    socket = control(stand, role)
     with open(stand.conf(role), "a", encoding="ascii") as f:
         f.write("no_such_key = 1\n")
     lines = sum(1 for _ in open(stand.conf(role), encoding="ascii"))
@@ -81,14 +97,19 @@ def test_what_runs_can_be_asked_after_a_broken_edit(make_stand, mark, role):
     assert json.loads(stand.tool("queue", "--control", socket, "--json").stdout) == []
     assert stand.tool("pairings", "--control", socket).stdout
     assert stand.tool("show", "--control", socket, "1", check=False).returncode == 1
+    if role == "home":
+        stand.tool("ban", "--control", socket, "203.0.113.0/24")
+        assert "203.0.113.0/24" in stand.tool("bans", "--control", socket).stdout
+        stand.tool("unban", "--control", socket, "203.0.113.0/24")
+        assert json.loads(stand.tool("bans", "--control", socket, "--json").stdout) == []
+        assert json.loads(stand.tool("interlock", "--control", socket, "--json").stdout)["complete"]
     r = stand.tool("status", "--control", socket + ".no", check=False)
     assert r.returncode == 1 and socket + ".no" in r.stderr
 
 
 def test_the_default_socket_answers_for_a_broken_file(stand):
     """In a name space whose /etc/posthouse and /run/posthouse are the test's own."""
-    socket = re.search(r'^control *= *"(.*)"', open(stand.conf("edge"), encoding="ascii").read(),
-                       re.M).group(1)
+    socket = control(stand, "edge")
     script = f"""mount -t tmpfs t /etc && mount -t tmpfs t /run || exit 77
         mkdir /etc/posthouse /run/posthouse
         (cat {stand.conf("edge")}; echo no_such_key = 1) >/etc/posthouse/edge.conf

@@ -221,6 +221,20 @@ def test_smtputf8(shared, mark):
     assert "UTF8SMTP" in header(mail, "received")
 
 
+def test_a_mailbox_in_any_script(make_stand, mark):
+    stand = make_stand(users="jürgen,почта")
+    stand.wait_policy()
+    with Client(stand.smtp) as c:
+        c.hello()
+        c.ok("MAIL FROM:<s@client.test> SMTPUTF8".encode())
+        for name in ("jürgen", "почта", "nobody"):
+            c.ok(f"RCPT TO:<{name}@example.test>".encode())
+        assert c.data(f"Subject: {mark} ü\r\n\r\nü\r\n".encode()).code == 250
+    for name in ("jürgen", "почта"):
+        mail, = stand.wait_marked(name, mark)
+        assert f"Delivered-To: {name}@example.test".encode() in mail
+
+
 def test_utf8_without_smtputf8_is_refused(shared):
     with Client(shared.smtp) as c:
         c.hello()

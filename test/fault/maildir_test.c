@@ -601,9 +601,7 @@ static void
 a_mailbox_cannot_lead_elsewhere(void **state)
 {
 	static const char *const links[] = { "alice", "alice/tmp", "alice/new", "alice/cur" };
-	static const char *const bad[] = {
-		"", ".", "..", ".x", "a/b", "-x", "a b", "a\n", "\xc3\xa4",
-	};
+	static const char *const bad[] = { "", ".", "..", ".x", "a/b", "../a" };
 	struct why why;
 	struct maildir *m;
 	char cmd[256], name[MAILDIR_NAME_MAX];
@@ -621,9 +619,11 @@ a_mailbox_cannot_lead_elsewhere(void **state)
 		maildir_free(&m);
 		assert_int_equal(sim.open, 0);
 	}
+	fresh();
+	assert_non_null(m = maildir_new(&sys_sim, top, &why));
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
-		assert_false(maildir_user_ok(span_str(bad[i])));
-	assert_true(maildir_user_ok(span_str("alice.b+c_d@example.org")));
+		assert_null(maildir_begin(m, bad[i], id_of(0), 0, name, &why));
+	maildir_free(&m);
 }
 
 int

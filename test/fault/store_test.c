@@ -446,6 +446,48 @@ a_failing_disk_is_no_old_ledger(void **state)
 	assert_true(failed > 1);
 }
 
+/* --- writes that are gathered --------------------------------------------------------------- */
+
+static void
+all_are_whole(struct stage *g)
+{
+	static char body[200000];
+	struct db_content c;
+	struct why why = { "" };
+
+	for (unsigned n = 0; n < N; n++) {
+		a_body(n, 0, body, sizeof(body));
+		assert_int_equal(db_content(g->db, g->x[n].row, &c, &why), 1);
+		assert_true(span_eq(c.data, span_of(body, sizeof(body))));
+		db_content_end(g->db);
+	}
+}
+
+/* More than SQLite's cache holds, so that it writes, and reads back, before the commit. */
+static void
+what_was_gathered_is_read_back_and_leaves_in_a_few_writes(void **state)
+{
+	struct stage g = { .role = CONF_EDGE };
+
+	dir_make(g.dir);
+	open_db(&g);
+	fault_begin(FAULT_ONCE, 0);
+	for (unsigned n = 0; n < N; n++)
+		assert_true(put(&g, n, 200000, false));
+	all_are_whole(&g);
+	assert_true(commit(&g));
+	/* 1.6 MB in pages of 4 KB, each with its head: 800 writes, one by one. */
+	assert_in_range(fault_calls(), 2, 100);
+	fault_end();
+	all_are_whole(&g);
+	db_close(&g.db);
+	open_db(&g);
+	all_are_whole(&g);
+	db_close(&g.db);
+	fault_power_cut("/nonexistent");
+	remove_tree(g.dir);
+}
+
 /* --- damage ---------------------------------------------------------------------------- */
 
 static void
@@ -477,6 +519,32 @@ a_damaged_database_is_set_aside_whole(void **state)
 	assert_int_equal(db_aside_count(g.db), 1);
 	assert_true(put(&g, 0, 100, false) && commit(&g));
 	db_close(&g.db);
+	remove_tree(g.dir);
+}
+
+/* Root may write anywhere: then as nobody, whose the directory is. */
+static void
+a_directory_that_may_not_be_written_is_named(void **state)
+{
+	struct stage g = { .role = CONF_EDGE };
+	struct why why = { "" };
+	char cmd[300], want[300];
+	uid_t user = geteuid() == 0 ? 65534 : geteuid();
+
+	dir_make(g.dir);
+	assert_non_null(g.db = db_open(&sys_real, g.dir, CONF_EDGE, NULL, &why));
+	db_close(&g.db);
+	snprintf(cmd, sizeof(cmd), "chown -R %u %s && chmod 500 %s", (unsigned)user, g.dir, g.dir);
+	assert_int_equal(system(cmd), 0);
+	assert_int_equal(setresuid(-1, user, -1), 0);
+	g.db = db_open(&sys_real, g.dir, CONF_EDGE, NULL, &why);
+	assert_int_equal(setresuid(-1, getuid(), -1), 0);
+	assert_null(g.db);
+	assert_int_equal(strncmp(why.text, g.dir, strlen(g.dir)), 0);
+	snprintf(want, sizeof(want), ": user %u may not make files in this directory, or not open "
+	    "those there: chown -R it to that user, and chmod 700 it", (unsigned)user);
+	assert_non_null(strstr(why.text, want));
+	assert_int_equal(chmod(g.dir, 0700), 0);
 	remove_tree(g.dir);
 }
 
@@ -745,7 +813,9 @@ main(void)
 		cmocka_unit_test(the_disk_goes_bad_at_home),
 		cmocka_unit_test(the_power_goes_at_home),
 		cmocka_unit_test(a_failing_disk_is_no_old_ledger),
+		cmocka_unit_test(what_was_gathered_is_read_back_and_leaves_in_a_few_writes),
 		cmocka_unit_test(a_damaged_database_is_set_aside_whole),
+		cmocka_unit_test(a_directory_that_may_not_be_written_is_named),
 		cmocka_unit_test(what_is_not_ours_is_refused_or_set_aside),
 		cmocka_unit_test(an_earlier_schema_is_brought_up_to_date),
 		cmocka_unit_test(a_damaged_large_file_is_reported),

@@ -31,7 +31,8 @@ edge(struct span text)
 		return;
 	}
 	b = conf_edge_parse("f", text, &why);
-	must(b != NULL && memcmp(a, b, sizeof(*a)) == 0 && conf_edge_reloadable(a, b, &why) == 0);
+	must(b != NULL && memcmp(a, b, sizeof(*a)) == 0 &&
+	    conf_edge_reloadable(a, b, "f", text, &why) == 0);
 	must(conf_role("f", text, &why) == CONF_EDGE);
 	must(a->nservices > 0 && a->hold.memory >= a->hold.threshold &&
 	    a->limits.recipients >= 100);
@@ -50,7 +51,8 @@ home(struct span text)
 		return;
 	}
 	b = conf_home_parse("f", text, &why);
-	must(b != NULL && memcmp(a, b, sizeof(*a)) == 0 && conf_home_reloadable(a, b, &why) == 0);
+	must(b != NULL && memcmp(a, b, sizeof(*a)) == 0 &&
+	    conf_home_reloadable(a, b, "f", text, &why) == 0);
 	must(conf_role("f", text, &why) == CONF_HOME);
 	must(a->maildir[0] == '/' && a->roles[0] != '\0');
 	for (size_t i = 0; i < a->nusers; i++)

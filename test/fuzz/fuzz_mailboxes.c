@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "home/router.h"
-#include "store/maildir.h"
+#include "proto/address.h"
 
 int	LLVMFuzzerTestOneInput(const uint8_t *, size_t);
 
@@ -36,11 +36,11 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	cut = 1 + (n - 1) * data[0] / 255;
 	if (mailboxes_read(&boxes, span_of(data + 1, cut - 1), &skipped, &why) == 0) {
 		for (size_t i = 0; i < boxes.n; i++)
-			must(maildir_user_ok(span_str(boxes.names[i])));
+			must(address_mailbox_ok(span_str(boxes.names[i])));
 		if (address_parse(span_of(data + cut, n - cut), &to)) {
 			route_address(&router, granted, 3, &to, &r);
 			must(r.to != ROUTE_NONE);
-			must(r.to != ROUTE_MAILBOX || maildir_user_ok(span_str(r.mailbox)));
+			must(r.to != ROUTE_MAILBOX || address_mailbox_ok(span_str(r.mailbox)));
 		}
 	}
 	mailboxes_fini(&boxes);

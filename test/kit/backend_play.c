@@ -16,6 +16,8 @@ on_read(void *arg, struct span in)
 	g->all += in.n;
 	if (g->of->echo && in.n > header)
 		conn_write(g->conn, in.p + header, in.n - header);
+	if (g->of->hears != NULL)
+		g->of->hears(g, in);
 	return in.n;
 }
 

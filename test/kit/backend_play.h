@@ -23,6 +23,8 @@ struct play_backend {
 	/* says again what it hears, but for the first skip octets */
 	bool		 echo;
 	size_t		 skip;
+	/* what it does with each piece that it hears, once that is kept; NULL nothing */
+	void		(*hears)(struct play_guest *, struct span);
 
 	struct netaddr	 at;
 	struct play_guest guest[PLAY_GUESTS];

@@ -29,6 +29,7 @@ mail_uid = {uid}
 mail_gid = {gid}
 first_valid_uid = 0
 auth_mechanisms = plain
+auth_failure_delay = 0
 default_login_user = {login}
 default_internal_user = {internal}
 default_internal_group = {group}
@@ -42,6 +43,15 @@ userdb {{
 }}
 service anvil {{
   chroot =
+  unix_listener anvil-auth-penalty {{
+    mode = 0
+  }}
+}}
+service auth {{
+  inet_listener {{
+    address = 127.0.0.1
+    port = {auth}
+  }}
 }}
 service imap-login {{
   chroot =
@@ -83,14 +93,15 @@ ssl_key = <{key}
 class Dovecot:
     """
     IMAP on `port`, and behind a PROXY header on `proxied`; with tls=(cert, key) IMAPS on the
-    other two.
+    other two. It says on `auth` whether a password is right (Postfix: smtpd_sasl_type = dovecot).
     """
 
-    def __init__(self, maildir, *, tls=None, imaps=0, imaps_proxy=0):
+    def __init__(self, maildir, *, tls=None, imaps=0, proxied=0, imaps_proxy=0):
         self.dir = tempfile.mkdtemp(prefix="ph-dovecot-")
         os.chmod(self.dir, 0o755)
         os.makedirs(f"{self.dir}/home")
-        self.port, self.proxied = free_port(), free_port()
+        self.port, self.auth = free_port(), free_port()
+        self.proxied = proxied or free_port()
         # Dovecot serves nobody's mail as root: the mail belongs to whom home runs as.
         me = pwd.getpwuid(os.stat(maildir).st_uid)
         root = os.getuid() == 0
@@ -100,7 +111,7 @@ class Dovecot:
         os.chown(f"{self.dir}/home", me.pw_uid, me.pw_gid)
         with open(f"{self.dir}/dovecot.conf", "w", encoding="ascii") as f:
             f.write(CONF.format(dir=self.dir, maildir=maildir, port=self.port,
-                                proxied=self.proxied, uid=me.pw_uid,
+                                proxied=self.proxied, auth=self.auth, uid=me.pw_uid,
                                 gid=me.pw_gid, ssl="yes" if tls else "no", imaps=imaps,
                                 proxy=PROXY.format(port=imaps_proxy) if tls else "", **names))
             if tls:

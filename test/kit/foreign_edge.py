@@ -35,6 +35,7 @@ def proxy_v2(client, port=4711, to_port=993):
 
 
 PROXY_LOCAL = b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0"
+PROXY_UNSPEC = b"\r\n\r\n\0\r\nQUIT\n\x21\0\0\0"
 
 
 class Stream:

@@ -122,7 +122,8 @@ on_request(void *arg, struct h2_stream *s, const struct h2_head *head, bool has_
 		struct h2_header etag = { "etag", SPAN_LIT("\"1\"") };
 		struct h2_head ok = { .status = 200, .headers = &etag, .nheaders = 1 };
 
-		h2_respond(s, &ok, span_str(policy), NULL, NULL);
+		h2_respond(s, &ok, span_eq(head->path, SPAN_LIT("/policy")) ? span_str(policy) :
+		    span_of(NULL, 0), NULL, NULL);
 	}			/* else the long poll: it waits for ever */
 }
 

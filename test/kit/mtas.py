@@ -27,8 +27,8 @@ def listens(port):
 class Mta:
     """One server in a directory of its own; usable as a context."""
 
-    def __init__(self):
-        self.dir, self.port = tempfile.mkdtemp(prefix=f"ph-{self.name}-"), free_port()
+    def __init__(self, port=0):
+        self.dir, self.port = tempfile.mkdtemp(prefix=f"ph-{self.name}-"), port or free_port()
         os.chmod(self.dir, 0o755)
         self.where = f"127.0.0.1:{self.port}"
 
@@ -64,6 +64,7 @@ MAIN_CF = """
 compatibility_level = 3.6
 queue_directory = {dir}/queue
 data_directory = {dir}/data
+virtual_mailbox_base = {dir}/mail
 mail_owner = postfix
 setgid_group = postdrop
 myhostname = mx.example.test
@@ -100,6 +101,7 @@ verify unix - - n - 1 verify
 proxymap unix - - n - - proxymap
 tlsmgr unix - - n 1000? 1 tlsmgr
 local unix - n n - - local
+virtual unix - n n - - virtual
 error unix - - n - - error
 discard unix - - n - - discard
 retry unix - - n - - error
@@ -108,19 +110,33 @@ postlog unix-dgram n - n - 1 postlogd
 """
 
 
+# What it takes is kept, in Maildirs of its own: Postfix.mails().
+KEEPS = ["mydestination = localhost", "virtual_mailbox_domains = example.test",
+         "virtual_mailbox_maps = inline:{ alice@example.test=alice/, "
+         "postmaster@example.test=alice/ }",
+         "virtual_uid_maps = static:65534", "virtual_gid_maps = static:65534"]
+
+
 class Postfix(Mta):
-    """Debian's defaults (dpkg's "Internet Site"), and what a test says differently."""
+    """
+    Debian's defaults (dpkg's "Internet Site"), and what a test says differently. beside: a service
+    (kit/services.py) that ends with it; "{beside}" in main is where that is.
+    """
 
     name = "postfix"
 
     def __init__(self, main=(), options="-o smtpd_upstream_proxy_protocol=haproxy",
-                 service="smtpd", tls=("", "")):
-        super().__init__()
-        for d in ("queue", "data"):
+                 service="smtpd", tls=("", ""), port=0, beside=None):
+        super().__init__(port)
+        for d in ("queue", "data", "mail"):
             os.makedirs(f"{self.dir}/{d}")
         shutil.chown(f"{self.dir}/data", "postfix")
+        os.chown(f"{self.dir}/mail", 65534, 65534)
         text = MAIN_CF.format(dir=self.dir, cert=tls[0], key=tls[1])
-        self.write("conf/main.cf", text + "".join(f"{line}\n" for line in main))
+        self.beside = beside
+        for line in main:
+            text += line.replace("{beside}", beside.where if beside else "") + "\n"
+        self.write("conf/main.cf", text)
         self.write("conf/master.cf", MASTER_CF.format(
             port=self.port, service=service, options=options,
             most="1" if service == "postscreen" else "-"))
@@ -132,10 +148,24 @@ class Postfix(Mta):
                            capture_output=True, text=True)
         assert r.returncode == 0, f"postfix {word}: {r.stdout}{r.stderr}"
 
+    def mails(self):
+        """With KEEPS: all that was delivered, once nothing is queued any more."""
+        def queued():
+            return [f for d in ("maildrop", "incoming", "active", "deferred")
+                    for _, _, files in os.walk(f"{self.dir}/queue/{d}") for f in files]
+        until("Postfix has delivered all", 60, lambda: not queued(), 0.1)
+        out = []
+        for name in os.scandir(f"{self.dir}/mail/alice/new"):
+            with open(name, "rb") as f:
+                out.append(f.read())
+        return out
+
     def close(self):
         if subprocess.run(["postfix", "-c", f"{self.dir}/conf", "status"], check=False,
                           capture_output=True).returncode == 0:
             self.postfix("stop")
+        if self.beside is not None:
+            self.beside.close()
 
 
 def passwd(mta, *accounts):
@@ -208,6 +238,8 @@ begin routers
 nowhere:
   driver = redirect
   data = :blackhole:
+begin authenticators
+{authenticators}
 """
 
 
@@ -217,10 +249,11 @@ class Exim(Unpacked):
     name = "exim"
 
     def __init__(self, trusted="127.0.0.1 : ::::1", main="hosts_proxy = *",
-                 first="accept hosts = +relay_from_hosts"):
+                 first="accept hosts = +relay_from_hosts", authenticators=""):
         super().__init__()
         conf = self.write("exim.conf", EXIM_CONF.format(
-            exim=EXIM, dir=self.dir, port=self.port, trusted=trusted, main=main, first=first))
+            exim=EXIM, dir=self.dir, port=self.port, trusted=trusted, main=main, first=first,
+            authenticators=authenticators))
         os.makedirs(f"{self.dir}/spool")
         for name in (self.dir, f"{self.dir}/spool"):
             os.chown(name, 65533, 65533)
@@ -229,6 +262,7 @@ class Exim(Unpacked):
 
 
 SMTPD_CONF = """
+{main}
 table aliases {{ postmaster = alice }}
 listen on 127.0.0.1 port {port} hostname mx.example.test {listen}
 action "local" maildir "{dir}/mail" alias <aliases>
@@ -242,12 +276,12 @@ class OpenSmtpd(Unpacked):
 
     name = "opensmtpd"
 
-    def __init__(self, listen="proxy-v2", match=(
+    def __init__(self, listen="proxy-v2", main="", match=(
             'match from any for domain "example.test" action "local"',
             'match from local for any action "relay"')):
         super().__init__()
         conf = self.write("smtpd.conf", SMTPD_CONF.format(
-            dir=self.dir, port=self.port, listen=listen, match="\n".join(match)))
+            dir=self.dir, port=self.port, listen=listen, main=main, match="\n".join(match)))
         os.chmod(conf, 0o644)
         script = " && ".join([
             passwd(self, ("opensmtpd", 65531, "/var/lib/opensmtpd/empty"),

@@ -304,6 +304,7 @@ on_head(void *arg, const struct h2_head *head)
 	a->status = head->status;
 	span_copy(h2_header_get(head, "posthouse-ledger"), a->ledger, sizeof(a->ledger));
 	span_copy(h2_header_get(head, "etag"), a->etag, sizeof(a->etag));
+	span_copy(h2_header_get(head, "delta-base"), a->base, sizeof(a->base));
 }
 
 static void

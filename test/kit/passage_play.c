@@ -75,6 +75,32 @@ answer(struct visit *v, unsigned status)
 	    h2_respond(v->s, &head, span_str("no"), NULL, NULL));
 }
 
+void
+bans_say(unsigned status, const char *base, const char *etag, const char *list)
+{
+	struct h2_header headers[] = { { "etag", span_str(etag) },
+		{ "delta-base", span_str(base) } };
+	struct h2_head head = { .status = status, .headers = headers, .nheaders = 2 };
+
+	assert_true(H.npolls > 0);
+	while (H.npolls > 0)
+		h2_respond(H.poll[--H.npolls], &head, span_str(list), NULL, NULL);
+}
+
+static void
+on_bans(struct h2_stream *s, const struct h2_head *head)
+{
+	struct h2_header etag = { "etag", SPAN_LIT("\"1\"") };
+	struct h2_head ok = { .status = 200, .headers = &etag, .nheaders = 1 };
+
+	H.bans_asked++;
+	span_copy(h2_header_get(head, "if-none-match"), H.bans_has, sizeof(H.bans_has));
+	if (H.bans_has[0] == '\0')
+		h2_respond(s, &ok, span_of(NULL, 0), NULL, NULL);
+	else
+		H.poll[H.npolls++] = s;
+}
+
 static void
 on_request(void *arg, struct h2_stream *s, const struct h2_head *head, bool has_body)
 {
@@ -90,6 +116,10 @@ on_request(void *arg, struct h2_stream *s, const struct h2_head *head, bool has_
 			return;			/* the long poll: it waits for ever */
 		snprintf(text, sizeof(text), "{\"version\":1,\"services\":[%s]}", H.up);
 		h2_respond(s, &ok, span_str(text), NULL, NULL);
+		return;
+	}
+	if (span_eq(head->path, SPAN_LIT("/policy/bans"))) {
+		on_bans(s, head);
 		return;
 	}
 	assert_non_null(v = calloc(1, sizeof(*v)));
@@ -141,6 +171,7 @@ hang_up(unsigned which)
 	struct home *h = homes_by_name(&R.e.homes, H.line[which].home);
 	size_t before = h->lanes.n;
 
+	H.npolls = 0;
 	h2_abort(H.line[which].h2, "cut");
 	RUN_UNTIL(H.line[which].h2 == NULL && h->lanes.n == before - 1);
 }

@@ -34,6 +34,10 @@ extern struct passage_play {
 	const char	*up;		/* what the policies say is up */
 	unsigned	 status;	/* to answer at once; 0 not */
 	const char	*banner;	/* each visit's first words; NULL none */
+	/* Long polls of /policy/bans, that wait; at first nobody is banned, by the tag "1". */
+	struct h2_stream *poll[4];
+	unsigned	 npolls, bans_asked;
+	char		 bans_has[32];	/* the tag that the last one named */
 } H;
 
 /*
@@ -50,6 +54,8 @@ void	dial(unsigned which);		/* until the edge has its tunnel and the policy */
 void	hang_up(unsigned which);
 struct visit *visitor(unsigned n);	/* the last one, when there are n */
 void	answer(struct visit *, unsigned status);
+/* Answers every poll for the bans; none before a hang_up. */
+void	bans_say(unsigned status, const char *base, const char *etag, const char *list);
 void	visit_say(struct visit *, const char *text);	/* once the answer was 2xx */
 
 /* What clients do; a descriptor that is not -1 is closed by the teardown. */

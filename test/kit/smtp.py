@@ -27,6 +27,13 @@ class Client:
                                              source_address=(source, 0) if source else None)
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
+    @classmethod
+    def on(cls, sock):
+        """On a connection that is there already."""
+        made = cls.__new__(cls)
+        made.buf, made.sock = b"", sock
+        return made
+
     def __enter__(self):
         return self
 

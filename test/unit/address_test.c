@@ -203,6 +203,26 @@ test_domain(void **state)
 	assert_false(address_domain((struct span){ NULL, 0 }, out));
 }
 
+static void
+test_mailbox_names(void **state)
+{
+	static const char *const good[] = {
+		"alice", "Alice.B+c_d=e-f", "j\xc3\xbcrgen", "\xd0\xbf\xd0\xbe",
+		"_", "+", X63, "bob@example.org", "b\xc3\xb6@m\xc3\xbcnster.test",
+	};
+	static const char *const bad[] = {
+		"", ".", "..", ".x", "-x", "a/b", "a b", "a\n", "a~b", "a\x7f", X63 "x",
+		"@b", "a@", "a@b@c", "a@../b", "a@b/c", "a@[192.0.2.1]", "a~@b", X63 "@b",
+		"\xc2\x85", "\xff", "j\xc3", "\xc0\xaf", "\xed\xa0\x80",
+	};
+
+	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++)
+		assert_true(address_mailbox_ok(span_str(good[i])));
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		assert_false(address_mailbox_ok(span_str(bad[i])));
+	assert_false(address_mailbox_ok(SPAN_LIT("a\0b")));
+}
+
 int
 main(void)
 {
@@ -211,6 +231,7 @@ main(void)
 		cmocka_unit_test(test_what_it_is),
 		cmocka_unit_test(test_bare),
 		cmocka_unit_test(test_domain),
+		cmocka_unit_test(test_mailbox_names),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,11 +1,15 @@
 /* Bans at home: what may be banned, what is told and kept, and how it ends. */
 #include "kit/store_play.h"
 
+#include <stdlib.h>
+
 #include <jansson.h>
 
 #include "base/codec.h"
 #include "base/netset.h"
+#include "base/clock.h"
 #include "store/control_answer.h"
+#include "store/writer_in.h"
 
 /* As the tunnel process keeps what it is told. */
 static struct {
@@ -92,7 +96,7 @@ banned(const char *ip)
 
 	assert_true(netaddr_parse_ip(span_str(ip), &a));
 	play_for(&P, 30);
-	return netset_find(heard.set, &a, wall_ms()) != NULL;
+	return netset_find(heard.set, &a, boot_ms()) != NULL;
 }
 
 static size_t
@@ -211,6 +215,109 @@ a_writer_that_comes_back_says_them_all_again(void **state)
 	assert_true(banned("2001:db8:1::1"));
 }
 
+/* Its rows as they are on disk: made and until of the last one. */
+static bool
+row_of(void *arg, const struct db_ban *b)
+{
+	*(struct db_ban *)arg = *b;
+	return true;
+}
+
+static struct db_ban
+on_disk(void)
+{
+	struct db_ban b = { .num = 0 };
+	struct why why = { "" };
+
+	assert_int_equal(db_bans(writer_db(P.writer), 0, INT64_MIN, row_of, &b, &why), 0);
+	assert_true(b.num > 0);
+	return b;
+}
+
+static int64_t
+left_ms(const char *ip)
+{
+	struct netaddr a;
+	const struct netset_entry *e;
+
+	assert_true(netaddr_parse_ip(span_str(ip), &a));
+	assert_non_null(e = netset_find(heard.set, &a, boot_ms()));
+	return e->until_ms - boot_ms();
+}
+
+static void
+writer_restarts(void)
+{
+	unsigned known = P.known;
+
+	spool_attach(S, NULL);
+	writer_free(&P.writer);
+	play_for(&P, 10);
+	play_writer(&P);
+	play_attach(&P, S);
+	play_until(&P, &P.known, known + 1);
+}
+
+#define DAYS(n)		((n) * 24LL * 3600 * 1000)
+#define TEN_MIN_MS	600000
+#define BAN_10M		"{\"do\":\"ban\",\"net\":\"192.0.2.8\",\"for_ms\":600000}"
+
+/* The clock is set, weeks ahead and years back: what is left of a ban is left of it. */
+static void
+a_clock_that_jumps_neither_lifts_nor_keeps_a_ban(void **state)
+{
+	static const int64_t jumps[] = { DAYS(30), -DAYS(3000), DAYS(1) };
+	struct db_ban was, is;
+
+	assert_string_equal(asked(BAN("192.0.2.1")), "");
+	assert_string_equal(asked(BAN_10M), "");
+	play_for(&P, 50);
+	was = on_disk();
+	for (size_t i = 0; i < sizeof(jumps) / sizeof(jumps[0]); i++) {
+		P.writer->clock.wall_ms -= jumps[i];	/* the last look was by a clock before it */
+		writer_clock_look(P.writer);
+		is = on_disk();
+		/* Two clocks are read one after the other: they may differ by a tick. */
+		assert_true(llabs(is.on.until_ms - was.on.until_ms - jumps[i]) <= 2);
+		assert_int_equal(is.on.until_ms - is.made_ms, TEN_MIN_MS);
+		assert_true(banned("192.0.2.8"));
+		assert_in_range(left_ms("192.0.2.8"), TEN_MIN_MS - 20000, TEN_MIN_MS);
+		was = is;
+	}
+	P.writer->clock.wall_ms -= 60000;		/* a minute is no jump */
+	writer_clock_look(P.writer);
+	assert_int_equal(on_disk().on.until_ms, was.on.until_ms);
+	/* A ban made after a jump that nobody has looked at yet is not moved by it. */
+	P.writer->clock.wall_ms -= DAYS(1);
+	assert_string_equal(asked("{\"do\":\"ban\",\"net\":\"192.0.2.9\","
+	    "\"for_ms\":600000}"), "");
+	is = on_disk();
+	assert_int_equal(is.on.until_ms - is.made_ms, TEN_MIN_MS);
+	assert_in_range(is.made_ms, wall_ms() - 20000, wall_ms());
+}
+
+/* Nobody sees a clock go back over a start: no ban may last longer than it was made for. */
+static void
+a_ban_of_the_future_begins_at_the_start(void **state)
+{
+	struct db *db = writer_db(P.writer);
+	struct db_ban b = { .on = { .bits = 32 } };
+	struct why why = { "" };
+
+	assert_true(netaddr_parse_ip(SPAN_LIT("192.0.2.8"), &b.on.net));
+	b.made_ms = wall_ms() + DAYS(20000);
+	b.on.until_ms = b.made_ms + TEN_MIN_MS;
+	assert_int_equal(db_ban(db, &b, &why), 0);
+	assert_int_equal(db_commit(db, &why), 0);
+	writer_restarts();
+	assert_in_range(left_ms("192.0.2.8"), TEN_MIN_MS - 20000, TEN_MIN_MS);
+	assert_in_range(on_disk().made_ms, wall_ms() - 20000, wall_ms());
+	P.writer->clock.wall_ms -= DAYS(20000);		/* it is set right: that moves it again */
+	writer_clock_look(P.writer);
+	assert_in_range(left_ms("192.0.2.8"), TEN_MIN_MS - 20000, TEN_MIN_MS);
+	assert_int_equal(on_disk().on.until_ms - on_disk().made_ms, TEN_MIN_MS);
+}
+
 /* As many as there may be, without a commit each; then one too many, and what makes room. */
 static void
 the_most_there_may_be(void **state)
@@ -260,6 +367,8 @@ main(void)
 		TEST(each_lifts_his_own),
 		TEST(the_longest_counts),
 		TEST(a_writer_that_comes_back_says_them_all_again),
+		TEST(a_clock_that_jumps_neither_lifts_nor_keeps_a_ban),
+		TEST(a_ban_of_the_future_begins_at_the_start),
 		TEST(the_most_there_may_be),
 	};
 

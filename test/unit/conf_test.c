@@ -38,6 +38,21 @@ static const struct refusal {
 	{ "an empty file names what is missing", CONF_EDGE, "",
 	    "t.conf: hostname: missing; write the public name of this machine, like "
 	    "hostname = \"mx1.example.org\"" },
+	{ "comments do not move the lines below them", CONF_EDGE, "# one\n// two\n/* three\n"
+	    "four */\n" EDGE "limits { # seven\n// eight\n\tsizes = 1M\n}\n",
+	    "t.conf:9: no key \"sizes\" in limits; did you mean \"size\"?" },
+	{ "a comment between a key and its value", CONF_EDGE, EDGE "state = # where?\n\"a\"\n",
+	    "t.conf:4: state: \"a\" is no absolute path; start it with \"/\"" },
+	{ "a comment in a list", CONF_EDGE, EDGE
+	    "tunnel { listen = {\"[::]:1\", # \"[::]:2\",\n/* * /**/ \"x\"} }\n",
+	    "t.conf:4: tunnel.listen: \"x\" is no address and port; write \"[::]:25\" for every "
+	    "address, or one like \"192.0.2.1:25\"" },
+	{ "a comment without its end", CONF_EDGE, EDGE "log = info /* the\nrest\n",
+	    "t.conf:3: this \"/*\" is never closed; add a \"*/\"" },
+	{ "what looks like a comment in a value", CONF_EDGE,
+	    EDGE "control = /a//b\nlog = '#//*'\n",
+	    "t.conf:4: log: \"#//*\" is not known; write \"debug\" or \"info\" or \"warn\" or "
+	    "\"error\"" },
 	{ "a slip in a key is recognised", CONF_EDGE, EDGE "bare_fl = \"refuse\"\n",
 	    "t.conf:3: no key \"bare_fl\" at top level; did you mean \"bare_lf\"?" },
 	{ "a slip in a section's name", CONF_EDGE, EDGE "\n\nlimit { size = 1M }\n",
@@ -82,6 +97,8 @@ static const struct refusal {
 	    "t.conf:3: limits.recipients: \"1001\" is out of range; write 100 to 1000" },
 	{ "zero is zero, not unlimited", CONF_EDGE, EDGE "limits { connections = 0 }\n",
 	    "t.conf:3: limits.connections: \"0\" is out of range; write 1 to 1000000" },
+	{ "more tunnels than an edge takes", CONF_HOME, HOME "tunnel {\n connections = 9\n}\n",
+	    "t.conf:4: tunnel.connections: \"9\" is out of range; write 1 to 8" },
 	{ "a word that is none", CONF_EDGE, EDGE "bare_lf = \"accept\"\n",
 	    "t.conf:3: bare_lf: \"accept\" is not known; write \"refuse\" or \"normalize\"" },
 	{ "a mode that is none", CONF_EDGE,
@@ -118,6 +135,19 @@ static const struct refusal {
 	    "hostname = a.b\nservice x { listen = {\"[::]:465\"}\n mode = auto }\n",
 	    "t.conf:3: service.mode: on port 465 clients begin with TLS, which this edge cannot "
 	    "hold in their home's place; write mode = \"pass\"" },
+	{ "nor is it by hold", CONF_EDGE,
+	    "hostname = a.b\nservice imaps { listen = {\"[::]:993\"}\n mode = hold }\n",
+	    "t.conf:3: service.mode: on port 993 clients begin with TLS, which this edge cannot "
+	    "hold in their home's place; write mode = \"pass\"" },
+	{ "everybody a load balancer", CONF_EDGE,
+	    "hostname = a.b\nservice x { listen = {\"[::]:9\"}\nproxy_from = {\"0.0.0.0/0\"} }\n",
+	    "t.conf:3: service.proxy_from: 0.0.0.0/0 is wider than /8, and whoever is in it may "
+	    "say that he is anybody; write the addresses of your load balancers" },
+	{ "everybody with IPv6, where it is held too", CONF_EDGE,
+	    "hostname = a.b\nservice x { listen = {\"[::]:9\"} mode = hold\n"
+	    "proxy_from = {\"10.0.0.0/8\", \"fc00::/7\", \"2000::/3\"} }\n",
+	    "t.conf:3: service.proxy_from: 2000::/3 is wider than /32, and whoever is in it may "
+	    "say that he is anybody; write the addresses of your load balancers" },
 	{ "a network that is none", CONF_EDGE,
 	    "hostname = a.b\nservice x { listen = {\"[::]:9\"} proxy_from = {\"10.0.0\"} }\n",
 	    "t.conf:2: service.proxy_from: \"10.0.0\" is no network; write one like "
@@ -187,6 +217,10 @@ static const struct refusal {
 	    "0123456789012345678901234567890123456789012345678901234567890123456789"
 	    "0123456789012345678901234567890123456789\"\n",
 	    "t.conf:3: control: too long for a socket; at most 107 characters" },
+	{ "a network where the interlock takes addresses", CONF_HOME,
+	    HOME "interlock { addresses = {\"198.51.100.0/24\"} }\n",
+	    "t.conf:3: interlock.addresses: \"198.51.100.0/24\" is no address; write one without "
+	    "a port, like \"198.51.100.7\"" },
 	{ "a resolver by name", CONF_EDGE, EDGE "dns { servers = {\"dns.test\"} }\n",
 	    "t.conf:3: dns.servers: \"dns.test\" is no address of a resolver; write \"192.0.2.53\" "
 	    "or "
@@ -235,8 +269,17 @@ static const struct refusal {
 	    "who reads mail to postmaster@, like roles = \"admin\"" },
 	{ "a user that climbs", CONF_HOME,
 	    "deliver { maildir = \"/m\" }\nmailboxes { users = {\"a\", \"../b\"} }\n",
-	    "t.conf:2: mailboxes.users: \"../b\" is no mailbox name; write a local part, or "
-	    "a whole address, without \"/\" and not starting with \".\"" },
+	    "t.conf:2: mailboxes.users: \"../b\" is no mailbox name; write the part before the "
+	    "@, or a whole address, at most 63 octets: letters, digits, _ = + and, not first, . "
+	    "and -" },
+	{ "a catch-all that the Maildir would not take", CONF_HOME, HOME
+	    "mailboxes { catch_all = \"a~b\" }\n",
+	    "t.conf:3: mailboxes.catch_all: \"a~b\" is no mailbox name; write the part before the "
+	    "@, or a whole address, at most 63 octets: letters, digits, _ = + and, not first, . "
+	    "and -" },
+	{ "two users whom no address tells apart", CONF_HOME,
+	    "deliver { maildir = \"/m\" }\nmailboxes { users = {\"Alice\", \"alice\"} }\n",
+	    "t.conf:2: mailboxes.users: \"alice\" is there twice" },
 	{ "an alias that leads back to itself", CONF_HOME,
 	    "deliver { maildir = \"/m\" }\nmailboxes { users = {\"a\"} }\n"
 	    "domain \"a.test\" { aliases = {\"x: y\"} }\n"
@@ -371,6 +414,7 @@ services_of_an_edge(void **state)
 	    "default_home = bob }\n"
 	    "service mx2 { listen = {\"[::]:26\"} home = {alice, bob} mode = hold }\n"
 	    "limits { streams = 7 streams_client = 3 connect_timeout = 2s\n"
+	    "streams_home = 5\n"
 	    "passed_idle_timeout = 3h passed_total_timeout = 2d passed_memory = 16M }\n";
 	struct why why = { "" };
 	struct conf_edge *c = parse(CONF_EDGE, text, &why);
@@ -393,6 +437,7 @@ services_of_an_edge(void **state)
 	assert_true(conf_service_tls_first(&c->services[2]));
 	assert_false(conf_service_tls_first(&c->services[0]));
 	assert_int_equal(c->streams, 7);
+	assert_int_equal(c->streams_home, 5);
 	assert_int_equal(c->streams_client, 3);
 	assert_int_equal(c->connect_ms, 2000);
 	assert_int_equal(c->passed_idle_ms, 3 * 3600 * 1000);
@@ -520,19 +565,26 @@ reload_names_what_needs_a_restart(void **state)
 		    EDGE "log = debug\nhold { quota = 1G }\nhome a { domains = {a.b} }\n", "" },
 		{ CONF_EDGE, EDGE, EDGE "state = \"/var/lib/posthouse/edge\"\n", "" },
 		{ CONF_EDGE, EDGE "state = \"/a\"\n", EDGE "state = \"/b\"\nhold { memory = 1M }\n",
-		    "state, control, hold.memory" },
+		    "f:3: state, f:4: hold.memory" },	/* control has a default of its own */
+		{ CONF_EDGE, EDGE "hold { threshold = 8K\nmemory = 1M }\nstate = \"/a\"\n",
+		    EDGE "hold { threshold = 8K }\n", "f: state, f: hold.memory" },
 		{ CONF_EDGE, EDGE, "hostname = \"mx1.example.org\"\nservice \"smtp\" { listen = "
-		    "{\"[::]:26\"} }\n", "service.listen" },
-		{ CONF_EDGE, EDGE, EDGE "service b { listen = {\"[::]:26\"} }\n", "service" },
-		{ CONF_EDGE, EDGE, EDGE "tunnel { listen = {\"[::]:1\"} }\n", "tunnel.listen" },
+		    "{\"[::]:26\"} }\n", "f:2: service.listen" },
+		{ CONF_EDGE, EDGE "service b { listen = {\"[::]:26\"} }\n", EDGE, "f: service" },
+		{ CONF_EDGE, EDGE "service b { listen = {\"[::]:26\"} }\n", EDGE
+		    "\nservice b {\n# a comment\nlisten = {\"[::]:27\"} }\n",
+		    "f:6: service.listen" },
+		{ CONF_EDGE, EDGE, EDGE "service b { listen = {\"[::]:26\"} }\n", "f:3: service" },
+		{ CONF_EDGE, EDGE, EDGE "tunnel { listen = {\"[::]:1\"} }\n",
+		    "f:3: tunnel.listen" },
 		{ CONF_HOME, HOME, HOME "edge m { address = \"m:1\" key = \"" PIN "\" }\n", "" },
 		{ CONF_HOME, HOME, HOME "service a { backend = \"[::1]:1\" }\n", "" },
 		{ CONF_HOME, HOME "service a { backend = \"[::1]:1\" }\n",
 		    HOME "service a { backend = \"[::1]:2\" proxy = none streams = 1 }\n", "" },
 		{ CONF_HOME, HOME, HOME "user = \"\"\ndns { servers = {::1} }\n",
-		    "user, dns.servers" },
+		    "f:3: user, f:4: dns.servers" },
 		{ CONF_HOME, HOME, "deliver { maildir = /elsewhere }\n"
-		    "mailboxes { users = {alice} }\n", "deliver.maildir" },
+		    "mailboxes { users = {alice} }\n", "f:1: deliver.maildir" },
 	};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -542,15 +594,11 @@ reload_names_what_needs_a_restart(void **state)
 		int n;
 
 		assert_string_equal(why.text, "");
-		n = cases[i].role == CONF_EDGE ? conf_edge_reloadable(a, b, &why) :
-		    conf_home_reloadable(a, b, &why);
-		if (i == 2) {	/* control is a default of its own, not of state */
-			assert_string_equal(why.text, "state, hold.memory");
-			assert_int_equal(n, 2);
-		} else {
-			assert_string_equal(why.text, cases[i].names);
-			assert_int_equal(n > 0, cases[i].names[0] != '\0');
-		}
+		n = cases[i].role == CONF_EDGE ?
+		    conf_edge_reloadable(a, b, "f", span_str(cases[i].to), &why) :
+		    conf_home_reloadable(a, b, "f", span_str(cases[i].to), &why);
+		assert_string_equal(why.text, cases[i].names);
+		assert_int_equal(n > 0, cases[i].names[0] != '\0');
 		free(a);
 		free(b);
 	}

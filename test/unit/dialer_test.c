@@ -39,6 +39,9 @@ static struct {
 	unsigned	 came, ready, open;
 	struct pin	 seen;
 	bool		 refuse;	/* it knows no home any more */
+	bool		 mute;		/* it takes connections and says nothing */
+	int		 muted[8];
+	unsigned	 nmuted;
 } E;
 
 static bool
@@ -71,6 +74,11 @@ on_accept(uv_poll_t *p, int status, int events)
 
 	if (fd == -1)
 		return;
+	if (E.mute) {
+		assert_in_range(E.nmuted, 0, 7);
+		E.muted[E.nmuted++] = fd;
+		return;
+	}
 	for (size_t i = 0; i < 8; i++)
 		if (E.h2[i] == NULL) {
 			E.h2[i] = h2_new(&loop, fd, E.ctx, true, true, &edge_ops, &E.h2[i], &why);
@@ -227,6 +235,7 @@ an_edge_that_is_away_is_found_when_it_is_back(void **state)
 	start();
 	RUN_UNTIL(row()->error[0] != '\0');
 	assert_non_null(strstr(row()->error, "does not answer"));
+	assert_int_equal(row()->alarm, 0);
 	assert_int_equal(row()->connections, 0);
 	edge_up(&edge_key);
 	RUN_UNTIL(row()->connections == 2);
@@ -260,6 +269,8 @@ another_key_is_no_edge_of_ours(void **state)
 	start();
 	RUN_UNTIL(row()->error[0] != '\0');
 	assert_non_null(strstr(row()->error, "shows another key than the paired one"));
+	assert_non_null(strstr(row()->error, "; it shows sha256:"));
+	assert_int_equal(row()->alarm, 1);
 	assert_int_equal(row()->connections, 0);
 	assert_int_equal(E.ready, 0);
 }
@@ -273,6 +284,28 @@ an_edge_that_does_not_know_us_says_so(void **state)
 	start();
 	RUN_UNTIL(row()->error[0] != '\0');
 	assert_non_null(strstr(row()->error, "does it still know this home"));
+	E.refuse = false;
+	RUN_UNTIL(row()->connections == 2);
+}
+
+/* Nobody ended that handshake: it is as if the edge were away, and no alarm about keys. */
+static void
+an_edge_that_says_nothing_is_one_that_is_away(void **state)
+{
+	edge_up(&edge_key);
+	E.mute = true;
+	learn(NULL);
+	start();
+	RUN_UNTIL(row()->error[0] != '\0');
+	assert_non_null(strstr(row()->error, "did not finish the handshake in time"));
+	assert_null(strstr(row()->error, "pair again"));
+	assert_int_equal(row()->alarm, 0);
+	while (E.nmuted > 0)
+		close(E.muted[--E.nmuted]);
+	E.mute = false;
+	E.refuse = true;
+	RUN_UNTIL(strstr(row()->error, "does it still know this home") != NULL);
+	assert_int_equal(row()->alarm, 1);
 	E.refuse = false;
 	RUN_UNTIL(row()->connections == 2);
 }
@@ -411,6 +444,7 @@ main(void)
 		TEST(the_network_wakes_those_that_pause),
 		TEST(another_key_is_no_edge_of_ours),
 		TEST(an_edge_that_does_not_know_us_says_so),
+		TEST(an_edge_that_says_nothing_is_one_that_is_away),
 		TEST(a_name_that_does_not_resolve_says_so),
 		TEST(a_changed_address_a_lost_pin_and_fewer_connections_take_effect),
 		TEST(a_new_key_of_ours_is_shown_by_new_tunnels),

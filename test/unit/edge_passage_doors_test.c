@@ -106,6 +106,39 @@ a_passed_mail_service_that_is_down_says_421(void **state)
 	assert_int_equal(board("submission")->why[BR_SERVICE_DOWN], 1);
 }
 
+/* What home says next; the clients of "imaps" come from 127.0.0.1. */
+static void
+ban(struct home *h, const char *net)
+{
+	struct ban_change c = { .on = { .bits = 32 } };
+	struct netset *set = netset_new(1);
+
+	assert_true(netaddr_parse_ip(span_str(net), &c.on.net));
+	assert_true(set != NULL && bans_apply(set, &c, 0));
+	h->nat = 0;			/* home would be where its clients are */
+	home_set_bans(h, set, SPAN_LIT("\"tag\""));
+	bans_changed(&R.e, h);
+}
+
+/* What keeps a service from passing is told of the service; what is a client's own is not. */
+static void
+a_service_that_holds_says_so_until_it_passes(void **state)
+{
+	stranger(&A);
+	RUN_UNTIL(heard(&A, "220 mx.edge.test"));
+	assert_int_equal(board("mx")->holding, 1 + BR_HOME_DOWN);
+	dial(0);
+	stranger(&B);
+	visitor(1);
+	assert_int_equal(board("mx")->holding, 0);
+	drop(&A);
+	ban(R.alice, "8.8.8.8");
+	stranger(&A);
+	RUN_UNTIL(heard(&A, "421 4.7.1 "));
+	assert_int_equal(board("mx")->why[BR_BANNED], 1);
+	assert_int_equal(board("mx")->holding, 0);
+}
+
 static void
 one_client_has_its_share(void **state)
 {
@@ -159,6 +192,52 @@ hello(const char *name, char *out, size_t max)
 	SSL_free(ssl);
 	SSL_CTX_free(ctx);
 	return (size_t)n;
+}
+
+/* limits.streams is 6: each of two homes has half, however much the other would take. */
+static void
+a_busy_home_leaves_another_its_share(void **state)
+{
+	struct client many[4];
+	char text[4096];
+
+	H.up = "{\"name\":\"imaps\",\"up\":true},{\"name\":\"mx\",\"up\":true},"
+	    "{\"name\":\"web\",\"up\":true},{\"name\":\"submission\",\"up\":true}";
+	bob_too();
+	dial(0);
+	dial(2);
+	for (unsigned i = 0; i < 3; i++) {
+		call(&many[i], "imaps");
+		visitor(i + 1);
+	}
+	assert_false(R.alice->full);
+	call(&many[3], "imaps");
+	RUN_UNTIL(ended(&many[3]));
+	assert_int_equal(many[3].n, 0);
+	drop(&many[3]);
+	assert_true(R.alice->full);
+	assert_int_equal(board("imaps")->why[BR_HOME_LIMIT], 1);
+	call(&A, "submission");			/* mail that is passed is told why */
+	say(&A, STRANGER);
+	RUN_UNTIL(ended(&A));
+	assert_non_null(strstr(A.text, "421 4.3.2 "));
+	drop(&A);
+	stranger(&A);				/* auto: it can be held */
+	RUN_UNTIL(heard(&A, "220 mx.edge.test"));
+	assert_int_equal(board("mx")->why[BR_HOME_LIMIT], 1);
+	assert_int_equal(board("mx")->holding, 0);
+	call(&B, "web");
+	say_octets(&B, text, hello("bob.test", text, sizeof(text)));
+	assert_string_equal(visitor(4)->line->home, "bob");
+	drop(&many[0]);
+	RUN_UNTIL(R.alice->streams == 2);
+	assert_true(R.alice->full);		/* said no more until half of it is free */
+	call(&C, "imaps");
+	assert_string_equal(visitor(5)->line->home, "alice");
+	drop(&many[1]);
+	drop(&many[2]);
+	RUN_UNTIL(R.alice->streams == 1);
+	assert_false(R.alice->full);
 }
 
 static void
@@ -245,28 +324,6 @@ mail_for_several_homes_is_held(void **state)
 
 /* --- bans ------------------------------------------------------------------------------------ */
 
-/* What home's next policy says; the clients of "imaps" come from 127.0.0.1. */
-static void
-ban(struct home *h, const char *net)
-{
-	struct policy *p = calloc(1, sizeof(*p));
-
-	assert_non_null(p);
-	p->services = calloc(2, sizeof(*p->services));
-	p->bans = calloc(1, sizeof(*p->bans));
-	assert_true(p->services != NULL && p->bans != NULL);
-	strcpy(p->services[0].name, "imaps");
-	strcpy(p->services[1].name, "mx");
-	p->services[0].up = p->services[1].up = true;
-	p->nservices = 2;
-	assert_true(netaddr_parse_ip(span_str(net), &p->bans[0].net));
-	p->bans[0].bits = 32;
-	p->nbans = 1;
-	h->nat = 0;			/* home would be where its clients are */
-	home_set_policy(h, p, SPAN_LIT("\"tag\""));
-	bans_changed(&R.e, h);
-}
-
 static void
 a_ban_ends_what_is_passed_and_bars_what_comes(void **state)
 {
@@ -298,6 +355,86 @@ a_ban_ends_what_is_passed_and_bars_what_comes(void **state)
 	assert_int_equal(H.n, 1);
 }
 
+#define NET(net)	"\x1e{\"net\":\"" net "\"}\n"
+#define LIFTED(net)	"\x1e{\"net\":\"" net "\",\"lifted\":true}\n"
+
+static bool
+banned(const char *ip)
+{
+	struct netaddr a;
+
+	assert_true(netaddr_parse_ip(span_str(ip), &a));
+	return bans_home(R.alice, &a);
+}
+
+static void
+changes_are_taken_as_changes(void **state)
+{
+	dial(0);
+	RUN_UNTIL(H.npolls == 1);
+	assert_string_equal(H.bans_has, "\"1\"");
+	bans_say(226, "\"1\"", "\"2\"", NET("8.8.8.0/24") NET("9.9.9.9"));
+	RUN_UNTIL(H.npolls == 1);
+	assert_string_equal(H.bans_has, "\"2\"");
+	assert_true(banned("8.8.8.8") && banned("9.9.9.9"));
+	bans_say(226, "\"2\"", "\"3\"", LIFTED("8.8.8.0/24") NET("2001:4860::/32"));
+	RUN_UNTIL(H.npolls == 1);
+	assert_true(!banned("8.8.8.8") && banned("9.9.9.9") && banned("2001:4860::8"));
+	bans_say(226, "\"1\"", "\"4\"", NET("8.8.8.8"));	/* of a list that we have no more */
+	RUN_UNTIL(H.npolls == 1);
+	assert_string_equal(H.bans_has, "\"3\"");
+	assert_false(banned("8.8.8.8"));
+	bans_say(200, "", "\"5\"", NET("8.8.8.8"));	/* all of them: the others are lifted */
+	RUN_UNTIL(H.npolls == 1);
+	assert_true(banned("8.8.8.8") && !banned("9.9.9.9"));
+	hang_up(0);
+	assert_true(banned("8.8.8.8"));			/* while home is away, too */
+}
+
+static void
+a_list_that_is_none_leaves_the_last_one(void **state)
+{
+	static const struct { unsigned status; const char *list, *etag; } wrong[] = {
+		{ 200, NET("9.9.9.9") "\x1e{\"net\":\"1.1.1.1\"}", "\"3\"" },
+		{ 226, NET("9.9.9.9") NET("10.0.0.1"), "\"3\"" },
+		{ 226, NET("9.9.9.9"), "" },
+		{ 503, NET("9.9.9.9"), "\"3\"" },
+	};
+
+	dial(0);
+	RUN_UNTIL(H.npolls == 1);
+	bans_say(226, "\"1\"", "\"2\"", NET("8.8.8.8"));
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+		unsigned asked = H.bans_asked;
+
+		RUN_UNTIL(H.npolls == 1);
+		bans_say(wrong[i].status, "\"2\"", wrong[i].etag, wrong[i].list);
+		loop_run_ms(100);
+		assert_true(banned("8.8.8.8") && !banned("9.9.9.9"));
+		assert_string_equal(R.alice->bans_etag, "\"2\"");
+		assert_false(R.alice->bans_coming);
+		assert_true(H.bans_asked <= asked + 1);	/* not over and over */
+		hang_up(0);			/* a new tunnel need not wait for the pause */
+		dial(0);
+	}
+}
+
+/* Each of a home's tunnels asks, for one may be dead without a word. */
+static void
+two_tunnels_bring_the_same_change(void **state)
+{
+	dial(0);
+	RUN_UNTIL(H.npolls == 1);
+	dial(1);
+	RUN_UNTIL(H.npolls == 2);
+	bans_say(226, "\"1\"", "\"2\"", NET("8.8.8.8"));
+	RUN_UNTIL(H.npolls == 2);
+	assert_true(banned("8.8.8.8"));
+	assert_string_equal(H.bans_has, "\"2\"");
+	hang_up(0);
+	assert_true(banned("8.8.8.8"));
+}
+
 int
 main(void)
 {
@@ -310,11 +447,16 @@ main(void)
 		PASSAGE(a_balancer_for_itself_is_never_passed),
 		PASSAGE(held_mail_has_the_balancers_client_too),
 		PASSAGE(a_passed_mail_service_that_is_down_says_421),
+		PASSAGE(a_service_that_holds_says_so_until_it_passes),
 		PASSAGE(one_client_has_its_share),
+		PASSAGE(a_busy_home_leaves_another_its_share),
 		PASSAGE(names_find_their_home),
 		PASSAGE(a_name_that_is_nobodys),
 		PASSAGE(mail_for_several_homes_is_held),
 		PASSAGE(a_ban_ends_what_is_passed_and_bars_what_comes),
+		PASSAGE(changes_are_taken_as_changes),
+		PASSAGE(a_list_that_is_none_leaves_the_last_one),
+		PASSAGE(two_tunnels_bring_the_same_change),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

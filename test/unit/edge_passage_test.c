@@ -4,6 +4,7 @@
  */
 #include "kit/passage_play.h"
 
+#include "edge/road.h"
 #include "edge/session_in.h"
 
 /* --- passed ---------------------------------------------------------------------------------- */
@@ -144,6 +145,46 @@ a_home_that_does_not_answer_is_not_waited_for(void **state)
 	RUN_UNTIL(H.visit[0]->closed);
 }
 
+/* It may be the line: nobody else waits, until home is heard. */
+static void
+a_tunnel_in_doubt_takes_nobody_until_it_is_heard(void **state)
+{
+	const struct conf_service *mx = conf_edge_service(R.conf, "mx");
+	struct netaddr client;
+	struct road_choice c;
+	struct h2 *h2;
+
+	assert_true(netaddr_parse_ip(span_str("8.8.8.8"), &client));
+	dial(0);
+	h2 = R.alice->lanes.h2[0];
+	loop_run_ms(30);
+	h2_doubt(h2, 60000);			/* it was heard within that time */
+	assert_int_equal(road_choose(&R.e, mx, &client, NULL).road, ROAD_PASS);
+	h2_doubt(h2, 10);
+	c = road_choose(&R.e, mx, &client, NULL);
+	assert_int_equal(c.road, ROAD_HOLD);
+	assert_int_equal(c.why, BR_HOME_DOWN);
+	RUN_UNTIL(!h2_doubted(h2));		/* its PING was answered */
+	assert_int_equal(road_choose(&R.e, mx, &client, NULL).road, ROAD_PASS);
+}
+
+static void
+another_tunnel_is_taken_before_one_in_doubt(void **state)
+{
+	struct h2_head get = { .method = SPAN_LIT("GET"), .path = SPAN_LIT("/"),
+	    .authority = SPAN_LIT("alice") };
+
+	dial(0);
+	dial(1);
+	loop_run_ms(30);
+	h2_doubt(R.alice->lanes.h2[0], 10);
+	assert_true(h2_doubted(R.alice->lanes.h2[0]));
+	assert_true(lanes_sure(&R.alice->lanes));
+	assert_non_null(lanes_request(&R.alice->lanes, LANE_PASS, &get, NULL, NULL, NULL, NULL));
+	RUN_UNTIL(H.n == 1);
+	assert_ptr_equal(H.visit[0]->line, &H.line[1]);
+}
+
 static void
 a_backend_that_closes_without_a_word(void **state)
 {
@@ -255,6 +296,8 @@ main(void)
 		PASSAGE(bulk_and_passed_have_tunnels_of_their_own),
 		PASSAGE(whoever_home_refuses_is_held),
 		PASSAGE(a_home_that_does_not_answer_is_not_waited_for),
+		PASSAGE(a_tunnel_in_doubt_takes_nobody_until_it_is_heard),
+		PASSAGE(another_tunnel_is_taken_before_one_in_doubt),
 		PASSAGE(a_backend_that_closes_without_a_word),
 		PASSAGE(a_tunnel_that_goes_before_the_first_word),
 		PASSAGE(a_tunnel_that_goes_after_it),

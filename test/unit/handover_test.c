@@ -1,7 +1,10 @@
 /* What is held goes home, whatever home, its tunnels and our own disk do meanwhile. */
 #include "kit/handover_play.h"
 
+#include <jansson.h>
 #include <sqlite3.h>
+
+#include "store/control_answer.h"
 
 static void
 oldest_first_and_then_gone(void **state)
@@ -94,6 +97,71 @@ what_home_refuses_does_not_stop_the_others(void **state)
 	H.judge = take_all;
 	dial(1);
 	RUN_UNTIL(board_get(&R.board, BC_HANDED_OVER) == 100);
+}
+
+/* The alarm about what home does not take, into out; "" without one. */
+static void
+alarm_now(char *out, size_t max)
+{
+	json_t *status = answer_status(R.writer, NULL), *alarm;
+	size_t i;
+
+	out[0] = '\0';
+	json_array_foreach(json_object_get(status, "alarms"), i, alarm)
+		if (strstr(json_string_value(alarm), "does not take") != NULL) {
+			assert_string_equal(out, "");
+			snprintf(out, max, "%s", json_string_value(alarm));
+		}
+	json_decref(status);
+}
+
+static unsigned declined;
+
+static unsigned
+decline(const struct put *p)
+{
+	return declined;
+}
+
+static void
+what_home_does_not_take_is_an_alarm(void **state)
+{
+	static const struct {
+		unsigned status;
+		const char *said, *advice;
+	} cases[] = {
+		{ 400, "400: so it says", "is it as new as this edge?" },
+		{ 403, "403: so it says", "look at this disk, which may have damaged them" },
+		{ 413, "413: so it says", "raise hold.quota there" },
+		{ 422, "422 to what was accepted", "is it as new as this edge?" },
+	};
+	char alarm[600];
+
+	H.words = "so it says\n";
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		int64_t gone = board_get(&R.board, BC_HANDED_OVER);
+		unsigned puts = H.nputs;
+
+		declined = cases[i].status;
+		H.judge = decline;
+		hold_many(2, 100);
+		dial(0);
+		RUN_UNTIL(H.nputs >= puts + 2);
+		loop_run_ms(200);
+		assert_int_equal(rows(), 2);
+		alarm_now(alarm, sizeof(alarm));
+		assert_non_null(strstr(alarm, "home alice does not take 2 objects, "));
+		assert_non_null(strstr(alarm, ": home answered "));
+		assert_non_null(strstr(alarm, cases[i].said));
+		assert_non_null(strstr(alarm, cases[i].advice));
+		hang_up(0);
+		H.judge = take_all;		/* mended: a new tunnel takes them */
+		dial(0);
+		RUN_UNTIL(board_get(&R.board, BC_HANDED_OVER) == gone + 2);
+		alarm_now(alarm, sizeof(alarm));
+		assert_string_equal(alarm, "");
+		hang_up(0);
+	}
 }
 
 static unsigned
@@ -246,6 +314,7 @@ main(void)
 		TEST(bounded_and_large_ones_in_half_of_the_places),
 		TEST(home_has_no_room),
 		TEST(what_home_refuses_does_not_stop_the_others),
+		TEST(what_home_does_not_take_is_an_alarm),
 		TEST(one_that_breaks_off_does_not_stop_the_others),
 		TEST(the_tunnel_is_cut),
 		TEST(the_writer_is_killed),

@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 /* What home knows of its backends, and when it hears of a change. */
+#include "home/backend.h"
 #include "home/dialer.h"
 #include "home/health.h"
 #include "kit/backend_play.h"
@@ -146,6 +147,25 @@ a_backend_that_greets_with_220_is_a_mail_server_and_stays_one(void **state)
 	RUN_UNTIL(service_up(s));
 }
 
+/* What the configuration refuses of a mail server that it knows, home refuses of any. */
+static void
+a_mail_server_known_by_its_greeting_sees_no_private_client(void **state)
+{
+	struct proxy_header h = { .command = PROXY_PROXY, .family = PROXY_TCP4 };
+	struct service *s;
+
+	assert_true(netaddr_parse_ip(SPAN_LIT("10.9.8.7"), &h.from));
+	T.own.known = true;
+	s = configure("game", CONF_PROXY_V2);
+	conf.services[0].allow_private = true;
+	health_configure(T.health, &conf);
+	assert_null(backend_refuses(&T, &s->conf, &h));
+	service_greeted(s);
+	assert_non_null(backend_refuses(&T, &s->conf, &h));
+	health_configure(T.health, &conf);		/* a reload that still says so */
+	assert_non_null(backend_refuses(&T, &s->conf, &h));
+}
+
 static void
 mail_is_known_by_name_and_ports_too(void **state)
 {
@@ -271,6 +291,7 @@ main(void)
 		WITH(a_backend_that_waits_for_its_client_is_up),
 		WITH(a_backend_that_speaks_first_is_up_at_once),
 		WITH(a_backend_that_greets_with_220_is_a_mail_server_and_stays_one),
+		WITH(a_mail_server_known_by_its_greeting_sees_no_private_client),
 		WITH(mail_is_known_by_name_and_ports_too),
 		WITH(a_backend_that_goes_is_down_and_comes_back_by_itself),
 		WITH(a_backend_that_misunderstands_the_header_is_down_with_words),

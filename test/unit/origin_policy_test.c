@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 /* What an edge is told of its home, and when. */
+#include "base/clock.h"
 #include "kit/origin_play.h"
 #include "net/tls.h"
 
@@ -226,45 +227,100 @@ told(const char *net, unsigned bits, int64_t until_ms, bool lifted, bool anew, i
 	return home_bans_take(&T.bans, &(struct spool_bans){ &b, 1, anew, true }, now_ms);
 }
 
+/* What the writer says first: nobody is banned. */
 static void
-a_ban_is_told_at_once_and_its_end_by_the_clock_is_not(void **state)
+told_nobody(void)
 {
-	struct ask a = get_policy("", "", ""), poll = { .body = NULL }, b;
-	struct h2_header h[] = { { "if-none-match", span_str(a.etag) },
-		{ "prefer", SPAN_LIT("wait=60") } };
-	struct why why = { "" };
-	struct policy *p;
+	assert_true(home_bans_take(&T.bans, &(struct spool_bans){ NULL, 0, true, true }, 1));
+}
 
-	ask(&poll, "GET", "/policy", h, 2);
+/* etag "": the whole; wait "": at once. */
+static void
+ask_bans(struct ask *a, const char *etag, const char *wait)
+{
+	struct h2_header h[] = { { "if-none-match", span_str(etag) },
+		{ "prefer", span_str(wait) }, { "a-im", SPAN_LIT("changes") } };
+
+	*a = (struct ask){ .body = NULL };
+	ask(a, "GET", "/policy/bans", h, 3);
+	if (wait[0] == '\0')
+		RUN_UNTIL(a->closed);
+}
+
+/* A ban of ten minutes, some seconds later at most. */
+#define TEN_MINUTES	"\x1e{\"net\":\"192.0.2.0/24\",\"for_ms\":5"
+
+static bool
+begins(const char *text, const char *with)
+{
+	return strncmp(text, with, strlen(with)) == 0;
+}
+
+static void
+a_ban_is_told_at_once_and_alone(void **state)
+{
+	static struct ask first, poll, b;
+	struct ask policy = get_policy("", "", ""), other = { .body = NULL };
+	struct h2_header h[] = { { "if-none-match", span_str(policy.etag) },
+		{ "prefer", SPAN_LIT("wait=60") } };
+	int64_t until = boot_ms() + 600000;
+
+	ask_bans(&b, "", "");
+	assert_int_equal(b.status, 503);		/* the writer has not said */
+	told_nobody();
+	ask_bans(&first, "", "");
+	assert_int_equal(first.status, 200);
+	assert_int_equal(first.nanswer, 0);
+	ask(&other, "GET", "/policy", h, 2);
+	ask_bans(&poll, first.etag, "wait=60");
 	loop_run_ms(20);
 	assert_false(poll.closed);
-	assert_true(told("192.0.2.0", 24, 5000, false, false, 1000));
+	assert_true(told("192.0.2.0", 24, until, false, false, 1000));
 	origin_policy(origin);
 	RUN_UNTIL(poll.closed);
-	assert_int_equal(poll.status, 200);
-	assert_string_not_equal(poll.etag, a.etag);
-	assert_non_null(p = policy_parse(span_of(poll.answer, poll.nanswer), &why));
-	assert_int_equal(p->nbans, 1);
-	assert_string_equal(netaddr_ip(&p->bans[0].net).s, "192.0.2.0");
-	assert_int_equal(p->bans[0].bits, 24);
-	assert_int_equal(p->bans[0].until_ms, 5000);
-	policy_free(&p);
-	b = get_policy(poll.etag, "", "");		/* the same set: whatever the time is */
-	assert_int_equal(b.status, 304);
-	/* Another writer says it all again. */
-	assert_true(told("192.0.2.0", 24, 5000, false, true, 1000));
-	b = get_policy(poll.etag, "", "");
+	assert_int_equal(poll.status, 226);
+	assert_string_not_equal(poll.etag, first.etag);
+	assert_string_equal(poll.base, first.etag);
+	assert_true(begins(poll.answer, TEN_MINUTES));
+	assert_false(other.closed);			/* the rest is as it was */
+	/* Its end by the clock is no change; another writer that says it all again neither. */
+	assert_false(told("192.0.2.0", 24, until + 3, false, true, until + 1000));
+	ask_bans(&b, poll.etag, "");
 	assert_int_equal(b.status, 304);
 	assert_true(told("2001:db8::", 32, 0, false, false, 6000));
-	b = get_policy(poll.etag, "", "");
+	assert_true(told("192.0.2.0", 24, 0, true, false, 6000));
+	ask_bans(&b, first.etag, "");			/* all that happened since */
+	assert_int_equal(b.status, 226);
+	assert_true(begins(b.answer, TEN_MINUTES));
+	assert_non_null(strstr(b.answer, "}\n\x1e{\"net\":\"2001:db8::/32\",\"for_ms\":0}\n"
+	    "\x1e{\"net\":\"192.0.2.0/24\",\"lifted\":true}\n"));
+	ask_bans(&b, "\"0123456789abcdef-0\"", "");	/* another home's life */
 	assert_int_equal(b.status, 200);
-	assert_non_null(p = policy_parse(span_of(b.answer, b.nanswer), &why));
-	assert_int_equal(p->nbans, 1);	/* the first is over, and went with the change */
-	assert_true(p->bans[0].net.v6);
-	policy_free(&p);
-	assert_true(told("2001:db8::", 32, 0, true, false, 6000));
-	b = get_policy(a.etag, "", "");			/* nobody is banned, as at first */
-	assert_int_equal(b.status, 304);
+	assert_string_equal(b.answer, "\x1e{\"net\":\"2001:db8::/32\",\"for_ms\":0}\n");
+	/* Who does not know changes has the whole. */
+	h[0].value = span_str(first.etag);
+	b = (struct ask){ .body = NULL };
+	ask(&b, "GET", "/policy/bans", h, 1);
+	RUN_UNTIL(b.closed);
+	assert_int_equal(b.status, 200);
+}
+
+static void
+more_changes_than_are_kept(void **state)
+{
+	static struct ask first, b;
+
+	told_nobody();
+	ask_bans(&first, "", "");
+	for (unsigned i = 0; i < BAN_CHANGES_MAX; i++)
+		assert_true(told("192.0.2.1", 32, 0, i % 2 == 1, false, 1));
+	assert_true(told("192.0.2.2", 32, 0, false, false, 1));
+	ask_bans(&b, first.etag, "");
+	assert_int_equal(b.status, 200);
+	assert_string_equal(b.answer, "\x1e{\"net\":\"192.0.2.2/32\",\"for_ms\":0}\n");
+	assert_true(told("192.0.2.0", 24, 0, false, true, 1));	/* another list altogether */
+	ask_bans(&first, b.etag, "");
+	assert_int_equal(first.status, 200);
 }
 
 /* 100,000 come in pieces: half of them must not be told as all. */
@@ -274,6 +330,7 @@ bans_in_pieces_are_whole_before_they_are_told(void **state)
 	struct spool_ban b = { .on = { .bits = 32 } };
 	struct netaddr old;
 
+	told_nobody();
 	assert_true(told("192.0.2.1", 32, 0, false, false, 1));
 	assert_true(netaddr_parse_ip(SPAN_LIT("198.51.100.1"), &b.on.net));
 	assert_false(home_bans_take(&T.bans, &(struct spool_bans){ &b, 1, true, false }, 1));
@@ -296,7 +353,8 @@ main(void)
 		TEST(keys_seen_are_kept),
 		TEST(an_edge_says_where_home_comes_from),
 		TEST(an_edges_next_key_is_believed_beside_the_one_it_shows),
-		TEST(a_ban_is_told_at_once_and_its_end_by_the_clock_is_not),
+		TEST(a_ban_is_told_at_once_and_alone),
+		TEST(more_changes_than_are_kept),
 		TEST(bans_in_pieces_are_whole_before_they_are_told),
 		TEST(finishing_ends_what_waits),
 	};

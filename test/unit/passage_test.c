@@ -240,6 +240,79 @@ the_backend_hears_who_the_client_is_and_what_he_says(void **state)
 }
 
 static void
+a_client_who_brings_a_header_of_his_own_is_cut(void **state)
+{
+	static const char v2[] = "\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c"
+	    "\x7f\0\0\x01\x7f\0\0\x01\0\x19\0\x19";
+	static const struct {
+		const char	*octets;
+		size_t		 n;
+	} own[] = {
+		{ "PROXY TCP4 127.0.0.1 127.0.0.1 25 25\r\nEHLO x\r\n", 47 },
+		{ v2, sizeof(v2) - 1 },
+	};
+
+	for (size_t i = 0; i < 4; i++) {
+		size_t n = B.nguests, k = i / 2, first = i % 2 == 0 ? own[k].n : 1;
+		struct pass *p = pass("imaps:993", "198.51.101.7", own[k].octets, first);
+		struct play_guest *g = guest(n);
+		struct proxy_header h;
+
+		for (size_t at = first; at < own[k].n && !p->closed; at++) {
+			RUN_UNTIL(p->status == 200 || p->closed);
+			if (p->s == NULL)
+				break;
+			assert_true(buf_add(&p->out, own[k].octets + at, 1));
+			h2_stream_resume(p->s);
+			loop_turns(3);
+		}
+		RUN_UNTIL(p->closed && g->conn == NULL);
+		assert_false(p->well);
+		/* Home's, and nothing after it; the reset may have overtaken that. */
+		assert_true(g->nheard == 0 || header_of(g, &h) == g->nheard);
+		pass_free(p);
+	}
+}
+
+static void
+what_only_begins_like_a_header_is_passed(void **state)
+{
+	struct pass *p = pass("imaps:993", "198.51.101.7", "PROX", 4);
+	struct play_guest *g = guest(B.nguests);
+	struct proxy_header h;
+
+	RUN_UNTIL(p->status == 200);
+	loop_turns(5);
+	assert_int_equal(header_of(g, &h), g->nheard);
+	say(p, "IMITY", false);
+	RUN_UNTIL(heard(g, "PROXIMITY"));
+	pass_free(p);
+
+	p = pass("imaps:993", "198.51.101.7", "\r\n", 2);
+	g = guest(B.nguests);
+	RUN_UNTIL(p->status == 200);
+	say(p, "", true);			/* that was all */
+	RUN_UNTIL(heard(g, "\r\n") && g->eof);
+	pass_free(p);
+}
+
+static void
+a_server_that_has_spoken_wants_no_header(void **state)
+{
+	struct pass *p;
+	struct play_guest *g;
+
+	B.greeting = "* OK";
+	p = pass("imaps:993", "198.51.101.7", "PROX", 4);
+	g = guest(B.nguests);
+	RUN_UNTIL(p->in.n == 4);
+	RUN_UNTIL(heard(g, "PROX"));
+	say(p, "Y TCP4 is what I say", false);
+	RUN_UNTIL(heard(g, "PROXY TCP4 is what I say"));
+	pass_free(p);
+}
+
+static void
 the_header_may_come_in_pieces_and_its_version_is_ours(void **state)
 {
 	struct netaddr a, to;
@@ -557,6 +630,9 @@ main(void)
 #define WITH(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		WITH(the_backend_hears_who_the_client_is_and_what_he_says),
+		WITH(a_client_who_brings_a_header_of_his_own_is_cut),
+		WITH(what_only_begins_like_a_header_is_passed),
+		WITH(a_server_that_has_spoken_wants_no_header),
 		WITH(the_header_may_come_in_pieces_and_its_version_is_ours),
 		WITH(much_goes_both_ways),
 		WITH(a_client_may_have_left_before_the_backend_is_there),

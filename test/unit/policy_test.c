@@ -25,12 +25,9 @@
 	SALT ",\"learned_ms\":1795232400000,\"digests\":\"" ZEROES "\"}]," \
 	"\"services\":[{\"name\":\"imaps\",\"up\":true}]," \
 	"\"keys\":{\"pins\":[\"sha256:" HEX64 "\"],\"recipients\":[\"" AGE "\"]}," \
-	"\"edge\":{\"pins\":[\"sha256:" HEX64 "\"]}," \
-	"\"bans\":[{\"net\":\"192.0.2.0/24\",\"until_ms\":5}," \
-	"{\"net\":\"2001:db8::/32\",\"until_ms\":0}]}"
+	"\"edge\":{\"pins\":[\"sha256:" HEX64 "\"]}}"
 
 #define DOMAIN(rest)	"{\"version\":1,\"domains\":[{\"name\":\"example.org\"," rest "}]}"
-#define BAN(net)	"{\"version\":1,\"bans\":[{\"net\":\"" net "\"}]}"
 
 static void
 documents(void **state)
@@ -78,25 +75,6 @@ documents(void **state)
 		{ DOMAIN("\"digests\":\"AAAAAAAAAAAAAAAAAAAAAB==\""), "\"digests\"" },
 		{ DOMAIN("\"digests\":\"A\""), "\"digests\"" },
 		{ "{\"version\":1,\"services\":[{\"up\":true}]}", "\"services\", entry 1" },
-		{ "{\"version\":1,\"bans\":[{\"until_ms\":0}]}", "\"net\" is missing" },
-		{ BAN("192.0.2.1"), NULL },
-		{ BAN("2001:db8::1/128"), NULL },
-		{ BAN("11.0.0.0/8"), NULL },
-		{ BAN("11.0.0.0/7"), "from /8" },
-		{ BAN("2000::/31"), "from /32" },
-		{ BAN("192.0.2.1/24"), "behind the prefix" },
-		{ BAN("192.0.2.0/33"), "prefix length" },
-		{ BAN("192.0.2.0/"), "prefix length" },
-		{ BAN("mx.example/24"), "not an address" },
-		{ BAN("10.1.2.3"), "never banned" },
-		{ BAN("127.0.0.1"), "never banned" },
-		{ BAN("172.0.0.0/8"), "never banned" },	/* it holds 172.16.0.0/12 */
-		{ BAN("192.168.0.0/16"), "never banned" },
-		{ BAN("100.64.0.1"), "never banned" },
-		{ BAN("239.1.1.1"), "never banned" },
-		{ BAN("::1"), "never banned" },
-		{ BAN("fd00::/32"), "never banned" },
-		{ BAN("fe80::1"), "never banned" },
 	};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -124,8 +102,6 @@ read_as_printed(void **state)
 	assert_int_equal(p->domains[0].unknown, POLICY_REFUSE);
 	assert_int_equal(p->domains[0].tag, '+');
 	assert_int_equal(p->domains[0].ndigests, 1);
-	assert_int_equal(p->nbans, 2);
-	assert_int_equal(p->bans[1].bits, 32);
 	assert_true(p->services[0].up);
 	assert_int_equal(p->npins, 1);
 	assert_int_equal(p->nrecipients, 1);

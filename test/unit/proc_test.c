@@ -135,6 +135,10 @@ puppet_run(struct proc *p)
 	    p->board->proc[p->kind].sandbox[0] != '\0');
 	if (p->kind == PROC_RECEPTION && strcmp(host, "lies.test") == 0)
 		chan_send(p->parent, PM_CONFIG, 0, NULL, 0, -1);
+	if (p->kind == PROC_RECEPTION && strcmp(host, "babbles.test") == 0)
+		assert_int_equal(write(PROC_FD, "no frame of ours, not at all", 28), 28);
+	if (p->kind == PROC_RECEPTION && strcmp(host, "leaves.test") == 0)
+		shutdown(PROC_FD, SHUT_RDWR);
 	if (p->kind == PROC_RECEPTION && strcmp(host, "tries.test") == 0)
 		try_forbidden(p);
 }
@@ -470,7 +474,9 @@ a_bad_configuration_is_refused_and_the_old_kept(void **state)
 	expect(s, words);
 	write_conf(s, "mx.test", "hold { quota = 1G memory = 1M }\n");
 	kill(s->pid, SIGHUP);
-	expect(s, "only a restart changes hold.memory; the old configuration stays in force");
+	snprintf(words, sizeof(words), "config.refused %s:9: hold.memory: only a restart changes "
+	    "it: restart this edge, or undo it; the old configuration stays in force", s->conf);
+	expect(s, words);
 	logged(s, "puppet.reload", false);
 	write_conf(s, "mx.test", "hold { quota = 1G }\n");
 	kill(s->pid, SIGHUP);
@@ -599,8 +605,34 @@ a_child_that_speaks_out_of_turn_is_ended(void **state)
 	stage_start(s);
 	assert_int_equal(WEXITSTATUS(stage_wait(s)), 1);
 	logged(s, "edge.parent error - proc.distrust name=reception", true);
-	logged(s, "proc.end name=reception signal=KILL", true);
+	logged(s, "proc.end name=reception signal=KILL; channel: message 1, which it may not send "
+	    "now: not starting", true);
 	stage_free(s);
+}
+
+static void
+why_a_channel_ended_is_said(void **state)
+{
+	static const struct {
+		const char *host, *why;
+	} cases[] = {
+		{ "babbles.test", "; channel: a message over the limit, or of no known form" },
+		{ "leaves.test", "; channel: the other process is gone" },
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct stage *s = stage_new(cases[i].host);
+		const char *at;
+
+		stage_start(s);
+		assert_int_equal(WEXITSTATUS(stage_wait(s)), 1);
+		at = strstr(s->text, "edge.parent error - proc.end name=reception ");
+		assert_non_null(at);
+		at = strchr(at, ';');
+		assert_non_null(at);
+		assert_int_equal(strncmp(at, cases[i].why, strlen(cases[i].why)), 0);
+		stage_free(s);
+	}
 }
 
 static void
@@ -742,6 +774,7 @@ main(int argc, char **argv)
 		cmocka_unit_test(one_state_has_one_parent),
 		cmocka_unit_test(the_socket_of_a_dead_parent_is_no_hindrance),
 		cmocka_unit_test(a_child_that_speaks_out_of_turn_is_ended),
+		cmocka_unit_test(why_a_channel_ended_is_said),
 		cmocka_unit_test(what_cannot_start_ends_the_role),
 		cmocka_unit_test(a_key_that_others_can_read_is_refused),
 		cmocka_unit_test(a_port_in_use_is_named),

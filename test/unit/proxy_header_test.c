@@ -338,6 +338,22 @@ what_is_written(void **state)
 	}
 }
 
+/* As far as six octets tell, and no further than they were given. */
+static void
+how_one_begins(void **state)
+{
+	assert_true(proxy_header_begins(SPAN_LIT("PROXY ")));
+	assert_true(proxy_header_begins(SPAN_LIT("PROXY nonsense\r\n")));
+	assert_true(proxy_header_begins(SPAN_LIT("\r\n\r\n\0\r")));
+	assert_true(proxy_header_begins(SPAN_LIT("\r\n\r\n\0\r\nQUIT\n\x21")));
+	assert_false(proxy_header_begins(span_of(NULL, 0)));
+	assert_false(proxy_header_begins(SPAN_LIT("PROXY")));
+	assert_false(proxy_header_begins(SPAN_LIT("PROXY\r\n")));
+	assert_false(proxy_header_begins(SPAN_LIT("proxy x")));
+	assert_false(proxy_header_begins(SPAN_LIT("\r\n\r\nEHLO c\r\n")));
+	assert_false(proxy_header_begins(SPAN_LIT("EHLO client.test\r\n")));
+}
+
 int
 main(void)
 {
@@ -346,6 +362,7 @@ main(void)
 		cmocka_unit_test(every_cut),
 		cmocka_unit_test(the_largest_block),
 		cmocka_unit_test(what_is_written),
+		cmocka_unit_test(how_one_begins),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -26,6 +26,8 @@ static const struct home with_tag = { "alice alice+lists postmaster", "", "", fa
 static const struct home empty = { "", "", "", false };
 static const struct home mixed = { "Alice BOB", "", "", false };
 
+static const struct home abroad = { "alice j\xc3\xbcrgen", "", "", false };
+
 static const struct rule {
 	const char	*name;
 	const struct home *home;
@@ -40,6 +42,8 @@ static const struct rule {
 	    "Alice" },
 	{ "case of the domain does not matter", &plain, "<alice@EXAMPLE.Org>", ROUTE_MAILBOX,
 	    "alice" },
+	{ "a name in any script is its mailbox", &abroad, "<j\xc3\xbcrgen+x@example.org>",
+	    ROUTE_MAILBOX, "j\xc3\xbcrgen" },
 	{ "quotes change nothing", &plain, "<\"alice\"@example.org>", ROUTE_MAILBOX, "alice" },
 	{ "a second granted domain", &plain, "<bob@xn--bcher-kva.example>", ROUTE_MAILBOX, "bob" },
 	{ "a tag is not part of the name", &plain, "<alice+shop@example.org>", ROUTE_MAILBOX,
