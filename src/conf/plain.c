@@ -51,6 +51,39 @@ conf_blank_comments(char *s, size_t n)
 	}
 }
 
+/* Behind a backslash in double quotes: what libconfuse makes something of, and no NUL. */
+static bool
+escape_known(struct span s)
+{
+	static const char hex[] = "0123456789abcdefABCDEF", octal[] = "01234567";
+	bool x = s.n > 0 && s.p[0] == 'x';
+	size_t most = x ? 2 : 3;
+	bool zero = true;
+
+	if (s.n > 0 && s.p[0] != '\0' && strchr("\"\\\nnrtbfaev", s.p[0]) != NULL)
+		return true;
+	if (x)
+		s = span_from(s, 1);
+	for (size_t i = 0; i < most; i++) {
+		if (i == s.n || s.p[i] == '\0' || strchr(x ? hex : octal, s.p[i]) == NULL)
+			break;
+		zero = zero && s.p[i] == '0';
+	}
+	return !zero;
+}
+
+static int
+escape_refused(const char *file, int line, struct span s, struct why *why)
+{
+	char c = s.n > 0 && s.p[0] > ' ' && s.p[0] < 0x7f ? s.p[0] : '?';
+
+	if (c == 'u' || c == 'U')
+		return why_set(why, "%s:%d: \"\\%c\" is no escape here; write the character "
+		    "itself, in UTF-8", file, line, c);
+	return why_set(why, "%s:%d: \"\\%c\" is no escape here; write \"\\\\\" for a backslash, "
+	    "or the value in single quotes", file, line, c);
+}
+
 int
 conf_plain_text(const char *file, struct span text, struct why *why)
 {
@@ -58,7 +91,7 @@ conf_plain_text(const char *file, struct span text, struct why *why)
 	size_t depth = 0;
 
 	for (size_t i = 0, n; i < text.n; i += n) {
-		bool quoted = false, single = text.p[i] == '\'';
+		bool quoted = false, single = text.p[i] == '\'', escaped = false;
 		int began = line;
 
 		n = conf_skip(text, i);
@@ -67,6 +100,14 @@ conf_plain_text(const char *file, struct span text, struct why *why)
 		else
 			quoted = text.p[i] == '"' || single;
 		for (size_t j = i; j < i + n; j++) {
+			if (escaped)
+				escaped = false;
+			else if (quoted && !single && text.p[j] == '\\') {
+				if (!escape_known(span_from(text, j + 1)))
+					return escape_refused(file, line, span_from(text, j + 1),
+					    why);
+				escaped = true;
+			}
 			if (text.p[j] == '\0')
 				return why_set(why, "%s:%d: a NUL octet; this is no text file",
 				    file, line);
