@@ -21,15 +21,19 @@ of(sqlite3_file *f)
 	return (struct file *)f;
 }
 
-/* Whoever is told of a failure undoes what he wrote: it is not tried again. */
+/*
+ * What fails is kept for the next try: whoever is told need not be who wrote it, as SQLite
+ * pads a commit after its sync.  Who undoes what he wrote writes over it, in this order.
+ */
 static int
 write_out(struct file *f)
 {
-	size_t n = f->n;
+	int rc = f->n == 0 ? SQLITE_OK :
+	    f->real->pMethods->xWrite(f->real, f->gathered, (int)f->n, f->at);
 
-	f->n = 0;
-	return n == 0 ? SQLITE_OK :
-	    f->real->pMethods->xWrite(f->real, f->gathered, (int)n, f->at);
+	if (rc == SQLITE_OK)
+		f->n = 0;
+	return rc;
 }
 
 static int
@@ -81,12 +85,16 @@ on_sync(sqlite3_file *base, int flags)
 	return rc != SQLITE_OK ? rc : of(base)->real->pMethods->xSync(of(base)->real, flags);
 }
 
+/* Nothing is written: SQLite asks where it does not mind a failure, and a write's matters. */
 static int
 on_size(sqlite3_file *base, sqlite3_int64 *n)
 {
-	int rc = write_out(of(base));
+	struct file *f = of(base);
+	int rc = f->real->pMethods->xFileSize(f->real, n);
 
-	return rc != SQLITE_OK ? rc : of(base)->real->pMethods->xFileSize(of(base)->real, n);
+	if (rc == SQLITE_OK && f->n > 0 && *n < f->at + (sqlite3_int64)f->n)
+		*n = f->at + (sqlite3_int64)f->n;
+	return rc;
 }
 
 /* The file is another's to look at: a database before it is in WAL mode. */

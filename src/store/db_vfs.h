@@ -8,8 +8,9 @@
  *
  * What is gathered is written before a sync, before anything that would see the file without
  * it, and when DB_GATHER octets are together.  A write that fails is therefore told by one of
- * the calls after it, at the latest by the sync.  So it is only for who believes nothing before
- * a sync, and shows nothing to other connections: WAL with synchronous=FULL does neither.
+ * the calls after it, at the latest by the sync, and tried again by the next.  So it is only for
+ * who believes nothing before a sync, and shows nothing to other connections: WAL with
+ * synchronous=FULL does neither.
  */
 #define DB_GATHER	(64u << 10)	/* a file's, taken with its first write */
 
