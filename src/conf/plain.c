@@ -84,6 +84,17 @@ escape_refused(const char *file, int line, struct span s, struct why *why)
 	    "or the value in single quotes", file, line, c);
 }
 
+/* Whether the quoted text has its end; libconfuse takes the rest of the file for it. */
+static bool
+quote_closed(struct span q)
+{
+	size_t i = 1;
+
+	while (i < q.n && q.p[i] != q.p[0])
+		i += q.p[i] == '\\' ? 2 : 1;
+	return i < q.n;
+}
+
 int
 conf_plain_text(const char *file, struct span text, struct why *why)
 {
@@ -99,6 +110,12 @@ conf_plain_text(const char *file, struct span text, struct why *why)
 			n = 1;
 		else
 			quoted = text.p[i] == '"' || single;
+		if (quoted && !quote_closed(span_of(text.p + i, n)))
+			return why_set(why, "%s:%d: the text that this quote begins has no end; "
+			    "close it with another", file, line);
+		if (n == 1 && text.p[i] == '*')		/* libconfuse leaves it out */
+			return why_set(why, "%s:%d: \"*\" stands in quotes only; write the whole "
+			    "value in double quotes", file, line);
 		for (size_t j = i; j < i + n; j++) {
 			if (escaped)
 				escaped = false;

@@ -254,7 +254,11 @@ static const struct refusal {
 	{ "a brace too many", CONF_HOME, HOME "hold {\n quota = 1G\n} }\n",
 	    "t.conf:5: unexpected closing brace" },
 	{ "a string left open", CONF_HOME, HOME "state = \"/a\n\n",
-	    "t.conf:5: premature end of file" },
+	    "t.conf:3: the text that this quote begins has no end; close it with another" },
+	{ "a string left open behind a word", CONF_EDGE, EDGE "control = /a//b\"\nlog = x\n",
+	    "t.conf:3: the text that this quote begins has no end; close it with another" },
+	{ "a star, which libconfuse reads over", CONF_EDGE, EDGE "tunnel { listen = *:7443 }\n",
+	    "t.conf:3: \"*\" stands in quotes only; write the whole value in double quotes" },
 	{ "no Maildir", CONF_HOME, "mailboxes { users = {\"a\"} }\n",
 	    "t.conf: deliver.maildir: missing; write where the mailboxes are, like deliver { "
 	    "maildir = "
