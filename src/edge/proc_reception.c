@@ -344,8 +344,16 @@ drain(struct proc *p)
 	uv_timer_start(&e->sweep, on_drain_check, 0, 50);
 }
 
+static void
+stop(struct proc *p)
+{
+	struct edge *e = p->arg;
+
+	ephemerals_free(&e->ephemerals);
+}
+
 const struct proc_ops proc_reception = {
 	.name = "reception",
 	.start = start, .run = run, .secret = on_secret, .listen = on_listen, .dir = on_dir,
-	.peer = on_peer_chan, .reload = reload, .drain = drain,
+	.peer = on_peer_chan, .reload = reload, .drain = drain, .stop = stop,
 };
