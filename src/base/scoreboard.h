@@ -2,7 +2,10 @@
 #define BASE_SCOREBOARD_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
+
+#include "base/clock.h"
 
 /*
  * What each process shows of itself to `posthouse status`: one page of plain
@@ -106,6 +109,9 @@ struct board_passed {			/* edge: a service that is passed, or may be */
 struct scoreboard {
 	_Atomic int64_t	started_ms;
 	char		refused[BOARD_WORDS];	/* the parent's: why the last reload was, "" */
+	/* the certificate for STARTTLS that clients are shown now: its name, and its notAfter */
+	char		tls_name[BOARD_TEXT];
+	_Atomic int64_t	tls_until_ms;	/* 0: there is none */
 	struct board_proc proc[BOARD_PROCS];
 	struct board_peer peer[BOARD_PEERS];
 	struct board_service service[BOARD_SERVICES];
@@ -123,6 +129,20 @@ static inline int64_t
 board_get(struct scoreboard *b, enum board_counter c)
 {
 	return atomic_load_explicit(&b->count[c], memory_order_relaxed);
+}
+
+/*
+ * Whether that certificate is over, or will be within two weeks: a renewal that runs by
+ * itself does so earlier.  A clock that was never set knows no dates, and is said elsewhere.
+ */
+#define BOARD_TLS_SOON_MS	(14LL * 24 * 3600 * 1000)
+
+static inline bool
+board_tls_ends(struct scoreboard *b, int64_t now_ms)
+{
+	int64_t until = atomic_load(&b->tls_until_ms);
+
+	return until != 0 && now_ms >= CLOCK_FIRST_MS && until - now_ms < BOARD_TLS_SOON_MS;
 }
 
 /* The service's row, taken when it is first asked for; NULL: all are taken. */

@@ -1,4 +1,5 @@
 #include "conf/conf.h"
+#include "conf/parse_in.h"
 #include "conf/table.h"
 
 #include <jansson.h>
@@ -138,9 +139,9 @@ conf_role(const char *file, struct span text, struct why *why)
 		if (c == '}' && depth > 0 && --depth == 0)
 			section = top;
 	}
-	why_set(why,
-	    "%s: neither an edge's nor a home's configuration; an edge has service { ... }, a "
-	    "home has deliver { ... }", file);
+	if (conf_plain_text(file, text, why) == 0)	/* what is broken may hide it */
+		why_set(why, "%s: neither an edge's nor a home's configuration; an edge has "
+		    "service { ... }, a home has deliver { ... }", file);
 	return CONF_NO_ROLE;
 }
 

@@ -12,8 +12,9 @@
 /*
  * What libconfuse would let through and we do not want: ${NAME} would be taken
  * from the environment, which differs between our processes (in single quotes it
- * is left alone); a NUL would end the text; a section or a comment at the end need
- * not be closed.
+ * is left alone); of an escape that it does not know it drops the backslash and keeps the
+ * rest, as another value; a NUL would end the text; a section, a comment or quoted text at the
+ * end need not be closed; a "*" outside of quotes is left out.
  */
 int	conf_plain_text(const char *file, struct span text, struct why *);
 /*

@@ -141,6 +141,26 @@ static const struct spool_events spool_events = {
 
 /* --- what the parent passes ---------------------------------------------------------------- */
 
+/* For `status`, and now for the log: a certificate that ends is a public fault, and a quiet one. */
+static void
+show_certificate(struct edge *e)
+{
+	struct scoreboard *b = edge_board(e);
+	char name[BOARD_TEXT] = "", date[40];
+	int64_t until = 0;
+
+	if (e->smtp_tls != NULL && !tls_server_until(e->smtp_tls, name, sizeof(name), &until))
+		log_warn(NULL, "tls.dates file=%s: the end of the certificate cannot be read",
+		    log_safe(span_str(edge_conf(e)->tls.cert)).s);
+	memcpy(b->tls_name, name, sizeof(name));
+	atomic_store(&b->tls_until_ms, until);
+	if (!board_tls_ends(b, wall_ms()))
+		return;
+	wall_iso(until, date, sizeof(date));
+	log_warn(NULL, "tls.expires file=%s name=%s until=%s",
+	    log_safe(span_str(edge_conf(e)->tls.cert)).s, log_safe(span_str(name)).s, date);
+}
+
 static int
 smtp_context(struct edge *e, struct why *why)
 {
@@ -155,6 +175,7 @@ smtp_context(struct edge *e, struct why *why)
 	}
 	SSL_CTX_free(e->smtp_tls);	/* open connections hold their own reference */
 	e->smtp_tls = ctx;
+	show_certificate(e);
 	return 0;
 }
 
@@ -333,8 +354,16 @@ drain(struct proc *p)
 	uv_timer_start(&e->sweep, on_drain_check, 0, 50);
 }
 
+static void
+stop(struct proc *p)
+{
+	struct edge *e = p->arg;
+
+	ephemerals_free(&e->ephemerals);
+}
+
 const struct proc_ops proc_reception = {
 	.name = "reception",
 	.start = start, .run = run, .secret = on_secret, .listen = on_listen, .dir = on_dir,
-	.peer = on_peer_chan, .reload = reload, .drain = drain,
+	.peer = on_peer_chan, .reload = reload, .drain = drain, .stop = stop,
 };

@@ -397,7 +397,7 @@ service_unreachable(struct service *s, const char *why)
 void
 service_greeted(struct service *s)
 {
-	note_smtp(s, "its backend greets with 220");
+	note_smtp(s, "its backend greets like one");
 }
 
 void

@@ -281,7 +281,7 @@ on_read(void *arg, struct span in)
 	if (v->sniffs) {
 		if (in.n < RELAY_GREETING_MIN)
 			return 0;		/* it may come in pieces */
-		if (relay_greets(in)) {
+		if (relay_greets(in) || (v->secured && relay_declines(in))) {
 			v->item->greeted_in_tls = v->secured;
 			service_greeted(v->item->service);
 		}

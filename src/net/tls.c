@@ -6,9 +6,11 @@
 #include <openssl/pem.h>
 #include <openssl/x509.h>
 #include <openssl/x509_vfy.h>
+#include <openssl/x509v3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #define ALPN_WIRE_MAX 256
 
@@ -136,6 +138,42 @@ tls_server_new(struct span cert_chain_pem, struct span key_pem, struct why *why)
 		return ctx;
 	SSL_CTX_free(ctx);
 	return NULL;
+}
+
+static void
+name_of(X509 *x, char *out, size_t max)
+{
+	GENERAL_NAMES *names = X509_get_ext_d2i(x, NID_subject_alt_name, NULL, NULL);
+
+	out[0] = '\0';
+	for (int i = 0; i < sk_GENERAL_NAME_num(names) && out[0] == '\0'; i++) {
+		const GENERAL_NAME *g = sk_GENERAL_NAME_value(names, i);
+
+		if (g->type == GEN_DNS)
+			snprintf(out, max, "%.*s", ASN1_STRING_length(g->d.dNSName),
+			    (const char *)ASN1_STRING_get0_data(g->d.dNSName));
+	}
+	GENERAL_NAMES_free(names);
+	if (out[0] == '\0' && X509_NAME_get_text_by_NID(X509_get_subject_name(x), NID_commonName,
+	    out, (int)max) <= 0)
+		snprintf(out, max, "-");
+}
+
+bool
+tls_server_until(SSL_CTX *ctx, char *name, size_t max, int64_t *until_ms)
+{
+	X509 *x = SSL_CTX_get0_certificate(ctx);
+	struct tm tm;
+
+	name[0] = '\0';
+	*until_ms = 0;
+	if (x == NULL || ASN1_TIME_to_tm(X509_get0_notAfter(x), &tm) != 1)
+		return false;
+	name_of(x, name, max);
+	*until_ms = (int64_t)timegm(&tm) * 1000;
+	if (*until_ms == 0)
+		*until_ms = 1;
+	return true;
 }
 
 SSL_CTX *

@@ -4,6 +4,7 @@
 #include <openssl/ssl.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/span.h"
 #include "base/why.h"
@@ -21,6 +22,12 @@
  * resumption, buffers released when idle.
  */
 SSL_CTX	*tls_server_new(struct span cert_chain_pem, struct span key_pem, struct why *);
+
+/*
+ * What a server context shows: its first DNS name, else the common name, else "-", cut to
+ * max, and notAfter in ms since 1970, never 0.  False, name "" and 0, where it cannot be read.
+ */
+bool	tls_server_until(SSL_CTX *, char *name, size_t max, int64_t *until_ms);
 
 /* A client that believes any certificate: it asks what a server says, and tells it nothing. */
 SSL_CTX	*tls_any_new(struct why *);

@@ -287,6 +287,8 @@ proc_child_main(enum proc_kind kind, const struct proc_ops *ops)
 	}
 	chan_start(child.p.parent, on_message, on_parent_gone, NULL);
 	uv_run(&loop, UV_RUN_DEFAULT);
+	if (ops->stop != NULL && child.going)
+		ops->stop(&child.p);
 	log_debug(NULL, "proc.done");
 	return 0;
 }

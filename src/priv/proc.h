@@ -111,6 +111,11 @@ struct proc_ops {
 	/* edge/home/common hold the new configuration */
 	void	(*reload)(struct proc *);
 	void	(*drain)(struct proc *);		/* finish; then uv_stop(loop) */
+	/*
+	 * The loop has ended.  Threads of its own end here: exit takes libcrypto from under
+	 * one that still computes.  Optional.
+	 */
+	void	(*stop)(struct proc *);
 };
 
 /*

@@ -352,11 +352,12 @@ end(struct age_open *o, struct buf *out)
 		return fail(o, AGE_MALFORMED, "the age file is cut short in its header");
 	if (o->held.n < AGE_TAG)
 		return fail(o, AGE_MALFORMED, "the age file is cut short");
-	/* Else one plaintext would have two forms. */
-	if (o->held.n == AGE_TAG && o->stream.counter > 0)
-		return fail(o, AGE_MALFORMED, "the last chunk is empty");
+	/* First, as what is left of a longer chunk looks like an empty one until it is opened. */
 	if (open_chunk(o, o->held.p, o->held.n, true, out) != AGE_OK)
 		return o->result;
+	/* Else one plaintext would have two forms. */
+	if (o->held.n == AGE_TAG && o->stream.counter > 1)
+		return fail(o, AGE_MALFORMED, "the last chunk is empty");
 	o->phase = OVER;
 	return AGE_OK;
 }

@@ -207,4 +207,12 @@ relay_greets(struct span in)
 	    (in.p[3] == ' ' || in.p[3] == '-');
 }
 
+/* Or one of SMTP's that will not serve just now (RFC 5321 3.1, 3.8), and may later. */
+static inline bool
+relay_declines(struct span in)
+{
+	return in.n >= RELAY_GREETING_MIN && (memcmp(in.p, "421", 3) == 0 ||
+	    memcmp(in.p, "554", 3) == 0) && (in.p[3] == ' ' || in.p[3] == '-');
+}
+
 #endif

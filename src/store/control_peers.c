@@ -4,7 +4,6 @@
 
 #include "base/clock.h"
 #include "base/codec.h"
-#include "base/log.h"
 #include "proto/address.h"
 #include "store/db.h"
 #include "store/peers.h"
@@ -119,6 +118,8 @@ answer_unpair(struct writer *w, const json_t *q)
 
 	if (name == NULL)
 		rc = why_set(&why, "the question names nobody");
+	else if (strlen(name) > ADDRESS_DOMAIN_MAX)
+		rc = why_set(&why, "that name is too long to be anybody's");
 	else {
 		known = peers_find(writer_peers(w), name) != NULL;
 		if (c->role == CONF_EDGE) {
@@ -130,9 +131,9 @@ answer_unpair(struct writer *w, const json_t *q)
 			if (known)
 				rc = peers_pairing_end(writer_peers(w), name, &why);
 		}
-		if (!known)
+		if (!known)	/* the name as it came: who shows the answer escapes it */
 			rc = why_set(&why, "nobody called %s is paired here; see posthouse "
-			    "pairings", log_safe(span_str(name)).s);
+			    "pairings", name);
 	}
 	if (rc == 0)
 		rc = peers_remove(writer_peers(w), name, &why);

@@ -244,6 +244,24 @@ alarm_unserved(struct writer *w, json_t *alarms)
 }
 
 static void
+alarm_certificate(struct writer *w, json_t *alarms)
+{
+	const struct writer_conf *c = writer_conf(w);
+	int64_t now = writer_surely_ms(w);
+	char date[40];
+	json_t *name;
+
+	if (c->edge == NULL || c->board == NULL || !board_tls_ends(c->board, now))
+		return;
+	wall_iso(atomic_load(&c->board->tls_until_ms), date, sizeof(date));
+	name = board_text(c->board->tls_name, sizeof(c->board->tls_name));
+	json_array_append_new(alarms, json_sprintf("certificate: %s, for %s, %s %.10s: renew it; a "
+	    "new file is taken when it is there", c->edge->tls.cert, json_string_value(name),
+	    atomic_load(&c->board->tls_until_ms) <= now ? "is over since" : "ends on", date));
+	json_decref(name);
+}
+
+static void
 alarm_unpaired(struct writer *w, json_t *alarms, const struct db_totals *t)
 {
 	int64_t age = writer_surely_ms(w) - t->oldest_ms;
@@ -444,6 +462,7 @@ answer_status(struct writer *w, const json_t *question)
 	for (size_t i = 0; i < peers_count(peers); i++)
 		peer_entry(json_object_get(o, "peers"), peers_at(peers, i)->name);
 	alarm_unserved(w, alarms);
+	alarm_certificate(w, alarms);
 	json_object_set_new(o, "pairing_lines", json_integer((json_int_t)(c->role == CONF_EDGE ?
 	    peers_pairings(peers, wall_ms(), pending, PEERS_PENDING_MAX) : 0)));
 	if (c->role == CONF_HOME)

@@ -5,6 +5,7 @@ closed, each with its verdict and the setting that is to be changed.
 
 import json
 import socket
+import ssl
 import subprocess
 import threading
 
@@ -317,6 +318,42 @@ def test_a_rude_backend(alone, tmp_path, first, flood, hang_up):
             assert {p["restarts"] for p in stand.status("home")["processes"]} == {0}
     finally:
         rude.close()
+
+
+class Busy(Rude):
+    """Behind TLS: it will not serve just now.  Its connections without TLS say nothing."""
+
+    def __init__(self, tmp_path, says):
+        cert, key = tmp_path / "busy.pem", tmp_path / "busy.key"
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
+                        "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj", "/CN=busy",
+                        "-keyout", key, "-out", cert], check=True, capture_output=True)
+        self.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.tls.load_cert_chain(cert, key)
+        super().__init__(says)
+
+    def talk(self, guest):
+        try:
+            with self.tls.wrap_socket(guest, server_side=True) as tls:
+                super().talk(tls)
+        except OSError:
+            pass
+
+
+@pytest.mark.parametrize("says, up", [(b"421 4.3.2 busy\r\n", False), (b"* OK\r\n", True)],
+                         ids=["mail", "no mail"])
+def test_a_mail_server_in_tls_that_is_busy_when_it_is_asked(alone, tmp_path, says, up):
+    """Its name and ports say nothing, and its next client may be greeted with 220."""
+    busy = Busy(tmp_path, says)
+    try:
+        with Stand(tmp_path, opt=[f"home.service.web.backend={busy.where}",
+                                  "home.service.web.proxy=none"]) as stand:
+            rc, report = interlock(stand)
+            assert (report["verdict"] == "no mail server") == up, report
+            assert service(stand)["up"] == up
+            assert rc == (0 if up else 1)
+    finally:
+        busy.close()
 
 
 def test_what_is_open_is_cut_when_it_fails(alone, tmp_path):

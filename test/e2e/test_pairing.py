@@ -190,6 +190,15 @@ def test_an_unpinned_home_is_refused_at_the_handshake(make_stand, mark):
     stand.wait_marked("alice", mark)
 
 
+def test_a_name_in_any_script_is_escaped_once(stand):
+    for role in ("edge", "home"):
+        r = stand.tool("unpair", "-c", stand.conf(role), "bücher", check=False)
+        assert r.returncode == 1 and r.stdout == ""
+        assert r"nobody called b\xc3\xbccher is paired" in r.stderr, r.stderr
+        r = stand.tool("unpair", "-c", stand.conf(role), "ü" * 200, check=False)
+        assert r.returncode == 1 and "too long" in r.stderr, r.stderr
+
+
 def test_unpair(stand, mark):
     stand.tool("unpair", "-c", stand.conf("edge"), "home")
     until("the tunnel is down", 20,

@@ -77,13 +77,16 @@ class Stand:
         self.run("kill", role, self.dir, *process)
 
     def complaints(self):
-        """Lines that no log may have: a sanitizer's, and a process that
-        ended though nobody killed it."""
+        """Lines that no log may have: a sanitizer's, with what it says below it, and a process
+        that ended though nobody killed it."""
         found = []
         for name in sorted(os.listdir(self.dir)):
             if name.endswith(".log"):
-                for line in self.log(name[:-4]).splitlines():
-                    if NEVER.search(line) or (ENDED.search(line) and not self.killed):
+                lines = self.log(name[:-4]).splitlines()
+                for i, line in enumerate(lines):
+                    if NEVER.search(line):
+                        found.append("\n".join([f"{name}: {line}"] + lines[i + 1:i + 40]))
+                    elif ENDED.search(line) and not self.killed:
                         found.append(f"{name}: {line}")
         return found
 

@@ -482,6 +482,24 @@ payloads(void **state)
 		}
 }
 
+/* Both end in 16 octets behind a whole chunk; only one of them lost something. */
+static void
+one_octet_short_is_cut_short_and_not_empty(void **state)
+{
+	struct buf file, plain;
+	struct why why;
+
+	for (size_t cut = 0; cut <= 1; cut++) {
+		forge(V OURS, "\n", &file);
+		forge_payload("-L", 2, cut, &file);
+		assert_int_equal(unseal(span_of(file.p, file.n - cut), 1 << 20, &me, &plain, &why),
+		    AGE_MALFORMED);
+		assert_non_null(strstr(why.text, cut == 0 ? "last chunk is empty" : "cut short"));
+		buf_fini(&plain);
+		buf_fini(&file);
+	}
+}
+
 static void
 a_low_order_recipient_is_refused(void **state)
 {
@@ -538,6 +556,7 @@ main(void)
 		cmocka_unit_test(headers),
 		cmocka_unit_test(the_number_of_stanzas_and_the_header_are_bounded),
 		cmocka_unit_test(payloads),
+		cmocka_unit_test(one_octet_short_is_cut_short_and_not_empty),
 		cmocka_unit_test(a_low_order_recipient_is_refused),
 	};
 

@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/codec.h"
 #include "base/netaddr.h"
+#include "base/scoreboard.h"
 #include "base/span.h"
 #include "base/uuid.h"
 
@@ -406,6 +407,22 @@ test_clock_watch(void **state)
 	}
 }
 
+static void
+a_certificate_ends_by_a_clock_that_was_set(void **state)
+{
+	static const int64_t day = 24LL * 3600 * 1000;
+	struct scoreboard b = { .tls_until_ms = 0 };
+
+	assert_false(board_tls_ends(&b, CLOCK_FIRST_MS));
+	b.tls_until_ms = CLOCK_FIRST_MS + 2 * day;
+	assert_false(board_tls_ends(&b, CLOCK_FIRST_MS - 1));	/* never set */
+	assert_true(board_tls_ends(&b, CLOCK_FIRST_MS));
+	assert_true(board_tls_ends(&b, CLOCK_FIRST_MS + 3 * day));
+	b.tls_until_ms = CLOCK_FIRST_MS + 14 * day;
+	assert_false(board_tls_ends(&b, CLOCK_FIRST_MS));
+	assert_true(board_tls_ends(&b, CLOCK_FIRST_MS + 1));
+}
+
 int
 main(void)
 {
@@ -423,6 +440,7 @@ main(void)
 		cmocka_unit_test(test_uuid),
 		cmocka_unit_test(test_buf),
 		cmocka_unit_test(test_clock_watch),
+		cmocka_unit_test(a_certificate_ends_by_a_clock_that_was_set),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

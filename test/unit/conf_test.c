@@ -53,6 +53,22 @@ static const struct refusal {
 	    EDGE "control = /a//b\nlog = '#//*'\n",
 	    "t.conf:4: log: \"#//*\" is not known; write \"debug\" or \"info\" or \"warn\" or "
 	    "\"error\"" },
+	{ "an escape of other languages", CONF_HOME,
+	    "deliver { maildir = \"/m\" }\nmailboxes { users = {\"a\\\\b\",\n\"j\\u00fcrgen\"} }\n",
+	    "t.conf:3: \"\\u\" is no escape here; write the character itself, in UTF-8" },
+	{ "a backslash alone", CONF_EDGE, EDGE "control = \"/a\\d\"\n",
+	    "t.conf:3: \"\\d\" is no escape here; write \"\\\\\" for a backslash, or the value in "
+	    "single quotes" },
+	{ "an x without digits", CONF_EDGE, EDGE "control = \"/\\xg\"\n",
+	    "t.conf:3: \"\\x\" is no escape here; write \"\\\\\" for a backslash, or the value in "
+	    "single quotes" },
+	{ "a NUL that would end the value", CONF_EDGE, EDGE "control = \"/a\\0b\"\n",
+	    "t.conf:3: \"\\0\" is no escape here; write \"\\\\\" for a backslash, or the value in "
+	    "single quotes" },
+	{ "escapes that are known", CONF_EDGE,
+	    EDGE "control = \"/\\x41\\102\\\\\\\"\"\nstate = '/\\d'\nlog = \"\\x61\"\n",
+	    "t.conf:5: log: \"a\" is not known; write \"debug\" or \"info\" or \"warn\" or "
+	    "\"error\"" },
 	{ "a slip in a key is recognised", CONF_EDGE, EDGE "bare_fl = \"refuse\"\n",
 	    "t.conf:3: no key \"bare_fl\" at top level; did you mean \"bare_lf\"?" },
 	{ "a slip in a section's name", CONF_EDGE, EDGE "\n\nlimit { size = 1M }\n",
@@ -238,7 +254,11 @@ static const struct refusal {
 	{ "a brace too many", CONF_HOME, HOME "hold {\n quota = 1G\n} }\n",
 	    "t.conf:5: unexpected closing brace" },
 	{ "a string left open", CONF_HOME, HOME "state = \"/a\n\n",
-	    "t.conf:5: premature end of file" },
+	    "t.conf:3: the text that this quote begins has no end; close it with another" },
+	{ "a string left open behind a word", CONF_EDGE, EDGE "control = /a//b\"\nlog = x\n",
+	    "t.conf:3: the text that this quote begins has no end; close it with another" },
+	{ "a star, which libconfuse reads over", CONF_EDGE, EDGE "tunnel { listen = *:7443 }\n",
+	    "t.conf:3: \"*\" stands in quotes only; write the whole value in double quotes" },
 	{ "no destination", CONF_HOME, "mailboxes { users = {\"a\"} }\n",
 	    "t.conf: deliver.maildir: missing; write where held mail goes: "
 	    "maildir = \"/var/mail/posthouse\", smtp or lmtp = \"127.0.0.1:24\", or have a "
