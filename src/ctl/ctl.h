@@ -21,6 +21,7 @@ int	ctl_retry(int argc, char **argv);
 int	ctl_park(int argc, char **argv);
 int	ctl_unpark(int argc, char **argv);
 int	ctl_drop(int argc, char **argv);
+int	ctl_password(int argc, char **argv);
 int	ctl_route(int argc, char **argv);
 int	ctl_cat(int argc, char **argv);
 int	ctl_open(int argc, char **argv);

@@ -14,6 +14,8 @@
 #include <openssl/x509.h>
 
 #include "base/clock.h"
+#include "base/codec.h"
+#include "base/secret.h"
 #include "proto/age.h"
 #include "proto/crypto.h"
 
@@ -98,6 +100,22 @@ keygen_age(const char *path, struct why *why)
 	}
 	buf_wipe(&text);
 	age_identity_fini(&id);
+	explicit_bzero(key, sizeof(key));
+	return result;
+}
+
+int
+keygen_password(const char *path, struct why *why)
+{
+	unsigned char key[SECRET_LEN];
+	char text[2 * SECRET_LEN + 1];
+	int result;
+
+	random_bytes(key, sizeof(key));
+	hex_encode(key, sizeof(key), text);
+	text[2 * SECRET_LEN] = '\n';
+	result = write_key_file(path, span_of(text, sizeof(text)), why);
+	explicit_bzero(text, sizeof(text));
 	explicit_bzero(key, sizeof(key));
 	return result;
 }

@@ -39,6 +39,7 @@ static const struct command {
 	{ "cat", ctl_cat, "a held object itself, sealed" },
 	{ "open", ctl_open, "at home: the message in a held object" },
 	{ "route", ctl_route, "at home: where an address's mail goes, and why" },
+	{ "password", ctl_password, "at home: a mailbox's password, derived; check one" },
 	{ "interlock", ctl_interlock, "at home: whether its mail servers relay for strangers" },
 	{ "ban", ctl_ban, "at home: who may not come in, at any edge" },
 	{ "unban", ctl_unban, "at home: lift bans" },

@@ -38,6 +38,7 @@ static const struct option_rule {
 	{ "--parked", NULL, OPT_PARKED, false },
 	{ "--to", NULL, OPT_TO, true },
 	{ "--yes", NULL, OPT_YES, false },
+	{ "--rotate", NULL, OPT_ANEW, false },
 };
 
 int
@@ -122,6 +123,9 @@ apply(const struct opts_use *use, const struct option_rule *r, const char *value
 		break;
 	case OPT_YES:
 		o->yes = true;
+		break;
+	case OPT_ANEW:
+		o->anew = true;
 		break;
 	}
 	return -1;

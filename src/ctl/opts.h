@@ -19,7 +19,7 @@ enum opt_bits {
 	OPT_OBJECT = 1 << 4,	/* --object */
 	OPT_ROTATE = 1 << 5,	/* --age, --tunnel, --finish */
 	OPT_FORCE = 1 << 6,	/* --force */
-	OPT_CHECK = 1 << 7,	/* --check FILE */
+	OPT_CHECK = 1 << 7,	/* --check FILE, --check PROTOCOL */
 	OPT_CONTROL = 1 << 8,	/* --control PATH: without a configuration */
 	OPT_BY = 1 << 9,	/* --by WHO */
 	OPT_FOR = 1 << 10,	/* --for TIME */
@@ -29,12 +29,13 @@ enum opt_bits {
 	OPT_PARKED = 1 << 13,	/* --parked */
 	OPT_TO = 1 << 14,	/* --to MAILBOX */
 	OPT_YES = 1 << 15,	/* --yes */
+	OPT_ANEW = 1 << 16,	/* --rotate */
 };
 
 struct opts {
 	const char	*conf;
 	enum conf_role	 role;
-	bool		 json, object, age, tunnel, finish, force, all, parked, yes;
+	bool		 json, object, age, tunnel, finish, force, all, parked, yes, anew;
 	const char	*state, *of, *check, *control, *by, *for_time, *from, *class, *recipient,
 			*older, *size, *to;
 	unsigned long long count;	/* 0: not said */

@@ -96,7 +96,7 @@ class Dovecot:
     other two. It says on `auth` whether a password is right (Postfix: smtpd_sasl_type = dovecot).
     """
 
-    def __init__(self, maildir, *, tls=None, imaps=0, proxied=0, imaps_proxy=0):
+    def __init__(self, maildir, *, tls=None, imaps=0, proxied=0, imaps_proxy=0, extra=""):
         self.dir = tempfile.mkdtemp(prefix="ph-dovecot-")
         os.chmod(self.dir, 0o755)
         os.makedirs(f"{self.dir}/home")
@@ -116,6 +116,7 @@ class Dovecot:
                                 proxy=PROXY.format(port=imaps_proxy) if tls else "", **names))
             if tls:
                 f.write(TLS.format(cert=tls[0], key=tls[1]))
+            f.write(extra)
         self.seen = 0
         self.start()
 
@@ -157,6 +158,14 @@ class Dovecot:
             s.sendall(f"a LOGIN {user} {password}\r\n".encode())
             answer = lines.readline()
             return answer.startswith(b"a OK")
+
+    def auth_test(self, user, password):
+        """What Dovecot's own tool says: whether the passdbs take it."""
+        r = subprocess.run(["doveadm", "-c", f"{self.dir}/dovecot.conf", "auth", "test", user,
+                            password], check=False, capture_output=True, text=True, timeout=30)
+        assert "auth succeeded" in r.stdout + r.stderr or "auth failed" in r.stdout + r.stderr, \
+            r.stdout + r.stderr + self.log()
+        return r.returncode == 0
 
     def stop(self):
         self.child.terminate()
