@@ -9,6 +9,7 @@
 #include "home/opener_in.h"
 #include "home/unseal.h"
 #include "proto/crypto.h"
+#include "proto/delivered.h"
 
 struct reading {
 	struct opener	*o;
@@ -36,16 +37,14 @@ static int
 file_head(struct maildir_file *f, const struct envelope *env, const struct parcel *p,
     const struct ledger_entry *e, struct why *why)
 {
-	char from[ADDRESS_PRINT_MAX];
+	struct delivered d = { .id = p->object.meta.id };
 	struct buf head;
 	int rc;
 
-	buf_init(&head, 2048);
-	address_print(&env->from, from, sizeof(from));
-	buf_addf(&head, "Return-Path: <%s>\r\n", from);
-	buf_addf(&head, "Delivered-To: %s\r\n", e->recipient);
-	buf_addf(&head, "X-Posthouse-Id: %s\r\n", uuid_text(p->object.meta.id).s);
-	rc = head.failed ? why_set(why, "memory is out") : maildir_write(f, head.p, head.n, why);
+	buf_init(&head, DELIVERED_MAX);
+	span_copy(span_str(e->recipient), d.recipient, sizeof(d.recipient));
+	rc = delivered_head(&env->from, &d, &head) ? maildir_write(f, head.p, head.n, why) :
+	    why_set(why, "memory is out");
 	buf_fini(&head);
 	return rc;
 }
