@@ -89,10 +89,12 @@ of_address(struct courier *c, const char *text, const char *edge)
 	o = json_pack("{s:b, s:s, s:s, s:s, s:o}", "ok", 1, "address", path, "decision",
 	    decisions[r.to], "edge", e != NULL ? log_safe(span_str(e->name)).s : "",
 	    "steps", steps);
-	if (r.to == ROUTE_MAILBOX)
+	if (r.to == ROUTE_MAILBOX) {
 		json_object_set_new(o, "mailbox", json_string(r.mailbox));
-	else
+		json_object_set_new(o, "claimed", json_boolean(r.claimed));
+	} else {
 		add_reply(o, &r.reply);
+	}
 	return o;
 }
 
@@ -112,6 +114,32 @@ of_mailbox(struct courier *c, const char *name)
 	    failed("there is no such mailbox");
 }
 
+/* The mailboxes that catch-alls of granted domains end in; each is named once. */
+static json_t *
+of_catch_alls(struct courier *c)
+{
+	json_t *names = json_array(), *boxes = json_object();
+	struct router router;
+	const char *name;
+	json_t *value;
+
+	roster_router(c->roster, c->conf, &router);
+	for (size_t i = 0; i < c->edges.n; i++) {
+		const struct peer *p = &c->edges.list[i]->peer;
+		struct route r;
+
+		for (size_t k = 0; k < p->ndomains; k++) {
+			router_to_catch_all(&router, p->domains[k], &r);
+			if (r.to == ROUTE_MAILBOX)
+				json_object_set_new(boxes, r.mailbox, json_true());
+		}
+	}
+	json_object_foreach(boxes, name, value)
+		json_array_append_new(names, json_string(name));
+	json_decref(boxes);
+	return json_pack("{s:b, s:o}", "ok", 1, "mailboxes", names);
+}
+
 void
 route_answer(struct courier *c, uint64_t question, struct span json)
 {
@@ -126,6 +154,7 @@ route_answer(struct courier *c, uint64_t question, struct span json)
 		    address != NULL ? of_address(c, address,
 		    json_string_value(json_object_get(q, "edge"))) :
 		    mailbox != NULL ? of_mailbox(c, mailbox) :
+		    json_is_true(json_object_get(q, "catch_alls")) ? of_catch_alls(c) :
 		    failed("the question names no address"));
 	json_decref(q);
 }

@@ -220,6 +220,16 @@ to_catch_all(const struct router *r, const char *to, const char *domain, struct 
 		refuse(out, ROUTE_LATER, 450, 3, 5, "the catch-all here ends in no mailbox");
 }
 
+void
+router_to_catch_all(const struct router *r, const char *domain, struct route *out)
+{
+	const char *to = router_catch_all(r, domain);
+
+	*out = (struct route){ .to = ROUTE_NONE };
+	if (to[0] != '\0')
+		to_catch_all(r, to, domain, out);
+}
+
 /* Nobody is called so, with a tag or without. */
 static void
 unclaimed(const struct router *r, struct span local, const char *domain, struct route *out)
@@ -263,6 +273,7 @@ route_address(const struct router *r, const char (*domains)[256], size_t ndomain
 	switch (find(r, local, a->domain, 0, &box)) {
 	case FOUND:
 		to_mailbox(out, box);
+		out->claimed = true;
 		return;
 	case FOUND_NO_END:
 		say(r, "the alias ends in no mailbox");

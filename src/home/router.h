@@ -56,6 +56,7 @@ struct router {
 struct route {
 	enum route_to	 to;
 	char		 mailbox[CONF_NAME_MAX];	/* ROUTE_MAILBOX */
+	bool		 claimed;	/* somebody is called so: no role, no catch-all */
 	struct smtp_reply reply;			/* the others */
 };
 
@@ -67,6 +68,8 @@ extern const struct conf_home_domain router_no_rules;
 const struct conf_home_domain *router_rules(const struct router *, const char *domain);
 /* "" if unknown local parts are refused there. */
 const char *router_catch_all(const struct router *, const char *domain);
+/* Where that ends: ROUTE_NONE if there is none. */
+void	router_to_catch_all(const struct router *, const char *domain, struct route *out);
 /* NULL-terminated, lower case. */
 extern const char *const router_roles[];
 /* Whether somebody takes this role's mail there. */

@@ -27,6 +27,7 @@
  *	{"do":"pairings"}
  *	{"do":"route","address":ADDRESS,"edge":NAME}	home; edge: whose grants count; optional
  *	{"do":"route","mailbox":NAME}		home: whether there is one called so
+ *	{"do":"route","catch_alls":true}	home: the mailboxes that catch-alls end in
  *	{"do":"interlock","run":true}		home: reports by service; run: try anew, optional
  *	{"do":"peers-reload"}			home: STATE/edges/ was changed
  *	{"do":"ban","net":NET,"by":WHO,"for_ms":N}	home: by "" and for ever where not said

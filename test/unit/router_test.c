@@ -267,6 +267,45 @@ domains_have_rules_of_their_own(void **state)
 	mailboxes_fini(&boxes);
 }
 
+/* What refile goes by: mail that the catch-all took is somebody's own only if he claims it. */
+static void
+who_is_called_so_claims_it_and_a_catch_all_does_not(void **state)
+{
+	static const struct {
+		const char	*address;
+		bool		 claimed;
+	} rows[] = {
+		{ "alice@example.org", true }, { "ALICE+x@example.org", true },
+		{ "sales@example.org", true }, { "carol@example.org", false },
+		{ "postmaster@example.org", false }, { "abuse@example.org", false },
+		{ "carol@strict.test", false }, { "alice@elsewhere.test", false },
+	};
+	static const char all[][256] = { "example.org", "strict.test" };
+	struct mailboxes boxes = { .names = NULL };
+	struct router router = { .boxes = &boxes, .catch_all = "inbox", .roles = "admin",
+		.all_roles = true, .first = "alice", .domains = sections,
+		.ndomains = sizeof(sections) / sizeof(sections[0]) };
+	struct address to;
+	struct route r;
+	struct why why;
+	size_t skipped;
+
+	assert_int_equal(mailboxes_read(&boxes, SPAN_LIT(list), &skipped, &why), 0);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		assert_true(address_parse(span_str(rows[i].address), &to));
+		route_address(&router, all, 2, &to, &r);
+		if (r.claimed != rows[i].claimed)
+			fail_msg("%s", rows[i].address);
+	}
+	router_to_catch_all(&router, "example.org", &r);
+	assert_string_equal(r.mailbox, "inbox");
+	router_to_catch_all(&router, "all.test", &r);	/* by way of an alias */
+	assert_string_equal(r.mailbox, "alice");
+	router_to_catch_all(&router, "strict.test", &r);
+	assert_int_equal(r.to, ROUTE_NONE);
+	mailboxes_fini(&boxes);
+}
+
 static void
 a_list_with_a_loop_is_refused_by_its_line(void **state)
 {
@@ -355,6 +394,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(routes),
 		cmocka_unit_test(domains_have_rules_of_their_own),
+		cmocka_unit_test(who_is_called_so_claims_it_and_a_catch_all_does_not),
 		cmocka_unit_test(a_list_with_a_loop_is_refused_by_its_line),
 		cmocka_unit_test(nothing_granted_is_all_foreign),
 		cmocka_unit_test(a_command_prints_one_local_part_a_line),
