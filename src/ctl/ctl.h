@@ -22,6 +22,7 @@ int	ctl_park(int argc, char **argv);
 int	ctl_unpark(int argc, char **argv);
 int	ctl_drop(int argc, char **argv);
 int	ctl_password(int argc, char **argv);
+int	ctl_refile(int argc, char **argv);
 int	ctl_route(int argc, char **argv);
 int	ctl_cat(int argc, char **argv);
 int	ctl_open(int argc, char **argv);

@@ -1,41 +1,10 @@
 """Whose mail goes where: lists, files, aliases, rules of domains, and why."""
 
-import json
 import os
 
+from kit.routing import route, with_file, write
 from kit.smtp import send_mail
 from kit.stand import message, until
-
-
-def change(stand, old, new):
-    with open(stand.conf("home"), encoding="utf-8") as f:
-        text = f.read()
-    assert old in text
-    with open(stand.conf("home"), "w", encoding="utf-8") as f:
-        f.write(text.replace(old, new))
-
-
-def write(path, text):
-    with open(path + ".new", "w", encoding="utf-8") as f:
-        f.write(text)
-    os.rename(path + ".new", path)
-
-
-def route(stand, address, *words):
-    r = stand.tool("route", "-c", stand.conf("home"), "--json", *words, address, check=False)
-    return json.loads(r.stdout) if r.stdout else r.stderr
-
-
-def with_file(make_stand, text, conf=""):
-    stand = make_stand()
-    path = os.path.join(stand.dir, "mailboxes")
-    write(path, text)
-    os.chmod(path, 0o644)
-    stand.stop("home")
-    change(stand, "mailboxes {", f'{conf}\nmailboxes {{\n\tfile = "{path}"\n')
-    stand.start("home")
-    until("home has read it", 10, lambda: "mailboxes" not in str(route(stand, "x@example.test")))
-    return stand, path
 
 
 def test_a_new_mailbox_gets_its_mail_from_then_on(make_stand, mark):
