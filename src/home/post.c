@@ -22,23 +22,42 @@ put(struct shipments *q, struct shipment *s)
 	q->n++;
 }
 
+/* Whichever `at` points to: the first, or a `next`. */
 static struct shipment *
-take(struct shipments *q)
+take_at(struct shipments *q, struct shipment **at)
 {
-	struct shipment *s = q->first;
+	struct shipment *s = *at;
 
 	if (s == NULL)
 		return NULL;
-	if ((q->first = s->next) == NULL)
-		q->end = &q->first;
+	if ((*at = s->next) == NULL)
+		q->end = at;
 	q->n--;
 	return s;
+}
+
+static struct shipment *
+take(struct shipments *q)
+{
+	return take_at(q, &q->first);
+}
+
+static void
+disarm(struct post *p, struct shipment *s)
+{
+	struct shipment **at = &p->armed;
+
+	while (*at != NULL && *at != s)
+		at = &(*at)->armed;
+	if (*at != NULL)
+		*at = s->armed;
 }
 
 static void
 drop(struct post *p, struct shipment *s)
 {
 	p->nhand--;
+	disarm(p, s);
 	shipment_free(&s);
 }
 
@@ -167,6 +186,7 @@ pause_for(struct post *p, const char *words)
 	courier_trouble(p->c, words);
 	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
 		while ((s = take(all[i])) != NULL) {
+			disarm(p, s);
 			shipment_defer(s, p->pause_ms, words);
 			note(s);
 		}
@@ -231,6 +251,7 @@ post_untried(struct post *p, struct shipment *s)
 void
 post_shipped(struct post *p, struct shipment *s)
 {
+	disarm(p, s);
 	if (s->forgotten) {
 		drop(p, s);
 		return;
@@ -244,25 +265,72 @@ post_shipped(struct post *p, struct shipment *s)
 
 /* --- what goes when ------------------------------------------------------------------------- */
 
+/*
+ * By LMTP a mailbox gets one message at a time.  What Dovecot's Sieve test `duplicate` has
+ * seen is a file that each delivery reads at its beginning and replaces at its end (2.3.19,
+ * tried 2026-11): of two at once into one mailbox one is forgotten, and its second copy is not
+ * known for one.
+ */
+static bool
+overtakes(const struct post *p, const struct shipments *q, const struct shipment *s)
+{
+	for (const struct shipment *o = q->first; p->cli.lmtp && o != s; o = o->next)
+		if (shipments_meet(o, s))
+			return true;
+	return false;
+}
+
+static bool
+enough_ahead(const struct post *p, const struct shipment *s)
+{
+	unsigned n = 0;
+
+	for (const struct shipment *o = p->armed; p->cli.lmtp && o != NULL; o = o->armed)
+		n += shipments_meet(o, s);
+	return n >= POST_AHEAD || overtakes(p, &p->waiting, s);
+}
+
 /* Noted ahead: a lane that ends one message finds the next. */
 static void
 arm(struct post *p)
 {
-	struct shipment *s;
+	struct shipment **at = &p->waiting.first, *s;
 
-	while (!p->paused && p->proven && !p->c->draining &&
-	    p->narmed + p->ready.n < 2 * (size_t)p->conf->deliver.connections &&
-	    (s = take(&p->waiting)) != NULL) {
+	while (!p->paused && p->proven && !p->c->draining && *at != NULL &&
+	    p->narmed + p->ready.n < 2 * (size_t)p->conf->deliver.connections) {
+		if (enough_ahead(p, *at)) {
+			at = &(*at)->next;
+			continue;
+		}
+		s = take_at(&p->waiting, at);
+		s->armed = p->armed;
+		p->armed = s;
 		shipment_sending(s);
 		note(s);
 	}
 }
 
+/* One that is ready must wait for another into the same mailbox. */
+static bool
+behind(const struct post *p, const struct shipment *s)
+{
+	const struct shipment *now;
+
+	for (size_t i = 0; p->cli.lmtp && i < p->nlanes; i++)
+		if ((now = lane_now(p->lanes[i])) != NULL && shipments_meet(now, s))
+			return true;
+	return overtakes(p, &p->ready, s);
+}
+
 static struct shipment *
 next_mail(struct post *p)
 {
-	struct shipment *s = take(&p->ready);
+	struct shipment **at = &p->ready.first, *s;
 
+	while (*at != NULL && behind(p, *at))
+		at = &(*at)->next;
+	if ((s = take_at(&p->ready, at)) == NULL)
+		return NULL;
 	s->mail.size = HEAD_OCTETS + s->p.octets;
 	s->mail.xclient = p->shows == POST_XCLIENT;
 	return s;
@@ -271,19 +339,24 @@ next_mail(struct post *p)
 static void
 hand_out(struct post *p)
 {
+	struct shipment *s;
+
 	for (size_t i = 0; i < p->nlanes && p->ready.n > 0; i++)
-		if (lane_waits(p->lanes[i]))
-			lane_send(p->lanes[i], next_mail(p));
+		if (lane_waits(p->lanes[i]) && (s = next_mail(p)) != NULL)
+			lane_send(p->lanes[i], s);
 }
 
-static size_t
-coming(const struct post *p)
+/* Whether more could go at once than there are connections that wait for mail, or will. */
+static bool
+short_of_lanes(const struct post *p)
 {
-	size_t n = 0;
+	size_t could = 0, coming = 0;
 
-	for (size_t i = 0; i < p->nlanes; i++)
-		n += lane_now(p->lanes[i]) == NULL;
-	return n;
+	for (const struct shipment *s = p->ready.first; s != NULL; s = s->next)
+		could += !behind(p, s);
+	for (size_t i = 0; p->shows != POST_PROXY && i < p->nlanes; i++)
+		coming += lane_now(p->lanes[i]) == NULL;
+	return could > coming;
 }
 
 static void
@@ -296,7 +369,7 @@ open_lanes(struct post *p)
 		struct shipment *s = NULL;
 		struct lane *l;
 
-		if (!p->proven ? p->nlanes > 0 : p->ready.n <= (once ? 0 : coming(p)))
+		if (!p->proven ? p->nlanes > 0 : !short_of_lanes(p))
 			return;
 		if (p->proven && once)
 			s = next_mail(p);

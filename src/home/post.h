@@ -19,7 +19,8 @@
  * answered is `uncertain` and goes again, under the same X-Posthouse-Id.  `sending` is
  * durable before the first octet, so that a crash cannot make it look untried.
  *
- * Connections are kept between messages, several at once.  A destination that does not
+ * Connections are kept between messages, several at once; by LMTP no two carry mail for one
+ * mailbox, and it gets its mail in order.  A destination that does not
  * serve is left alone for a pause that doubles; what was in hand is deferred until then
  * with its words, and nothing more is claimed.  At its start one connection is made
  * without mail, so that edges announce no more than the server honours.
@@ -31,6 +32,7 @@
 #define POST_IDLE_MS		10000		/* a connection without mail ends */
 #define POST_MAILS_MAX		200		/* on one connection: servers want an end */
 #define POST_LANES_MAX		64
+#define POST_AHEAD		2		/* by LMTP, of a mailbox: one goes, one is ready */
 
 struct courier;
 struct chan;

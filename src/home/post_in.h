@@ -19,6 +19,7 @@
 
 struct shipment {			/* one object, from its claim to its last note */
 	struct shipment	*next;
+	struct shipment	*armed;		/* of those noted as sending and not yet shipped */
 	struct post	*post;
 	struct parcel	 p;
 	struct smtp_cli_mail mail;
@@ -59,6 +60,7 @@ struct post {
 	struct lane	*lanes[POST_LANES_MAX];
 	size_t		 nlanes;
 	struct shipments waiting, ready, stuck;	/* stuck: a note failed */
+	struct shipment	*armed;		/* being noted as sending, ready, or in a lane */
 	size_t		 nhand, narmed;	/* in hand; of these being noted as sending */
 	uv_timer_t	 again;		/* after a pause */
 	uv_timer_t	 renote;	/* what is stuck */
@@ -73,6 +75,8 @@ struct post {
 struct shipment *shipment_new(struct post *, struct parcel *);
 void	shipment_free(struct shipment **);
 void	shipment_sending(struct shipment *);
+/* Whether some mailbox gets both. */
+bool	shipments_meet(const struct shipment *, const struct shipment *);
 /* Back as it was: it was not sent. */
 void	shipment_defer(struct shipment *, int64_t ms, const char *words);
 void	shipment_results(struct shipment *);		/* what the server said, into its entries */

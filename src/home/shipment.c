@@ -131,6 +131,17 @@ shipment_sending(struct shipment *s)
 		s->p.entries[s->entry[k]].state = LEDGER_SENDING;
 }
 
+bool
+shipments_meet(const struct shipment *a, const struct shipment *b)
+{
+	for (size_t i = 0; i < a->mail.nrcpts; i++)
+		for (size_t k = 0; k < b->mail.nrcpts; k++)
+			if (strcmp(a->p.entries[a->entry[i]].mailbox,
+			    b->p.entries[b->entry[k]].mailbox) == 0)
+				return true;
+	return false;
+}
+
 void
 shipment_defer(struct shipment *s, int64_t ms, const char *words)
 {

@@ -110,6 +110,21 @@ def test_dovecot_lmtp_keeps_it_once(make_stand, mark, road):
             assert "identity=xclient" in stand.log("home")
 
 
+def test_dovecot_forgets_none_of_many_that_come_at_once(make_stand, mark):
+    """Two deliveries at once into a mailbox, and its list of what was there lacks one of them."""
+    with Lmtp() as end:
+        stand = make_stand(opt=opts(f"lmtp=127.0.0.1:{end.port}", "connections=8"))
+        stand.stop("home")
+        for _ in range(20):
+            for rcpts in (["alice@example.test"], ["bob@example.test"],
+                          ["alice@example.test", "bob@example.test"]):
+                send(stand, mark, rcpts)
+        stand.start("home")
+        delivered(stand, 80)
+        for user in ("alice", "bob"):
+            assert end.remembered(user) == len(end.mails(user))
+
+
 class Cutter:
     """Between home and a server: the first answer to an end of data never arrives."""
 

@@ -3,6 +3,7 @@
 import os
 import shutil
 import socket
+import struct
 import subprocess
 import tempfile
 
@@ -16,7 +17,7 @@ state_dir = {dir}/base
 protocols = lmtp
 listen = 127.0.0.1
 log_path = {dir}/log
-mail_debug = yes
+mail_debug = {debug}
 ssl = no
 login_trusted_networks = 127.0.0.1
 mail_location = maildir:{dir}/home/%n/Maildir
@@ -58,9 +59,9 @@ plugin {{
 
 
 class Lmtp:
-    """Usable as a context; alice and bob have mailboxes."""
+    """Usable as a context; alice and bob have mailboxes, or users."""
 
-    def __init__(self):
+    def __init__(self, users=("alice", "bob"), debug=True):
         self.dir, self.port = tempfile.mkdtemp(prefix="ph-lmtp-"), free_port()
         os.chmod(self.dir, 0o755)
         os.makedirs(f"{self.dir}/sieve")
@@ -68,13 +69,17 @@ class Lmtp:
         shutil.copy(RECIPE, f"{self.dir}/sieve")
         subprocess.run(["sievec", f"{self.dir}/sieve/posthouse-duplicate.sieve"], check=True)
         with open(f"{self.dir}/users", "w", encoding="ascii") as f:
-            for user in ("alice", "bob"):
+            for user in users:
                 os.makedirs(f"{self.dir}/home/{user}")
                 f.write(f"{user}:::::{self.dir}/home/{user}::\n")
         for path, _, _ in os.walk(f"{self.dir}/home"):
             shutil.chown(path, "nobody", "nogroup")
         with open(f"{self.dir}/dovecot.conf", "w", encoding="ascii") as f:
-            f.write(CONF.format(dir=self.dir, port=self.port))
+            f.write(CONF.format(dir=self.dir, port=self.port,
+                                debug="yes" if debug else "no"))
+        self.start()
+
+    def start(self):
         self.child = subprocess.Popen(["/usr/sbin/dovecot", "-F", "-c", f"{self.dir}/dovecot.conf"],
                                       stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT)
         until("dovecot's LMTP answers", 20, self.answers, 0.1)
@@ -96,6 +101,17 @@ class Lmtp:
                 with open(f"{base}/{name}", "rb") as f:
                     out.append(f.read())
         return out
+
+    def remembered(self, user):
+        """How many messages the recipe would know again (Dovecot 2.3: mail-duplicate.c)."""
+        with open(f"{self.dir}/home/{user}/.dovecot.lda-dupes", "rb") as f:
+            octets = f.read()
+        at, n = 4, 0
+        while at < len(octets):
+            _, id_size, user_size = struct.unpack_from("III", octets, at)
+            at += 12 + id_size + user_size
+            n += 1
+        return n
 
     def __enter__(self):
         return self
