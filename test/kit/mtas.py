@@ -112,7 +112,7 @@ postlog unix-dgram n - n - 1 postlogd
 
 # What it takes is kept, in Maildirs of its own: Postfix.mails().
 KEEPS = ["mydestination = localhost", "virtual_mailbox_domains = example.test",
-         "virtual_mailbox_maps = inline:{ alice@example.test=alice/, "
+         "virtual_mailbox_maps = inline:{ alice@example.test=alice/, bob@example.test=bob/, "
          "postmaster@example.test=alice/ }",
          "virtual_uid_maps = static:65534", "virtual_gid_maps = static:65534"]
 
@@ -148,14 +148,22 @@ class Postfix(Mta):
                            capture_output=True, text=True)
         assert r.returncode == 0, f"postfix {word}: {r.stdout}{r.stderr}"
 
-    def mails(self):
+    def mails(self, user="alice"):
         """With KEEPS: all that was delivered, once nothing is queued any more."""
+        def whole(name):
+            """Postfix answers 250 once a file has this bit: what a killed process left has none."""
+            try:
+                return os.stat(name).st_mode & 0o100
+            except FileNotFoundError:
+                return False
+
         def queued():
             return [f for d in ("maildrop", "incoming", "active", "deferred")
-                    for _, _, files in os.walk(f"{self.dir}/queue/{d}") for f in files]
+                    for base, _, files in os.walk(f"{self.dir}/queue/{d}") for f in files
+                    if whole(f"{base}/{f}")]
         until("Postfix has delivered all", 60, lambda: not queued(), 0.1)
         out = []
-        for name in os.scandir(f"{self.dir}/mail/alice/new"):
+        for name in os.scandir(f"{self.dir}/mail/{user}/new"):
             with open(name, "rb") as f:
                 out.append(f.read())
         return out

@@ -109,6 +109,21 @@ class Cutter(Wire):
         self.left[way] = octets
 
 
+class Far(Wire):
+    """A server that is not near: what it says takes this long."""
+
+    def __init__(self, to, seconds):
+        self.seconds = seconds
+        super().__init__(to)
+
+    async def pump(self, src, dst, way):
+        while data := await src.read(65536):
+            if way == "down":
+                await asyncio.sleep(self.seconds)
+            dst.write(data)
+            await dst.drain()
+
+
 MESSAGE_ID = re.compile(rb"^Message-Id: *(<[^>]*>)", re.M | re.I)
 
 
