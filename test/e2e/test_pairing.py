@@ -207,7 +207,7 @@ def test_unpair(stand, mark):
     assert r in (450, 550, 451, 452), r
     alarm, = until("that is an alarm at home", 20, lambda: stand.status("home")["alarms"])
     assert re.match(r"edge\.test: .*still know this home\? else pair again", alarm), alarm
-    advice = alarm[:alarm.index("pair again")]      # what follows is the cause, and each attempt has its own
+    advice = alarm[:alarm.index("pair again")]  # its cause follows, another for each attempt
     assert f"ALARM      {advice}" in stand.tool("status", "-c", stand.conf("home")).stdout
     r = redeem(stand, stand.conf("home"), line(stand, "home", ("example.test",)) + "\n")
     assert r.returncode == 0, r.stderr
