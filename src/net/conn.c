@@ -18,8 +18,7 @@ static void on_poll(uv_poll_t *, int, int);
 static void on_later(struct later *);
 
 /*
- * Tells libuv only what must change, as each change costs two system calls.  A
- * pause becomes true when the next event comes.
+ * Tells libuv only what must change, as each change costs two system calls.
  */
 void
 conn_watch(struct conn *c)
@@ -28,7 +27,7 @@ conn_watch(struct conn *c)
 
 	if (c->over || c->broken)
 		return;
-	if (!c->paused && !c->eof && !c->closing)
+	if (!c->paused && !c->eof && !c->closing && !c->idle)
 		events |= UV_READABLE;
 	if (c->queue.n > 0)
 		events |= UV_WRITABLE;
@@ -134,6 +133,7 @@ conn_own(struct conn *c, const struct conn_ops *ops, void *arg)
 {
 	c->ops = ops;
 	c->arg = arg;
+	c->ready = c->idle = false;
 }
 
 void
@@ -346,6 +346,67 @@ readable(struct conn *c)
 		later_add(c->laters, &c->later);
 }
 
+/*
+ * An event that finds the owner with something to take is the last until it has taken
+ * all, or the loop would not sleep; one that always finds more needs no events at all.
+ */
+static void
+tell_ready(struct conn *c)
+{
+	if (c->over || c->closing)
+		return;
+	if (c->ready) {
+		c->idle = true;
+		return;
+	}
+	c->ready = true;
+	c->ops->ready(c->arg);
+}
+
+static size_t
+take_held(struct conn *c, char *to, size_t max)
+{
+	size_t n = c->raw.n - c->raw.off;
+
+	if (n > max)
+		n = max;
+	if (n > 0)
+		memcpy(to, c->raw.p + c->raw.off, n);
+	if ((c->raw.off += (uint32_t)n) == c->raw.n)
+		conn_hold_drop(&c->raw);
+	return n;
+}
+
+size_t
+conn_take(struct conn *c, char *to, size_t max, bool *ended)
+{
+	size_t held;
+	ssize_t n;
+
+	assert(c->ssl == NULL && c->ops->ready != NULL);
+	*ended = false;
+	if (!c->ready || c->over || c->closing)
+		return 0;
+	if ((held = take_held(c, to, max)) == max)
+		return max;
+	do
+		n = recv(c->fd, to + held, max - held, MSG_DONTWAIT);
+	while (n == -1 && errno == EINTR);
+	if (n == (ssize_t)(max - held))
+		return max;
+	c->ready = c->idle = false;
+	if (n == 0 && !c->broken)
+		c->eof = *ended = true;
+	else if (n <= 0 && c->broken)
+		over(c);
+	else if (c->broken)
+		later_add(c->laters, &c->later);
+	else if (n == -1 && errno != EAGAIN)
+		broke(c, "connection lost");
+	conn_watch(c);
+	return held + (n > 0 ? (size_t)n : 0);
+}
+
 /* Gives what was held back, then lets new octets come. */
 static void
 pump(struct conn *c)
@@ -392,12 +453,6 @@ conn_hear_out(struct conn *c, bool on)
 }
 
 void
-conn_pause(struct conn *c)
-{
-	c->paused = true;
-}
-
-void
 conn_resume(struct conn *c)
 {
 	c->paused = false;
@@ -429,8 +484,12 @@ on_poll(uv_poll_t *poll, int status, int events)
 	}
 	if ((events & UV_WRITABLE) && c->queue.n > 0)
 		writable(c);
-	if ((events & UV_READABLE) && !c->over)
-		readable(c);
+	if (events & UV_READABLE) {
+		if (c->ops->ready != NULL)
+			tell_ready(c);
+		else
+			readable(c);
+	}
 	conn_watch(c);
 }
 
@@ -448,6 +507,12 @@ on_later(struct later *l)
 	struct why *why = c->why;
 
 	if (!c->over) {
+		if (c->ops->ready != NULL) {
+			if (c->raw.p != NULL || c->broken)
+				tell_ready(c);
+			conn_watch(c);
+			return;
+		}
 		if (!c->closing && !c->paused)
 			pump(c);
 		if (c->broken && !c->over && !c->closing && !c->paused)

@@ -29,6 +29,12 @@ struct conn_ops {
 	 * therefore means: paused (unless conn_resume was called meanwhile).
 	 */
 	size_t	(*read)(void *arg, struct span);
+	/*
+	 * In place of read: something came, or the end did, and lies with the kernel until
+	 * conn_take brings it to where it is needed.  Not called again before that found
+	 * less than it had room for.  For a plain connection only.
+	 */
+	void	(*ready)(void *arg);
 	/* All that was written is in the kernel; only after conn_queued was not 0.  Optional. */
 	void	(*drained)(void *arg);
 	/* The handshake is done.  Optional while no TLS is asked for. */
@@ -67,9 +73,13 @@ SSL	*conn_ssl(struct conn *);			/* NULL while plain */
  */
 bool	conn_write(struct conn *, const void *, size_t);
 size_t	conn_queued(const struct conn *);
-/* Read again, after a short count from read or conn_pause. */
-void	conn_resume(struct conn *);
-void	conn_pause(struct conn *);
+/*
+ * Octets that came, to where the owner wants them; ops have a ready.  Less than max: no
+ * more now, and ready will say when there are.  *ended: nor ever, as the peer said so
+ * (eof is not called).  What is not taken keeps the peer waiting, and costs no memory.
+ */
+size_t	conn_take(struct conn *, char *to, size_t max, bool *ended);
+void	conn_resume(struct conn *);	/* read again, after a short count */
 /*
  * What is queued is sent, then closed; callbacks stop but closed.  A peer that
  * takes none of it for CONN_LINGER_MS loses it, and conn_abort may still follow.

@@ -34,6 +34,8 @@ struct conn {
 	int		 fd;
 	int		 events;	/* what poll waits for */
 	bool		 paused;
+	bool		 ready;		/* ops->ready was called, and conn_take has more */
+	bool		 idle;		/* an event came since then, and conn_take was not called */
 	/* conn_resume was called since the last read callback began. */
 	bool		 resumed;
 	/* conn_tls was called since then: what is left of it must go. */

@@ -4,8 +4,9 @@
 
 #include "base/pieces.h"
 
-/* A read of a conn, and what is gathered for one write to it: large enough to be few. */
-#define PIECE	PIECE_LARGE
+#define PIECE	PIECE_LARGE	/* gathered for one write to a conn: large enough to be few */
+
+static const struct conn_ops taken_ops;
 
 struct splice {
 	struct splice	*next, **prev;
@@ -15,7 +16,7 @@ struct splice {
 	struct conn	*conn;		/* NULL once closed */
 	struct h2_stream *stream;	/* NULL until joined, and once closed */
 	struct later	 later;		/* what was gathered goes out */
-	struct pieces	 out;		/* waits for the stream */
+	struct pieces	 out;		/* in front of the conn's own, waits for the stream */
 	struct pieces	 in;		/* gathered in this turn of the loop */
 	size_t		 owed;		/* octets of the stream that are not given back */
 	size_t		 held;		/* our part of all->held */
@@ -23,7 +24,7 @@ struct splice {
 	uint64_t	 began_ms, moved_ms;
 	uint64_t	 taken_ms;	/* when the conn last took some, or had nothing to take */
 	struct why	 why;		/* the first thing that went wrong; text empty: none */
-	bool		 reading, full;
+	bool		 reading;
 	bool		 out_ended, in_ended;	/* each side has said its end */
 	bool		 over;		/* both are being closed */
 };
@@ -154,33 +155,23 @@ splices_sweep(struct splices *all)
 bool
 splice_push(struct splice *sp, struct span s)
 {
-	/* One read may come on top of what is enough. */
-	return s.n <= SPLICE_AHEAD + PIECE - sp->out.n && pieces_add(&sp->out, s);
+	return s.n <= SPLICE_FRONT - sp->out.n && pieces_add(&sp->out, s);
 }
 
+/* Before splice_read the conn keeps what comes. */
 static size_t
 on_read(void *arg, struct span s)
 {
+	return 0;
+}
+
+static void
+on_ready(void *arg)
+{
 	struct splice *sp = arg;
 
-	if (!sp->reading)
-		return 0;		/* the conn keeps it, and waits for splice_read */
-	if (sp->over)
-		return s.n;
-	if (!splice_push(sp, s)) {
-		splice_abort(sp, "memory is out");
-		return s.n;
-	}
-	sp->out_octets += s.n;
-	sp->moved_ms = uv_now(sp->all->loop);
-	if (sp->out.n > SPLICE_AHEAD) {
-		sp->full = true;
-		conn_pause(sp->conn);
-	}
 	if (sp->stream != NULL)
 		h2_stream_resume(sp->stream);
-	settle(sp);
-	return s.n;
 }
 
 static void
@@ -197,16 +188,18 @@ ssize_t
 splice_pull(void *arg, void *out, size_t max, bool *eof)
 {
 	struct splice *sp = arg;
-	size_t n = pieces_take(&sp->out, out, max);
+	size_t n = pieces_take(&sp->out, out, max), came;
+	bool ended = false;
 
+	if (n < max && sp->reading && sp->conn != NULL) {
+		came = conn_take(sp->conn, (char *)out + n, max - n, &ended);
+		sp->out_octets += came;
+		sp->out_ended = sp->out_ended || ended;
+		n += came;
+	}
 	if (n > 0) {
 		sp->moved_ms = uv_now(sp->all->loop);
 		settle(sp);
-	}
-	if (sp->full && sp->out.n <= SPLICE_AHEAD / 2) {
-		sp->full = false;
-		if (sp->conn != NULL)
-			conn_resume(sp->conn);
 	}
 	*eof = sp->out_ended && sp->out.n == 0;
 	/* What a conn said before it broke has gone out: now the stream ends as it did. */
@@ -219,6 +212,7 @@ splice_read(struct splice *sp)
 	if (sp->reading || sp->over || sp->conn == NULL)
 		return;
 	sp->reading = true;
+	conn_own(sp->conn, &taken_ops, sp);
 	conn_resume(sp->conn);
 }
 
@@ -365,6 +359,9 @@ on_conn_closed(void *arg, const struct why *why)
 static const struct conn_ops conn_ops = {
 	.read = on_read, .drained = on_drained, .eof = on_eof, .closed = on_conn_closed,
 };
+static const struct conn_ops taken_ops = {
+	.ready = on_ready, .drained = on_drained, .closed = on_conn_closed,
+};
 
 struct splice *
 splice_new(struct splices *all, struct conn *conn, const struct splice_ops *ops, void *arg)
@@ -385,7 +382,6 @@ splice_new(struct splices *all, struct conn *conn, const struct splice_ops *ops,
 	all->list = sp;
 	all->n++;
 	conn_own(conn, &conn_ops, sp);
-	conn_set_read(conn, PIECE);
 	conn_hear_out(conn, true);
 	conn_keepalive(conn, SPLICE_KEEPALIVE_S);
 	return sp;
@@ -413,7 +409,6 @@ splice_part(struct splice **spp)
 		h2_reset(sp->stream);
 	}
 	forget(sp);
-	conn_set_read(conn, CONN_READ);
 	conn_hear_out(conn, false);
 	return conn;
 }

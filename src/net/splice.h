@@ -27,14 +27,14 @@
  * said before goes out first.
  *
  * A conn that does not take what comes for it stops its own stream only, whose
- * window then is all that lies with us (net/h2.h); a stream that takes nothing stops
- * the reading of its conn at SPLICE_AHEAD.  What all splices hold is bounded: beyond
- * it the one that holds most is ended.
+ * window then is all that lies with us (net/h2.h); a conn is read when its stream takes,
+ * into the frame, and never ahead.  What all splices hold is bounded: beyond it the one
+ * that holds most is ended.
  *
  * No callback comes from inside a call made here.  A splice is good until its closed
  * has returned, or splice_part has.
  */
-#define SPLICE_AHEAD	(256u << 10)	/* octets of a conn that its stream has not taken */
+#define SPLICE_FRONT	(64u << 10)	/* octets of splice_push that the stream has not taken */
 /* A conn that took nothing of what lies ready for so long is given up. */
 #define SPLICE_STALL_MS	(5 * 60 * 1000)
 /*
@@ -82,7 +82,7 @@ struct splice_ops {
 
 /* Takes the conn, not on failure.  NULL: memory is out. */
 struct splice *splice_new(struct splices *, struct conn *, const struct splice_ops *, void *arg);
-/* False: more than SPLICE_AHEAD, or memory is out. */
+/* False: more than SPLICE_FRONT, or memory is out. */
 bool	splice_push(struct splice *, struct span);
 /* For h2_request and h2_respond; their argument is the splice. */
 h2_pull_fn splice_pull;

@@ -19,6 +19,8 @@ on_read(void *arg, struct span s)
 
 	assert_true(s.n > 0);
 	assert_int_equal(e->closed, 0);
+	if (e->deaf)
+		return 0;
 	e->reads++;
 	if (e->n + n > e->cap) {
 		e->cap = (e->n + n) * 2;
@@ -30,6 +32,16 @@ on_read(void *arg, struct span s)
 	if (e->said != NULL)
 		e->said(e);
 	return n;
+}
+
+static void
+on_ready(void *arg)
+{
+	struct conn_end *e = arg;
+
+	assert_false(e->more);
+	assert_int_equal(e->closed, 0);
+	e->more = true;
 }
 
 static void
@@ -68,6 +80,7 @@ const struct conn_ops conn_end_half = {
 	.read = on_read, .drained = on_drained, .secured = on_secured, .eof = on_eof,
 	.closed = on_closed,
 };
+const struct conn_ops conn_end_takes = { .ready = on_ready, .closed = on_closed };
 
 void
 ends_meet(const struct conn_ops *o)

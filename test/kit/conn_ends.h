@@ -10,6 +10,8 @@ struct conn_end {
 	char		*in;		/* what came */
 	size_t		 n, cap;
 	size_t		 take;		/* use at most so much a call; 0: all */
+	bool		 deaf;		/* uses nothing */
+	bool		 more;		/* takes: there is something */
 	unsigned	 reads, drained, secured, eofs, closed;
 	bool		 well;		/* closed without a reason */
 	char		 why[512];
@@ -21,7 +23,8 @@ extern struct conn_ends {
 	SSL_CTX		*server, *client;
 } ends;
 
-extern const struct conn_ops conn_end_ops, conn_end_half;	/* half: hears one side's end */
+/* half: hears one side's end; takes: notes that something came, and leaves it there. */
+extern const struct conn_ops conn_end_ops, conn_end_half, conn_end_takes;
 
 int	ends_setup(void **state);
 int	ends_teardown(void **state);

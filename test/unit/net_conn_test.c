@@ -101,30 +101,81 @@ a_resume_inside_the_callback_counts(void **state)
 	}
 }
 
-static void
-pause_now(struct conn_end *e)
+/* As much of what is there as fits, to the end of what came. */
+static size_t
+take(struct conn_end *e, size_t max, bool *ended)
 {
-	conn_pause(e->c);
+	size_t n;
+
+	assert_true(e->n + max <= e->cap);
+	if ((n = conn_take(e->c, e->in + e->n, max, ended)) < max)
+		e->more = false;
+	e->n += n;
+	return n;
 }
 
+/* By whom it is wanted and when: until then it keeps the peer waiting. */
 static void
-a_pause_with_all_taken(void **state)
+what_came_is_taken(void **state)
 {
-	int tls;
+	static const size_t sizes[] = { 1, 70000, 3, 16384, 131072 };
+	size_t n = 0;
+	bool ended = false;
 
-	for (tls = 0; tls < 2; tls++) {
-		ends_again(state, tls == 1, &conn_end_ops);
-		ends.b.said = pause_now;
-		assert_true(octets_write(ends.a.c, 0, 200000));
-		while (ends.b.n < 200000) {
-			unsigned reads = ends.b.reads;
+	ends_meet(&conn_end_half);
+	ends.b.cap = 300u << 20;
+	assert_non_null(ends.b.in = malloc(ends.b.cap));
+	ends.b.deaf = true;			/* held back before it is taken: comes first */
+	assert_true(octets_write(ends.a.c, 0, 100));
+	loop_turns(5);
+	conn_own(ends.b.c, &conn_end_takes, &ends.b);
+	conn_resume(ends.b.c);
+	assert_false(ends.b.more);		/* never from inside */
+	RUN_UNTIL(ends.b.more);
+	for (n = 100; conn_queued(ends.a.c) < 1u << 20; n += 100000)
+		assert_true(octets_write(ends.a.c, n, 100000));
+	loop_turns(10);
+	conn_shutdown(ends.a.c);
+	for (size_t i = 0; !ended; i++) {
+		RUN_UNTIL(ends.b.more);
+		while (take(&ends.b, sizes[i % 5], &ended) == sizes[i % 5] && i % 7 != 0)
+			;
+		if (ends.b.more)
+			loop_turns(3);		/* nobody says again what we know */
+		else if (!ended)
+			assert_int_equal(take(&ends.b, 100, &ended), 0);
+	}
+	octets_check(&ends.b, n);
+	assert_int_equal(ends.b.closed + ends.b.eofs, 0);
+	assert_true(conn_write(ends.b.c, "221", 3));
+	RUN_UNTIL(ends.a.n == 3);
+}
 
-			RUN_UNTIL(ends.b.reads == reads + 1);
-			loop_turns(1);
-			assert_int_equal(ends.b.reads, reads + 1);
-			conn_resume(ends.b.c);
-		}
-		octets_check(&ends.b, 200000);
+/* What it said before that is taken first. */
+static void
+what_came_before_a_reset_is_taken(void **state)
+{
+	bool ended, heard;
+
+	for (int i = 0; i < 2; i++) {
+		heard = i == 1;
+		ends_again(state, false, &conn_end_takes);
+		conn_hear_out(ends.b.c, heard);
+		ends.b.cap = 1 << 20;
+		assert_non_null(ends.b.in = malloc(ends.b.cap));
+		assert_true(octets_write(ends.a.c, 0, 50000));
+		RUN_UNTIL(ends.b.more);
+		assert_int_equal(take(&ends.b, 10000, &ended), 10000);
+		conn_abort(ends.a.c);
+		RUN_UNTIL(ends.a.c == NULL);
+		loop_turns(5);
+		for (; heard && ends.b.c != NULL; loop_turns(1))
+			while (ends.b.more && take(&ends.b, 15000, &ended) > 0)
+				assert_false(ended);
+		RUN_UNTIL(ends.b.closed == 1);
+		if (heard)
+			octets_check(&ends.b, 50000);
+		assert_non_null(strstr(ends.b.why, "connection lost"));
 	}
 }
 
@@ -137,19 +188,20 @@ a_peer_that_does_not_read(bool tls)
 	ends_meet(&conn_end_ops);
 	if (tls)
 		ends_secure();
-	conn_pause(ends.b.c);
+	ends.b.deaf = true;
 	while (conn_queued(ends.a.c) < 1u << 20) {
 		assert_true(octets_write(ends.a.c, n, 100000));
 		n += 100000;
 	}
 	drained = ends.a.drained;
+	ends.b.deaf = false;
 	conn_resume(ends.b.c);
 	RUN_UNTIL(ends.b.n == n);
 	octets_check(&ends.b, n);
 	RUN_UNTIL(ends.a.drained == drained + 1);
 	assert_int_equal(conn_queued(ends.a.c), 0);
 
-	conn_pause(ends.b.c);
+	ends.b.deaf = true;
 	while (conn_write(ends.a.c, ends.b.in, 100000)) {
 		n += 100000;
 		assert_true(n < 100u << 20);
@@ -260,7 +312,8 @@ main(void)
 		NET(plain_short_counts),
 		NET(tls_short_counts),
 		NET(a_resume_inside_the_callback_counts),
-		NET(a_pause_with_all_taken),
+		NET(what_came_is_taken),
+		NET(what_came_before_a_reset_is_taken),
 		NET(plain_peer_that_does_not_read),
 		NET(tls_peer_that_does_not_read),
 		NET(addresses),
