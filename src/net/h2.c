@@ -8,7 +8,7 @@
 #include "net/h2_priv.h"
 #include "net/tls.h"
 
-#define FRAME_MAX	(FRAME_HEAD + 16384u)	/* nghttp2 makes no longer ones */
+#define FRAME_MAX	(FRAME_HEAD + 16384u)	/* nghttp2 makes no longer ones but of DATA */
 #define GATHERS		8		/* in one turn of the loop: reading must not starve */
 
 /* Visitors' resets come as RST_STREAM; of itself nghttp2 ends the tunnel at about 1,000 of them. */
@@ -140,11 +140,12 @@ submit_settings(struct h2 *h)
 		{ NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, H2_WINDOW_FIRST },
 		{ NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, H2_HEAD_MAX },
 		{ NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, h->client ? 0 : H2_STREAMS },
+		{ NGHTTP2_SETTINGS_MAX_FRAME_SIZE, FRAME_SIZE },
 		{ NGHTTP2_SETTINGS_ENABLE_PUSH, 0 },		/* only a client may say it */
 	};
 
 	if (nghttp2_submit_settings(h->session, NGHTTP2_FLAG_NONE, settings,
-	    h->client ? 4 : 3) != 0)
+	    h->client ? 5 : 4) != 0)
 		return -1;
 	return nghttp2_session_set_local_window_size(h->session, NGHTTP2_FLAG_NONE, 0,
 	    H2_CONN_WINDOW);
@@ -219,13 +220,13 @@ on_drained(void *arg)
 }
 
 /* Full: no DATA frame has room.  Until then every frame has, a longer one by SCRATCH_MORE. */
-_Static_assert(FRAME_MAX <= FRAME_HEAD + FRAME_DATA + SCRATCH_MORE, "no room for a frame");
+_Static_assert(FRAME_MAX <= FRAME_HEAD + FRAME_LEAST + SCRATCH_MORE, "no room for a frame");
 
 void
 h2_gathered(struct h2 *h, size_t n)
 {
 	h->out_n += n;
-	h->out_full = h->out_n + FRAME_HEAD + FRAME_DATA > SCRATCH_SIZE;
+	h->out_full = h->out_n + FRAME_HEAD + FRAME_LEAST > SCRATCH_SIZE;
 }
 
 /*

@@ -380,6 +380,17 @@ pull_body(void *arg, void *out, size_t max, bool *eof)
 	return (ssize_t)n;
 }
 
+/* What there is room for; nghttp2 goes by the windows and by what the peer announced, too. */
+static ssize_t
+on_frame_length(nghttp2_session *session, uint8_t type, int32_t id, int32_t session_window,
+    int32_t stream_window, uint32_t peer_max, void *arg)
+{
+	struct h2 *h = arg;
+	size_t room = SCRATCH_SIZE - h->out_n - FRAME_HEAD;
+
+	return (ssize_t)(room < FRAME_DATA ? room : FRAME_DATA);
+}
+
 static ssize_t
 on_pull(nghttp2_session *session, int32_t id, uint8_t *out, size_t max, uint32_t *flags,
     nghttp2_data_source *source, void *arg)
@@ -393,8 +404,6 @@ on_pull(nghttp2_session *session, int32_t id, uint8_t *out, size_t max, uint32_t
 		return NGHTTP2_ERR_DEFERRED;
 	s->pulling = true;
 	s->again = false;
-	if (max > FRAME_DATA)
-		max = FRAME_DATA;
 	n = s->pull(s->pull_arg, h->out + h->out_n + FRAME_HEAD, max, &eof);
 	s->pulling = false;
 	if (s->reset)
@@ -602,4 +611,5 @@ h2_callbacks(nghttp2_session_callbacks *cb)
 	nghttp2_session_callbacks_set_on_data_chunk_recv_callback(cb, on_data);
 	nghttp2_session_callbacks_set_on_stream_close_callback(cb, on_stream_close);
 	nghttp2_session_callbacks_set_send_data_callback(cb, on_send_data);
+	nghttp2_session_callbacks_set_data_source_read_length_callback(cb, on_frame_length);
 }
