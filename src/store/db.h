@@ -219,6 +219,7 @@ int	db_due_by(struct db *, int64_t latest_ms, struct why *);
 struct db_noted {
 	bool		settled;	/* nothing more to do: its claim ends */
 	bool		waits;		/* until next_ms: its claim ends too */
+	bool		tried;		/* and there was somebody to try it with */
 	int64_t		next_ms;
 	enum outcome	outcome;	/* PENDING while not settled */
 	struct smtp_reply reply;	/* REFUSED: the words */

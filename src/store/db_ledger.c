@@ -17,10 +17,18 @@ _Static_assert(LEDGER_PARKED == 5 && LEDGER_REFUSED == 7 && PARK_POLICY == 1 && 
 
 /* A row of entries summed up. */
 struct sum {
-	unsigned	n, active, sending, waits, uncertain, delivered, refused, parked, serious;
+	unsigned	n, active, sending, waits, tried, uncertain, delivered, refused, parked,
+			serious;
 	int64_t		next_ms;	/* the earliest of those that wait */
 	struct smtp_reply reply;	/* the first refusal's */
 };
+
+/* RFC 3463 X.4.1: there was nobody to try it with, and no pause of its own comes of that. */
+static bool
+unreached(const struct smtp_reply *r)
+{
+	return r->enhanced[0] == 4 && r->enhanced[1] == 4 && r->enhanced[2] == 1;
+}
 
 static bool
 add(void *arg, const struct ledger_entry *e)
@@ -42,6 +50,7 @@ add(void *arg, const struct ledger_entry *e)
 	case LEDGER_DEFERRED:
 		if (s->waits++ == 0 || e->next_ms < s->next_ms)
 			s->next_ms = e->next_ms;
+		s->tried += !unreached(&e->reply);
 		break;
 	case LEDGER_DELIVERED:
 		s->delivered++;
@@ -133,6 +142,7 @@ settle(struct db *db, int64_t row, bool verdict, int64_t now, struct db_noted *n
 	n->outcome = OUTCOME_ACCEPTED;
 	if (s.waits > 0) {
 		n->waits = true;
+		n->tried = s.tried > 0;
 		n->next_ms = s.next_ms < 0 ? 0 : s.next_ms;
 		return set_state(db, row, s.uncertain > 0 ? LEDGER_UNCERTAIN : LEDGER_DEFERRED,
 		    n->next_ms, 0, why);
@@ -199,6 +209,7 @@ db_note(struct db *db, const struct ledger_entry *e, size_t n, int64_t now, stru
     struct why *why)
 {
 	struct db_row r;
+	bool sent;
 	int rc;
 
 	*noted = (struct db_noted){ 0 };
@@ -214,7 +225,10 @@ db_note(struct db *db, const struct ledger_entry *e, size_t n, int64_t now, stru
 	for (size_t i = 0; i < n; i++)
 		if (note_one(db, &e[i], r.object.meta.verdict, why) == -1)
 			return -1;
-	return settle(db, e[0].row, r.object.meta.verdict, now, noted, why);
+	if (settle(db, e[0].row, r.object.meta.verdict, now, noted, why) == -1)
+		return -1;
+	sent = r.state == LEDGER_SENDING;
+	return noted->waits && (sent || noted->tried) ? by_row(db, ST_TRIED, e[0].row, why) : 0;
 }
 
 static bool
@@ -329,7 +343,9 @@ db_claim_lost(struct db *db, int64_t row, struct why *why)
 		return -1;
 	if ((rc = db_row_get(db, row, &r, why)) != 1)
 		return rc;
-	return settle(db, row, r.object.meta.verdict, wall_ms(), &n, why);
+	if (settle(db, row, r.object.meta.verdict, wall_ms(), &n, why) == -1)
+		return -1;
+	return n.waits ? by_row(db, ST_TRIED, row, why) : 0;
 }
 
 /* --- what is due ------------------------------------------------------------- */

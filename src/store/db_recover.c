@@ -72,7 +72,7 @@ in_flight(struct db *db, struct why *why)
 	    wall_ms(), wall_ms(), (int)EVENT_UNCERTAIN);
 	if (db_exec(db, sql, why) == -1)
 		return -1;
-	return db_exec(db, "UPDATE object SET due = 0, state = 6 WHERE row IN"
+	return db_exec(db, "UPDATE object SET due = 0, state = 6, tries = tries + 1 WHERE row IN"
 	    " (SELECT row FROM entry WHERE state = 1);"
 	    "UPDATE entry SET state = 6, next = 0 WHERE state = 1", why);
 }

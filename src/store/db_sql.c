@@ -147,6 +147,7 @@ const char *const db_sql[ST_COUNT] = {
 	[ST_NOTE] =
 	    "INSERT OR REPLACE INTO entry VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
 	[ST_SETTLE] = "UPDATE object SET state = ?2, due = ?3, parked = ?4 WHERE row = ?1",
+	[ST_TRIED] = "UPDATE object SET tries = tries + 1 WHERE row = ?1",
 	[ST_VERDICT_OFF] = "UPDATE object SET verdict = 0 WHERE row = ?1",
 	/* 5.7.x and 5.1.1 are policy */
 	[ST_PARK_REFUSED] = "UPDATE entry SET state = 5, park = CASE WHEN (enhanced >> 8) = 1287"

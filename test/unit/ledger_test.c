@@ -248,6 +248,55 @@ entry_of(struct play *p, int64_t row)
 	return k;
 }
 
+/* By these the pauses grow. */
+static void
+a_try_is_counted_when_somebody_was_there_to_try_it_with(void **state)
+{
+	static const struct {
+		const char *name;
+		bool sent;
+		enum ledger_state end;
+		unsigned enhanced[2];
+		unsigned tries;
+	} plays[] = {
+		{ "deferred by the server", true, LEDGER_DEFERRED, { 2, 1 }, 1 },
+		{ "sent whole, no answer", true, LEDGER_UNCERTAIN, { 4, 2 }, 1 },
+		{ "the server's own word for somebody else's absence", true, LEDGER_DEFERRED,
+		    { 4, 1 }, 1 },
+		{ "our disk", false, LEDGER_DEFERRED, { 3, 0 }, 1 },
+		{ "no server was there", false, LEDGER_DEFERRED, { 4, 1 }, 0 },
+	};
+	struct jobs j = { 0 };
+	struct play p;
+	struct spool *s;
+
+	play_begin(&p, CONF_HOME);
+	s = play_client(&p);
+	play_attach(&p, s);
+	for (unsigned i = 0; i < sizeof(plays) / sizeof(plays[0]); i++) {
+		int64_t row = put_at_home(&p, s, i, false);
+		struct ledger_entry e = an_entry(row, 0, LEDGER_SENDING);
+
+		print_message("%s\n", plays[i].name);
+		for (unsigned k = 0; k < 2; k++) {
+			claim(&p, s, 1, &j);
+			assert_int_equal(j.object[0].row, row);
+			assert_int_equal(j.object[0].tries, k * plays[i].tries);
+			e.state = LEDGER_SENDING;
+			if (plays[i].sent)
+				note(&p, s, &e, 1);
+			e.state = plays[i].end;
+			e.reply = smtp_reply(451, 4, plays[i].enhanced[0], plays[i].enhanced[1],
+			    "later");
+			note(&p, s, &e, 1);
+		}
+		e.state = LEDGER_DELIVERED;
+		note(&p, s, &e, 1);
+	}
+	spool_free(&s);
+	play_end(&p);
+}
+
 /* What a refusal becomes, by when the wait ended. */
 static void
 a_refusal_is_provisional_only_while_the_sender_waits(void **state)
@@ -569,6 +618,7 @@ main(void)
 		cmocka_unit_test(delivered_is_gone_and_remembered),
 		cmocka_unit_test(a_courier_that_dies_leaves_nothing_behind),
 		cmocka_unit_test(deferred_comes_back_when_it_is_due),
+		cmocka_unit_test(a_try_is_counted_when_somebody_was_there_to_try_it_with),
 		cmocka_unit_test(a_refusal_is_provisional_only_while_the_sender_waits),
 		cmocka_unit_test(one_refused_of_two_is_parked),
 		cmocka_unit_test(many_recipients_fit),
