@@ -145,6 +145,7 @@ take(struct ban_poll *p)
 		p->home->bans_coming = false;
 		bans_changed(p->edge, p->home);
 	}
+	p->home->unsaid[SPOOL_SAID_BANS] = true;
 	return true;
 }
 

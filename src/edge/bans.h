@@ -8,8 +8,8 @@
  * home's alone: it closes a service only where every home behind it has made it, and
  * another home's domains and streams know nothing of it.  Tunnels never ask.
  *
- * While a home is away its last bans hold until they are over.  They are in memory
- * only: an edge that was started anew has none until the home is back.
+ * While a home is away its last bans hold until they are over, at an edge that is started
+ * anew as well (edge/recall.h).
  */
 
 /* A stream that is this home's, or a recipient of it. */

@@ -4,12 +4,14 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "base/clock.h"
 #include "base/netset.h"
 #include "conf/conf.h"
 #include "edge/lanes.h"
 #include "proto/ban_list.h"
 #include "proto/pairing.h"
 #include "proto/policy.h"
+#include "store/spool.h"
 
 /*
  * The homes that this edge serves: what the configuration says of each, joined
@@ -29,6 +31,8 @@ struct home {
 	struct netset	*bans;			/* each to its end by boot_ms; NULL: none */
 	char		bans_etag[80];
 	bool		bans_coming;		/* all of them, on one of its tunnels */
+	bool		 unsaid[SPOOL_SAID_KINDS];	/* newer than what the writer keeps */
+	struct instant	 said_at[SPOOL_SAID_KINDS];	/* to the writer; 0: not yet */
 	/* where its tunnels came from, /64 in IPv6, newest first */
 	struct netaddr	 at[HOME_AT_MAX];
 	size_t		 nat;

@@ -10,6 +10,7 @@
 #include "edge/handover.h"
 #include "edge/listener.h"
 #include "edge/passage.h"
+#include "edge/recall.h"
 #include "edge/session.h"
 #include "edge/tunnel.h"
 #include "net/tls.h"
@@ -121,6 +122,8 @@ on_attached(void *arg, bool up)
 	struct edge *e = arg;
 
 	e->writer = up;
+	if (up)
+		recall_all(e);
 	for (size_t i = 0; up && i < e->homes.n; i++)
 		if (e->homes.list[i]->handover != NULL)
 			handover_recheck(e->homes.list[i]->handover);
@@ -134,9 +137,16 @@ on_pairing(void *arg, bool open)
 	e->pairing = open;
 }
 
+static void
+on_said(void *arg, const char *home, enum spool_said what, int fd)
+{
+	recall_take(arg, home, what, fd);
+}
+
 static const struct spool_events spool_events = {
 	.work = on_work, .peer = on_peer, .peer_gone = on_peer_gone, .peers_known = on_peers_known,
 	.attached = on_attached, .again = on_again, .pairing = on_pairing,
+	.said = on_said,
 };
 
 /* --- what the parent passes ---------------------------------------------------------------- */
@@ -248,6 +258,7 @@ on_sweep(uv_timer_t *timer)
 
 	sessions_sweep(e, instant_now());
 	passages_sweep(e);
+	recall_sweep(e, false);
 	for (size_t i = 0; i < e->homes.n; i++)
 		if (e->homes.list[i]->handover != NULL)
 			handover_sweep(e->homes.list[i]->handover, instant_now());
@@ -347,6 +358,7 @@ drain(struct proc *p)
 		return;
 	}
 	e->draining = true;
+	recall_sweep(e, true);
 	listeners_close(e);
 	sessions_drain(e);
 	passages_drain(e);

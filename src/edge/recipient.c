@@ -32,8 +32,8 @@ postmaster_home(const struct recipient_rules *r)
 }
 
 /*
- * By the digests of the last policy, whether its home is there now or not.  An edge that was
- * started while home is away has none, and takes what home's domains are.
+ * By the digests of the last policy, whether its home is there now or not.  An edge that has
+ * never heard any takes what home's domains are.
  */
 static bool
 somebody(const struct home *h, const struct address *a, int64_t now_ms, struct smtp_reply *reply)

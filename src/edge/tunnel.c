@@ -10,6 +10,7 @@
 #include "edge/ban_poll.h"
 #include "edge/claims.h"
 #include "edge/handover.h"
+#include "edge/home_board.h"
 #include "edge/pair_server.h"
 #include "net/h2.h"
 #include "net/tls.h"
@@ -71,47 +72,19 @@ tunnel_context(struct edge *e, struct why *why)
 /* --- the scoreboard ----------------------------------------------------------------------- */
 
 static void
-show_list(const struct policy *policy, struct board_peer *p)
-{
-	int64_t oldest = 0, n = 0;
-
-	for (size_t i = 0; policy != NULL && i < policy->ndomains; i++) {
-		const struct policy_domain *d = &policy->domains[i];
-
-		if (d->unknown == POLICY_ACCEPT)
-			continue;
-		n += (int64_t)d->ndigests;
-		if (oldest == 0 || d->learned_ms < oldest)
-			oldest = d->learned_ms;
-	}
-	p->recipients = n;
-	p->list_ms = oldest;
-	p->list_until_ms = oldest != 0 ? oldest + policy->stale_after_ms : 0;
-}
-
-static void
 show(struct tunnel *t, bool changed, const char *error)
 {
-	struct scoreboard *b = edge_board(t->edge);
+	struct board_peer *p = home_board(t->edge, t->home);
 	struct netaddr peer;
 
-	for (size_t i = 0; i < BOARD_PEERS; i++) {
-		struct board_peer *p = &b->peer[i];
-
-		if (p->name[0] != '\0' && strcmp(p->name, t->home->name) != 0)
-			continue;
-		span_copy(span_str(t->home->name), p->name, sizeof(p->name));
-		p->connections = handover_tunnels(t->home->handover);
-		if (changed)
-			p->since_ms = wall_ms();
-		p->rtt_us = h2_rtt_us(t->h2);
-		show_list(t->home->policy, p);
-		if (h2_peer(t->h2, &peer))
-			span_copy(span_str(netaddr_hostport(&peer).s), p->address,
-			    sizeof(p->address));
-		span_copy(span_str(error), p->error, sizeof(p->error));
+	if (p == NULL)
 		return;
-	}
+	if (changed)
+		p->since_ms = wall_ms();
+	p->rtt_us = h2_rtt_us(t->h2);
+	if (h2_peer(t->h2, &peer))
+		span_copy(span_str(netaddr_hostport(&peer).s), p->address, sizeof(p->address));
+	span_copy(span_str(error), p->error, sizeof(p->error));
 }
 
 /* --- policy ------------------------------------------------------------------------------- */
@@ -205,6 +178,7 @@ take_policy(struct tunnel *t)
 	take_keys(t, p);
 	claims_say(t->edge, t->home, p);
 	home_set_policy(t->home, p, span_str(t->etag));
+	t->home->unsaid[SPOOL_SAID_POLICY] = true;
 	return true;
 }
 

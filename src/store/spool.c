@@ -93,7 +93,8 @@ flush(struct spool *s)
 		a->next_unsent = NULL;
 		/* to these nothing comes back */
 		if (a->type == WM_RELEASE || a->type == WM_FAILED ||
-		    a->type == WM_INTERLOCK || a->type == WM_ANSWER) {
+		    a->type == WM_INTERLOCK || a->type == WM_ANSWER ||
+		    a->type == WM_SAID) {
 			unlink_ask(s, a);
 			ask_free(s, &a);
 		}

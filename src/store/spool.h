@@ -248,6 +248,19 @@ void	spool_set_aside(struct spool_put **, const char *reason, spool_done_fn *, v
 void	spool_interlock(struct spool *, const char *service, struct span report);
 
 /*
+ * Edge: what a home said last, kept over our own restart, and told to the next process that
+ * hears homes (events.said) before peers_known.  Kept soon, not at once; only of homes that
+ * are paired or configured, and not while the disk is short.
+ */
+#define SPOOL_SAID_MAX	(12u << 20)	/* 100,000 bans of 96 octets; a policy has half of that */
+enum spool_said {
+	SPOOL_SAID_POLICY = 0,		/* the document (proto/policy.h) */
+	SPOOL_SAID_BANS,		/* the list (proto/ban_list.h) */
+	SPOOL_SAID_KINDS,
+};
+void	spool_say(struct spool *, const char *home, enum spool_said, struct span);
+
+/*
  * Home: the answer to an operator's question (events.question), JSON of at most
  * SPOOL_REPORT_MAX octets: what control.h says of an answer.
  */
@@ -287,6 +300,11 @@ struct spool_events {
 	void	(*question)(void *arg, uint64_t question, struct span json);
 	void	(*pairing)(void *arg, bool pending);	/* edge: whether a pairing line is open */
 	void	(*bans)(void *arg, const struct spool_bans *);	/* home: before peers_known, too */
+	/*
+	 * edge: spool_say's, from its start; the callee closes fd.  Its time of change is when
+	 * it was said.
+	 */
+	void	(*said)(void *arg, const char *home, enum spool_said, int fd);
 };
 
 /* dirfd: the directory for large objects, writable; budget and threshold from conf_hold. */

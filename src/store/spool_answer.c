@@ -420,6 +420,22 @@ on_bans(struct spool *s, struct answer *m)
 	return ok;
 }
 
+static bool
+on_said(struct spool *s, struct answer *m)
+{
+	char name[PAIRING_NAME_MAX + 1];
+	enum spool_said what;
+	int fd = m->msg->fd;
+
+	wire_get_text(&m->in, name, sizeof(name));
+	what = (enum spool_said)wire_get_enum(&m->in, SPOOL_SAID_KINDS - 1);
+	if (!wire_done(&m->in) || fd == -1 || s->events->said == NULL)
+		return false;
+	m->msg->fd = -1;
+	s->events->said(s->arg, name, what, fd);
+	return true;
+}
+
 static const struct {
 	enum wire_type	 type;
 	bool		 (*take)(struct spool *, struct answer *);
@@ -436,6 +452,7 @@ static const struct {
 	{ WE_AGAIN, on_again },
 	{ WE_QUESTION, on_question },
 	{ WE_BANS, on_bans },
+	{ WE_SAID, on_said },
 };
 
 bool

@@ -82,6 +82,30 @@ spool_interlock(struct spool *s, const char *service, struct span report)
 }
 
 void
+spool_say(struct spool *s, const char *home, enum spool_said what, struct span text)
+{
+	bool first = true, last = false;
+
+	while (!last) {
+		size_t n = text.n < WIRE_SAID_PART ? text.n : WIRE_SAID_PART;
+		struct wire_out w = { .n = 0 };
+		struct ask *a;
+
+		last = n == text.n;
+		wire_text(&w, home);
+		wire_u8(&w, what);
+		wire_u8(&w, first);
+		wire_u8(&w, last);
+		a = ask_new(s, WM_SAID, &w, NULL);
+		if (!buf_add_span(&a->body, span_of(text.p, n)))
+			abort();
+		ask_go(s, a);
+		text = span_from(text, n);
+		first = false;
+	}
+}
+
+void
 spool_answer_question(struct spool *s, uint64_t question, struct span answer)
 {
 	struct wire_out w = { .n = 0 };

@@ -40,6 +40,8 @@ enum wire_type {
 	WM_PEER_UPDATE,		/* peer as JSON */
 	WM_ANSWER,		/* u64 question, JSON: of WE_QUESTION; not answered */
 	WM_INTERLOCK,		/* text service, report as JSON; empty: forget it; not answered */
+	/* text home, u8 enum spool_said, u8 first, u8 last, a piece of it; not answered; edge */
+	WM_SAID,
 
 	/* writer -> client, with the question's tag */
 	WA_KEPT = 64,		/* u8 enum kept, i64 row, text why */
@@ -67,6 +69,7 @@ enum wire_type {
 	WE_AGAIN,		/* edge: the operator wants what waits to be tried now */
 	WE_QUESTION,		/* u64 question, JSON: an operator's, for whom it concerns; home */
 	WE_BANS,		/* home: u8 anew, u8 whole, bans to the end */
+	WE_SAID,		/* edge: text home, u8 enum spool_said, and a descriptor */
 };
 
 /* sealed octets in a message; larger ones are files whatever the threshold says */
@@ -80,6 +83,7 @@ enum wire_type {
 #define WIRE_LIST_MAX	1000		/* objects in one WA_LIST */
 #define WIRE_BAN_LEN	26		/* octets of a ban */
 #define WIRE_BANS_MAX	10000		/* in one WE_BANS */
+#define WIRE_SAID_PART	(512u << 10)	/* octets of what a home said in one message */
 #define WIRE_FILE_LEN	32
 #define WIRE_REASON_MAX	256
 

@@ -441,6 +441,7 @@ client_free(struct client *c)
 	writer_client_gone(c);
 	chan_free(&c->chan);
 	free(c->parts);
+	buf_fini(&c->said);
 	free(c);
 }
 

@@ -19,7 +19,8 @@
  * journal_size_limit), STATE/large/ (objects above the threshold, fsynced with
  * their directory on a thread before their row is made: a slow disk does not
  * stop the loop for them), STATE/aside/ (foreign, forged,
- * damaged: named and reported), STATE/homes/ or STATE/edges/ (peers).
+ * damaged: named and reported), STATE/homes/ or STATE/edges/ (peers),
+ * STATE/policies/ and STATE/bans/ (said.h).
  *
  * At start it finishes what a crash left: large/ files without a row are removed,
  * files that are not ours are set aside, `sending` becomes `uncertain`, a

@@ -23,6 +23,7 @@ struct client {
 	struct chan	*chan;
 	struct ledger_entry *parts;	/* of a note whose last message has not come */
 	size_t		 nparts;
+	struct buf	 said;		/* edge: what a home said, so far; max 0: nothing */
 	bool		 doomed;	/* an answer could not be sent: dropped at the turn's end */
 };
 
@@ -151,6 +152,10 @@ int	writer_bans_open(struct writer *, struct why *);	/* at start */
 int	writer_bans_load(struct writer *, struct why *);
 int	writer_bans_settle(struct writer *, struct why *);	/* after a jump of the clock */
 void	writer_greet_bans(struct client *);
+/* writer_said.c */
+bool	serve_said(struct client *, struct chan_msg *);
+void	writer_greet_said(struct client *);
+void	writer_said_forget(struct writer *, const char *home);
 /* writer_peers.c */
 /* looks at open lines while there are any */
 void	writer_pairing(struct writer *, bool open);

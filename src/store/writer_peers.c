@@ -35,6 +35,7 @@ on_gone(void *arg, const char *name)
 
 	log_info(NULL, "peer.gone name=%s", name);
 	writer_marks_forget(arg);
+	writer_said_forget(arg, name);
 	wire_text(&w, name);
 	writer_tell(arg, WE_PEER_GONE, &w, span_of(NULL, 0));
 }
@@ -133,6 +134,7 @@ serve_pair_finish(struct client *c, struct chan_msg *m)
 		abort();
 	if (peers_pairing_check(w->peers, p->name, token, wall_ms(), grant, &why) == 0) {
 		writer_marks_forget(w);
+		writer_said_forget(w, p->name);
 		p->signed_from = signed_from(w, p->name);
 		if (db_mark_forget(w->db, p->name, &why) == -1)
 			writer_failed(w, &why);

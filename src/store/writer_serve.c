@@ -270,6 +270,7 @@ static const struct {
 	{ WM_PEER_UPDATE,	EDGE | HOME,	serve_peer_update },
 	{ WM_ANSWER,		HOME,		serve_answer },
 	{ WM_INTERLOCK,		HOME,		serve_interlock },
+	{ WM_SAID,		EDGE,		serve_said },
 };
 
 bool
@@ -307,6 +308,7 @@ writer_greet(struct client *c)
 	wire_u64(&ledger, mark.counter);
 	(void)writer_send(c, WE_LEDGER, 0, &ledger, span_of(NULL, 0), -1);
 	writer_greet_bans(c);
+	writer_greet_said(c);
 	(void)writer_send(c, WE_PEERS_KNOWN, 0, NULL, span_of(NULL, 0), -1);
 	(void)writer_send(c, WE_WORK, 0, NULL, span_of(NULL, 0), -1);
 }

@@ -273,3 +273,19 @@ def test_fail2ban_on_dovecot_s_log(stand, dovecot, tmp_path):
         f2b.stop()
         print(f2b.log()[-5000:])
     assert set(bans(stand)) == {OTHER}          # actionflush, or one by one
+
+
+def test_bans_outlive_a_restart_of_the_edge_while_home_is_away(stand):
+    stand.wait_policy()
+    ctl(stand, "ban", ATTACKER, "--for", "1h")
+    ctl(stand, "ban", NEIGHBOUR, "--for", "5s")
+    until("both bite", 5, lambda: refused(stand, ATTACKER) and refused(stand, NEIGHBOUR))
+    stand.stop("home")
+    stand.stop("edge")
+    stand.start("edge")
+    assert refused(stand, ATTACKER) and welcome(stand, OTHER)
+    until("the short one is over", 6, lambda: welcome(stand, NEIGHBOUR))
+    assert refused(stand, ATTACKER)
+    stand.start("home")
+    ctl(stand, "unban", ATTACKER)
+    until("it is lifted", 5, lambda: welcome(stand, ATTACKER))

@@ -1,5 +1,6 @@
 """Who is at home, known at the edge: strangers to a home are refused at RCPT, home or away."""
 
+import json
 import os
 import signal
 import time
@@ -78,3 +79,73 @@ def test_a_catch_all_takes_everybody(make_stand):
     assert rcpt(stand, "carol@example.test").code == 250
     change(stand, "edges_refuse = false", "")
     until("carol is refused again", 10, lambda: rcpt(stand, "carol@example.test").code == 550)
+
+
+def kept(stand, folder):
+    """The file in which the edge keeps what its one home said."""
+    (home,) = [p["name"] for p in stand.status("edge")["peers"]]
+    return os.path.join(stand.dir, "edge", folder, home)
+
+
+def test_an_edge_that_starts_anew_while_home_is_away_knows_what_home_said_last(make_stand, mark):
+    stand = make_stand()
+    knows(stand)
+    stand.tool("ban", "198.51.100.0/24", "-c", stand.conf("home"))
+    stand.tool("ban", "203.0.113.7", "--for", "1h", "-c", stand.conf("home"))
+    until("policy and bans are kept", 15, lambda: os.path.exists(kept(stand, "policies")) and
+          open(kept(stand, "bans"), encoding="ascii").read().count("net") == 2)
+    (before,) = stand.status("edge")["peers"]
+    stand.stop("home")
+    stand.kill("edge")
+    stand.start("edge")
+    assert rcpt(stand, "carol@example.test").text.startswith("550 5.1.1")
+    assert rcpt(stand, "alice+shop@example.test").code == 250
+    assert rcpt(stand, "postmaster@example.test").code == 250
+    with Client(stand.smtp) as c:
+        offers = c.hello().text
+    assert "DSN" in offers and "SMTPUTF8" in offers
+    (peer,) = stand.status("edge")["peers"]
+    assert (peer["recipients"], peer["list_ms"]) == (before["recipients"], before["list_ms"])
+    assert peer["connections"] == 0 and peer["list_stale"] is False
+    assert stand.log("edge").count("said.recalled") == 2
+    assert send_mail(stand.smtp, message(subject=mark)).code == 250
+    stand.start("home")
+    stand.wait_marked("alice", mark)
+    change(stand, '"alice", "bob"', '"alice", "carol"')
+    until("home is heard again", 10, lambda: rcpt(stand, "carol@example.test").code == 250)
+
+
+def test_a_kept_list_is_as_old_as_it_is(make_stand):
+    stand = make_stand()
+    knows(stand)
+    until("policy is kept", 15, lambda: os.path.exists(kept(stand, "policies")))
+    name = kept(stand, "policies")
+    stand.stop("home")
+    stand.stop("edge")
+    with open(name, encoding="utf-8") as f:
+        said = json.load(f)
+    assert [d["name"] for d in said["domains"]] == ["example.test"]
+    said["domains"][0]["learned_ms"] -= said["stale_after_ms"] + 60000
+    with open(name, "w", encoding="utf-8") as f:
+        json.dump(said, f)
+    stand.start("edge")
+    assert rcpt(stand, "carol@example.test").text.startswith("450 4.1.1")
+    assert rcpt(stand, "alice@example.test").code == 250
+    (peer,) = stand.status("edge")["peers"]
+    assert peer["list_stale"] is True
+
+
+def test_a_kept_list_that_is_damaged_is_said_and_refuses_nobody(make_stand):
+    stand = make_stand()
+    knows(stand)
+    until("policy is kept", 15, lambda: os.path.exists(kept(stand, "policies")))
+    name = kept(stand, "policies")
+    stand.stop("home")
+    stand.stop("edge")
+    with open(name, "r+b") as f:
+        f.truncate(40)
+    stand.start("edge")
+    assert rcpt(stand, "carol@example.test").code == 250
+    assert "said.lost" in stand.log("edge")
+    stand.tool("unpair", "home", "-c", stand.conf("edge"))
+    assert not os.path.exists(name)
