@@ -34,6 +34,8 @@ const char *const board_refusal_names[BR_COUNT] = {
 	[BR_NAME] = "name",
 };
 
+const char *const board_identity_names[BI_COUNT] = { "", "xclient", "proxy", "none" };
+
 const char *const board_counter_names[BC_COUNT] = {
 	[BC_CONNECTIONS] = "connections",
 	[BC_CONNECTIONS_TOTAL] = "connections_total",

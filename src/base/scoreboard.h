@@ -106,6 +106,15 @@ struct board_passed {			/* edge: a service that is passed, or may be */
 	_Atomic int	holding;
 };
 
+/* How the server that held mail goes to is told who sent it. */
+enum board_identity {
+	BI_UNKNOWN = 0,		/* it has not been reached yet */
+	BI_XCLIENT,
+	BI_PROXY,
+	BI_NONE,
+	BI_COUNT
+};
+
 struct scoreboard {
 	_Atomic int64_t	started_ms;
 	char		refused[BOARD_WORDS];	/* the parent's: why the last reload was, "" */
@@ -116,6 +125,7 @@ struct scoreboard {
 	struct board_peer peer[BOARD_PEERS];
 	struct board_service service[BOARD_SERVICES];
 	struct board_passed passed[BOARD_SERVICES];
+	_Atomic int	identity;	/* the courier's: enum board_identity */
 	_Atomic int64_t	count[BC_COUNT];
 };
 
@@ -149,6 +159,7 @@ board_tls_ends(struct scoreboard *b, int64_t now_ms)
 struct board_passed *board_passed(struct scoreboard *, const char *name);
 
 extern const char *const board_refusal_names[BR_COUNT];	/* in logs as well */
+extern const char *const board_identity_names[BI_COUNT];	/* "" while it is not known */
 extern const char *const board_counter_names[BC_COUNT];	/* as `status --json` calls them */
 
 #endif

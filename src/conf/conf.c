@@ -332,6 +332,13 @@ conf_home_reloadable(const struct conf_home *old, const struct conf_home *new_, 
     struct span text, struct why *why)
 {
 	struct change c = { &conf_home_table, file, text, why, 0 };
+	int n = reloadable(&c, old, new_);
 
-	return reloadable(&c, old, new_);
+	/* The courier's sandbox knows one port.  Where a fixed key differs, that says it all. */
+	if (n == 0 && new_->deliver.to == CONF_TO_SERVICE &&
+	    conf_deliver_port(old) != conf_deliver_port(new_))
+		differs(&c, "service.backend (its port, as held mail goes there)",
+		    &(struct conf_fault){ .section = "service", .key = "backend",
+		    .item = new_->deliver.service });
+	return c.n;
 }

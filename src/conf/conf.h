@@ -242,6 +242,7 @@ struct conf_deliver_to {
 	enum conf_deliver_tls tls;
 	char		user[128];		/* "": no AUTH */
 	char		password[CONF_PATH_MAX];	/* the file */
+	char		authorities[CONF_PATH_MAX];	/* PEM; "": this machine's */
 	unsigned	connections;
 };
 

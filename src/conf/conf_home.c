@@ -101,6 +101,9 @@ static const struct conf_key keys[] = {
 	{ "deliver", "tls", CT_WORD, CONF_FIELD(conf_home, deliver.tls), .fixed = true,
 	    .def = "auto", .words = tls_words,
 	    .doc = "Whether STARTTLS is used where offered, never, always, or always verified." },
+	{ "deliver", "authorities", CT_PATH, CONF_FIELD(conf_home, deliver.authorities),
+	    .fixed = true, .shown = "those of this machine",
+	    .doc = "PEM file of the authorities that tls = \"verify\" believes." },
 	{ "deliver", "user", CT_STRING, CONF_FIELD(conf_home, deliver.user), .fixed = true,
 	    .shown = "none",
 	    .doc = "Name for AUTH at that server." },
@@ -218,6 +221,9 @@ deliver_ok(struct conf_home *c, struct conf_fault *f)
 	if ((d->user[0] == '\0') != (d->password[0] == '\0'))
 		return conf_fault_set(f, "deliver", d->user[0] == '\0' ? "user" : "password", 0,
 		    "missing; user and password go together");
+	if (d->authorities[0] != '\0' && d->tls != CONF_TLS_VERIFY)
+		return conf_fault_set(f, "deliver", "authorities", 0,
+		    "only tls = \"verify\" looks at a certificate; write it too");
 	if (d->user[0] != '\0' && d->tls != CONF_TLS_VERIFY && !conf_deliver_local(c))
 		return conf_fault_set(f, "deliver", "tls", 0, "a password goes to another machine "
 		    "only with tls = \"verify\"");

@@ -91,6 +91,35 @@ summary(const json_t *s, struct buf *out)
 		    (long long)json_number(s, "aside"));
 }
 
+/* home: where held mail goes, and what to know about that. */
+static void
+delivery(const json_t *s, struct buf *out)
+{
+	static const struct {
+		const char *identity, *words;
+	} all[] = {
+		{ "xclient", ", which is told the sender's address by XCLIENT" },
+		{ "proxy", ", which is told the sender's address by PROXY" },
+		{ "none", ", which is not told the sender's address" },
+	};
+	const json_t *d = json_object_get(s, "delivery"), *note;
+	const char *by = json_text(d, "by"), *words = "";
+	struct shown to, text;
+	size_t i;
+
+	if (d == NULL)
+		return;
+	for (i = 0; i < sizeof(all) / sizeof(all[0]); i++)
+		if (strcmp(json_text(d, "identity"), all[i].identity) == 0)
+			words = all[i].words;
+	line(out, "delivery", "%s%s%s", strcmp(by, "maildir") == 0 ? "into Maildirs in " :
+	    strcmp(by, "lmtp") == 0 ? "by LMTP to " : "by SMTP to ",
+	    shown(span_str(json_text(d, "to")), &to), words);
+	json_array_foreach(json_object_get(d, "notes"), i, note)
+		if (json_is_string(note))
+			line(out, "", "%s", shown(span_str(json_string_value(note)), &text));
+}
+
 /* How old the list is by which an edge refuses whom this home does not have. */
 static void
 list_age(const json_t *p, char *out, size_t max)
@@ -281,6 +310,7 @@ print(json_t *s, bool json, struct why *why)
 	buf_init(&out, PAGE_MAX);
 	alarms(s, colour, &out);
 	summary(s, &out);
+	delivery(s, &out);
 	peers(s, colour, &out);
 	services(s, colour, &out);
 	passed(s, colour, &out);

@@ -18,12 +18,16 @@ struct lane {
 	struct smtp_cli	*cli;
 	struct smtp_cli_conf conf;	/* as the post's, but for the name in EHLO */
 	char		 helo[256];
+	struct netaddr	 to[RESOLVE_ADDRS_MAX];	/* tried in their order */
+	size_t		 nto, at;
+	unsigned	 proxy;		/* as the post's when it was opened */
 	struct shipment	*now;		/* what goes, or what it was opened for */
 	struct unseal	*reading;	/* of it, while its content is wanted */
 	char		 head[100];
 	struct span	 rest;		/* what was read and not yet said */
 	bool		 begun;		/* now was given to the machine */
 	bool		 waits, served, ended, dead;
+	bool		 old;		/* the destination is another one now */
 	unsigned	 mails;
 	uv_timer_t	 timer;
 	struct why	 why;
@@ -49,7 +53,7 @@ gone(struct lane *l, const char *words)
 	if (l->dead)
 		shipment_free(&unsent);
 	else
-		post_lane_gone(l->post, l, unsent, l->served ? NULL : words);
+		post_lane_gone(l->post, l, unsent, l->served || l->old ? NULL : words);
 	uv_close((uv_handle_t *)&l->timer, on_timer_closed);
 }
 
@@ -157,6 +161,10 @@ say_more(struct lane *l)
 static void
 ready(struct lane *l)
 {
+	if (l->old && !l->served) {
+		smtp_cli_quit(l->cli);
+		return;
+	}
 	if (!l->served && !post_lane_up(l->post, l->cli, &l->why)) {
 		smtp_cli_quit(l->cli);
 		return;
@@ -167,7 +175,7 @@ ready(struct lane *l)
 		(void)smtp_cli_mail(l->cli, &l->now->mail);	/* the first: never refused */
 		return;
 	}
-	if (l->post->shows == POST_PROXY || ++l->mails > POST_MAILS_MAX) {
+	if (l->old || l->post->shows == BI_PROXY || ++l->mails > POST_MAILS_MAX) {
 		smtp_cli_quit(l->cli);
 		return;
 	}
@@ -296,20 +304,22 @@ say_who(struct lane *l)
 	struct buf b;
 	bool ok;
 
-	if (p->proxy == 0)
+	if (l->proxy == 0)
 		return true;
 	if (!conn_local(l->conn, &from) || !conn_peer(l->conn, &to))
 		return false;
-	if (p->shows == POST_PROXY && l->now != NULL) {
+	if (p->shows == BI_PROXY && l->now != NULL) {
 		from = l->now->p.env->client;
 		if (!netaddr_is_global(&from))
 			(void)netaddr_parse(SPAN_LIT("192.0.0.8:9"), &from);
 	}
 	buf_init(&b, PROXY_HEADER_MAX);
-	ok = proxy_header_write(p->proxy, &from, &to, &b) && conn_write(l->conn, b.p, b.n);
+	ok = proxy_header_write(l->proxy, &from, &to, &b) && conn_write(l->conn, b.p, b.n);
 	buf_fini(&b);
 	return ok;
 }
+
+static void	dial(struct lane *);
 
 static void
 on_dialled(void *arg, int fd, const struct why *why)
@@ -317,6 +327,11 @@ on_dialled(void *arg, int fd, const struct why *why)
 	struct lane *l = arg;
 	struct why w = { "" };
 
+	if (fd == -1 && !l->dead && l->at + 1 < l->nto) {
+		l->at++;
+		dial(l);
+		return;
+	}
 	if (fd != -1 && !l->dead)
 		l->conn = conn_new(l->post->c->loop, fd, &ops, l, &w);
 	if (fd != -1 && l->conn == NULL)
@@ -332,8 +347,9 @@ on_dialled(void *arg, int fd, const struct why *why)
 	watch(l);
 }
 
+/* The address whose turn it is: on one machine of several a server may be down. */
 static void
-dial(struct lane *l, const struct netaddr *to)
+dial(struct lane *l)
 {
 	struct post *p = l->post;
 	struct why why = { "" };
@@ -341,7 +357,7 @@ dial(struct lane *l, const struct netaddr *to)
 
 	rc = p->path != NULL ?
 	    conn_dial_unix(p->c->loop, p->path, CONNECT_MS, on_dialled, l, &why) :
-	    conn_dial(p->c->loop, to, CONNECT_MS, on_dialled, l, &why);
+	    conn_dial(p->c->loop, &l->to[l->at], CONNECT_MS, on_dialled, l, &why);
 	if (rc == -1)
 		on_dialled(l, -1, &why);
 }
@@ -352,8 +368,10 @@ on_resolved(void *arg, const struct netaddr *addrs, size_t n, const struct why *
 	struct lane *l = arg;
 	struct why words;
 
-	if (n > 0 && !l->dead) {
-		dial(l, &addrs[0]);
+	l->nto = n < RESOLVE_ADDRS_MAX ? n : RESOLVE_ADDRS_MAX;
+	if (l->nto > 0 && !l->dead) {
+		memcpy(l->to, addrs, l->nto * sizeof(*addrs));
+		dial(l);
 		return;
 	}
 	why_set(&words, "the address of %s is not to be found: %s", l->post->host,
@@ -370,7 +388,7 @@ on_start(uv_timer_t *timer)
 	if (p->host[0] != '\0')
 		resolve_host(p->resolver, p->host, p->addr.port, on_resolved, l);
 	else
-		dial(l, &p->addr);
+		dial(l);
 }
 
 struct lane *
@@ -384,6 +402,8 @@ lane_open(struct post *p, struct shipment *s, struct why *why)
 	}
 	l->post = p;
 	l->conf = p->cli;
+	l->to[0] = p->addr;
+	l->proxy = p->proxy;
 	l->now = s;
 	if (s != NULL) {		/* its client speaks */
 		smtp_cli_helo_of(s->p.env, p->cli.helo, l->helo);
@@ -404,6 +424,12 @@ bool
 lane_waits(const struct lane *l)
 {
 	return l->waits;
+}
+
+bool
+lane_leaves(const struct lane *l)
+{
+	return l->old;
 }
 
 struct shipment *
@@ -435,6 +461,14 @@ lane_quit(struct lane *l)
 	l->waits = false;
 	smtp_cli_quit(l->cli);
 	pump(l);
+}
+
+void
+lane_leave(struct lane *l)
+{
+	l->old = true;
+	if (l->waits)
+		lane_quit(l);
 }
 
 void

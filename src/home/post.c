@@ -166,7 +166,7 @@ on_again(uv_timer_t *timer)
 static void
 pause_for(struct post *p, const char *words)
 {
-	int64_t most = p->conf->retry_max_ms;
+	int64_t most = p->c->conf->retry_max_ms;
 	struct shipments *all[] = { &p->ready, &p->waiting };
 	struct shipment *s;
 	uint32_t rnd;
@@ -178,7 +178,7 @@ pause_for(struct post *p, const char *words)
 	p->pause_ms = p->pause_ms < most ? p->pause_ms : most;
 	p->paused = true;
 	p->proven = false;
-	p->shows = POST_NOT_KNOWN;
+	p->shows = BI_UNKNOWN;
 	random_bytes(&rnd, sizeof(rnd));
 	uv_timer_start(&p->again, on_again,
 	    (uint64_t)p->pause_ms + rnd % (unsigned)(p->pause_ms / 8 + 1), 0);
@@ -198,7 +198,6 @@ post_lane_up(struct post *p, const struct smtp_cli *cli, struct why *why)
 	enum conf_identity identity = p->conf->deliver.identity;
 	struct smtp_ehlo offers = smtp_cli_offers(cli);
 	bool xclient = smtp_cli_xclient(cli);
-	static const char *const words[] = { "", "xclient", "proxy", "none" };
 
 	if (identity == CONF_IDENTITY_XCLIENT && !xclient) {
 		why_set(why, "the mail server does not offer XCLIENT to us: let it (Postfix: "
@@ -206,14 +205,16 @@ post_lane_up(struct post *p, const struct smtp_cli *cli, struct why *why)
 		    "another deliver.identity");
 		return false;
 	}
-	if (p->shows == POST_NOT_KNOWN) {
-		p->shows = identity == CONF_IDENTITY_NONE ? POST_NOBODY :
-		    identity == CONF_IDENTITY_PROXY ? POST_PROXY :
-		    xclient ? POST_XCLIENT :
-		    p->conf->deliver.to == CONF_TO_SERVICE && p->proxy > 0 ? POST_PROXY :
-		    POST_NOBODY;
-		log_info(NULL, "courier.server identity=%s size=%llu", words[p->shows],
-		    (unsigned long long)offers.size);
+	if (p->shows == BI_UNKNOWN) {
+		p->shows = identity == CONF_IDENTITY_NONE ? BI_NONE :
+		    identity == CONF_IDENTITY_PROXY ? BI_PROXY :
+		    xclient ? BI_XCLIENT :
+		    p->conf->deliver.to == CONF_TO_SERVICE && p->proxy > 0 ? BI_PROXY :
+		    BI_NONE;
+		log_info(NULL, "courier.server identity=%s size=%llu",
+		    board_identity_names[p->shows], (unsigned long long)offers.size);
+		if (p->c->board != NULL)
+			atomic_store(&p->c->board->identity, p->shows);
 		p->offers(p->arg, &offers);
 	}
 	if (!p->proven)
@@ -332,7 +333,7 @@ next_mail(struct post *p)
 	if ((s = take_at(&p->ready, at)) == NULL)
 		return NULL;
 	s->mail.size = HEAD_OCTETS + s->p.octets;
-	s->mail.xclient = p->shows == POST_XCLIENT;
+	s->mail.xclient = p->shows == BI_XCLIENT;
 	return s;
 }
 
@@ -354,22 +355,32 @@ short_of_lanes(const struct post *p)
 
 	for (const struct shipment *s = p->ready.first; s != NULL; s = s->next)
 		could += !behind(p, s);
-	for (size_t i = 0; p->shows != POST_PROXY && i < p->nlanes; i++)
-		coming += lane_now(p->lanes[i]) == NULL;
+	for (size_t i = 0; p->shows != BI_PROXY && i < p->nlanes; i++)
+		coming += lane_now(p->lanes[i]) == NULL && !lane_leaves(p->lanes[i]);
 	return could > coming;
+}
+
+/* Whether one is on its way to where mail goes now, or there. */
+static bool
+looks(const struct post *p)
+{
+	for (size_t i = 0; i < p->nlanes; i++)
+		if (!lane_leaves(p->lanes[i]))
+			return true;
+	return false;
 }
 
 static void
 open_lanes(struct post *p)
 {
-	bool once = p->shows == POST_PROXY;
+	bool once = p->shows == BI_PROXY;
 	struct why why = { "" };
 
 	while (!p->paused && p->nlanes < p->conf->deliver.connections) {
 		struct shipment *s = NULL;
 		struct lane *l;
 
-		if (!p->proven ? p->nlanes > 0 : !short_of_lanes(p))
+		if (!p->proven ? looks(p) : !short_of_lanes(p))
 			return;
 		if (p->proven && once)
 			s = next_mail(p);
@@ -402,6 +413,7 @@ destination(struct post *p)
 	const char *where = d->to == CONF_TO_LMTP ? d->lmtp : d->smtp;
 	const char *colon = strrchr(where, ':');
 
+	p->cli.local = conf_deliver_local(p->conf);
 	p->proxy = d->identity == CONF_IDENTITY_PROXY ? 2 : 0;
 	if (d->to == CONF_TO_SERVICE) {
 		const struct conf_home_service *s = &p->conf->services[d->service];
@@ -441,21 +453,43 @@ post_new(struct courier *c, post_offers_fn *offers, void *arg, struct why *why)
 	p->waiting.end = &p->waiting.first;
 	p->ready.end = &p->ready.first;
 	p->stuck.end = &p->stuck.first;
-	destination(p);
 	p->cli = (struct smtp_cli_conf){ .lmtp = conf->deliver.to == CONF_TO_LMTP,
-		.local = conf_deliver_local(conf), .tls = tls[conf->deliver.tls],
-		.helo = conf->common.hostname, .user = conf->deliver.user,
-		.password = p->password };
+		.tls = tls[conf->deliver.tls], .helo = conf->common.hostname,
+		.user = conf->deliver.user, .password = p->password };
+	destination(p);
 	uv_timer_init(c->loop, &p->again);
 	uv_timer_init(c->loop, &p->renote);
 	p->again.data = p->renote.data = p;
 	p->renote.timer_cb = on_renote;
 	name = p->host[0] != '\0' ? p->host : netaddr_ip(&p->addr).s;
-	p->tls = conf->deliver.tls == CONF_TLS_VERIFY ? tls_verify_new(name, why) :
-	    tls_any_new(why);
+	p->tls = conf->deliver.tls == CONF_TLS_VERIFY ?
+	    tls_verify_new(name, conf->deliver.authorities, why) : tls_any_new(why);
 	if (p->tls == NULL)
 		post_free(&p);
 	return p;
+}
+
+void
+post_reload(struct post *p)
+{
+	const struct netaddr was = p->addr;
+	unsigned proxy = p->proxy;
+
+	*p->conf = *p->c->conf;
+	destination(p);
+	if (netaddr_same_ip(&was, &p->addr) && proxy == p->proxy)	/* conf.h: the port too */
+		return;
+	log_info(NULL, "courier.server backend=%s: held mail goes there from now on",
+	    netaddr_hostport(&p->addr).s);
+	if (p->conf->deliver.tls == CONF_TLS_VERIFY)
+		(void)tls_verify_name(p->tls, netaddr_ip(&p->addr).s);
+	for (size_t i = 0; i < p->nlanes; i++)
+		lane_leave(p->lanes[i]);
+	p->proven = false;
+	p->shows = BI_UNKNOWN;
+	p->pause_ms = 0;
+	uv_timer_stop(&p->again);
+	on_again(&p->again);
 }
 
 static void
@@ -480,7 +514,7 @@ post_free(struct post **pp)
 	resolver_free(&p->resolver);
 	SSL_CTX_free(p->tls);
 	explicit_bzero(p->password, sizeof(p->password));
-	free((void *)p->conf);
+	free(p->conf);
 	uv_close((uv_handle_t *)&p->again, NULL);
 	uv_close((uv_handle_t *)&p->renote, on_timers_closed);
 }

@@ -47,6 +47,9 @@ void	post_free(struct post **);			/* the loop must run once more */
 void	post_resolver(struct post *, struct chan *);	/* takes it */
 void	post_password(struct post *, struct span);
 
+/* courier.conf is another one: the backend of a service may be elsewhere. */
+void	post_reload(struct post *);
+
 /* How many more objects it would have; 0 while the destination is left alone. */
 unsigned post_room(const struct post *);
 /* Takes the parcel, whatever is to be done with it. */

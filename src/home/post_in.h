@@ -35,19 +35,11 @@ struct shipments {			/* in their order */
 	size_t		 n;
 };
 
-/* Who the server is told that its client is. */
-enum post_shows {
-	POST_NOT_KNOWN = 0,	/* the first connection shows what is offered */
-	POST_XCLIENT,
-	POST_PROXY,		/* a connection a message, a header in front of it */
-	POST_NOBODY,
-};
-
 struct lane;
 
 struct post {
 	struct courier	*c;
-	const struct conf_home *conf;	/* as it was at the start: the sandbox knows no other */
+	struct conf_home *conf;		/* a copy: the courier's may go meanwhile */
 	struct smtp_cli_conf cli;
 	char		 password[512];
 	SSL_CTX		*tls;
@@ -56,7 +48,8 @@ struct post {
 	const char	*path;		/* of a unix socket, or NULL */
 	struct netaddr	 addr;
 	unsigned	 proxy;		/* version of the header that it expects; 0 none */
-	enum post_shows	 shows;
+	/* By PROXY: a connection a message, a header in front of it. */
+	enum board_identity shows;
 	struct lane	*lanes[POST_LANES_MAX];
 	size_t		 nlanes;
 	struct shipments waiting, ready, stuck;	/* stuck: a note failed */
@@ -86,9 +79,12 @@ void	shipment_client(struct shipment *);
 /* --- lane.c --- */
 struct lane *lane_open(struct post *, struct shipment *, struct why *);
 bool	lane_waits(const struct lane *);		/* for mail */
+bool	lane_leaves(const struct lane *);		/* see lane_leave */
 struct shipment *lane_now(const struct lane *);		/* what it carries, or NULL */
 void	lane_send(struct lane *, struct shipment *);
 void	lane_quit(struct lane *);			/* a lane that waits */
+/* The destination is another one: it ends with the message that it carries, or now. */
+void	lane_leave(struct lane *);
 void	lane_abort(struct lane *);			/* now; nothing is told any more */
 
 /* --- post.c, told by lanes --- */

@@ -385,6 +385,8 @@ reload(struct proc *p)
 	struct courier_proc *cp = courier_of(p);
 
 	cp->courier.conf = p->home;
+	if (cp->courier.post != NULL)
+		post_reload(cp->courier.post);
 	edges_configure(&cp->courier.edges, p->home);
 	roster_configure(cp->courier.roster, p->home);
 	tell_backend(cp);

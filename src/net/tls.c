@@ -192,20 +192,28 @@ tls_any_new(struct why *why)
 
 #define AUTHORITIES "/etc/ssl/certs/ca-certificates.crt"
 
+bool
+tls_verify_name(SSL_CTX *ctx, const char *host)
+{
+	X509_VERIFY_PARAM *param = SSL_CTX_get0_param(ctx);
+
+	return X509_VERIFY_PARAM_set1_ip_asc(param, host) == 1 ||
+	    X509_VERIFY_PARAM_set1_host(param, host, 0) == 1;
+}
+
 SSL_CTX *
-tls_verify_new(const char *host, struct why *why)
+tls_verify_new(const char *host, const char *file, struct why *why)
 {
 	SSL_CTX *ctx = tls_any_new(why);
-	X509_VERIFY_PARAM *param;
+	char what[400];
 
 	if (ctx == NULL)
 		return NULL;
+	file = file[0] != '\0' ? file : AUTHORITIES;
 	SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, NULL);
-	param = SSL_CTX_get0_param(ctx);
-	if (SSL_CTX_load_verify_locations(ctx, AUTHORITIES, NULL) != 1 ||
-	    (X509_VERIFY_PARAM_set1_ip_asc(param, host) != 1 &&
-	    X509_VERIFY_PARAM_set1_host(param, host, 0) != 1)) {
-		tls_why(why, "TLS: the authorities in " AUTHORITIES);
+	if (SSL_CTX_load_verify_locations(ctx, file, NULL) != 1 || !tls_verify_name(ctx, host)) {
+		snprintf(what, sizeof(what), "TLS: the authorities in %s", file);
+		tls_why(why, what);
 		SSL_CTX_free(ctx);
 		return NULL;
 	}

@@ -32,10 +32,12 @@ bool	tls_server_until(SSL_CTX *, char *name, size_t max, int64_t *until_ms);
 /* A client that believes any certificate: it asks what a server says, and tells it nothing. */
 SSL_CTX	*tls_any_new(struct why *);
 /*
- * A client that believes a certificate of this name (or address) by one of this
- * machine's authorities, which are read now: before a sandbox.
+ * A client that believes a certificate of this name (or address) by one of the authorities
+ * in a PEM file, which is read now: before a sandbox.  file "": this machine's.
  */
-SSL_CTX	*tls_verify_new(const char *host, struct why *);
+SSL_CTX	*tls_verify_new(const char *host, const char *file, struct why *);
+/* Another name from the next handshake on. */
+bool	tls_verify_name(SSL_CTX *, const char *host);
 
 /*
  * The tunnel: TLS 1.3 only, both sides show a certificate, both are judged by

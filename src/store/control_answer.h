@@ -74,4 +74,7 @@ enum used answer_used(uint64_t octets, uint64_t quota, int *percent);
  */
 void	answer_board(json_t *o, json_t *alarms, struct scoreboard *);
 
+/* home: where held mail goes, how its sender is told there, and what to know about that. */
+json_t	*answer_delivery(const struct conf_home *, struct scoreboard *);
+
 #endif

@@ -469,8 +469,10 @@ answer_status(struct writer *w, const json_t *question)
 		json_object_set_new(o, "bans",
 		    json_integer((json_int_t)netset_count(writer_bans(w))));
 	json_object_set_new(o, "aside", json_integer(db_aside_count(writer_db(w))));
-	if (c->role == CONF_HOME)
+	if (c->role == CONF_HOME) {
+		json_object_set_new(o, "delivery", answer_delivery(c->home, c->board));
 		interlocks(w, o, alarms);
+	}
 	if (totals(w, o, &why) == -1 || states(w, o, &why) == -1) {
 		json_decref(o);
 		return answer_failed(&why);

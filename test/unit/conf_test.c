@@ -26,6 +26,7 @@ man_page(void)
 #define EDGE	"hostname = \"mx1.example.org\"\nservice \"smtp\" { listen = {\"[::]:25\"} }\n"
 #define HOME	"deliver { maildir = \"/var/mail/p\" }\n" \
 	"mailboxes { users = {\"alice\", \"bob\"} }\n"
+#define VIA	"mailboxes { users = {\"alice\"} }\n"
 #define PIN	"sha256:00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
 #define AGE	"age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p"
 
@@ -279,6 +280,10 @@ static const struct refusal {
 	    "deliver { smtp = \"mail.example.org:25\" user = \"u\" password = \"/p\" }\n",
 	    "t.conf: deliver.tls: a password goes to another machine only with "
 	    "tls = \"verify\"" },
+	{ "authorities that nobody asks", CONF_HOME, "mailboxes { users = {\"a\"} }\n"
+	    "deliver { smtp = \"mail.example.org:25\" authorities = \"/ca.pem\" }\n",
+	    "t.conf:2: deliver.authorities: only tls = \"verify\" looks at a certificate; write "
+	    "it too" },
 	{ "no mailbox", CONF_HOME, "deliver { maildir = \"/m\" }\n",
 	    "t.conf: mailboxes.users: no mailbox at all, every message would be refused; write "
 	    "mailboxes "
@@ -601,6 +606,12 @@ reload_names_what_needs_a_restart(void **state)
 		{ CONF_HOME, HOME, HOME "service a { backend = \"[::1]:1\" }\n", "" },
 		{ CONF_HOME, HOME "service a { backend = \"[::1]:1\" }\n",
 		    HOME "service a { backend = \"[::1]:2\" proxy = none streams = 1 }\n", "" },
+		{ CONF_HOME, VIA "service smtp { backend = \"[::1]:1\" }\n",
+		    VIA "service smtp { backend = \"[::2]:1\" proxy = v1 }\n", "" },
+		{ CONF_HOME, VIA "service smtp { backend = \"[::1]:1\" }\n",
+		    VIA "service a { backend = \"[::1]:1\" }\n"
+		    "service smtp { backend = \"[::1]:2\" }\n",
+		    "f:3: service.backend (its port, as held mail goes there)" },
 		{ CONF_HOME, HOME, HOME "user = \"\"\ndns { servers = {::1} }\n",
 		    "f:3: user, f:4: dns.servers" },
 		{ CONF_HOME, HOME, "deliver { maildir = /elsewhere }\n"
