@@ -1,12 +1,15 @@
 """Held mail goes into the mail servers that people run, once, as from its true client."""
 
+import os
 import re
+import signal
 import socket
 import subprocess
 import threading
 
 import pytest
 
+from kit.liar import Server
 from kit.lmtp import Lmtp
 from kit.mtas import Postfix
 from kit.ports import free_port
@@ -60,7 +63,7 @@ def test_postfix_takes_the_client_by_xclient(make_stand, mark):
         until("postfix sent both on", 10, lambda: mta.log().count("status=sent") == 2)
         for client in (CLIENT, "8.8.4.4"):
             assert mta.log().count(f"client=unknown[{client}]") == 1, mta.log()
-        assert "identity=xclient" in stand.log("home")
+        assert shown(stand) == ("smtp", "xclient", [])
         # What it honours is what the edge announces.
         until("policy", 10, lambda: size_at(stand) == 10240000 - 2048)
 
@@ -81,7 +84,52 @@ def test_the_passed_services_backend_is_the_default_and_sees_the_client_by_proxy
         until("postfix sent both on", 10, lambda: mta.log().count("status=sent") == 2)
         for client in (CLIENT, "8.8.4.4"):
             assert mta.log().count(f"client=unknown[{client}]") == 1, mta.log()
-        assert "identity=proxy" in stand.log("home")
+        assert shown(stand) == ("smtp", "proxy", [])
+
+
+def shown(stand):
+    d = stand.status("home")["delivery"]
+    return d["by"], d["identity"], d["notes"]
+
+
+def test_status_says_where_held_mail_skips_filters(make_stand, mark):
+    with Postfix(main=(TAKES,), options="") as mta:
+        stand = make_stand(opt=opts(f"smtp={mta.where}") +
+                           ["home.service.smtp.backend=127.0.0.1:9"])
+        send(stand, mark)
+        delivered(stand)
+        by, identity, notes = shown(stand)
+        assert (by, identity) == ("smtp", "none")
+        assert ["skips your filters" in n for n in notes] == [True, False], notes
+        assert "sees this machine" in notes[1]
+        page = stand.tool("status", "-c", stand.conf("home")).stdout
+        assert "by SMTP to " + mta.where + ", which is not told" in page and notes[0] in page
+
+
+def change(stand, old, new):
+    with open(stand.conf("home"), encoding="utf-8") as f:
+        text = f.read()
+    assert old in text
+    with open(stand.conf("home"), "w", encoding="utf-8") as f:
+        f.write(text.replace(old, new))
+    os.kill(stand.pid("home"), signal.SIGHUP)
+
+
+def test_another_backend_is_taken_by_sighup_and_another_port_is_refused(make_stand, mark):
+    with Server(proxy=True, at="127.0.0.2") as first, \
+            Server(proxy=True, port=first.port) as second:
+        stand = make_stand(opt=opts("via=service smtp") +
+                           [f"home.service.smtp.backend={first.where}"])
+        send(stand, mark)
+        delivered(stand)
+        change(stand, first.where, second.where)
+        until("it is taken", 10, lambda: "held mail goes there" in stand.log("home"))
+        send(stand, mark, client="8.8.4.4")
+        delivered(stand, 2)
+        assert [[m[2] for m in s.mails] for s in (first, second)] == [[CLIENT], ["8.8.4.4"]]
+        change(stand, f":{second.port}", ":9")
+        until("the other port is refused", 10, lambda: any(
+            "service.backend" in a and "restart" in a for a in stand.status("home")["alarms"]))
 
 
 def test_an_address_of_ours_is_never_replayed(make_stand, mark):
