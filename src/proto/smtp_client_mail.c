@@ -183,6 +183,12 @@ cli_mail_heard(struct smtp_cli *c, const struct reply_ev *ev)
 		cli_fail(c, &ev->reply, "it ends the connection");
 		return;
 	}
+	/* It is about us, not about the message (RFC 3207 4, RFC 4954 6). */
+	if (ev->reply.code == 530) {
+		cli_fail(c, NULL, "it wants STARTTLS or AUTH first: %u %s", ev->reply.code,
+		    ev->reply.text);
+		return;
+	}
 	/* 3xx has no place here, and is nobody's refusal. */
 	if (ev->reply.code / 100 == 3) {
 		cli_fail(c, NULL, "it answered MAIL or RCPT with %u", ev->reply.code);

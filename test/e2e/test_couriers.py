@@ -9,56 +9,22 @@ import threading
 
 import pytest
 
+from kit.held import CLIENT, delivered, opts, send, shown
 from kit.liar import Server
 from kit.lmtp import Lmtp
 from kit.mtas import Postfix
 from kit.ports import free_port
 from kit.smtp import Client
-from kit.stand import message, until
+from kit.stand import until
 
-CLIENT = "9.9.9.9"
-MX = free_port()
 TAKES = "local_transport = discard:"
-
-
-def opts(*more):
-    """At its other service the edge is told who its client is, as by a load balancer."""
-    return [f'edge.service.mx.listen={{"127.0.0.1:{MX}"}}', "edge.service.mx.mode=hold",
-            'edge.service.mx.home={"home"}', 'edge.service.mx.proxy_from={"127.0.0.1"}',
-            "home.deliver.retry_max=1s", *(f"home.deliver.{m}" for m in more)]
-
-
-def send(stand, mark, rcpts=("alice@example.test",), client=CLIENT, end=b"250"):
-    with socket.create_connection(("127.0.0.1", MX), 20) as s:
-        s.sendall(f"PROXY TCP4 {client} 127.0.0.1 40000 25\r\n".encode())
-        lines = s.makefile("rb")
-
-        def ask(text, code):
-            if text:
-                s.sendall(text)
-            line = lines.readline()
-            while line[3:4] == b"-":
-                line = lines.readline()
-            assert line.startswith(code), line
-        ask(b"", b"220")
-        ask(b"EHLO client.test\r\n", b"250")
-        ask(b"MAIL FROM:<a@client.test>\r\n", b"250")
-        for r in rcpts:
-            ask(f"RCPT TO:<{r}>\r\n".encode(), b"250")
-        ask(b"DATA\r\n", b"354")
-        ask(message(mark, f".{mark}\r\n..\r\n").replace(b"\r\n.", b"\r\n..") + b".\r\n", end)
-
-
-def delivered(stand, n=1, seconds=30):
-    until(f"{n} delivered", seconds, lambda: stand.counter("home", "delivered") >= n)
-    until("home holds nothing", 10, lambda: stand.queue("home") == [])
 
 
 def test_postfix_takes_the_client_by_xclient(make_stand, mark):
     with Postfix(main=(TAKES, "smtpd_authorized_xclient_hosts = 127.0.0.1"), options="") as mta:
         stand = make_stand(opt=opts(f"smtp={mta.where}"))
-        send(stand, mark)
-        send(stand, mark, client="8.8.4.4")
+        send(mark)
+        send(mark, client="8.8.4.4")
         delivered(stand, 2)
         until("postfix sent both on", 10, lambda: mta.log().count("status=sent") == 2)
         for client in (CLIENT, "8.8.4.4"):
@@ -78,8 +44,8 @@ def test_the_passed_services_backend_is_the_default_and_sees_the_client_by_proxy
     with Postfix(main=(TAKES,)) as mta:
         stand = make_stand(opt=opts("via=service smtp", "connections=2") +
                            [f"home.service.smtp.backend={mta.where}"])
-        send(stand, mark)
-        send(stand, mark, client="8.8.4.4")
+        send(mark)
+        send(mark, client="8.8.4.4")
         delivered(stand, 2)
         until("postfix sent both on", 10, lambda: mta.log().count("status=sent") == 2)
         for client in (CLIENT, "8.8.4.4"):
@@ -87,16 +53,11 @@ def test_the_passed_services_backend_is_the_default_and_sees_the_client_by_proxy
         assert shown(stand) == ("smtp", "proxy", [])
 
 
-def shown(stand):
-    d = stand.status("home")["delivery"]
-    return d["by"], d["identity"], d["notes"]
-
-
 def test_status_says_where_held_mail_skips_filters(make_stand, mark):
     with Postfix(main=(TAKES,), options="") as mta:
         stand = make_stand(opt=opts(f"smtp={mta.where}") +
                            ["home.service.smtp.backend=127.0.0.1:9"])
-        send(stand, mark)
+        send(mark)
         delivered(stand)
         by, identity, notes = shown(stand)
         assert (by, identity) == ("smtp", "none")
@@ -116,18 +77,19 @@ def change(stand, old, new):
 
 
 def test_another_backend_is_taken_by_sighup_and_another_port_is_refused(make_stand, mark):
-    with Server(proxy=True, at="127.0.0.2") as first, \
-            Server(proxy=True, port=first.port) as second:
+    port = free_port()
+    with Server(proxy=True, at="127.0.0.2", port=port) as first, \
+            Server(proxy=True, port=port) as second:
         stand = make_stand(opt=opts("via=service smtp") +
                            [f"home.service.smtp.backend={first.where}"])
-        send(stand, mark)
+        send(mark)
         delivered(stand)
         change(stand, first.where, second.where)
         until("it is taken", 10, lambda: "held mail goes there" in stand.log("home"))
-        send(stand, mark, client="8.8.4.4")
+        send(mark, client="8.8.4.4")
         delivered(stand, 2)
         assert [[m[2] for m in s.mails] for s in (first, second)] == [[CLIENT], ["8.8.4.4"]]
-        change(stand, f":{second.port}", ":9")
+        change(stand, f":{port}", ":9")
         until("the other port is refused", 10, lambda: any(
             "service.backend" in a and "restart" in a for a in stand.status("home")["alarms"]))
 
@@ -135,7 +97,7 @@ def test_another_backend_is_taken_by_sighup_and_another_port_is_refused(make_sta
 def test_an_address_of_ours_is_never_replayed(make_stand, mark):
     with Postfix(main=(TAKES, "smtpd_authorized_xclient_hosts = 127.0.0.1"), options="") as mta:
         stand = make_stand(opt=opts(f"smtp={mta.where}"))
-        send(stand, mark, client="127.0.0.1")
+        send(mark, client="127.0.0.1")
         delivered(stand)
         assert "client=unknown[unknown]" in mta.log(), mta.log()
 
@@ -146,7 +108,7 @@ def test_dovecot_lmtp_keeps_it_once(make_stand, mark, road):
         where = f"127.0.0.1:{end.port}" if road == "tcp" else f"{end.dir}/lmtp"
         stand = make_stand(opt=opts(f"lmtp={where}"))
         for _ in range(5):
-            send(stand, mark, ("alice@example.test", "bob+tag@example.test"))
+            send(mark, ("alice@example.test", "bob+tag@example.test"))
         delivered(stand, 10)
         for user in ("alice", "bob"):
             mails = end.mails(user)
@@ -166,7 +128,7 @@ def test_dovecot_forgets_none_of_many_that_come_at_once(make_stand, mark):
         for _ in range(20):
             for rcpts in (["alice@example.test"], ["bob@example.test"],
                           ["alice@example.test", "bob@example.test"]):
-                send(stand, mark, rcpts)
+                send(mark, rcpts)
         stand.start("home")
         delivered(stand, 80)
         for user in ("alice", "bob"):
@@ -219,7 +181,7 @@ def test_a_lost_answer_is_uncertain_and_the_recipe_hides_the_second_copy(make_st
     with Lmtp() as end:
         cutter = Cutter(end.port)
         stand = make_stand(opt=opts(f"lmtp=127.0.0.1:{cutter.port}"))
-        send(stand, mark)
+        send(mark)
         delivered(stand)
         assert cutter.cut == 1 and "mail.uncertain" in stand.log("home")
         assert len(end.mails("alice")) == 1, end.log()
@@ -236,7 +198,7 @@ def test_what_is_refused_for_now_is_deferred_and_then_delivered(make_stand, mark
     child = sink(port, "-r", "RCPT")
     stand = make_stand(opt=opts(f"smtp=127.0.0.1:{port}"))
     try:
-        send(stand, mark)
+        send(mark)
         until("it is deferred", 10, lambda: "mail.deferred" in stand.log("home"))
         child.terminate()
         child.wait()
@@ -253,7 +215,7 @@ def test_what_is_refused_for_good_is_parked_with_the_words(make_stand, mark):
     child = sink(port, "-f", "DATA")
     stand = make_stand(opt=opts(f"smtp=127.0.0.1:{port}"))
     try:
-        send(stand, mark)
+        send(mark)
         until("it is parked", 15, lambda: [o["state"] for o in stand.queue("home")] == ["parked"])
         id_ = stand.queue("home")[0]["id"]
         assert "500" in stand.tool("show", id_, "-c", stand.conf("home")).stdout
@@ -267,7 +229,7 @@ def test_a_sender_that_still_waits_hears_the_servers_refusal(make_stand, mark):
     child = sink(port, "-f", "DATA")
     stand = make_stand(verdict=20, opt=opts(f"smtp=127.0.0.1:{port}"))
     try:
-        send(stand, mark, end=b"500")
+        send(mark, end=b"500")
         stand.edge_empty()
         until("home keeps nothing of it", 10, lambda: stand.queue("home") == [])
         assert "mail.refused" in stand.log("home")
@@ -281,7 +243,7 @@ def test_a_courier_that_dies_in_the_middle_delivers_it_in_its_next_life(make_sta
         cutter = Cutter(end.port)
         cutter.hang = True
         stand = make_stand(opt=opts(f"lmtp=127.0.0.1:{cutter.port}"))
-        send(stand, mark)
+        send(mark)
         until("dovecot has it", 15, lambda: end.mails("alice"))
         assert [o["state"] for o in stand.queue("home")] == ["sending"]
         stand.kill("home", "courier")
@@ -295,7 +257,7 @@ def test_a_server_that_hangs_up_loses_nothing(make_stand, mark, fault):
     child = sink(port, *fault)
     stand = make_stand(opt=opts(f"smtp=127.0.0.1:{port}"))
     try:
-        send(stand, mark)
+        send(mark)
         until("it was tried", 15, lambda: re.search(r"mail\.(deferred|uncertain|delivered)",
                                                     stand.log("home")))
         child.terminate()

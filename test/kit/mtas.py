@@ -102,6 +102,7 @@ proxymap unix - - n - - proxymap
 tlsmgr unix - - n 1000? 1 tlsmgr
 local unix - n n - - local
 virtual unix - n n - - virtual
+lmtp unix - - n - - lmtp
 error unix - - n - - error
 discard unix - - n - - discard
 retry unix - - n - - error
