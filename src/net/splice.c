@@ -5,6 +5,7 @@
 #include "base/pieces.h"
 
 #define PIECE	PIECE_LARGE	/* gathered for one write to a conn: large enough to be few */
+#define ENOUGH	(PIECE / 2)	/* for a write of its own, from where it was deciphered */
 
 static const struct conn_ops taken_ops;
 
@@ -259,12 +260,15 @@ on_data(void *arg, struct span s)
 	sp->in_octets += s.n;
 	sp->moved_ms = uv_now(sp->all->loop);
 	/* Before these are owed: none of them would be in the conn's queue yet, and seem taken. */
-	if (sp->in.n + s.n > PIECE)
+	if (sp->in.n + s.n > PIECE || s.n >= ENOUGH)
 		write_in(sp);
 	if (sp->owed == 0)
 		sp->taken_ms = sp->moved_ms;
 	sp->owed += s.n;
-	if (!pieces_add(&sp->in, s))
+	if (s.n >= ENOUGH && sp->conn != NULL) {
+		conn_write(sp->conn, s.p, s.n);		/* as in write_in */
+		settle(sp);
+	} else if (!pieces_add(&sp->in, s))
 		splice_abort(sp, "memory is out");
 	else
 		later_add(sp->all->laters, &sp->later);
