@@ -124,7 +124,7 @@ fail:
 void
 conn_set_read(struct conn *c, size_t n)
 {
-	assert(n > 0 && n <= SCRATCH_SIZE);
+	assert(n > 0 && n <= SCRATCH_SIZE + SCRATCH_MORE);
 	c->read_size = (uint32_t)n;
 }
 

@@ -94,8 +94,8 @@ bool	conn_local(const struct conn *, struct netaddr *);
 #define CONN_LINGER_MS	30000
 /*
  * Octets asked of the kernel at a time, so the most that a paused connection can
- * hold back.  CONN_READ is the default; at most SCRATCH_SIZE for a trusted peer
- * in a hurry.
+ * hold back.  CONN_READ is the default; at most SCRATCH_SIZE + SCRATCH_MORE for a trusted
+ * peer in a hurry.
  */
 #define CONN_READ	(16u << 10)
 void	conn_set_read(struct conn *, size_t);

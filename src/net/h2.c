@@ -9,6 +9,12 @@
 #include "net/tls.h"
 
 #define FRAME_MAX	(FRAME_HEAD + 16384u)	/* nghttp2 makes no longer ones but of DATA */
+/*
+ * Octets of a full write of the other side: what is sealed, and the head, type and tag of
+ * each record (RFC 8446 5.2).  Read so, the frames in it mostly come out whole.
+ */
+#define READ_SIZE	(SCRATCH_SIZE + SCRATCH_SIZE / SSL3_RT_MAX_PLAIN_LENGTH * (5 + 1 + 16))
+_Static_assert(READ_SIZE <= SCRATCH_SIZE + SCRATCH_MORE, "no room for a write");
 #define GATHERS		8		/* in one turn of the loop: reading must not starve */
 
 /* Visitors' resets come as RST_STREAM; of itself nghttp2 ends the tunnel at about 1,000 of them. */
@@ -60,7 +66,7 @@ h2_new(uv_loop_t *loop, int fd, SSL_CTX *ctx, bool tls_server, bool h2_client,
 		free(h);
 		return NULL;
 	}
-	conn_set_read(h->conn, SCRATCH_SIZE);
+	conn_set_read(h->conn, READ_SIZE);
 	uv_timer_init(loop, &h->timer);
 	h->timer.data = h;
 	uv_timer_start(&h->timer, on_timer, H2_HANDSHAKE_MS, 0);
