@@ -189,11 +189,13 @@ struct conf_home_service {
 
 #define CONF_DOMAINS_MAX	64
 #define CONF_ALIAS_DEPTH	16	/* an alias of an alias and so on; more is a loop */
+#define CONF_ALIAS_TARGETS	128	/* of one, with all that they lead to */
 #define CONF_ALIASES_MAX	100	/* of a domain; more belong into mailboxes.file */
 
-struct conf_alias {			/* "sales: alice" */
+struct conf_alias {			/* "sales: alice, bob" */
 	char		from[65];	/* a local part of its domain */
-	char		to[321];	/* a mailbox, or an address of ours */
+	/* mailboxes, or addresses of ours, a space between two */
+	char		to[321];
 };
 
 /* home: domain "example.org" {...}: how its addresses are read, where they differ. */

@@ -284,17 +284,17 @@ mailboxes_ok(struct conf_home *c, struct conf_fault *f)
 	return 0;
 }
 
-/* The alias that an alias's target is, in the domain it says or in its own; NULL: none. */
+/* The alias that a target is, in the domain it says or in its own; NULL: none. */
 static const struct conf_alias *
-next_alias(const struct conf_home *c, const struct conf_alias *a, size_t *domain)
+alias_of(const struct conf_home *c, struct span to, size_t *domain)
 {
-	const char *at = strchr(a->to, '@');
-	size_t n = at != NULL ? (size_t)(at - a->to) : strlen(a->to);
+	const char *at = to.n > 0 ? memchr(to.p, '@', to.n) : NULL;
+	size_t n = at != NULL ? (size_t)(at - to.p) : to.n;
 
 	for (size_t i = 0; at != NULL && i <= c->ndomains; i++) {
 		if (i == c->ndomains)
 			return NULL;
-		if (strcasecmp(c->domains[i].name, at + 1) == 0) {
+		if (span_eq_nocase(span_from(to, n + 1), span_str(c->domains[i].name))) {
 			*domain = i;
 			break;
 		}
@@ -302,10 +302,29 @@ next_alias(const struct conf_home *c, const struct conf_alias *a, size_t *domain
 	for (size_t i = 0; i < c->domains[*domain].naliases; i++) {
 		const struct conf_alias *b = &c->domains[*domain].aliases[i];
 
-		if (strlen(b->from) == n && strncasecmp(b->from, a->to, n) == 0)
+		if (span_eq_nocase(span_of(to.p, n), span_str(b->from)))
 			return b;
 	}
 	return NULL;
+}
+
+/* Whether an alias has no end, or one too far, on any of its ways. */
+static bool
+endless(const struct conf_home *c, const struct conf_alias *a, size_t domain, int depth,
+    unsigned *left)
+{
+	if (depth > CONF_ALIAS_DEPTH)
+		return true;
+	for (const char *p = a->to; *p != '\0'; p += *p == ' ') {
+		struct span to = span_of(p, strcspn(p, " "));
+		size_t at = domain;
+		const struct conf_alias *next = alias_of(c, to, &at);
+
+		p += to.n;
+		if ((*left)-- == 0 || (next != NULL && endless(c, next, at, depth + 1, left)))
+			return true;
+	}
+	return false;
 }
 
 static int
@@ -319,15 +338,12 @@ domains_ok(const struct conf_home *c, struct conf_fault *f)
 			    "refuse would refuse; write one of them");
 		for (size_t k = 0; k < d->naliases; k++) {
 			const struct conf_alias *a = &d->aliases[k];
-			size_t at = i;
+			unsigned left = CONF_ALIAS_TARGETS;
 
-			for (int depth = 0; depth <= CONF_ALIAS_DEPTH; depth++)
-				if ((a = next_alias(c, a, &at)) == NULL)
-					break;
-			if (a != NULL)
+			if (endless(c, a, i, 1, &left))
 				return conf_fault_set(f, "domain", "aliases", i, "%s leads back to "
 				    "itself, or through more than %d aliases; let it end in a "
-				    "mailbox", d->aliases[k].from, CONF_ALIAS_DEPTH);
+				    "mailbox", a->from, CONF_ALIAS_DEPTH);
 		}
 	}
 	return 0;

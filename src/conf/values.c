@@ -181,14 +181,24 @@ store_alias(const struct conf_key *k, void *dst, struct span s, struct why *why)
 	struct span from = trimmed(span_of(s.p, at));
 	struct span to = colon != NULL ? trimmed(span_from(s, at + 1)) : span_of(NULL, 0);
 	struct conf_alias *a = dst;
+	size_t n = 0;
 
-	if (from.n == 0 || to.n == 0 || !printable(s) || memchr(from.p, '@', from.n) != NULL ||
-	    memchr(to.p, ' ', to.n) != NULL || memchr(to.p, ',', to.n) != NULL)
-		return why_set(why, "%s is no alias; write a local part and one mailbox, or one "
-		    "address of this home's, like \"sales: alice\"", conf_quote(s).s);
-	if (!span_copy(from, a->from, sizeof(a->from)) || !span_copy(to, a->to, sizeof(a->to)))
-		return why_set(why, "%s is too long", conf_quote(s).s);
-	return 0;
+	if (from.n == 0 || to.n == 0 || !printable(s) || memchr(from.p, '@', from.n) != NULL)
+		return why_set(why, "%s is no alias; write a local part and whose it is, mailboxes "
+		    "or addresses of this home, like \"sales: alice, bob\"", conf_quote(s).s);
+	if (!span_copy(from, a->from, sizeof(a->from)) || to.n >= sizeof(a->to))
+		return why_set(why, "%s is too long; an alias of many people belongs into "
+		    "mailboxes.file", conf_quote(s).s);
+	for (size_t i = 0; i < to.n; i++) {
+		bool blank = to.p[i] == ' ' || to.p[i] == '\t' || to.p[i] == ',';
+
+		if (!blank)
+			a->to[n++] = to.p[i];
+		else if (n > 0 && a->to[n - 1] != ' ')
+			a->to[n++] = ' ';
+	}
+	a->to[n - (n > 0 && a->to[n - 1] == ' ')] = '\0';
+	return a->to[0] != '\0' ? 0 : why_set(why, "%s names nobody", conf_quote(s).s);
 }
 
 static int

@@ -46,7 +46,8 @@ print(json_t *answer, bool json, struct why *why)
 	json_array_foreach(json_object_get(answer, "steps"), i, step)
 		line("    ", json_string_value(step), "\n");
 	if (mailbox[0] != '\0')
-		line("mailbox ", mailbox, "\n");
+		json_array_foreach(json_object_get(answer, "mailboxes"), i, step)
+			line("mailbox ", json_string_value(step), "\n");
 	else {
 		line("", json_text(answer, "decision"), "");
 		line(": ", json_text(answer, "reply"), "\n");

@@ -94,6 +94,32 @@ keep(struct mailboxes *m, struct span s, uint32_t *at)
 	return buf_add_span(&m->text, s) && buf_add(&m->text, "", 1);
 }
 
+bool
+mailboxes_next(struct span *rest, struct span *target)
+{
+	size_t n = 0;
+
+	while (rest->n > 0 && (*rest->p == ' ' || *rest->p == '\t' || *rest->p == ','))
+		*rest = span_from(*rest, 1);
+	while (n < rest->n && rest->p[n] != ' ' && rest->p[n] != '\t' && rest->p[n] != ',')
+		n++;
+	*target = span_of(rest->p, n);
+	*rest = span_from(*rest, n);
+	return n > 0;
+}
+
+static bool
+targets_ok(struct span to)
+{
+	struct span one;
+	size_t n = 0;
+
+	while (mailboxes_next(&to, &one))
+		if (++n > MAILBOXES_TARGETS_MAX || one.n >= KEY_MAX)
+			return false;
+	return n > 0;
+}
+
 static enum added
 add_alias(struct mailboxes *m, struct span from, struct span to)
 {
@@ -103,7 +129,7 @@ add_alias(struct mailboxes *m, struct span from, struct span to)
 	struct mailboxes_alias a;
 	size_t n;
 
-	if (at == NULL || local > ADDRESS_LOCAL_MAX || to.n == 0 || to.n >= KEY_MAX ||
+	if (at == NULL || local > ADDRESS_LOCAL_MAX || !targets_ok(to) ||
 	    !address_domain(span_from(from, local + 1), domain))
 		return NO_NAME;
 	memcpy(key, from.p, local);
@@ -174,8 +200,10 @@ compare_name_orders(const void *a, const void *b, void *arg)
 static int
 compare_alias_orders(const void *a, const void *b, void *arg)
 {
-	return compare_dotless(alias_from(arg, *(const uint32_t *)a),
-	    alias_from(arg, *(const uint32_t *)b));
+	const uint32_t *x = a, *y = b;
+	int d = compare_dotless(alias_from(arg, *x), alias_from(arg, *y));
+
+	return d != 0 ? d : (*x > *y) - (*x < *y);
 }
 
 static int
@@ -183,8 +211,10 @@ compare_aliases(const void *a, const void *b, void *arg)
 {
 	const struct mailboxes *m = arg;
 	const struct mailboxes_alias *x = a, *y = b;
+	int d = strcasecmp(m->text.p + x->from, m->text.p + y->from);
 
-	return strcasecmp(m->text.p + x->from, m->text.p + y->from);
+	/* Of several lines for one address the first counts, and is found first. */
+	return d != 0 ? d : (x->from > y->from) - (x->from < y->from);
 }
 
 /* The domains that mailboxes are named with.  Beyond the limit none is granted. */
@@ -336,7 +366,6 @@ trim(struct span s)
 static enum added
 read_line(struct mailboxes *m, struct span line)
 {
-	struct span to;
 	size_t n = 0;
 
 	if (line.n == 0 || line.p[0] == '#')
@@ -347,36 +376,35 @@ read_line(struct mailboxes *m, struct span line)
 		n++;
 	if (n == line.n)
 		return add(m, line);
-	to = trim(span_from(line, n));
-	/* Several targets are a mailing list, which is no business of ours. */
-	if (memchr(to.p, ' ', to.n) != NULL || memchr(to.p, '\t', to.n) != NULL ||
-	    memchr(to.p, ',', to.n) != NULL)
-		return NO_NAME;
-	return add_alias(m, span_of(line.p, n), to);
+	return add_alias(m, span_of(line.p, n), span_from(line, n));
 }
 
-/* Whether the alias's chain has no end. */
+/* Whether what an address leads to has no end, or one too far, on any of its ways. */
 static bool
-loops(struct mailboxes *m, const char *from)
+loops(struct mailboxes *m, const char *from, int depth, unsigned *left)
 {
 	const struct mailboxes_rule plain = { false, false };
+	const char *list = mailboxes_target(m, span_str(from), plain);
+	struct span rest = span_str(list != NULL ? list : ""), to;
 	char key[KEY_MAX];
 
-	snprintf(key, sizeof(key), "%s", from);
-	for (int depth = 0; depth <= CONF_ALIAS_DEPTH; depth++) {
-		const char *to = mailboxes_target(m, span_str(key), plain);
-		char domain[ADDRESS_DOMAIN_MAX + 1];
-
-		if (to == NULL || mailboxes_find(m, span_str(to), plain) != NULL)
-			return false;
-		if (strchr(to, '@') != NULL) {
-			snprintf(key, sizeof(key), "%s", to);
+	if (list != NULL && depth > CONF_ALIAS_DEPTH)
+		return true;
+	while (mailboxes_next(&rest, &to)) {
+		if ((*left)-- == 0)
+			return true;
+		if (mailboxes_find(m, to, plain) != NULL)
 			continue;
-		}
-		snprintf(domain, sizeof(domain), "%s", strrchr(key, '@') + 1);
-		snprintf(key, sizeof(key), "%.*s@%s", ADDRESS_LOCAL_MAX, to, domain);
+		if (memchr(to.p, '@', to.n) != NULL)
+			snprintf(key, sizeof(key), "%.*s", (int)to.n, to.p);
+		else
+			snprintf(key, sizeof(key), "%.*s@%s",
+			    (int)(to.n < ADDRESS_LOCAL_MAX ? to.n : ADDRESS_LOCAL_MAX), to.p,
+			    strrchr(from, '@') + 1);
+		if (loops(m, key, depth + 1, left))
+			return true;
 	}
-	return true;
+	return false;
 }
 
 static int
@@ -386,8 +414,9 @@ no_loops(struct mailboxes *m, struct span text, struct why *why)
 	for (size_t i = 0; i < m->naliases; i++) {
 		const char *from = alias_from(m, i);
 		size_t n = strlen(from), line = 1;
+		unsigned left = MAILBOXES_TARGETS_MAX;
 
-		if (!loops(m, from))
+		if (!loops(m, from, 0, &left))
 			continue;
 		for (const char *p = text.p, *end = text.p + text.n; p < end; line++) {
 			if ((size_t)(end - p) > n && strncasecmp(p, from, n) == 0)

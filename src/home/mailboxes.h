@@ -22,7 +22,7 @@
 #define MAILBOXES_TEXT_MAX	(10u << 20)	/* octets of a file, and of a command's output */
 
 struct mailboxes_alias {
-	uint32_t	from, to;	/* in `text`: "local@domain", "@domain"; a target */
+	uint32_t	from, to;	/* in `text`: "local@domain", "@domain"; its targets */
 };
 
 struct mailboxes {
@@ -42,12 +42,16 @@ struct mailboxes {
 void	mailboxes_fini(struct mailboxes *);
 /* False: memory is out, too many, or no name for a mailbox. */
 bool	mailboxes_add(struct mailboxes *, struct span name);
-/* from: "local@domain", or "@domain" for all that is nobody's.  False: memory, too many. */
+/*
+ * from: "local@domain", or "@domain" for all that is nobody's; to: one target, or several,
+ * parted by blanks or commas.  False: memory, too many, no address.
+ */
+#define MAILBOXES_TARGETS_MAX	CONF_ALIAS_TARGETS
 bool	mailboxes_alias(struct mailboxes *, struct span from, struct span to);
 /*
- * A file's text or a command's output, a line each: "mailbox", or "address target", where
- * target is a mailbox or an address (the form of Postfix's virtual tables); empty lines and
- * what begins with "#" aside.  What can be neither is counted in *skipped.  -1: memory is
+ * A file's text or a command's output, a line each: "mailbox", or "address target, ...",
+ * where a target is a mailbox or an address (the form of Postfix's virtual tables); empty
+ * lines and what begins with "#" aside.  What can be neither is counted in *skipped.  -1: memory is
  * out, there are too many, or an alias leads back to itself: why names the line.
  */
 int	mailboxes_read(struct mailboxes *, struct span text, size_t *skipped, struct why *);
@@ -59,8 +63,10 @@ struct mailboxes_rule {
 };
 /* In the spelling in which it was added; NULL if there is none.  Good until the next change. */
 const char *mailboxes_find(struct mailboxes *, struct span name, struct mailboxes_rule);
-/* The target of "local@domain"; NULL: it is no alias. */
+/* The targets of "local@domain", for mailboxes_next; NULL: it is no alias. */
 const char *mailboxes_target(struct mailboxes *, struct span from, struct mailboxes_rule);
+/* The next of such targets, cut off the front of *rest; false: there are no more. */
+bool	mailboxes_next(struct span *rest, struct span *target);
 /* Whether a mailbox is named with this domain. */
 bool	mailboxes_own(struct mailboxes *, const char *domain);
 

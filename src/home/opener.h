@@ -39,7 +39,7 @@ struct parcel {				/* one object in the courier's hands */
 	struct spool_object object;
 	struct ledger_entry *entries;	/* one a delivery */
 	bool		*fresh;		/* STAGED by this opening: its file is not synced yet */
-	size_t		 n;
+	size_t		 n, cap;
 	bool		 stuck;		/* neither delivered nor not, for all we can tell */
 	/* Without a Maildir, where some entry is open: what another reading needs. */
 	struct envelope	*env;

@@ -8,6 +8,8 @@
 #include "home/opener.h"
 #include "proto/envelope.h"
 
+/* What the ledger takes of one object: 1,000 recipients, most of them one mailbox each. */
+#define PARCEL_ENTRIES_MAX	4096
 /* Room for n entries, none there yet; those that were are gone.  False: memory is out. */
 bool	parcel_room(struct parcel *, size_t n);
 
@@ -18,8 +20,9 @@ bool	parcel_keep(struct parcel *, struct spool_content *);
 bool	entry_open(const struct ledger_entry *);
 
 /*
- * A new object: its recipients become entries, those that end in one mailbox one of
- * them.  False: memory is out, or there is no recipient.
+ * A new object: its recipients become entries, one that ends in several mailboxes one for
+ * each, and those that end in one mailbox one of them.  False: memory is out, or there is
+ * no recipient.
  */
 bool	parcel_route(struct opener *, struct parcel *, const struct envelope *);
 /* One that was tried before: only what has no mailbox yet is asked for again. */

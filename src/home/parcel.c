@@ -63,6 +63,26 @@ parcel_room(struct parcel *p, size_t n)
 	p->entries = e;
 	p->fresh = fresh;
 	p->n = 0;
+	p->cap = n;
+	return true;
+}
+
+/* Room for n more. */
+static bool
+more_room(struct parcel *p, size_t n)
+{
+	struct ledger_entry *e;
+	bool *fresh;
+
+	if (n <= p->cap - p->n)
+		return true;
+	if ((e = realloc(p->entries, (p->n + n) * sizeof(*e))) == NULL)
+		return false;
+	p->entries = e;
+	if ((fresh = realloc(p->fresh, (p->n + n) * sizeof(*fresh))) == NULL)
+		return false;
+	p->fresh = fresh;
+	p->cap = p->n + n;
 	return true;
 }
 
@@ -131,34 +151,6 @@ parcel_defer_all(struct opener *o, struct parcel *p, const char *words)
 
 /* --- routing ------------------------------------------------------------------------------ */
 
-static void
-entry_route(struct opener *o, struct parcel *p, size_t i, const struct address *to)
-{
-	const struct home_edge *edge = edges_find(o->edges, p->object.meta.signer);
-	struct ledger_entry *e = &p->entries[i];
-	struct route r;
-
-	route_address(o->router, edge != NULL ? edge->peer.domains : NULL,
-	    edge != NULL ? edge->peer.ndomains : 0, to, &r);
-	switch (r.to) {
-	case ROUTE_MAILBOX:
-		span_copy(span_str(r.mailbox), e->mailbox, sizeof(e->mailbox));
-		e->state = LEDGER_QUEUED;
-		break;
-	case ROUTE_LATER:
-		o->list_missed = true;
-		parcel_defer(o, p, i, OPENER_LIST_MS, &r.reply);
-		break;
-	case ROUTE_FOREIGN:
-		park(e, PARK_FOREIGN_RECIPIENT, &r.reply);
-		break;
-	case ROUTE_NONE:
-	case ROUTE_REFUSED:
-		park(e, PARK_POLICY, &r.reply);
-		break;
-	}
-}
-
 /* The entry of this object that another recipient has already brought to the same mailbox. */
 static struct ledger_entry *
 same_mailbox(struct parcel *p, size_t i)
@@ -170,6 +162,74 @@ same_mailbox(struct parcel *p, size_t i)
 	return NULL;
 }
 
+/*
+ * The further mailboxes of a recipient, in whose entry's likeness theirs are made; after his
+ * own.  There is room.
+ */
+static void
+also(struct parcel *p, const struct ledger_entry *like, const struct route *r)
+{
+	unsigned part = 0;
+
+	for (size_t i = 0; i < p->n; i++)
+		if (p->entries[i].part >= part)
+			part = p->entries[i].part + 1;
+	for (size_t i = 0; i < r->nalso; i++) {
+		struct ledger_entry *e = &p->entries[p->n];
+
+		*e = *like;
+		e->part = part;
+		e->state = LEDGER_QUEUED;
+		span_copy(span_str(r->also[i]), e->mailbox, sizeof(e->mailbox));
+		p->fresh[p->n] = false;
+		if (same_mailbox(p, p->n) == NULL) {
+			p->n++;
+			part++;
+		}
+	}
+}
+
+/* In *r the further mailboxes of an entry that is QUEUED then. */
+static void
+entry_route(struct opener *o, struct parcel *p, size_t i, const struct address *to,
+    struct route *r)
+{
+	const struct home_edge *edge = edges_find(o->edges, p->object.meta.signer);
+	struct ledger_entry *e = &p->entries[i];
+
+	route_address(o->router, edge != NULL ? edge->peer.domains : NULL,
+	    edge != NULL ? edge->peer.ndomains : 0, to, r);
+	switch (r->to) {
+	case ROUTE_MAILBOX:
+		span_copy(span_str(r->mailbox), e->mailbox, sizeof(e->mailbox));
+		e->state = LEDGER_QUEUED;
+		break;
+	case ROUTE_LATER:
+		o->list_missed = true;
+		parcel_defer(o, p, i, OPENER_LIST_MS, &r->reply);
+		break;
+	case ROUTE_FOREIGN:
+		park(e, PARK_FOREIGN_RECIPIENT, &r->reply);
+		break;
+	case ROUTE_NONE:
+	case ROUTE_REFUSED:
+		park(e, PARK_POLICY, &r->reply);
+		break;
+	}
+}
+
+/* Not to be brought into all of them: into none, and it waits for a shorter list. */
+static void
+too_many(struct opener *o, struct parcel *p, size_t i, struct route *r)
+{
+	struct smtp_reply reply = smtp_reply(452, 4, 5, 3,
+	    "this message has more mailboxes than the ledger takes of one, or memory is out");
+
+	p->entries[i].mailbox[0] = '\0';
+	r->nalso = 0;
+	parcel_defer(o, p, i, OPENER_LIST_MS, &reply);
+}
+
 bool
 parcel_route(struct opener *o, struct parcel *p, const struct envelope *env)
 {
@@ -178,14 +238,22 @@ parcel_route(struct opener *o, struct parcel *p, const struct envelope *env)
 	if (env->nrcpts == 0 || !parcel_room(p, env->nrcpts))
 		return false;
 	for (size_t k = 0; k < env->nrcpts; k++) {
-		size_t i = p->n;
-		struct ledger_entry *e = &p->entries[i];
+		size_t i = p->n, left = env->nrcpts - k;
+		struct ledger_entry *e = &p->entries[i], like;
+		struct route r;
 
 		*e = (struct ledger_entry){ .row = p->object.row, .part = (unsigned)i };
 		address_print(&env->rcpts[k].addr, e->recipient, sizeof(e->recipient));
-		entry_route(o, p, i, &env->rcpts[k].addr);
+		entry_route(o, p, i, &env->rcpts[k].addr, &r);
+		if (p->n + left + r.nalso > PARCEL_ENTRIES_MAX)
+			too_many(o, p, i, &r);
+		else if (!more_room(p, left + r.nalso))
+			return false;
+		e = &p->entries[i];
+		like = *e;
 		if (e->state != LEDGER_QUEUED || same_mailbox(p, i) == NULL)
 			p->n++;
+		also(p, &like, &r);
 	}
 	for (size_t i = 0; i < p->n; i++)
 		refused = refused && p->entries[i].state == LEDGER_PARKED &&
@@ -201,10 +269,11 @@ parcel_route(struct opener *o, struct parcel *p, const struct envelope *env)
 void
 parcel_route_again(struct opener *o, struct parcel *p)
 {
-	for (size_t i = 0; i < p->n; i++) {
-		struct ledger_entry *e = &p->entries[i];
+	for (size_t i = 0, n = p->n; i < n; i++) {
+		struct ledger_entry *e = &p->entries[i], like;
 		struct ledger_entry *same;
 		struct address to;
+		struct route r;
 		char path[420];
 
 		if (!entry_open(e) || e->mailbox[0] != '\0')
@@ -216,9 +285,14 @@ parcel_route_again(struct opener *o, struct parcel *p)
 			park(e, PARK_MALFORMED, &bad);
 			continue;
 		}
-		entry_route(o, p, i, &to);
+		entry_route(o, p, i, &to, &r);
+		if (p->n + r.nalso > PARCEL_ENTRIES_MAX || !more_room(p, r.nalso))
+			too_many(o, p, i, &r);
+		e = &p->entries[i];
+		like = *e;
 		/* Another recipient's copy is this one's as well: one mailbox, one delivery. */
 		if (e->state == LEDGER_QUEUED && (same = same_mailbox(p, i)) != NULL)
 			e->state = LEDGER_DELIVERED;
+		also(p, &like, &r);
 	}
 }

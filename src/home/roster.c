@@ -137,8 +137,8 @@ learn(struct roster *r, struct why *why)
 		return;
 	}
 	if (skipped > 0)
-		log_warn(NULL, "mailboxes.skipped lines=%zu: neither a mailbox nor an address with "
-		    "one mailbox", skipped);
+		log_warn(NULL, "mailboxes.skipped lines=%zu: neither a mailbox nor an alias",
+		    skipped);
 	log_info(NULL, "mailboxes.learned mailboxes=%zu aliases=%zu", all.n, all.naliases);
 	/* The same again is the same list: edges need not hear of it. */
 	if (EVP_Digest(r->text.p != NULL ? r->text.p : "", r->text.n, digest, NULL, EVP_sha256(),

@@ -90,7 +90,12 @@ of_address(struct courier *c, const char *text, const char *edge)
 	    decisions[r.to], "edge", e != NULL ? log_safe(span_str(e->name)).s : "",
 	    "steps", steps);
 	if (r.to == ROUTE_MAILBOX) {
+		json_t *all = json_pack("[s]", r.mailbox);
+
+		for (size_t i = 0; i < r.nalso; i++)
+			json_array_append_new(all, json_string(r.also[i]));
 		json_object_set_new(o, "mailbox", json_string(r.mailbox));
+		json_object_set_new(o, "mailboxes", all);
 		json_object_set_new(o, "claimed", json_boolean(r.claimed));
 	} else {
 		add_reply(o, &r.reply);
@@ -132,6 +137,8 @@ of_catch_alls(struct courier *c)
 			router_to_catch_all(&router, p->domains[k], &r);
 			if (r.to == ROUTE_MAILBOX)
 				json_object_set_new(boxes, r.mailbox, json_true());
+			for (size_t x = 0; x < r.nalso; x++)
+				json_object_set_new(boxes, r.also[x], json_true());
 		}
 	}
 	json_object_foreach(boxes, name, value)

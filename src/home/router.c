@@ -109,46 +109,78 @@ enum found {
 	FOUND_NO_END,		/* an alias that ends in no mailbox */
 };
 
-static enum found	find(const struct router *, struct span local, const char *domain,
-			    int depth, const char **box);
+struct finding {
+	const struct router *r;
+	const char	*box[MAILBOXES_TARGETS_MAX];	/* each once */
+	size_t		 n;
+	unsigned	 left;		/* targets that may still be followed */
+};
+
+static enum found	find(struct finding *, struct span local, const char *domain, int depth);
 
 static enum found
-follow(const struct router *r, const char *to, const char *domain, int depth, const char **box)
+found(struct finding *f, const char *box)
+{
+	size_t i = 0;
+
+	while (i < f->n && strcmp(f->box[i], box) != 0)
+		i++;
+	if (i == MAILBOXES_TARGETS_MAX)
+		return FOUND_NO_END;
+	f->box[i] = box;
+	f->n += i == f->n;
+	return FOUND;
+}
+
+static enum found
+follow_one(struct finding *f, struct span to, const char *domain, int depth)
 {
 	const struct mailboxes_rule any = { 0 };
-	const char *at = strrchr(to, '@');
+	const char *at = memrchr(to.p, '@', to.n), *box;
+	size_t local = at != NULL ? (size_t)(at - to.p) : to.n;
 	char other[ADDRESS_DOMAIN_MAX + 1];
-	enum found f;
 
-	say(r, "goes to %s", log_safe(span_str(to)).s);
-	if (depth > CONF_ALIAS_DEPTH)
+	say(f->r, "goes to %s", log_safe(to).s);
+	if (depth > CONF_ALIAS_DEPTH || f->left == 0)
 		return FOUND_NO_END;
-	if ((*box = mailboxes_find(r->boxes, span_str(to), any)) != NULL)
-		return FOUND;
+	f->left--;
+	if ((box = mailboxes_find(f->r->boxes, to, any)) != NULL)
+		return found(f, box);
 	if (at == NULL)
-		f = find(r, span_str(to), domain, depth + 1, box);
-	else if (address_domain(span_str(at + 1), other))
-		f = find(r, span_of(to, (size_t)(at - to)), other, depth + 1, box);
-	else
-		f = FOUND_NOBODY;
-	return f == FOUND ? FOUND : FOUND_NO_END;
+		return find(f, to, domain, depth + 1);
+	return address_domain(span_from(to, local + 1), other) ?
+	    find(f, span_of(to.p, local), other, depth + 1) : FOUND_NOBODY;
+}
+
+/* All of them or nobody: a copy less would be missed by somebody who knows nothing of it. */
+static enum found
+follow(struct finding *f, const char *targets, const char *domain, int depth)
+{
+	struct span rest = span_str(targets), to;
+	enum found all = FOUND;
+
+	while (mailboxes_next(&rest, &to))
+		if (follow_one(f, to, domain, depth) != FOUND)
+			all = FOUND_NO_END;
+	return all;
 }
 
 /* One spelling of the local part: with its tag, or without. */
 static enum found
-find_one(const struct router *r, const struct conf_home_domain *d, struct span local,
-    const char *domain, int depth, const char **box)
+find_one(struct finding *f, const struct conf_home_domain *d, struct span local,
+    const char *domain, int depth)
 {
 	const struct mailboxes_rule rule = { d->letter_case, !d->dots };
+	const struct router *r = f->r;
 	char whole[ADDRESS_LOCAL_MAX + 1 + ADDRESS_DOMAIN_MAX + 1];
-	const char *to;
+	const char *to, *box;
 
 	snprintf(whole, sizeof(whole), "%.*s@%s", (int)local.n, local.p, domain);
 	if ((to = mailboxes_target(r->boxes, span_str(whole), rule)) != NULL)
-		return follow(r, to, domain, depth, box);
-	if ((*box = mailboxes_find(r->boxes, span_str(whole), rule)) != NULL) {
-		say(r, "mailbox %s takes this address", *box);
-		return FOUND;
+		return follow(f, to, domain, depth);
+	if ((box = mailboxes_find(r->boxes, span_str(whole), rule)) != NULL) {
+		say(r, "mailbox %s takes this address", box);
+		return found(f, box);
 	}
 	if (d->own || mailboxes_own(r->boxes, domain)) {
 		say(r, "%s has mailboxes of its own: no other is looked for", domain);
@@ -156,27 +188,41 @@ find_one(const struct router *r, const struct conf_home_domain *d, struct span l
 	}
 	/* An "@" in it was in quotes: "bob@other.test"@ours is not bob of other.test. */
 	if (memchr(local.p, '@', local.n) == NULL &&
-	    (*box = mailboxes_find(r->boxes, local, rule)) != NULL) {
-		say(r, "mailbox %s is called so", *box);
-		return FOUND;
+	    (box = mailboxes_find(r->boxes, local, rule)) != NULL) {
+		say(r, "mailbox %s is called so", box);
+		return found(f, box);
 	}
 	return FOUND_NOBODY;
 }
 
 static enum found
-find(const struct router *r, struct span local, const char *domain, int depth, const char **box)
+find(struct finding *f, struct span local, const char *domain, int depth)
 {
-	const struct conf_home_domain *d = router_rules(r, domain);
+	const struct conf_home_domain *d = router_rules(f->r, domain);
 	const char *tag = d->tag[0] != '\0' && local.n > 0 ?
 	    memchr(local.p, d->tag[0], local.n) : NULL;
-	enum found f = find_one(r, d, local, domain, depth, box);
+	enum found got = find_one(f, d, local, domain, depth);
 
 	/* A tag in front ends nothing: there would be no name left. */
-	if (f != FOUND_NOBODY || tag == NULL || tag == local.p)
-		return f;
+	if (got != FOUND_NOBODY || tag == NULL || tag == local.p)
+		return got;
 	local.n = (size_t)(tag - local.p);
-	say(r, "without its tag: %s", log_safe(local).s);
-	return find_one(r, d, local, domain, depth, box);
+	say(f->r, "without its tag: %s", log_safe(local).s);
+	return find_one(f, d, local, domain, depth);
+}
+
+static struct finding
+finding(const struct router *r)
+{
+	return (struct finding){ .r = r, .left = MAILBOXES_TARGETS_MAX };
+}
+
+static void
+to_mailboxes(struct route *out, const struct finding *f)
+{
+	to_mailbox(out, f->box[0]);
+	for (size_t i = 1; i < f->n; i++)
+		span_copy(span_str(f->box[i]), out->also[out->nalso++], sizeof(out->also[0]));
 }
 
 /* --- deciding ----------------------------------------------------------------------------- */
@@ -210,11 +256,11 @@ to_postmaster(const struct router *r, const char *domain, struct route *out)
 static void
 to_catch_all(const struct router *r, const char *to, const char *domain, struct route *out)
 {
-	const char *box;
+	struct finding f = finding(r);
 
-	if (follow(r, to, domain, 0, &box) == FOUND)
-		to_mailbox(out, box);
-	else if (address_mailbox_ok(span_str(to)))
+	if (follow(&f, to, domain, 0) == FOUND)
+		to_mailboxes(out, &f);
+	else if (strpbrk(to, " \t,") == NULL && address_mailbox_ok(span_str(to)))
 		to_mailbox(out, to);
 	else
 		refuse(out, ROUTE_LATER, 450, 3, 5, "the catch-all here ends in no mailbox");
@@ -259,7 +305,7 @@ route_address(const struct router *r, const char (*domains)[256], size_t ndomain
     const struct address *a, struct route *out)
 {
 	struct span local = a->postmaster ? SPAN_LIT("postmaster") : span_str(a->local);
-	const char *box = NULL;
+	struct finding f = finding(r);
 
 	*out = (struct route){ .to = ROUTE_NONE };
 	if (!a->postmaster && !granted(domains, ndomains, a->domain)) {
@@ -270,9 +316,9 @@ route_address(const struct router *r, const char (*domains)[256], size_t ndomain
 			a->domain[0] != '\0' ? a->domain : "(none)");
 		return;
 	}
-	switch (find(r, local, a->domain, 0, &box)) {
+	switch (find(&f, local, a->domain, 0)) {
 	case FOUND:
-		to_mailbox(out, box);
+		to_mailboxes(out, &f);
 		out->claimed = true;
 		return;
 	case FOUND_NO_END:

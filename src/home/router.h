@@ -27,8 +27,8 @@
  *	5. the catch-all, of the domain or of all;
  *	6. nobody: 550 5.1.1, or 450 4.1.1 while the list may be older than the address.
  *
- * Case and dots count as the domain's section says.  An alias that ends in no mailbox
- * defers: it is a mistake here, not the sender's.  <postmaster> without a domain is this
+ * Case and dots count as the domain's section says.  An alias of which any target ends in no
+ * mailbox defers: it is a mistake here, not the sender's.  <postmaster> without a domain is this
  * home's whatever was granted (RFC 5321 4.5.1).
  */
 enum route_to {
@@ -56,6 +56,9 @@ struct router {
 struct route {
 	enum route_to	 to;
 	char		 mailbox[CONF_NAME_MAX];	/* ROUTE_MAILBOX */
+	/* further ones of an alias with several targets; each is named once */
+	char		 also[MAILBOXES_TARGETS_MAX][CONF_NAME_MAX];
+	size_t		 nalso;
 	bool		 claimed;	/* somebody is called so: no role, no catch-all */
 	struct smtp_reply reply;			/* the others */
 };

@@ -58,3 +58,26 @@ def test_unpark_takes_mailboxes_that_are_there(make_stand):
     r = stand.tool("unpark", "-c", stand.conf("home"), "--to", "alcie",
                    "0198f3a1-7c2d-7e4b-9a51-3f0c2b8d6e17", check=False)
     assert r.returncode == 1 and "no such mailbox" in r.stderr
+
+
+def test_an_alias_of_several_brings_each_a_copy_and_only_one(make_stand, mark):
+    stand, path = with_file(make_stand, "carol\nteam@example.test alice, bob\n"
+                            "all@example.test team carol\nlater@example.test bob dave\n",
+                            'domain "example.test" { aliases = {"sales: bob, carol"} }')
+    assert route(stand, "all@example.test")["mailboxes"] == ["alice", "bob", "carol"]
+    rcpts = ["team@example.test", "alice@example.test", "sales@example.test", "all@example.test"]
+    assert send_mail(stand.smtp, message(subject=mark), rcpts=rcpts).code == 250
+    stand.home_settled()
+    for user in ("alice", "bob", "carol"):
+        stand.wait_marked(user, mark)
+    rcpts = ["later@example.test", "bob@example.test"]
+    assert send_mail(stand.smtp, message(subject="2" + mark), rcpts=rcpts).code == 250
+    stand.wait_marked("bob", "2" + mark)
+    until("dave's part waits", 10, lambda: "deferred" in str(stand.queue("home")))
+    write(path, "carol\ndave\nlater@example.test bob dave\n")
+    until("the file is read again", 5,
+          lambda: route(stand, "later@example.test").get("mailboxes") == ["bob", "dave"])
+    stand.tool("retry", "--all", "-c", stand.conf("home"))
+    stand.wait_marked("dave", "2" + mark, seconds=20)
+    stand.home_settled()
+    stand.wait_marked("bob", "2" + mark)

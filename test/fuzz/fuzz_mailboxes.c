@@ -41,6 +41,10 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 			route_address(&router, granted, 3, &to, &r);
 			must(r.to != ROUTE_NONE);
 			must(r.to != ROUTE_MAILBOX || address_mailbox_ok(span_str(r.mailbox)));
+			for (size_t i = 0; i < r.nalso; i++)
+				must(r.to == ROUTE_MAILBOX &&
+				    strcasecmp(r.also[i], r.mailbox) != 0 &&
+				    address_mailbox_ok(span_str(r.also[i])));
 		}
 	}
 	mailboxes_fini(&boxes);

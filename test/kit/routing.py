@@ -33,5 +33,5 @@ def with_file(make_stand, text, conf="", **kw):
     stand.stop("home")
     change(stand, "mailboxes {", f'{conf}\nmailboxes {{\n\tfile = "{path}"\n')
     stand.start("home")
-    until("home has read it", 10, lambda: "mailboxes" not in str(route(stand, "x@example.test")))
+    until("home has read it", 10, lambda: isinstance(route(stand, "x@example.test"), dict))
     return stand, path

@@ -315,8 +315,8 @@ static const struct refusal {
 	{ "an alias without a target", CONF_HOME,
 	    "deliver { maildir = \"/m\" }\nmailboxes { users = {\"a\"} }\n"
 	    "domain \"a.test\" { aliases = {\"x a\"} }\n",
-	    "t.conf:3: domain.aliases: \"x a\" is no alias; write a local part and one mailbox, or "
-	    "one address of this home's, like \"sales: alice\"" },
+	    "t.conf:3: domain.aliases: \"x a\" is no alias; write a local part and whose it is, "
+	    "mailboxes or addresses of this home, like \"sales: alice, bob\"" },
 	{ "a tag that is in every name", CONF_HOME,
 	    "deliver { maildir = \"/m\" }\nmailboxes { users = {\"a\"} }\n"
 	    "domain \"a.test\" { tags = \"a\" }\n",
