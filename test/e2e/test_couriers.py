@@ -3,12 +3,11 @@
 import os
 import re
 import signal
-import socket
 import subprocess
-import threading
 
 import pytest
 
+from kit.cutter import Cutter
 from kit.held import CLIENT, delivered, opts, send, shown
 from kit.liar import Server
 from kit.lmtp import Lmtp
@@ -133,48 +132,6 @@ def test_dovecot_forgets_none_of_many_that_come_at_once(make_stand, mark):
         delivered(stand, 80)
         for user in ("alice", "bob"):
             assert end.remembered(user) == len(end.mails(user))
-
-
-class Cutter:
-    """Between home and a server: the first answer to an end of data never arrives."""
-
-    def __init__(self, port):
-        self.to, self.cut, self.hang = port, 0, False
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self.listener.getsockname()[1]
-        threading.Thread(target=self.accept, daemon=True).start()
-
-    def accept(self):
-        while True:
-            try:
-                s, _ = self.listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self.carry, args=(s,), daemon=True).start()
-
-    def carry(self, client):
-        server = socket.create_connection(("127.0.0.1", self.to))
-        ended = threading.Event()
-
-        def back():
-            while octets := server.recv(65536):
-                if ended.is_set() and self.cut == 0:
-                    self.cut += 1
-                    if not self.hang:
-                        client.shutdown(socket.SHUT_RDWR)
-                    return
-                client.sendall(octets)
-        threading.Thread(target=back, daemon=True).start()
-        seen = b""
-        try:
-            while octets := client.recv(65536):
-                seen = (seen + octets)[-70000:]
-                if b"\r\n.\r\n" in seen:
-                    ended.set()
-                server.sendall(octets)
-        except OSError:
-            pass
-        server.close()
 
 
 def test_a_lost_answer_is_uncertain_and_the_recipe_hides_the_second_copy(make_stand, mark):

@@ -94,6 +94,7 @@ class Session(socketserver.StreamRequestHandler):
             if not line:
                 raise HungUp
             octets += line[1:] if line.startswith(b".") else line
+        self.octets = octets
         kept = []
         for rcpt in self.rcpts if self.server.lmtp else [self.rcpts]:
             self.rcpt = rcpt
