@@ -258,9 +258,9 @@ post_shipped(struct post *p, struct shipment *s)
 		return;
 	}
 	shipment_results(s);
-	for (size_t i = 0; i < s->p.n; i++)
-		if (s->p.entries[i].state == LEDGER_DELIVERED)
-			courier_log_delivered(p->c, &s->p, &s->p.entries[i]);
+	for (size_t k = 0; k < s->mail.nrcpts; k++)	/* others had it before */
+		if (s->p.entries[s->entry[k]].state == LEDGER_DELIVERED)
+			courier_log_delivered(p->c, &s->p, &s->p.entries[s->entry[k]]);
 	note(s);
 }
 

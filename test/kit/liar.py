@@ -4,7 +4,7 @@ import re
 import socketserver
 import threading
 
-OFFERS = ("PIPELINING", "8BITMIME", "ENHANCEDSTATUSCODES")
+OFFERS = ("PIPELINING", "8BITMIME", "ENHANCEDSTATUSCODES", "SIZE 10000000")
 
 
 class Server(socketserver.ThreadingTCPServer):
@@ -21,6 +21,7 @@ class Server(socketserver.ThreadingTCPServer):
                  port=0):
         self.says, self.lmtp, self.proxy = says, lmtp, proxy
         self.mails = []         # (recipients, octets, what the PROXY header said), as they came
+        self.heard = []         # (number of the session, line)
         self.sessions = 0
         super().__init__((at, port), Session)
         self.port = self.server_address[1]
@@ -52,6 +53,7 @@ class Session(socketserver.StreamRequestHandler):
                 self.header = self.read_proxy()
             self.say(b"GREETING", b"220 liar.test ESMTP\r\n")
             while line := self.rfile.readline():
+                self.server.heard.append((self.number, line))
                 self.command(line)
         except (HungUp, ConnectionError):
             pass
@@ -95,11 +97,7 @@ class Session(socketserver.StreamRequestHandler):
                 raise HungUp
             octets += line[1:] if line.startswith(b".") else line
         self.octets = octets
-        kept = []
-        for rcpt in self.rcpts if self.server.lmtp else [self.rcpts]:
-            self.rcpt = rcpt
+        for kept in [[r] for r in self.rcpts] if self.server.lmtp else [self.rcpts]:
             if self.say(b".", b"250 2.0.0 kept\r\n"):
-                kept += [rcpt] if self.server.lmtp else rcpt
-        if kept:
-            self.server.mails.append((kept, octets, self.header))
+                self.server.mails.append((kept, octets, self.header))
         self.rcpts = []
