@@ -1,0 +1,30 @@
+#ifndef KIT_HTTP_SERVER_H
+#define KIT_HTTP_SERVER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/buf.h"
+#include "base/netaddr.h"
+
+/*
+ * A server of HTTP/1.1 on kit/loop.h that answers every request with the same words, as the
+ * test wrote them, head and all; connection by connection.
+ */
+struct http_server {
+	const char	*says;		/* NULL: nothing, ever */
+	bool		 endless;	/* and then it goes on with x */
+	bool		 refuses;	/* closes before it reads */
+	size_t		 reads_max;	/* octets of a request that it reads; 0: all */
+	unsigned	 served;	/* requests that were whole */
+	unsigned	 open;		/* connections now */
+	struct buf	 heard;		/* the last request */
+};
+
+extern struct http_server server;
+
+/* On a port of loopback, or on the socket of that path. */
+struct netaddr http_server_begin(const char *path);
+void	http_server_end(void);
+
+#endif
