@@ -30,7 +30,8 @@ struct http_call;
 
 struct http_request {			/* borrowed during http_call_new */
 	const char	*method;	/* "POST" */
-	const char	*url;		/* http or https; its host is named in Host and checked by TLS */
+	/* http or https; its host is what Host says and TLS checks */
+	const char	*url;
 	struct netaddr	 to;		/* where that is */
 	const char	*path;		/* of a unix socket in its place, or NULL */
 	uint64_t	 size;		/* of the body, where there is a pull */
@@ -55,7 +56,7 @@ struct http_ops {
 	void	(*head)(void *arg, struct span name, struct span value);
 	/* Octets of its body; false breaks it off.  Optional. */
 	bool	(*body)(void *arg, struct span);
-	/* Exactly once, and then the call is gone.  status: of HTTP_ANSWERED; why: of the others. */
+	/* Exactly once, then the call is gone.  status: of HTTP_ANSWERED; why: of the others. */
 	void	(*done)(void *arg, enum http_end, unsigned status, const struct why *);
 };
 
