@@ -32,11 +32,14 @@
  * fsync of each file and directory).  A mailbox on a file system of its own
  * below the folder is always synced file by file: syncfs would not reach it.
  *
+ * A user's name may end in MAILDIR_JUNK: that is his folder Junk, as Maildir++ has it.
+ *
  * A directory of the folder that is a symbolic link is refused: whoever owns a
  * mailbox must not lead us elsewhere.  Directories are made 0770 and files 0660,
  * less the umask, so that the operator decides whether a group may read.
  */
 #define MAILDIR_NAME_MAX	128
+#define MAILDIR_JUNK		"/.Junk"	/* never a mailbox's: its name is one component */
 #define MAILDIR_SYNCFS_FROM	16
 #define MAILDIR_DIRS_MAX	64	/* mailboxes that stay open, two descriptors each */
 

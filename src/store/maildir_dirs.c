@@ -100,6 +100,33 @@ open_dir(struct maildir_dirs *s, int at, const char *name, bool make)
 	return s->sys->openat(at, name, OPEN_DIR, 0);
 }
 
+/* The length of USER without the folder that it may name (maildir.h). */
+static size_t
+user_length(const char *user)
+{
+	size_t n = strlen(user), junk = sizeof(MAILDIR_JUNK) - 1;
+
+	return n > junk && strcmp(user + n - junk, MAILDIR_JUNK) == 0 ? n - junk : n;
+}
+
+/* USER, or USER's folder. */
+static int
+open_user(struct maildir_dirs *s, const char *user, bool make)
+{
+	char name[ADDRESS_MAILBOX_MAX + 1] = "";
+	size_t n = user_length(user);
+	int home, junk, saved;
+
+	memcpy(name, user, n);
+	if ((home = open_dir(s, s->root, name, make)) == -1 || user[n] == '\0')
+		return home;
+	junk = open_dir(s, home, user + n + 1, make);
+	saved = errno;
+	s->sys->close(home);
+	errno = saved;
+	return junk;
+}
+
 /* Opens USER and what is in it; on failure errno says why and nothing stays open. */
 static int
 dir_open(struct maildir_dirs *s, struct maildir_dir *d, const char *user, bool make)
@@ -108,7 +135,7 @@ dir_open(struct maildir_dirs *s, struct maildir_dir *d, const char *user, bool m
 	struct stat st;
 
 	d->tmp = d->new_ = -1;
-	if ((home = open_dir(s, s->root, user, make)) == -1)
+	if ((home = open_user(s, user, make)) == -1)
 		return -1;
 	if ((!make || (cur = open_dir(s, home, "cur", true)) != -1) &&
 	    (d->tmp = open_dir(s, home, "tmp", make)) != -1 &&
@@ -152,7 +179,8 @@ maildir_dirs_get(struct maildir_dirs *s, const char *user, bool make, struct why
 {
 	struct maildir_dir *d = NULL;
 
-	if (!address_mailbox_ok(span_str(user))) {
+	if (strlen(user) > ADDRESS_MAILBOX_MAX ||
+	    !address_mailbox_ok(span_of(user, user_length(user)))) {
 		why_set(why, "maildir: not the name of a mailbox");
 		return NULL;
 	}
