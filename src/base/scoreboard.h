@@ -41,6 +41,8 @@ enum board_counter {
 	BC_FORGED,		/* home: set aside */
 	BC_DELIVERED,
 	BC_PARKED,
+	BC_JUDGED,		/* home: by the filter */
+	BC_UNJUDGED,		/* delivered without its word, though there is one */
 	BC_STALE_LEDGER,	/* edge: answers with a smaller mark */
 	BC_PASSED,		/* streams */
 	BC_PASSED_REFUSED,
@@ -126,6 +128,7 @@ struct scoreboard {
 	struct board_service service[BOARD_SERVICES];
 	struct board_passed passed[BOARD_SERVICES];
 	_Atomic int	identity;	/* the courier's: enum board_identity */
+	char		filter[BOARD_TEXT];	/* home: why mail is delivered unjudged, "" */
 	_Atomic int64_t	count[BC_COUNT];
 };
 

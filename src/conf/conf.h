@@ -248,6 +248,20 @@ struct conf_deliver_to {
 	unsigned	connections;
 };
 
+/* What becomes of mail that the filter rejects when its sender has been told 250. */
+enum conf_on_reject {
+	CONF_REJECT_PARK = 0,
+	CONF_REJECT_JUNK,		/* delivered, marked, into a Maildir's folder Junk */
+};
+
+struct conf_filter {			/* filter { rspamd = "127.0.0.1:11333" } */
+	char		rspamd[128];	/* address:port, or a socket's path; "": none is asked */
+	char		password[CONF_PATH_MAX];	/* the file; "" none is sent */
+	int64_t		timeout_ms;	/* for a message: 10s */
+	uint64_t	size;		/* octets of a message that it is asked about: 50M */
+	enum conf_on_reject on_reject;
+};
+
 struct conf_home {
 	struct conf_common common;
 	char		age_key[CONF_PATH_MAX];	/* identity file; default STATE/age.key */
@@ -266,6 +280,7 @@ struct conf_home {
 	/* deliver { maildir = "/var/mail/posthouse" }: the folder of USER/{tmp,new,cur} */
 	char		maildir[CONF_PATH_MAX];	/* "": held mail goes to a server instead */
 	struct conf_deliver_to deliver;
+	struct conf_filter filter;
 	/* mailboxes { users = {"alice", "bob"} } */
 	char		users[CONF_USERS_MAX][CONF_NAME_MAX];
 	size_t		nusers;
@@ -318,6 +333,7 @@ bool	conf_deliver_local(const struct conf_home *);
 
 /* The TCP port of that server; 0: it is reached in another way. */
 uint16_t conf_deliver_port(const struct conf_home *);
+uint16_t conf_filter_port(const struct conf_home *);	/* the same of the filter */
 
 /* Which role the text is for, told by its keys. */
 enum conf_role conf_role(const char *file, struct span text, struct why *);

@@ -7,6 +7,7 @@
 /* posthouse home: where the mailboxes are. */
 
 static const char *const identity_words[] = { "auto", "xclient", "proxy", "none", NULL };
+static const char *const reject_words[] = { "park", "junk", NULL };
 static const char *const tls_words[] = { "auto", "off", "require", "verify", NULL };
 static const char *const proxy_words[] = { "v2", "v1", "none", NULL };
 
@@ -29,6 +30,7 @@ static const struct conf_section sections[] = {
 	{ .name = "tunnel" },
 	{ .name = "age" },
 	{ .name = "deliver" },
+	{ .name = "filter" },
 	{ .name = "mailboxes" },
 	{ .name = "hold" },
 	{ .name = "parked" },
@@ -119,6 +121,22 @@ static const struct conf_key keys[] = {
 	{ "deliver", "retry_max", CT_TIME, CONF_FIELD(conf_home, retry_max_ms), .def = "1h",
 	    CONF_RANGE(CONF_SECOND, 7 * CONF_DAY),
 	    .doc = "Longest pause between two tries of a delivery." },
+
+	{ "filter", "rspamd", CT_STRING, CONF_FIELD(conf_home, filter.rspamd), .fixed = true,
+	    .shown = "none",
+	    .doc = "rspamd that judges held mail: address:port, or the path of a socket." },
+	{ "filter", "password_file", CT_PATH, CONF_FIELD(conf_home, filter.password),
+	    .fixed = true, .shown = "none",
+	    .doc = "File of its password, readable by nobody else." },
+	{ "filter", "timeout", CT_TIME, CONF_FIELD(conf_home, filter.timeout_ms), .def = "10s",
+	    CONF_RANGE(100, 5 * CONF_MINUTE),
+	    .doc = "Longest wait for its word on a message, which then goes on without." },
+	{ "filter", "size", CT_SIZE, CONF_FIELD(conf_home, filter.size), .def = "50M",
+	    CONF_RANGE(64LL << 10, 2LL << 30),
+	    .doc = "Largest message that it is asked about; a larger one goes on without." },
+	{ "filter", "on_reject", CT_WORD, CONF_FIELD(conf_home, filter.on_reject), .def = "park",
+	    .words = reject_words,
+	    .doc = "What becomes of mail that it rejects when the sender has been told 250." },
 
 	{ "mailboxes", "users", CT_MAILBOXES, CONF_LIST(conf_home, users, nusers), .shown = "none",
 	    .doc = "Mailboxes: bob takes bob@ every domain, bob@example.org that address only." },
@@ -228,6 +246,38 @@ deliver_ok(struct conf_home *c, struct conf_fault *f)
 		return conf_fault_set(f, "deliver", "tls", 0, "a password goes to another machine "
 		    "only with tls = \"verify\"");
 	return 0;
+}
+
+/* Mail goes to it in the clear. */
+static int
+filter_ok(struct conf_home *c, struct conf_fault *f)
+{
+	const char *where = c->filter.rspamd;
+	struct netaddr a;
+
+	if (where[0] == '\0')
+		return c->filter.password[0] == '\0' ? 0 : conf_fault_set(f, "filter", "rspamd", 0,
+		    "missing; a password needs a filter to be told to");
+	/* The unix socket's path is in an address of 108 octets. */
+	if (where[0] == '/')
+		return strlen(where) <= 107 ? 0 : conf_fault_set(f, "filter", "rspamd", 0,
+		    "a socket's path of over 107 octets");
+	if (!netaddr_parse(span_str(where), &a) || a.port == 0)
+		return conf_fault_set(f, "filter", "rspamd", 0, "write an address with its port, "
+		    "like \"127.0.0.1:11333\", or a socket like \"/run/rspamd/normal.sock\"");
+	if (netaddr_is_global(&a))
+		return conf_fault_set(f, "filter", "rspamd", 0, "mail would go over the internet "
+		    "in the clear; write an address of this machine or of its own network");
+	return 0;
+}
+
+uint16_t
+conf_filter_port(const struct conf_home *c)
+{
+	struct netaddr a;
+
+	return c->filter.rspamd[0] != '/' && netaddr_parse(span_str(c->filter.rspamd), &a) ?
+	    a.port : 0;
 }
 
 bool
@@ -397,8 +447,8 @@ settle(void *conf, struct conf_fault *f)
 
 	if (mailboxes_ok(c, f) == -1 || conf_common_settle(&c->common, &c->hold, f) == -1)
 		return -1;
-	if (deliver_ok(c, f) == -1 || domains_ok(c, f) == -1 || services_ok(c, f) == -1 ||
-	    interlock_ok(c, f) == -1)
+	if (deliver_ok(c, f) == -1 || filter_ok(c, f) == -1 || domains_ok(c, f) == -1 ||
+	    services_ok(c, f) == -1 || interlock_ok(c, f) == -1)
 		return -1;
 	c->hold.share = 100;	/* home cannot tell networks apart: what comes is sealed */
 	for (size_t i = 0; i < c->nedges; i++)

@@ -120,6 +120,20 @@ delivery(const json_t *s, struct buf *out)
 			line(out, "", "%s", shown(span_str(json_string_value(note)), &text));
 }
 
+/* An edge has none. */
+static void
+filter(const json_t *s, struct buf *out)
+{
+	const json_t *f = json_object_get(s, "filter");
+	struct shown where;
+
+	if (f == NULL)
+		return;
+	line(out, "filter", "%s%s", json_text(f, "rspamd")[0] == '\0' ? "none" :
+	    shown(span_str(json_text(f, "rspamd")), &where),
+	    json_text(f, "trouble")[0] == '\0' ? "" : ": mail is delivered unjudged");
+}
+
 /* How old the list is by which an edge refuses whom this home does not have. */
 static void
 list_age(const json_t *p, char *out, size_t max)
@@ -311,6 +325,7 @@ print(json_t *s, bool json, struct why *why)
 	alarms(s, colour, &out);
 	summary(s, &out);
 	delivery(s, &out);
+	filter(s, &out);
 	peers(s, colour, &out);
 	services(s, colour, &out);
 	passed(s, colour, &out);

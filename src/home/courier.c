@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "home/courier_batch.h"
+#include "home/filter.h"
 #include "home/post.h"
 #include "home/route_answer.h"
 
@@ -88,7 +89,7 @@ on_job(void *arg, struct ledger_job *job)
 	if (b->forgotten || b->n == 0)
 		courier_batch_end(b);
 	else
-		courier_batch_stage(b);
+		courier_batch_judge(b);
 	courier_work(c);
 }
 
@@ -138,6 +139,7 @@ claim(struct courier *c)
 	c->opener.nids = c->nids + c->nretired;
 	c->opener.edges = &c->edges;
 	c->opener.maildir = c->maildir;
+	c->opener.looks = c->filter != NULL;
 	c->opener.now_ms = wall_ms();
 	c->opener.retry_max_ms = c->conf->retry_max_ms;
 	c->opener.list_missed = false;
@@ -304,6 +306,7 @@ courier_busy(const struct courier *c)
 void
 courier_fini(struct courier *c)
 {
+	filter_free(&c->filter);
 	for (size_t i = 0; i < COURIER_BATCHES; i++)
 		if (c->batches[i] != NULL)
 			courier_batch_end(c->batches[i]);

@@ -21,6 +21,9 @@
  *	claim -> each is opened, routed, written into tmp/ -> synced together ->
  *	`staged` noted -> renamed into new/ -> directories synced -> the rest noted
  *
+ * With a filter (home/filter.h) each is opened twice: it is looked at and routed, judged, and
+ * only then written.
+ *
  * Two batches are under way, so that one is opened while the other's notes are
  * being committed.  Nothing here touches a loop but for a timer, so that a test
  * drives it over a real writer in one process.
@@ -35,6 +38,7 @@
 #define COURIER_IDENTITIES_MAX	8	/* in use; as many may be retired */
 
 struct batch;
+struct filter;
 struct post;
 
 struct courier {
@@ -45,6 +49,7 @@ struct courier {
 	struct spool	*spool;		/* the owner's, made with courier_events */
 	struct maildir	*maildir;	/* or NULL, and post is there */
 	struct post	*post;		/* the way into a mail server (home/post.h) */
+	struct filter	*filter;	/* asked before each delivery, or NULL */
 	struct roster	*roster;
 	struct edges	 edges;
 	struct age_identity ids[2 * COURIER_IDENTITIES_MAX];	/* in use, then retired ones */

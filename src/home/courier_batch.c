@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "base/log.h"
+#include "home/filter.h"
 
 #define NOTE_AGAIN_MS	1000		/* a note that a living writer refused: its disk is full */
 
@@ -121,8 +122,8 @@ unsynced(struct batch *b, const struct why *why)
 				    &b->c->opener, &b->parcels[i], k, OPENER_RETRY_MS, &reply);
 }
 
-void
-courier_batch_stage(struct batch *b)
+static void
+batch_stage(struct batch *b)
 {
 	struct courier *c = b->c;
 	struct why why = { "" };
@@ -132,6 +133,54 @@ courier_batch_stage(struct batch *b)
 	if (maildir_sync_tmp(c->maildir, &why) == -1)
 		unsynced(b, &why);
 	courier_batch_note(b, BATCH_STAGING);
+}
+
+/* --- judging ------------------------------------------------------------------------------ */
+
+static void
+batch_judged(struct batch *b)
+{
+	struct courier *c = b->c;
+
+	if (!b->forgotten) {
+		batch_stage(b);
+		return;
+	}
+	courier_batch_end(b);
+	courier_work(c);
+}
+
+static void
+on_judged(void *arg, struct parcel *p, enum filter_said said)
+{
+	struct batch *b = arg;
+	struct courier *c = b->c;
+
+	if (said == FILTER_GONE)	/* the courier itself ends, and the batch with it */
+		return;
+	if (said == FILTER_GO && !b->forgotten) {
+		c->opener.now_ms = wall_ms();
+		c->opener.trouble = (struct why){ "" };
+		opener_write(&c->opener, p);
+		if (c->opener.trouble.text[0] != '\0')
+			courier_trouble(c, c->opener.trouble.text);
+	}
+	if (--b->owed == 0)
+		batch_judged(b);
+}
+
+void
+courier_batch_judge(struct batch *b)
+{
+	b->phase = BATCH_JUDGING;
+	b->owed = 1; /* our own, as in courier_batch_note */
+	for (size_t i = 0; b->c->filter != NULL && i < b->n; i++)
+		if (parcel_open(&b->parcels[i])) {
+			b->owed++;
+			filter_ask(b->c->filter, &b->parcels[i], on_judged, b);
+		}
+	if (--b->owed == 0)
+		batch_judged(b);
 }
 
 /* --- publishing --------------------------------------------------------------------------- */

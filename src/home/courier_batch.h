@@ -9,6 +9,7 @@
  */
 enum batch_phase {
 	BATCH_CLAIMING = 0,		/* its objects come in and are opened */
+	BATCH_JUDGING,			/* the filter is asked; each is written when it has said */
 	BATCH_STAGING,			/* everything synced; `staged` is being noted */
 	BATCH_SETTLING,			/* everything published; the ends are being noted */
 };
@@ -18,7 +19,7 @@ struct batch {
 	enum batch_phase phase;
 	struct parcel	*parcels;
 	size_t		 n, cap;
-	size_t		 owed;		/* notes that are not told yet */
+	size_t		 owed;		/* notes and verdicts that are not told yet */
 	bool		 lost;		/* a note failed */
 	bool		 forgotten;	/* the writer died: only the answers are awaited */
 	bool		 again;		/* noted again when the timer runs out */
@@ -28,8 +29,8 @@ struct batch {
 struct batch *courier_batch_begin(struct courier *, size_t cap);
 void	courier_batch_end(struct batch *);
 
-/* All of it has been opened: synced, then `staged` is noted, and so on to its end. */
-void	courier_batch_stage(struct batch *);
+/* All of it has come: judged if there is a filter, synced, `staged` is noted, and so on. */
+void	courier_batch_judge(struct batch *);
 /* What is staged already: from there on. */
 void	courier_batch_publish(struct batch *);
 /* Notes all of it for this phase, or anew after a note that failed. */

@@ -25,6 +25,7 @@ struct lane {
 	struct unseal	*reading;	/* of it, while its content is wanted */
 	char		 head[100];
 	struct span	 rest;		/* what was read and not yet said */
+	bool		 headed;	/* the filter's lines are said, or in rest */
 	bool		 begun;		/* now was given to the machine */
 	bool		 waits, served, ended, dead;
 	bool		 old;		/* the destination is another one now */
@@ -123,6 +124,7 @@ content_begin(struct lane *l)
 	snprintf(l->head, sizeof(l->head), "X-Posthouse-Id: %s\r\n",
 	    uuid_text(l->now->p.object.meta.id).s);
 	l->rest = span_str(l->head);
+	l->headed = false;
 	l->reading = unseal_new(c->ids, c->nids + c->nretired, &l->now->p.content);
 }
 
@@ -138,6 +140,11 @@ say_more(struct lane *l)
 
 			l->rest = span_from(l->rest, used);
 			flush(l);
+			continue;
+		}
+		if (!l->headed) {
+			l->rest = buf_span(&l->now->p.heads);
+			l->headed = true;
 			continue;
 		}
 		if (ev != UNSEAL_END)

@@ -18,6 +18,8 @@ struct reading {
 	size_t		 entry[OPENER_FILES_MAX];
 	size_t		 nfiles;
 	size_t		 next;		/* the first entry that no pass has looked at */
+	bool		 looks;		/* writes nothing */
+	bool		 routed;	/* by an earlier look */
 	struct why	 why;
 };
 
@@ -41,10 +43,10 @@ file_head(struct maildir_file *f, const struct envelope *env, const struct parce
 	struct buf head;
 	int rc;
 
-	buf_init(&head, DELIVERED_MAX);
+	buf_init(&head, DELIVERED_MAX + p->heads.n);
 	span_copy(span_str(e->recipient), d.recipient, sizeof(d.recipient));
-	rc = delivered_head(&env->from, &d, &head) ? maildir_write(f, head.p, head.n, why) :
-	    why_set(why, "memory is out");
+	rc = delivered_head(&env->from, &d, &head) && buf_add_span(&head, buf_span(&p->heads)) ?
+	    maildir_write(f, head.p, head.n, why) : why_set(why, "memory is out");
 	buf_fini(&head);
 	return rc;
 }
@@ -151,13 +153,13 @@ on_envelope(struct reading *r, const struct envelope *env)
 	if (strcasecmp(env->edge, meta->signer) != 0)
 		return stop(r, UNSEAL_MALFORMED,
 		    "the object inside names another edge than the one that signed it");
-	if (r->next == 0) {
+	if (r->next == 0 && !r->routed) {
 		if (r->p->n > 0)
 			parcel_route_again(r->o, r->p);
 		else if (!parcel_route(r->o, r->p, env))
 			return stop(r, UNSEAL_LATER, "memory is out");
 	}
-	if (r->o->maildir != NULL)
+	if (!r->looks)
 		files_begin(r, env);
 	else
 		r->next = r->p->n;
@@ -168,7 +170,7 @@ on_envelope(struct reading *r, const struct envelope *env)
 static void
 on_body(struct reading *r, struct span body)
 {
-	if (r->o->maildir != NULL) {
+	if (!r->looks) {
 		files_write(r, body);
 		return;
 	}
@@ -197,7 +199,7 @@ read_once(struct reading *r, const struct spool_content *c)
 			stop(r, ev, unseal_why(u));
 	} while (ev == UNSEAL_BODY);
 	files_end(r, ev == UNSEAL_END);
-	if (ev == UNSEAL_END && r->o->maildir == NULL)
+	if (ev == UNSEAL_END && r->looks)
 		r->p->env = unseal_envelope_take(u);
 	unseal_free(&u);
 	return ev;
@@ -226,6 +228,8 @@ restage(struct opener *o, struct parcel *p)
 		struct ledger_entry *e = &p->entries[i];
 		struct why why;
 
+		if (entry_open(e))
+			entry_inbox(e);
 		if (e->state != LEDGER_STAGED)
 			continue;
 		if (o->maildir == NULL) {
@@ -245,11 +249,35 @@ restage(struct opener *o, struct parcel *p)
 	}
 }
 
+/* In as many passes as it takes. */
+static void
+read_all(struct reading *r, const struct spool_content *c)
+{
+	enum unseal_ev heard;
+
+	do {
+		heard = read_once(r, c);
+	} while (heard == UNSEAL_END && has_open(r->p, r->next) && r->next < r->p->n);
+	if (heard == UNSEAL_MALFORMED)
+		parcel_park_all(r->p, PARK_MALFORMED, r->why.text);
+	else if (heard == UNSEAL_NO_KEY)
+		parcel_park_all(r->p, PARK_UNSEALABLE, r->why.text);
+	else if (heard == UNSEAL_LATER)
+		parcel_defer_all(r->o, r->p, r->why.text);
+}
+
+void
+opener_write(struct opener *o, struct parcel *p)
+{
+	struct reading r = { .o = o, .p = p, .routed = true };
+
+	read_all(&r, &p->content);
+}
+
 bool
 opener_open(struct opener *o, struct ledger_job *job, struct parcel *p)
 {
-	struct reading r = { .o = o, .p = p };
-	enum unseal_ev heard = UNSEAL_END;
+	struct reading r = { .o = o, .p = p, .looks = o->looks || o->maildir == NULL };
 
 	*p = (struct parcel){ .object = job->object };
 	if (!parcel_room(p, job->nentries > 0 ? job->nentries : 1))
@@ -261,16 +289,8 @@ opener_open(struct opener *o, struct ledger_job *job, struct parcel *p)
 	if (!job->content.ok && (p->n == 0 || has_open(p, 0)))
 		parcel_park_all(p, PARK_MALFORMED, "its sealed octets are gone or damaged at home");
 	else if (p->n == 0 || has_open(p, 0))
-		do {
-			heard = read_once(&r, &job->content);
-		} while (heard == UNSEAL_END && has_open(p, r.next) && r.next < p->n);
-	if (heard == UNSEAL_MALFORMED)
-		parcel_park_all(p, PARK_MALFORMED, r.why.text);
-	else if (heard == UNSEAL_NO_KEY)
-		parcel_park_all(p, PARK_UNSEALABLE, r.why.text);
-	else if (heard == UNSEAL_LATER)
-		parcel_defer_all(o, p, r.why.text);
-	if (o->maildir == NULL && has_open(p, 0) && !parcel_keep(p, &job->content))
+		read_all(&r, &job->content);
+	if (r.looks && has_open(p, 0) && !parcel_keep(p, &job->content))
 		parcel_defer_all(o, p, "memory is out");
 	if (job->content.fd != -1) {
 		close(job->content.fd);

@@ -28,7 +28,8 @@ struct opener {				/* what all objects of a turn share; the caller's */
 	size_t		 nids;
 	const struct edges *edges;	/* grants */
 	const struct router *router;
-	struct maildir	*maildir;	/* NULL: objects are only looked at, for home/post.h */
+	struct maildir	*maildir;	/* or NULL: they go to a mail server (home/post.h) */
+	bool		 looks;		/* objects are only looked at; without a Maildir, always */
 	int64_t		 now_ms;	/* wall clock */
 	int64_t		 retry_max_ms;
 	bool		 list_missed;	/* out: somebody waits for a newer list */
@@ -41,21 +42,26 @@ struct parcel {				/* one object in the courier's hands */
 	bool		*fresh;		/* STAGED by this opening: its file is not synced yet */
 	size_t		 n, cap;
 	bool		 stuck;		/* neither delivered nor not, for all we can tell */
-	/* Without a Maildir, where some entry is open: what another reading needs. */
+	/* Only looked at, and some entry is open: what another reading needs. */
 	struct envelope	*env;
 	struct spool_content content;	/* its own; ok says that it is there */
 	uint64_t	 octets;	/* of the message */
 	bool		 eight_bit;	/* some of them beyond ASCII */
+	struct buf	 heads;		/* the filter's lines, CRLF each, to go on top */
 };
 
 /*
  * Fills p from the job and takes its fd.  Afterwards each entry is STAGED,
- * DELIVERED, DEFERRED, PARKED or REFUSED; without a Maildir those that are to be
- * delivered are QUEUED or UNCERTAIN, and the object is known to be whole.
+ * DELIVERED, DEFERRED, PARKED or REFUSED; where it was only looked at those that are to be
+ * delivered are QUEUED, DEFERRED until now or UNCERTAIN, and the object is known to be whole.
  * False: memory is out and p is empty;
  * the object stays as it was.
  */
 bool	opener_open(struct opener *, struct ledger_job *, struct parcel *p);
+/* What was looked at is written into the Maildir, as opener_open would have. */
+void	opener_write(struct opener *, struct parcel *);
+/* Whether some entry has a mailbox that it is still to be delivered to, and p->env is there. */
+bool	parcel_open(const struct parcel *);
 void	parcel_fini(struct parcel *);
 /* The entry cannot be delivered now: DEFERRED with growing pauses. */
 void	parcel_defer(const struct opener *, struct parcel *, size_t entry, int64_t first_ms,

@@ -18,6 +18,9 @@ bool	parcel_keep(struct parcel *, struct spool_content *);
 
 /* Whether this entry is still to be written into a mailbox. */
 bool	entry_open(const struct ledger_entry *);
+/* Into its mailbox's folder Junk, if the name of that has room in the ledger; and back. */
+void	entry_junk(struct ledger_entry *);
+void	entry_inbox(struct ledger_entry *);
 
 /*
  * A new object: its recipients become entries, one that ends in several mailboxes one for

@@ -16,6 +16,7 @@ parcel_fini(struct parcel *p)
 	free(p->entries);
 	free(p->fresh);
 	envelope_free(&p->env);
+	buf_fini(&p->heads);
 	if (p->content.ok && p->content.fd != -1)
 		close(p->content.fd);
 	free((void *)p->content.data.p);
@@ -112,6 +113,30 @@ entry_open(const struct ledger_entry *e)
 {
 	return e->state == LEDGER_QUEUED || e->state == LEDGER_SENDING ||
 	    e->state == LEDGER_DEFERRED || e->state == LEDGER_UNCERTAIN;
+}
+
+void
+entry_junk(struct ledger_entry *e)
+{
+	size_t n = strlen(e->mailbox);
+
+	if (n + sizeof(MAILDIR_JUNK) <= sizeof(e->mailbox))
+		memcpy(e->mailbox + n, MAILDIR_JUNK, sizeof(MAILDIR_JUNK));
+}
+
+void
+entry_inbox(struct ledger_entry *e)
+{
+	e->mailbox[strcspn(e->mailbox, "/")] = '\0';
+}
+
+bool
+parcel_open(const struct parcel *p)
+{
+	for (size_t i = 0; i < p->n; i++)
+		if (entry_open(&p->entries[i]) && p->entries[i].mailbox[0] != '\0')
+			return p->env != NULL && p->content.ok;
+	return false;
 }
 
 static void

@@ -7,9 +7,11 @@
 #include "base/log.h"
 #include "base/secret.h"
 #include "home/courier_batch.h"
+#include "home/filter.h"
 
 #define HEAD_OCTETS	(sizeof("X-Posthouse-Id: \r\n") - 1 + 36)
 #define NOTE_AGAIN_MS	1000
+#define AWAY		"the mail server did not serve a moment ago"
 
 /* --- what is in hand ------------------------------------------------------------------------ */
 
@@ -104,6 +106,27 @@ on_renote(uv_timer_t *timer)
 		note(take(&p->stuck));
 }
 
+static void
+on_judged(void *arg, struct parcel *parcel, enum filter_said said)
+{
+	struct shipment *s = arg;
+	struct post *p = s->post;
+
+	p->njudged--;
+	if (said == FILTER_GONE || s->life != p->life) {
+		drop(p, s);
+		return;
+	}
+	s->settled = said == FILTER_SETTLED;
+	if (!s->settled && p->paused)
+		shipment_defer(s, p->pause_ms, AWAY);
+	if (s->settled)
+		note(s);
+	else
+		put(&p->waiting, s);
+	post_go(p);
+}
+
 void
 post_take(struct post *p, struct parcel *parcel)
 {
@@ -113,12 +136,17 @@ post_take(struct post *p, struct parcel *parcel)
 		courier_out_of_memory();
 	p->nhand++;
 	s->settled = s->mail.nrcpts == 0;
+	s->life = p->life;
 	if (!s->settled && p->paused)
-		shipment_defer(s, p->pause_ms, "the mail server did not serve a moment ago");
-	if (s->settled)
+		shipment_defer(s, p->pause_ms, AWAY);
+	if (s->settled) {
 		note(s);
-	else
+	} else if (p->c->filter != NULL) {
+		p->njudged++;
+		filter_ask(p->c->filter, &s->p, on_judged, s);
+	} else {
 		put(&p->waiting, s);
+	}
 }
 
 unsigned
@@ -132,7 +160,7 @@ post_room(const struct post *p)
 bool
 post_busy(const struct post *p)
 {
-	return p->nhand > p->waiting.n;
+	return p->nhand > p->waiting.n + p->njudged;
 }
 
 void
@@ -141,6 +169,7 @@ post_forget(struct post *p)
 	struct shipments *all[] = { &p->waiting, &p->ready, &p->stuck };
 	struct shipment *s;
 
+	p->life++;
 	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
 		while ((s = take(all[i])) != NULL)
 			drop(p, s);
@@ -332,7 +361,7 @@ next_mail(struct post *p)
 		at = &(*at)->next;
 	if ((s = take_at(&p->ready, at)) == NULL)
 		return NULL;
-	s->mail.size = HEAD_OCTETS + s->p.octets;
+	s->mail.size = s->p.heads.n + HEAD_OCTETS + s->p.octets;
 	s->mail.xclient = p->shows == BI_XCLIENT;
 	return s;
 }

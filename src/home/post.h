@@ -12,8 +12,9 @@
 /*
  * Held mail goes to the mail server that home's configuration names, by SMTP or LMTP:
  *
- *	claimed and looked at -> waits, oldest first -> `sending` noted -> one transaction
- *	for all of its recipients -> each one's end noted
+ *	claimed and looked at -> judged, where there is a filter (home/filter.h) -> waits,
+ *	oldest first -> `sending` noted -> one transaction for all of its recipients ->
+ *	each one's end noted
  *
  * It is at least once, as SMTP is (RFC 1047): a message that was sent whole and not
  * answered is `uncertain` and goes again, under the same X-Posthouse-Id.  `sending` is

@@ -28,6 +28,7 @@ struct shipment {			/* one object, from its claim to its last note */
 	size_t		*entry;		/* which of the parcel's it is */
 	bool		 settled;	/* what is being noted is its end */
 	bool		 forgotten;	/* the writer died: not noted any more */
+	unsigned	 life;		/* of the post when it came */
 };
 
 struct shipments {			/* in their order */
@@ -55,6 +56,8 @@ struct post {
 	struct shipments waiting, ready, stuck;	/* stuck: a note failed */
 	struct shipment	*armed;		/* being noted as sending, ready, or in a lane */
 	size_t		 nhand, narmed;	/* in hand; of these being noted as sending */
+	size_t		 njudged;	/* of these with the filter */
+	unsigned	 life;		/* how often all was forgotten */
 	uv_timer_t	 again;		/* after a pause */
 	uv_timer_t	 renote;	/* what is stuck */
 	bool		 paused, proven;

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/secret.h"
 #include "home/courier.h"
+#include "home/filter.h"
 #include "home/home.h"
 #include "home/post.h"
 #include "home/recipients.h"
@@ -22,10 +23,11 @@
  * way into the mail server that the configuration names: its password, and connections that
  * it makes itself, since whoever made them for it would see mail in the clear.  With a
  * folder it has no network; with a server it may connect, where the kernel can say so to
- * that one port alone, and has no folder.  It talks to the writer (claims and notes), the
+ * that one port alone, and has no folder.  Either way it asks the filter, if there is one,
+ * whose port is open to it then as well.  It talks to the writer (claims and notes), the
  * helper (the list of mailboxes), the resolver (the server's name) and the tunnel (what the
  * destination honours).  An attacker inside it, who came by a sealed object that our
- * parsers misread or a reply of that server, reads all mail that passes and writes into
+ * parsers misread or a reply of that server or filter, reads all mail that passes and writes into
  * mailboxes.
  *
  * It blocks on the disk, in fsync and syncfs: it has nothing else to serve, and
@@ -43,6 +45,7 @@ struct courier_proc {
 	struct buf	 key_file;	/* until start */
 	struct buf	 retired_file;
 	struct buf	 password;
+	struct buf	 filter;	/* its password */
 	struct chan	*to_resolver;	/* came before start */
 	unsigned char	 flags;		/* HM_BACKEND_*: what the destination honours */
 	uint64_t	 size;		/* of a message; 0: no limit of its own */
@@ -62,6 +65,7 @@ courier_of(struct proc *p)
 		buf_init(&c->key_file, CONF_FILE_MAX);
 		buf_init(&c->retired_file, CONF_FILE_MAX);
 		buf_init(&c->password, CONF_FILE_MAX);
+		buf_init(&c->filter, CONF_FILE_MAX);
 		p->arg = c;
 	}
 	return c;
@@ -99,10 +103,11 @@ static void
 on_offers(void *arg, const struct smtp_ehlo *e)
 {
 	struct courier_proc *cp = arg;
+	size_t own = OWN_LINES + (cp->courier.filter != NULL ? FILTER_LINES_MAX : 0);
 
 	cp->flags = ((e->offers & SMTP_OFFER_SMTPUTF8) != 0 ? HM_BACKEND_SMTPUTF8 : 0) |
 	    ((e->offers & SMTP_OFFER_DSN) != 0 ? HM_BACKEND_DSN : 0);
-	cp->size = e->size > 2 * OWN_LINES ? e->size - OWN_LINES : e->size;
+	cp->size = e->size > 2 * own ? e->size - own : e->size;
 	tell_backend(cp);
 }
 
@@ -229,26 +234,40 @@ take_keys(struct courier_proc *cp, struct span file)
 }
 
 static void
-on_secret(struct proc *p, const char *name, struct span value)
+keep(struct buf *to, struct span value)
 {
-	struct courier_proc *cp = courier_of(p);
-	bool retired = strcmp(name, "age-retired") == 0;
-	struct buf *to = retired ? &cp->retired_file : &cp->key_file;
-
-	if (strcmp(name, "deliver") == 0 && cp->started && cp->courier.post != NULL)
-		post_password(cp->courier.post, value);
-	else if (strcmp(name, "deliver") == 0)
-		to = &cp->password;
-	else if (!retired && strcmp(name, "age") != 0)
-		return;
-	if (cp->started && to != &cp->password) {
-		if (strcmp(name, "deliver") != 0)
-			(retired ? take_retired : take_keys)(cp, value);
-		return;
-	}
 	buf_wipe(to);
 	buf_init(to, CONF_FILE_MAX);
 	buf_add_span(to, value);
+}
+
+static void
+on_secret(struct proc *p, const char *name, struct span value)
+{
+	struct courier_proc *cp = courier_of(p);
+	struct courier *c = &cp->courier;
+
+	if (strcmp(name, "deliver") == 0) {
+		if (!cp->started)
+			keep(&cp->password, value);
+		else if (c->post != NULL)
+			post_password(c->post, value);
+	} else if (strcmp(name, "filter") == 0) {
+		if (!cp->started)
+			keep(&cp->filter, value);
+		else if (c->filter != NULL)
+			filter_password(c->filter, value);
+	} else if (strcmp(name, "age-retired") == 0) {
+		if (cp->started)
+			take_retired(cp, value);
+		else
+			keep(&cp->retired_file, value);
+	} else if (strcmp(name, "age") == 0) {
+		if (cp->started)
+			take_keys(cp, value);
+		else
+			keep(&cp->key_file, value);
+	}
 }
 
 /* --- what the parent tells ---------------------------------------------------------------- */
@@ -333,6 +352,8 @@ start(struct proc *p, struct why *why)
 	} else if ((c->post = post_new(c, on_offers, cp, why)) == NULL) {
 		return -1;
 	}
+	if (p->home->filter.rspamd[0] != '\0' && (c->filter = filter_new(c, why)) == NULL)
+		return -1;
 	c->spool = spool_new(&courier_events, c, -1, 0, 0);
 	c->roster = roster_new(p->loop, on_roster, cp);
 	c->peers = on_peers;
@@ -365,6 +386,9 @@ run(struct proc *p)
 	if (c->post != NULL && cp->password.n > 0)
 		post_password(c->post, buf_span(&cp->password));
 	buf_wipe(&cp->password);
+	if (c->filter != NULL && cp->filter.n > 0)
+		filter_password(c->filter, buf_span(&cp->filter));
+	buf_wipe(&cp->filter);
 	if (c->post != NULL && cp->to_resolver != NULL)
 		post_resolver(c->post, cp->to_resolver);
 	else if (cp->to_resolver != NULL)

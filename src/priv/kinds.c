@@ -54,6 +54,7 @@ static const struct gift {
 	{ "age", BIT(PROC_COURIER) },
 	{ "age-retired", BIT(PROC_COURIER) },
 	{ "deliver", BIT(PROC_COURIER) },
+	{ "filter", BIT(PROC_COURIER) },
 }, dirs[] = {
 	{ "large", BIT(PROC_WRITER) | BIT(PROC_RECEPTION) | BIT(PROC_TUNNEL) },
 	{ "maildir", BIT(PROC_COURIER) },

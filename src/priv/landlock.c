@@ -94,11 +94,20 @@ allow(int set, const struct landlock_rule *r, uint64_t known, struct why *why)
 	return rc;
 }
 
-int
-landlock_enter(const struct landlock_rule *rules, size_t n, enum landlock_tcp tcp, uint16_t port,
-    struct why *why)
+static int
+allow_port(int set, uint16_t port, struct why *why)
 {
 	const struct port_rule to = { NET_CONNECT_TCP, port };
+
+	if (syscall(SYS_landlock_add_rule, set, NET_PORT, &to, 0) == -1)
+		return why_sys(why, "landlock: port %u", (unsigned)port);
+	return 0;
+}
+
+int
+landlock_enter(const struct landlock_rule *rules, size_t n, enum landlock_tcp tcp,
+    const uint16_t ports[LANDLOCK_PORTS], struct why *why)
+{
 	int abi = (int)syscall(SYS_landlock_create_ruleset, NULL, 0, VERSION), set;
 	struct ruleset all = { 0 };
 	size_t size;
@@ -122,12 +131,11 @@ landlock_enter(const struct landlock_rule *rules, size_t n, enum landlock_tcp tc
 			close(set);
 			return -1;
 		}
-	if (tcp == LL_TCP_PORT && abi >= 4 &&
-	    syscall(SYS_landlock_add_rule, set, NET_PORT, &to, 0) == -1) {
-		why_sys(why, "landlock: port %u", (unsigned)port);
-		close(set);
-		return -1;
-	}
+	for (size_t i = 0; tcp == LL_TCP_PORTS && abi >= 4 && i < LANDLOCK_PORTS; i++)
+		if (ports[i] != 0 && allow_port(set, ports[i], why) == -1) {
+			close(set);
+			return -1;
+		}
 	if (syscall(SYS_landlock_restrict_self, set, 0) == -1) {
 		why_sys(why, "landlock");
 		close(set);

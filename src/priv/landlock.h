@@ -24,15 +24,17 @@ struct landlock_rule {
 
 enum landlock_tcp {
 	LL_TCP_NONE = 0,
-	LL_TCP_PORT,			/* connect, to one port of whatever host; needs ABI 4 */
+	LL_TCP_PORTS,			/* connect, to some ports of whatever host; needs ABI 4 */
 	LL_TCP_ANY,			/* connect, never bind */
 };
 
+#define LANDLOCK_PORTS	2
+
 /*
- * port: of LL_TCP_PORT.  Where the ABI knows nothing of TCP, it is not restricted.
- * Returns the ABI, 0 where there is none, -1 with why.
+ * ports: of LL_TCP_PORTS, 0 where there is none.  Where the ABI knows nothing of TCP, it is not
+ * restricted.  Returns the ABI, 0 where there is none, -1 with why.
  */
-int	landlock_enter(const struct landlock_rule *, size_t n, enum landlock_tcp, uint16_t port,
-	    struct why *);
+int	landlock_enter(const struct landlock_rule *, size_t n, enum landlock_tcp,
+	    const uint16_t ports[LANDLOCK_PORTS], struct why *);
 
 #endif

@@ -56,10 +56,10 @@ enum proc_msg {
 	/* parent -> process */
 	PM_CONFIG = 1,		/* body: u8 role, file name NUL, text */
 	/*
-	 * body: name NUL, bytes: "tls.cert", "tls.key", "tunnel", "age", "deliver"
-	 * (a password), and "tunnel-next" while keys are rotated, "age-retired" after it
-	 * (both empty when that is over).  The parent has seen that each is whole and that a
-	 * key fits its certificate; "tls.cert" comes directly before its "tls.key".
+	 * body: name NUL, bytes: "tls.cert", "tls.key", "tunnel", "age", "deliver" and
+	 * "filter" (passwords), and "tunnel-next" while keys are rotated, "age-retired"
+	 * after it (both empty when that is over).  The parent has seen that each is whole
+	 * and that a key fits its certificate; "tls.cert" comes directly before its "tls.key".
 	 */
 	PM_SECRET,
 	/* body: service name; fd: a bound, listening socket ("tunnel" and "control" too) */

@@ -9,11 +9,14 @@
 #include "priv/landlock.h"
 #include "priv/syscalls.h"
 
-/* A courier that delivers into a mail server. */
-static bool
-posts(const struct proc *p)
+/* A courier has other needs by where mail goes, and by whether a filter is asked. */
+static enum syscalls_courier
+courier(const struct proc *p)
 {
-	return p->kind == PROC_COURIER && p->home->maildir[0] == '\0';
+	if (p->kind != PROC_COURIER)
+		return SYSCALLS_ALONE;
+	return p->home->maildir[0] == '\0' ? SYSCALLS_POSTS :
+	    p->home->filter.rspamd[0] != '\0' ? SYSCALLS_ASKS : SYSCALLS_ALONE;
 }
 
 #ifdef POSTHOUSE_SANITIZED
@@ -24,7 +27,7 @@ posts(const struct proc *p)
 static int
 enter(const struct proc *p, char *level, size_t max, struct why *why)
 {
-	if (syscalls_enter(p->kind, posts(p), why) == -1)
+	if (syscalls_enter(p->kind, courier(p), why) == -1)
 		return -1;
 	snprintf(level, max, "seccomp logging only");
 	return 0;
@@ -76,14 +79,17 @@ enter_landlock(const struct proc *p, struct why *why)
 {
 	struct landlock_rule rules[RULES_MAX];
 	char large[CONF_PATH_MAX + 8];
+	uint16_t ports[LANDLOCK_PORTS] = { 0 };
 	size_t n = paths(p, large, rules);
-	uint16_t port = 0;
 
-	/* The courier's destination alone: what it sees in the clear goes nowhere else. */
-	if (p->kind == PROC_COURIER && (port = conf_deliver_port(p->home)) != 0)
-		return landlock_enter(rules, n, LL_TCP_PORT, port, why);
+	/* The courier's destination and filter: what it sees in the clear goes nowhere else. */
+	if (p->kind == PROC_COURIER) {
+		ports[0] = conf_deliver_port(p->home);
+		ports[1] = conf_filter_port(p->home);
+		return landlock_enter(rules, n, LL_TCP_PORTS, ports, why);
+	}
 	return landlock_enter(rules, n, p->kind == PROC_TUNNEL || p->kind == PROC_RESOLVER ?
-	    LL_TCP_ANY : LL_TCP_NONE, 0, why);
+	    LL_TCP_ANY : LL_TCP_NONE, ports, why);
 }
 
 static int
@@ -96,7 +102,7 @@ enter(const struct proc *p, char *level, size_t max, struct why *why)
 	setrlimit(RLIMIT_CORE, &none);
 	prctl(PR_SET_DUMPABLE, 0);
 	if ((abi = enter_landlock(p, why)) == -1 ||
-	    (filter = syscalls_enter(p->kind, posts(p), why)) == -1)
+	    (filter = syscalls_enter(p->kind, courier(p), why)) == -1)
 		return -1;
 	if (abi > 0)
 		snprintf(level, max, "%slandlock %d", filter == 1 ? "seccomp, " : "", abi);

@@ -46,6 +46,8 @@ list_files(struct secrets *s, const struct conf_edge *edge, const struct conf_ho
 		add(s, "age", "age.key", home->age_key, false);
 		if (home->deliver.password[0] != '\0')
 			add(s, "deliver", "deliver.password", home->deliver.password, false);
+		if (home->filter.password[0] != '\0')
+			add(s, "filter", "filter.password_file", home->filter.password, false);
 	}
 	add(s, "tunnel", "tunnel.key", c->tunnel_key, false);
 	snprintf(path, sizeof(path), "%.230s/tunnel-next.pem", c->state);
@@ -210,7 +212,7 @@ contents_fit(const struct secrets *s, struct why *why)
 			rc = pair_fits(f, &s->file[i + 1], why);
 		else if (strncmp(f->name, "age", 3) == 0)
 			rc = identities_fit(f, why);
-		else if (strcmp(f->name, "deliver") == 0)
+		else if (strcmp(f->name, "deliver") == 0 || strcmp(f->name, "filter") == 0)
 			rc = password_fits(f, why);
 		else if (strcmp(f->name, "tls.key") != 0)
 			rc = pair_fits(f, f, why);

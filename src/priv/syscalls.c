@@ -13,12 +13,13 @@
 #include <unistd.h>
 
 #define BIT(k)		(1u << (k))
-/* A courier that delivers into a mail server: as another kind, since it has other needs. */
+/* Couriers as kinds of their own: see syscalls.h. */
 #define POSTING		BIT(PROC_KINDS)
+#define ASKING		BIT(PROC_KINDS + 1)
 #define LOOPS		(BIT(PROC_WRITER) | BIT(PROC_RECEPTION) | BIT(PROC_TUNNEL) | \
-			 BIT(PROC_COURIER) | BIT(PROC_RESOLVER) | POSTING)
+			 BIT(PROC_COURIER) | BIT(PROC_RESOLVER) | POSTING | ASKING)
 #define FILES		(BIT(PROC_WRITER) | BIT(PROC_RECEPTION) | BIT(PROC_TUNNEL) | \
-			 BIT(PROC_COURIER))
+			 BIT(PROC_COURIER) | ASKING)
 #define ACCEPTORS	(BIT(PROC_WRITER) | BIT(PROC_RECEPTION))
 
 /*
@@ -63,14 +64,15 @@ static const struct line {
 	{ FILES,
 	    "fsync fdatasync ftruncate fallocate pread64 pwrite64 preadv pwritev unlink unlinkat "
 	    "fstatfs statfs", "objects in files of their own" },
-	{ BIT(PROC_WRITER) | BIT(PROC_COURIER),
+	{ BIT(PROC_WRITER) | BIT(PROC_COURIER) | ASKING,
 	    "mkdir mkdirat rename renameat renameat2 getdents64 "
 	    "getdents syncfs link linkat", "peers, what is set aside; Maildir" },
 	{ BIT(PROC_WRITER), "fchmod fchmodat fchown rmdir utimensat utimes umask flock",
 	    "SQLite and its WAL" },
 
 	{ ACCEPTORS, "accept4 accept", "the control socket; senders and homes" },
-	{ POSTING, "connect", "the mail server; its port is Landlock's matter" },
+	{ POSTING | ASKING, "connect",
+	    "the mail server, the filter; their ports are Landlock's matter" },
 	{ POSTING, "pread64", "held objects in files of their own" },
 	{ BIT(PROC_TUNNEL) | BIT(PROC_RESOLVER), "connect bind",
 	    "edges and route changes; questions. socket is below, with its families" },
@@ -154,12 +156,12 @@ static const struct narrow {
 	    "route changes: redial at once" },
 	{ DIALLERS, "socket", { IS(0, AF_UNIX) }, 1, EACCES,
 	    "syslog(3) and the like of libraries" },
-	{ POSTING, "socket", { IS(0, AF_INET) }, 1, 0, "the mail server" },
-	{ POSTING, "socket", { IS(0, AF_INET6) }, 1, 0, "the same" },
-	{ POSTING, "socket", { IS(0, AF_UNIX) }, 1, 0, "the same, by LMTP" },
-	{ LOOPS & ~(DIALLERS | POSTING), "socket", { { 0 } }, 0, EACCES,
+	{ POSTING | ASKING, "socket", { IS(0, AF_INET) }, 1, 0, "the mail server, the filter" },
+	{ POSTING | ASKING, "socket", { IS(0, AF_INET6) }, 1, 0, "the same" },
+	{ POSTING | ASKING, "socket", { IS(0, AF_UNIX) }, 1, 0, "the same" },
+	{ LOOPS & ~(DIALLERS | POSTING | ASKING), "socket", { { 0 } }, 0, EACCES,
 	    "sockets come from the parent" },
-	{ LOOPS & ~(DIALLERS | POSTING), "connect", { { 0 } }, 0, EACCES, "the same" },
+	{ LOOPS & ~(DIALLERS | POSTING | ASKING), "connect", { { 0 } }, 0, EACCES, "the same" },
 };
 
 #ifdef POSTHOUSE_SANITIZED
@@ -273,8 +275,12 @@ fill_helper(scmp_filter_ctx ctx)
 }
 
 int
-syscalls_enter(enum proc_kind kind, bool posts, struct why *why)
+syscalls_enter(enum proc_kind kind, enum syscalls_courier courier, struct why *why)
 {
+	static const unsigned couriers[] = {
+		[SYSCALLS_POSTS] = POSTING, [SYSCALLS_ASKS] = ASKING,
+	};
+	unsigned kinds = courier != SYSCALLS_ALONE ? couriers[courier] : BIT(kind);
 	bool helper = kind == PROC_HELPER;
 	scmp_filter_ctx ctx = seccomp_init(helper ? SCMP_ACT_ALLOW : KILL);
 	int rc;
@@ -284,7 +290,7 @@ syscalls_enter(enum proc_kind kind, bool posts, struct why *why)
 	/* A tree instead of a list, and all threads, in case a library has made one. */
 	seccomp_attr_set(ctx, SCMP_FLTATR_CTL_OPTIMIZE, 2);
 	seccomp_attr_set(ctx, SCMP_FLTATR_CTL_TSYNC, 1);
-	if ((rc = helper ? fill_helper(ctx) : fill(ctx, posts ? POSTING : BIT(kind))) != 0) {
+	if ((rc = helper ? fill_helper(ctx) : fill(ctx, kinds)) != 0) {
 		seccomp_release(ctx);
 		return why_set(why, "seccomp: the table of %s does not compile (%d)",
 		    proc_kind_name(kind), rc);

@@ -6,9 +6,14 @@
 
 /*
  * The system calls of each kind of process, in tables with a reason a line
- * (syscalls.c).  posts: it is a courier that delivers into a mail server.  1 the filter is
- * in force, 0 this kernel has none, -1 with why.
+ * (syscalls.c).  1 the filter is in force, 0 this kernel has none, -1 with why.
  */
-int	syscalls_enter(enum proc_kind, bool posts, struct why *);
+enum syscalls_courier {
+	SYSCALLS_ALONE = 0,		/* any other process, too */
+	SYSCALLS_POSTS,			/* it delivers into a mail server */
+	SYSCALLS_ASKS,			/* into a Maildir, when it has asked a filter */
+};
+
+int	syscalls_enter(enum proc_kind, enum syscalls_courier, struct why *);
 
 #endif

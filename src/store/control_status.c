@@ -110,6 +110,8 @@ answer_board(json_t *o, json_t *alarms, struct scoreboard *b)
 	services = json_array();
 	counters = json_object();
 	refused_alarm(alarms, b);
+	alarm_add(alarms, "filter: mail is delivered unjudged",
+	    board_text(b->filter, sizeof(b->filter)));
 	for (size_t i = 0; i < BOARD_PROCS; i++) {
 		struct board_proc *p = &b->proc[i];
 		json_t *name = board_text(p->name, sizeof(p->name)), *one;
@@ -371,6 +373,18 @@ parked(struct writer *w, const struct db_parked *p)
 	return o;
 }
 
+/* Who judges held mail, and why he does not. */
+static json_t *
+filter(struct writer *w)
+{
+	const struct writer_conf *c = writer_conf(w);
+	const struct conf_filter *f = &c->home->filter;
+
+	return json_pack("{s:o, s:o}", "rspamd", answer_text(f->rspamd, sizeof(f->rspamd)),
+	    "trouble", c->board != NULL ? board_text(c->board->filter, sizeof(c->board->filter)) :
+	    json_string(""));
+}
+
 static int
 states(struct writer *w, json_t *o, struct why *why)
 {
@@ -398,6 +412,7 @@ states(struct writer *w, json_t *o, struct why *why)
 		    "stays until somebody looks at it, %llu object%s: see posthouse queue --state "
 		    "parked", (unsigned long long)stays, stays == 1 ? "" : "s"));
 	json_object_set_new(o, "parked", parked(w, &p));
+	json_object_set_new(o, "filter", filter(w));
 	json_object_set_new(o, "remembered", json_integer((json_int_t)s.delivered));
 	json_object_set_new(o, "ledger", json_pack("{s:I, s:I}", "epoch", (json_int_t)mark.epoch,
 	    "counter", (json_int_t)mark.counter));

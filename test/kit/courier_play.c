@@ -17,6 +17,7 @@ size_t nledger;
 struct courier C;
 struct conf_home conf;
 char alarm_text[BOARD_TEXT];
+struct scoreboard board;
 char dir[64];
 unsigned got[OBJECTS_MAX][ENTRIES_MAX];
 char last_text[1 << 20];
@@ -369,11 +370,15 @@ birth(void)
 	struct why why = { "" };
 
 	dead = false;
-	courier_init(&C, &loop, &conf, NULL, alarm_text);
+	courier_init(&C, &loop, &conf, &board, alarm_text);
 	C.maildir = maildir_new(&faulty, dir, &why);
 	C.roster = roster_new(&loop, on_roster, NULL);
 	assert_non_null(C.roster);
 	roster_configure(C.roster, &conf);
+	if (conf.filter.rspamd[0] != '\0') {
+		C.filter = filter_new(&C, &why);
+		assert_non_null(C.filter);
+	}
 	C.ids[0] = key;
 	C.nids = 1;
 	span_copy(SPAN_LIT("example.org"), p.domains[0], sizeof(p.domains[0]));
@@ -395,7 +400,7 @@ death(void)
 		question_free(q);
 	}
 	asked_end = &asked;
-	uv_run(&loop, UV_RUN_DEFAULT);
+	loop_turns(5);
 	for (size_t i = 0; i < nledger; i++)
 		ledger[i].claimed = false;
 }
@@ -418,14 +423,28 @@ answer_all(void)
 }
 
 void
+work_begins(void)
+{
+	courier_events.attached(&C, true);
+	courier_events.peers_known(&C);
+	answer_all();
+}
+
+bool
+idle(void)
+{
+	answer_all();
+	return !courier_busy(&C);
+}
+
+void
 live(void)
 {
 	birth();
-	if (C.maildir != NULL) {
-		courier_events.attached(&C, true);
-		courier_events.peers_known(&C);
-		answer_all();
-	}
+	if (C.maildir != NULL)
+		work_begins();
+	if (C.filter != NULL)
+		RUN_UNTIL(idle());
 	dead = true;			/* what is left of it at the end reaches no disk */
 	death();
 	dead = false;

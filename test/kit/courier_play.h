@@ -16,6 +16,7 @@
 
 #include "base/log.h"
 #include "home/courier.h"
+#include "home/filter.h"
 
 #define OBJECTS_MAX	64
 #define ENTRIES_MAX	40
@@ -37,6 +38,7 @@ extern bool ledger_fails, deferred_due;		/* deferred_due: what was deferred is d
 extern struct courier C;
 extern struct conf_home conf;
 extern char alarm_text[], dir[64];
+extern struct scoreboard board;
 
 /* Where this run is hit: at which call, and how. */
 enum hit {
@@ -71,6 +73,8 @@ void	birth(void);
 void	death(void);
 void	answer_all(void);		/* until nobody asks, or the process is killed */
 void	live(void);			/* one life, up to where it has nothing to do */
+void	work_begins(void);		/* the writer is there; and who asks is answered */
+bool	idle(void);			/* it has nothing to do, once who asks was answered */
 
 /* Takes all mail away, counting it by object and mailbox. */
 void	read_mail(void);

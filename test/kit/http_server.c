@@ -6,10 +6,13 @@
 
 #include "kit/loop.h"
 
+#define HEARD_MAX	(4u << 20)
+
 struct http_server server;
 
 struct client {
 	uv_stream_t	*stream;
+	struct buf	 heard;
 	bool		 answered;
 	char		 room[65536];
 };
@@ -32,6 +35,7 @@ on_closed(uv_handle_t *h)
 		if (clients[i] == c)
 			clients[i] = NULL;
 	server.open--;
+	buf_fini(&c->heard);
 	free(c->stream);
 	free(c);
 }
@@ -61,13 +65,13 @@ on_written(uv_write_t *w, int status)
 
 /* Whether head and body are there; RFC 9112 6.3 as far as libcurl speaks it. */
 static bool
-whole(void)
+whole(const struct buf *b)
 {
-	const char *end = memmem(server.heard.p, server.heard.n, "\r\n\r\n", 4);
-	const char *length = memmem(server.heard.p, server.heard.n, "Content-Length: ", 16);
+	const char *end = memmem(b->p, b->n, "\r\n\r\n", 4);
+	const char *length = memmem(b->p, b->n, "Content-Length: ", 16);
 	size_t n = length != NULL && length < end ? strtoul(length + 16, NULL, 10) : 0;
 
-	return end != NULL && server.heard.n >= (size_t)(end + 4 - server.heard.p) + n;
+	return end != NULL && b->n >= (size_t)(end + 4 - b->p) + n;
 }
 
 static void
@@ -81,12 +85,14 @@ on_read(uv_stream_t *s, ssize_t n, const uv_buf_t *b)
 		hang_up(c);
 		return;
 	}
-	buf_add(&server.heard, b->base, (size_t)n);
-	if (server.reads_max > 0 && server.heard.n >= server.reads_max)
+	buf_add(&c->heard, b->base, (size_t)n);
+	if (server.reads_max > 0 && c->heard.n >= server.reads_max)
 		uv_read_stop(s);
-	if (c->answered || !whole())
+	if (c->answered || !whole(&c->heard))
 		return;
 	c->answered = true;
+	buf_clear(&server.heard);
+	buf_add_span(&server.heard, buf_span(&c->heard));
 	server.served++;
 	if (server.says == NULL)
 		return;
@@ -123,7 +129,7 @@ on_client(uv_stream_t *s, int status)
 			clients[i] = c;
 			break;
 		}
-	buf_clear(&server.heard);
+	buf_init(&c->heard, HEARD_MAX);
 	if (server.refuses)
 		hang_up(c);
 	else
@@ -139,7 +145,7 @@ http_server_begin(const char *path)
 	int n = sizeof(at);
 
 	server = (struct http_server){ .says = NULL };
-	buf_init(&server.heard, 4u << 20);
+	buf_init(&server.heard, HEARD_MAX);
 	by_path = path != NULL;
 	if (by_path) {
 		(void)unlink(path);

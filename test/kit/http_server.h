@@ -18,7 +18,7 @@ struct http_server {
 	size_t		 reads_max;	/* octets of a request that it reads; 0: all */
 	unsigned	 served;	/* requests that were whole */
 	unsigned	 open;		/* connections now */
-	struct buf	 heard;		/* the last request */
+	struct buf	 heard;		/* the last request that was whole */
 };
 
 extern struct http_server server;

@@ -284,6 +284,14 @@ static const struct refusal {
 	    "deliver { smtp = \"mail.example.org:25\" authorities = \"/ca.pem\" }\n",
 	    "t.conf:2: deliver.authorities: only tls = \"verify\" looks at a certificate; write "
 	    "it too" },
+	{ "a filter by its name", CONF_HOME, HOME "filter { rspamd = \"localhost:11333\" }\n",
+	    "t.conf:3: filter.rspamd: write an address with its port, like \"127.0.0.1:11333\", or "
+	    "a socket like \"/run/rspamd/normal.sock\"" },
+	{ "a filter over the internet", CONF_HOME, HOME "filter { rspamd = \"9.9.9.9:11333\" }\n",
+	    "t.conf:3: filter.rspamd: mail would go over the internet in the clear; write an "
+	    "address of this machine or of its own network" },
+	{ "a password for no filter", CONF_HOME, HOME "filter { password_file = \"/p\" }\n",
+	    "t.conf: filter.rspamd: missing; a password needs a filter to be told to" },
 	{ "no mailbox", CONF_HOME, "deliver { maildir = \"/m\" }\n",
 	    "t.conf: mailboxes.users: no mailbox at all, every message would be refused; write "
 	    "mailboxes "

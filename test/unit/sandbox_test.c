@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -235,6 +236,74 @@ each_does_its_own_work_and_no_other(void **unused)
 	assert_int_equal(wrong, 0);
 }
 
+static uint16_t filter_port;
+
+static int
+dial(uint16_t port)
+{
+	struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(port) };
+	int fd = socket_inet();
+
+	to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	return fd == -1 ? -1 : connect(fd, (struct sockaddr *)&to, sizeof(to));
+}
+
+static int
+dial_filter(void)
+{
+	return dial(filter_port);
+}
+
+static int
+dial_another(void)
+{
+	return dial(filter_port == 1 ? 2 : 1);
+}
+
+/* tcp: what Landlock guards from its ABI 4 on. */
+static const struct asking {
+	struct attempt	 a;
+	bool		 tcp;
+} askings[] = {
+	{ { .name = "the filter", .try = dial_filter, .courier = FINE }, false },
+	{ { .name = "another port", .try = dial_another, .courier = EACCES }, true },
+	{ { .name = "deliver", .try = write_maildir, .paths = 1, .courier = FINE }, false },
+	{ { .name = "read /etc", .try = read_etc, .paths = 1, .courier = EACCES }, false },
+	{ { .name = "run a program", .try = run_program, .courier = KILLED }, false },
+};
+
+static void
+a_courier_reaches_its_filter_and_nobody_else(void **unused)
+{
+	struct conf_home *home = calloc(1, sizeof(*home));
+	struct sockaddr_in at = { .sin_family = AF_INET };
+	socklen_t len = sizeof(at);
+	int listener = socket_inet();
+	char level[64] = "";
+
+	at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	assert_int_equal(bind(listener, (struct sockaddr *)&at, len), 0);
+	assert_int_equal(listen(listener, 8), 0);
+	assert_int_equal(getsockname(listener, (struct sockaddr *)&at, &len), 0);
+	filter_port = ntohs(at.sin_port);
+	snprintf(home->common.state, sizeof(home->common.state), "%s", state);
+	snprintf(home->maildir, sizeof(home->maildir), "%s", maildir);
+	snprintf(home->filter.rspamd, sizeof(home->filter.rspamd), "127.0.0.1:%u", filter_port);
+	for (size_t i = 0; i < sizeof(askings) / sizeof(askings[0]); i++) {
+		int got = attempt(&askings[i].a, PROC_COURIER, home, level);
+		const char *landlock = strstr(level, "landlock ");
+
+		if (strstr(level, "seccomp") == NULL || (landlock == NULL && askings[i].a.paths) ||
+		    (askings[i].tcp && (landlock == NULL || strtol(landlock + 9, NULL, 10) < 4)))
+			continue;	/* this kernel cannot say */
+		if (got != askings[i].a.courier)
+			fail_msg("%s: got %d, want %d", askings[i].a.name, got,
+			    askings[i].a.courier);
+	}
+	close(listener);
+	free(home);
+}
+
 static void
 put(const char *base, const char *name)
 {
@@ -282,6 +351,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(each_does_its_own_work_and_no_other),
+		cmocka_unit_test(a_courier_reaches_its_filter_and_nobody_else),
 	};
 
 #ifdef POSTHOUSE_SANITIZED
