@@ -52,6 +52,8 @@ span_starts_nocase(struct span a, struct span prefix)
 static inline struct span
 span_from(struct span a, size_t at)
 {
+	if (a.n == 0)			/* it may have no pointer, and NULL + 0 is not C */
+		return a;
 	return at >= a.n ? (struct span){ a.p + a.n, 0 } : (struct span){ a.p + at, a.n - at };
 }
 
