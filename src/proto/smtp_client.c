@@ -267,14 +267,26 @@ on_quit(struct smtp_cli *c, const struct reply_ev *ev)
 	c->due_close = true;
 }
 
+/* Whether this connection speaks for him already. */
+static bool
+is_his(const struct smtp_cli *c, unsigned attrs, const struct envelope *env)
+{
+	struct buf line;
+	bool his;
+
+	buf_init(&line, SMTP_CLI_LINE_MAX);
+	his = cli_xclient_line(c, attrs, env, &line) && span_eq(buf_span(&line), buf_span(&c->who));
+	buf_fini(&line);
+	return his;
+}
+
 bool
 smtp_cli_mail(struct smtp_cli *c, const struct smtp_cli_mail *m)
 {
-	struct buf who;
-	bool same;
-
 	assert(m->nrcpts > 0 && c->txn.mail == NULL);
-	if (c->state == CLI_IDLE && c->who.n > 0 && (!m->xclient || !smtp_cli_xclient(c)))
+	/* Postfix offers it by address, and by then it has the address that it was told. */
+	if (c->state == CLI_IDLE && c->who.n > 0 && (!m->xclient ||
+	    (!smtp_cli_xclient(c) && !is_his(c, c->who_attrs, m->env))))
 		return false;
 	c->due_ready = false;
 	for (size_t i = 0; i < m->nrcpts; i++) {
@@ -290,26 +302,19 @@ smtp_cli_mail(struct smtp_cli *c, const struct smtp_cli_mail *m)
 		cli_mail_over(c, CLI_CLOSED);
 		return true;
 	}
-	if (!m->xclient || !smtp_cli_xclient(c)) {
+	if (!m->xclient || !smtp_cli_xclient(c) || is_his(c, c->xattrs, m->env)) {
 		cli_mail_begin(c);
 		return true;
 	}
-	buf_init(&who, SMTP_CLI_LINE_MAX);
-	(void)cli_xclient_line(c, m->env, &who);
-	same = !who.failed && span_eq(buf_span(&who), buf_span(&c->who));
-	if (who.failed) {
+	buf_clear(&c->who);
+	c->who_attrs = c->xattrs;
+	if (!cli_xclient_line(c, c->xattrs, m->env, &c->who)) {
 		cli_fail(c, NULL, "memory is out");
-	} else if (!same) {
-		buf_fini(&c->who);
-		c->who = who;
-		smtp_cli_helo_of(m->env, c->conf->helo, c->helo);
-		buf_add_span(&c->out, buf_span(&c->who));
-		cli_become(c, CLI_XCLIENT);
 		return true;
 	}
-	buf_fini(&who);
-	if (same)
-		cli_mail_begin(c);
+	smtp_cli_helo_of(m->env, c->conf->helo, c->helo);
+	buf_add_span(&c->out, buf_span(&c->who));
+	cli_become(c, CLI_XCLIENT);
 	return true;
 }
 

@@ -105,7 +105,8 @@ void	smtp_cli_secured(struct smtp_cli *);
 
 /*
  * After READY.  False: this connection has taken another client's place by XCLIENT and
- * does not offer to take one more; nothing was begun: quit and connect again.
+ * does not offer to take one more, as Postfix never does; nothing was begun: quit and
+ * connect again.
  */
 bool	smtp_cli_mail(struct smtp_cli *, const struct smtp_cli_mail *);
 /* After CONTENT: octets of the message; how many were used.  Fewer than all: out is full. */

@@ -59,6 +59,7 @@ struct smtp_cli {
 	bool		 plain_refused;	/* STARTTLS was offered and refused */
 	unsigned	 auth_step;	/* LOGIN: 0 user, 1 password; 2 all is said */
 	struct buf	 who;		/* the XCLIENT line said; empty: none */
+	unsigned	 who_attrs;	/* what of it was offered then */
 	char		 helo[256];	/* what the next EHLO says */
 	struct cli_txn	 txn;
 	/* Events that are due, told in this order. */
@@ -90,7 +91,8 @@ void	cli_mail_over(struct smtp_cli *, enum cli_state next);	/* the only way out 
 void	cli_say_hello(struct smtp_cli *, bool helo);
 void	cli_say_auth(struct smtp_cli *);		/* the next step of it */
 /* The line for this message's client, as far as it is offered; false: memory is out. */
-bool	cli_xclient_line(const struct smtp_cli *, const struct envelope *, struct buf *);
+bool	cli_xclient_line(const struct smtp_cli *, unsigned attrs, const struct envelope *,
+	    struct buf *);
 /* place 0: MAIL, else that recipient's.  False: it is too long for a line. */
 bool	cli_envelope_line(const struct smtp_cli *, size_t place, struct buf *);
 #endif

@@ -92,22 +92,23 @@ cli_say_auth(struct smtp_cli *c)
 
 /* Never LOGIN: nobody here has shown a password to the backend. */
 bool
-cli_xclient_line(const struct smtp_cli *c, const struct envelope *env, struct buf *line)
+cli_xclient_line(const struct smtp_cli *c, unsigned attrs, const struct envelope *env,
+    struct buf *line)
 {
 	size_t n;
 
 	buf_add_str(line, "XCLIENT");
-	if ((c->xattrs & CLI_X_NAME) != 0)
+	if ((attrs & CLI_X_NAME) != 0)
 		xclient_add_text(line, "NAME", env->client_name);
-	if ((c->xattrs & CLI_X_ADDR) != 0)
+	if ((attrs & CLI_X_ADDR) != 0)
 		xclient_add_addr(line, "ADDR", &env->client);
-	if ((c->xattrs & CLI_X_PORT) != 0)
+	if ((attrs & CLI_X_PORT) != 0)
 		xclient_add_port(line, "PORT", &env->client);
-	if ((c->xattrs & CLI_X_PROTO) != 0)
+	if ((attrs & CLI_X_PROTO) != 0)
 		buf_add_str(line, c->conf->lmtp ? " PROTO=LMTP" :
 		    env->esmtp ? " PROTO=ESMTP" : " PROTO=SMTP");
 	n = line->n;
-	if ((c->xattrs & CLI_X_HELO) != 0)
+	if ((attrs & CLI_X_HELO) != 0)
 		xclient_add_text(line, "HELO", env->helo);
 	/* What is left out here, our EHLO says. */
 	if (line->n + 2 > XCLIENT_LINE_MAX)

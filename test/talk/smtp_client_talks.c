@@ -168,7 +168,14 @@ const struct client_talk client_talks[] = {
 	    "S 250 kept\n"
 	    "C MAIL FROM:<>\nC RCPT TO:<x@b.test>\nS 250 ok\nS 250 ok\nC DATA\nS 354 go\n" BODY
 	    "S 250 kept\n" BYE, "DD#" },
-	{ "offered once only", XCLIENT, ">x:192.0.2.1 one;>x:192.0.2.2 two",
+	{ "offered once only, and the same client", XCLIENT, ">x:192.0.2.1 one;>x:192.0.2.1 one",
+	    HI "S 250-mx\nS 250 XCLIENT ADDR\nC XCLIENT ADDR=192.0.2.1\nS 220 mx\nC EHLO one\n"
+	    "S 250-mx\nS 250 PIPELINING\n"
+	    "C MAIL FROM:<>\nC RCPT TO:<x@b.test>\nS 250 ok\nS 250 ok\nC DATA\nS 354 go\n" BODY
+	    "S 250 kept\n"
+	    "C MAIL FROM:<>\nC RCPT TO:<x@b.test>\nS 250 ok\nS 250 ok\nC DATA\nS 354 go\n" BODY
+	    "S 250 kept\n" BYE, "DD#" },
+	{ "offered once only, and another", XCLIENT, ">x:192.0.2.1 one;>x:192.0.2.2 two",
 	    HI "S 250-mx\nS 250 XCLIENT ADDR\nC XCLIENT ADDR=192.0.2.1\nS 220 mx\nC EHLO one\n"
 	    "S 250-mx\nS 250 PIPELINING\n"
 	    "C MAIL FROM:<>\nC RCPT TO:<x@b.test>\nS 250 ok\nS 250 ok\nC DATA\nS 354 go\n" BODY
