@@ -128,7 +128,7 @@ content_begin(struct lane *l)
 	l->reading = unseal_new(c->ids, c->nids + c->nretired, &l->now->p.content);
 }
 
-/* The message, as fast as the server takes it. */
+/* The message, as fast as the server takes it, in few writes: each of them wakes the server. */
 static void
 say_more(struct lane *l)
 {
@@ -139,7 +139,8 @@ say_more(struct lane *l)
 			size_t used = smtp_cli_body(l->cli, l->rest.p, l->rest.n);
 
 			l->rest = span_from(l->rest, used);
-			flush(l);
+			if (l->rest.n > 0)
+				flush(l);
 			continue;
 		}
 		if (!l->headed) {
@@ -158,10 +159,10 @@ say_more(struct lane *l)
 			give_up(l, words);
 			return;
 		}
-		if (ev == UNSEAL_END && smtp_cli_end(l->cli)) {
-			unseal_free(&l->reading);
+		if (ev == UNSEAL_END && !smtp_cli_end(l->cli))
 			flush(l);
-		}
+		else if (ev == UNSEAL_END)
+			unseal_free(&l->reading);
 	}
 }
 
@@ -246,9 +247,9 @@ pump(struct lane *l)
 		on_event(l, ev);
 		if (l->conn == NULL)
 			continue;
-		flush(l);
 		if (l->reading != NULL && !l->ended)
 			say_more(l);
+		flush(l);
 	} while (ev != SMTP_CLI_NONE);
 	if (l->conn == NULL)
 		return;
