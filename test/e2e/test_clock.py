@@ -101,6 +101,31 @@ def test_a_jump_is_said_with_what_to_do(clock, stand, role):
     assert len(said) == 3 and all("timedatectl" in line for line in said)
 
 
+def test_a_list_of_recipients_that_grew_old_refuses_nobody_for_good(clock, stand, mark):
+    def rcpt(address):
+        with Client(stand.smtp) as c:
+            c.hello()
+            c.ok("MAIL FROM:<a@client.test>")
+            return c.cmd(f"RCPT TO:<{address}>").text[:9]
+
+    def stale():
+        (peer,) = stand.status("edge")["peers"]
+        return peer["list_stale"]
+    until("the edge has home's list", 10, lambda: rcpt("carol@example.test") == "550 5.1.1")
+    assert stale() is False
+    stand.stop("home")
+    assert rcpt("carol@example.test") == "550 5.1.1", "away, and the list is young"
+    clock.off(2 * DAY)
+    assert rcpt("carol@example.test") == "450 4.1.1" and stale() is True
+    assert ", stale" in stand.tool("status", "-c", stand.conf("edge")).stdout
+    assert rcpt("alice@elsewhere.test") == "550 5.7.1"
+    assert send_mail(stand.smtp, message(subject=mark)).code == 250, "who is known is taken"
+    stand.start("home")
+    until("the list is young again", 10, lambda: rcpt("carol@example.test") == "550 5.1.1")
+    assert stale() is False
+    stand.wait_marked("alice", mark)
+
+
 def test_a_jump_is_noticed_while_nobody_asks(clock, stand):
     clock.off(-1 * DAY)
     for role in ("edge", "home"):

@@ -1,10 +1,18 @@
 """Whose mail goes where: lists, files, aliases, rules of domains, and why."""
 
 import os
+import time
 
 from kit.routing import route, with_file, write
-from kit.smtp import send_mail
+from kit.smtp import Client, send_mail
 from kit.stand import message, until
+
+
+def edge_says(stand, address):
+    with Client(stand.smtp) as c:
+        c.hello()
+        c.ok("MAIL FROM:<a@client.test>")
+        return c.cmd(f"RCPT TO:<{address}>").code
 
 
 def test_a_new_mailbox_gets_its_mail_from_then_on(make_stand, mark):
@@ -14,9 +22,12 @@ def test_a_new_mailbox_gets_its_mail_from_then_on(make_stand, mark):
     stand.wait_marked("carol", mark)
     assert route(stand, "sales@example.test")["mailbox"] == "carol"
     assert route(stand, "dave@example.test")["reply"].startswith("550 5.1.1")
+    assert edge_says(stand, "dave@example.test") == 550
+    began = time.monotonic()
     write(path, "carol\nsales@example.test dave\ndave\n")
-    until("the file is read again", 5,
-          lambda: route(stand, "sales@example.test")["mailbox"] == "dave")
+    until("the edge takes mail for dave", 10, lambda: edge_says(stand, "dave@example.test") == 250)
+    assert time.monotonic() - began < 2
+    assert route(stand, "sales@example.test")["mailbox"] == "dave"
     rcpts = ["dave+x@example.test"]
     assert send_mail(stand.smtp, message(subject=mark), rcpts=rcpts).code == 250
     stand.wait_marked("dave", mark)
