@@ -292,6 +292,7 @@ struct conf_home {
 	size_t		ndomains;
 	/* Edges refuse by a list as old as this no more: mailboxes { stale_after = 1d } */
 	int64_t		stale_after_ms;
+	bool		callout;		/* whom nobody takes the mail server is asked for */
 	bool		edges_refuse;		/* edges are told digests of who is here: true */
 	int64_t		users_refresh_ms;	/* mailboxes { refresh = 5m } */
 	/* "": unknown local parts are refused, 550 5.1.1. */

@@ -147,6 +147,8 @@ static const struct conf_key keys[] = {
 	{ "mailboxes", "refresh", CT_TIME, CONF_FIELD(conf_home, users_refresh_ms), .def = "5m",
 	    CONF_RANGE(CONF_SECOND, 7 * CONF_DAY),
 	    .doc = "How often the command is run, and the file looked at in any case." },
+	{ "mailboxes", "callout", CT_BOOL, CONF_FIELD(conf_home, callout), .def = "false",
+	    .doc = "Whom nobody here takes, ask the mail server for, by the delivery itself." },
 	{ "mailboxes", "edges_refuse", CT_BOOL, CONF_FIELD(conf_home, edges_refuse),
 	    .def = "true",
 	    .doc = "Tell edges salted digests of who is here, so that they refuse all others." },
@@ -316,7 +318,7 @@ static int
 mailboxes_ok(struct conf_home *c, struct conf_fault *f)
 {
 	if (c->nusers == 0 && c->users_command[0] == '\0' && c->users_file[0] == '\0' &&
-	    c->catch_all[0] == '\0')
+	    c->catch_all[0] == '\0' && !c->callout)
 		return conf_fault_set(f, "mailboxes", "users", 0,
 		    "no mailbox at all, every message would "
 		    "be refused; write mailboxes { users = {\"alice\"} }, or catch_all, or "
@@ -325,7 +327,7 @@ mailboxes_ok(struct conf_home *c, struct conf_fault *f)
 	if (c->all_roles)
 		return 0;
 	/* postmaster@ is always accepted (RFC 5321 4.5.1), so it must end somewhere. */
-	if (c->catch_all[0] == '\0' && c->nusers == 0)
+	if (c->catch_all[0] == '\0' && c->nusers == 0 && !c->callout)
 		return conf_fault_set(f, "mailboxes", "roles", 0,
 		    "missing; the mailboxes come from a "
 		    "command or file, so write who reads mail to postmaster@, like "
@@ -375,6 +377,19 @@ endless(const struct conf_home *c, const struct conf_alias *a, size_t domain, in
 			return true;
 	}
 	return false;
+}
+
+/* Once it is known where mail goes. */
+static int
+callout_ok(const struct conf_home *c, struct conf_fault *f)
+{
+	if (c->callout && c->deliver.to == CONF_TO_MAILDIR)
+		return conf_fault_set(f, "mailboxes", "callout", 0,
+		    "there is no mail server to ask: mail goes into a Maildir");
+	if (c->callout && c->catch_all[0] != '\0')
+		return conf_fault_set(f, "mailboxes", "callout", 0,
+		    "catch_all takes whom the server would be asked for; write one of them");
+	return 0;
 }
 
 static int
@@ -447,8 +462,8 @@ settle(void *conf, struct conf_fault *f)
 
 	if (mailboxes_ok(c, f) == -1 || conf_common_settle(&c->common, &c->hold, f) == -1)
 		return -1;
-	if (deliver_ok(c, f) == -1 || filter_ok(c, f) == -1 || domains_ok(c, f) == -1 ||
-	    services_ok(c, f) == -1 || interlock_ok(c, f) == -1)
+	if (deliver_ok(c, f) == -1 || callout_ok(c, f) == -1 || filter_ok(c, f) == -1 ||
+	    domains_ok(c, f) == -1 || services_ok(c, f) == -1 || interlock_ok(c, f) == -1)
 		return -1;
 	c->hold.share = 100;	/* home cannot tell networks apart: what comes is sealed */
 	for (size_t i = 0; i < c->nedges; i++)

@@ -100,7 +100,7 @@ make(struct policy_domain *d, const struct router *r, bool refuse, size_t most)
 	d->fold_case = true;
 	d->ignore_dots = !rules->dots;
 	d->tag = rules->tag[0];
-	if (!refuse || router_catch_all(r, d->name)[0] != '\0')
+	if (!refuse || router_catch_all(r, d->name)[0] != '\0' || router_calls_out(r, d->name))
 		return;
 	add_all(&m);
 	if (m.failed) {

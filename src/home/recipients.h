@@ -17,8 +17,8 @@
  *
  * An edge may take mail for somebody who is not here, and never refuses anybody who is: case
  * never counts in a digest, and tags are always cut, whatever the router makes of them.  A
- * domain with a catch-all, one whose list is not known, and any beyond
- * POLICY_RECIPIENTS_MAX in all, is told without digests: everything is taken.
+ * domain with a catch-all, one whose mail server decides, one whose list is not known, and
+ * any beyond POLICY_RECIPIENTS_MAX in all, is told without digests: everything is taken.
  */
 struct recipients {
 	struct policy_domain *domains;	/* each owns its digests */

@@ -230,6 +230,7 @@ roster_router(struct roster *r, const struct conf_home *conf, struct router *out
 {
 	*out = (struct router){ .boxes = &r->boxes,
 		.catch_all = conf->catch_all,
+		.callout = conf->callout,
 		.roles = conf->roles,
 		.all_roles = conf->all_roles,
 		.domains = conf->domains,

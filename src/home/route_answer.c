@@ -113,7 +113,8 @@ of_mailbox(struct courier *c, const char *name)
 	there = mailboxes_find(router.boxes, span_str(name), (struct mailboxes_rule){ 0 });
 	/* Where mail goes that nobody takes there is a mailbox, listed or not. */
 	if (there == NULL && (strcmp(name, c->conf->catch_all) == 0 ||
-	    strcmp(name, c->conf->roles) == 0))
+	    strcmp(name, c->conf->roles) == 0 ||
+	    (c->conf->callout && address_mailbox_ok(span_str(name)))))
 		there = name;
 	return there != NULL ? json_pack("{s:b, s:s}", "ok", 1, "mailbox", there) :
 	    failed("there is no such mailbox");

@@ -73,6 +73,12 @@ router_catch_all(const struct router *r, const char *domain)
 	return to != NULL ? to : r->catch_all;
 }
 
+bool
+router_calls_out(const struct router *r, const char *domain)
+{
+	return r->callout && !router_rules(r, domain)->refuse;
+}
+
 static bool
 is_role(struct span local)
 {
@@ -240,7 +246,8 @@ static void
 to_postmaster(const struct router *r, const char *domain, struct route *out)
 {
 	const char *const in_turn[] = { roles_of(r, domain, true), router_catch_all(r, domain),
-	    r->first, r->boxes->n > 0 ? r->boxes->names[0] : "" };
+	    router_calls_out(r, domain) ? "postmaster" : "", r->first,
+	    r->boxes->n > 0 ? r->boxes->names[0] : "" };
 
 	for (size_t i = 0; i < sizeof(in_turn) / sizeof(in_turn[0]); i++)
 		if (in_turn[i][0] != '\0') {
@@ -276,6 +283,28 @@ router_to_catch_all(const struct router *r, const char *domain, struct route *ou
 		to_catch_all(r, to, domain, out);
 }
 
+/*
+ * With its tag, which may be a part of the name for all that we know: two recipients may end
+ * in one mailbox over there, and are two deliveries as they are from any other server.
+ */
+static void
+to_server(const struct router *r, struct span local, const char *domain, struct route *out)
+{
+	bool letter_case = router_rules(r, domain)->letter_case;
+
+	if (!address_mailbox_ok(local)) {
+		say(r, "nobody is called so, and that can be no mailbox's name");
+		refuse(out, ROUTE_REFUSED, 550, 1, 1, "no such mailbox here");
+		return;
+	}
+	say(r, "nobody is called so: the mail server is asked, by the delivery itself");
+	out->to = ROUTE_MAILBOX;
+	span_copy(local, out->mailbox, sizeof(out->mailbox));
+	for (char *p = out->mailbox; *p != '\0' && !letter_case; p++)
+		if (*p >= 'A' && *p <= 'Z')
+			*p |= 0x20;
+}
+
 /* Nobody is called so, with a tag or without. */
 static void
 unclaimed(const struct router *r, struct span local, const char *domain, struct route *out)
@@ -290,6 +319,8 @@ unclaimed(const struct router *r, struct span local, const char *domain, struct 
 	} else if (catch_all[0] != '\0') {
 		say(r, "nobody is called so: the catch-all takes it");
 		to_catch_all(r, catch_all, domain, out);
+	} else if (router_calls_out(r, domain)) {
+		to_server(r, local, domain, out);
 	} else if (r->stale) {
 		say(r, "nobody is called so, in a list that is too old to refuse by");
 		refuse(out, ROUTE_LATER, 450, 1, 1,

@@ -25,7 +25,9 @@
  *	4. a role's name (RFC 2142, root, dmarc): the mailbox of the roles where one is
  *	   configured; for postmaster else the catch-all, else the first mailbox;
  *	5. the catch-all, of the domain or of all;
- *	6. nobody: 550 5.1.1, or 450 4.1.1 while the list may be older than the address.
+ *	6. whom the mail server has, where it is to be asked (router.callout): it is, by the
+ *	   delivery itself, so that no answer of it is ever old;
+ *	7. nobody: 550 5.1.1, or 450 4.1.1 while the list may be older than the address.
  *
  * Case and dots count as the domain's section says.  An alias of which any target ends in no
  * mailbox defers: it is a mistake here, not the sender's.  <postmaster> without a domain is this
@@ -47,6 +49,8 @@ struct router {
 	const char	*roles;		/* "" none */
 	bool		 all_roles;	/* roles takes other roles' mail than postmaster's too */
 	const char	*first;		/* the first configured user, "" none */
+	/* mail goes to a server, which knows its mailboxes: it is asked for all others */
+	bool		 callout;
 	bool		 stale;		/* the list may lack an address: none is refused for good */
 	/* Each step of the decision, a line for a person; NULL: nobody asks why. */
 	void		(*say)(void *arg, const char *line);
@@ -75,6 +79,8 @@ const char *router_catch_all(const struct router *, const char *domain);
 void	router_to_catch_all(const struct router *, const char *domain, struct route *out);
 /* NULL-terminated, lower case. */
 extern const char *const router_roles[];
+/* Whether the mail server decides there who exists. */
+bool	router_calls_out(const struct router *, const char *domain);
 /* Whether somebody takes this role's mail there. */
 bool	router_takes_role(const struct router *, const char *domain, const char *role);
 

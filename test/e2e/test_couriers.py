@@ -13,8 +13,8 @@ from kit.liar import Server
 from kit.lmtp import Lmtp
 from kit.mtas import Postfix
 from kit.ports import free_port
-from kit.smtp import Client
-from kit.stand import until
+from kit.smtp import Client, send_mail
+from kit.stand import message, until
 
 TAKES = "local_transport = discard:"
 
@@ -193,6 +193,38 @@ def test_a_sender_that_still_waits_hears_the_servers_refusal(make_stand, mark):
     finally:
         child.terminate()
         child.wait()
+
+
+def test_a_server_that_decides_who_exists_is_asked_by_the_delivery(make_stand, mark):
+    with Lmtp(("alice", "bob", "carol")) as end:
+        stand = make_stand(verdict=20, opt=opts(f"lmtp=127.0.0.1:{end.port}"))
+        change(stand, "mailboxes {", "mailboxes {\n\tcallout = true")
+        until("anybody is taken at RCPT", 10, lambda: routed(stand, "zed@example.test"))
+
+        def answer(*rcpts):
+            return send_mail(stand.smtp, message(mark), rcpts=[f"{r}@example.test" for r in rcpts])
+
+        until("the edge has heard it", 10, lambda: taken(stand, "zed@example.test"))
+        assert answer("carol").code == 250
+        until("carol has it", 10, lambda: len(end.mails("carol")) == 1)
+        refusal = answer("zed")
+        assert refusal.code == 550 and "5.1.1" in refusal.text, refusal.text
+        assert answer("alice", "nobody").code == 250
+        until("alice has it", 10, lambda: len(end.mails("alice")) == 1)
+        (held,) = stand.queue("home")
+        assert held["state"] == "parked" and "policy" in str(held)
+
+
+def routed(stand, address):
+    r = stand.tool("route", "-c", stand.conf("home"), "--json", address, check=False)
+    return '"mailbox": "zed"' in r.stdout and "mail server is asked" in r.stdout
+
+
+def taken(stand, address):
+    with Client(stand.smtp) as c:
+        c.hello()
+        c.ok("MAIL FROM:<a@client.test>")
+        return c.cmd(f"RCPT TO:<{address}>").code == 250
 
 
 def test_a_courier_that_dies_in_the_middle_delivers_it_in_its_next_life(make_stand, mark):

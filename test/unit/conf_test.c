@@ -320,6 +320,15 @@ static const struct refusal {
 	    "domain \"c.test\" {\n\taliases = {\"y: X@B.test\"}\n}\n",
 	    "t.conf:5: domain.aliases: x leads back to itself, or through more than 16 aliases; "
 	    "let it end in a mailbox" },
+	{ "a Maildir knows nobody whom it could be asked for", CONF_HOME,
+	    "deliver { maildir = \"/m\" }\nmailboxes {\n\tcallout = true\n}\n",
+	    "t.conf:3: mailboxes.callout: there is no mail server to ask: mail goes into a "
+	    "Maildir" },
+	{ "a catch-all leaves nobody to ask for", CONF_HOME,
+	    "deliver { lmtp = \"127.0.0.1:24\" }\n"
+	    "mailboxes { catch_all = \"a\" callout = true }\n",
+	    "t.conf:2: mailboxes.callout: catch_all takes whom the server would be asked for; "
+	    "write one of them" },
 	{ "an alias without a target", CONF_HOME,
 	    "deliver { maildir = \"/m\" }\nmailboxes { users = {\"a\"} }\n"
 	    "domain \"a.test\" { aliases = {\"x a\"} }\n",

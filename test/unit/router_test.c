@@ -350,6 +350,40 @@ a_list_with_a_loop_is_refused_by_its_line(void **state)
 }
 
 static void
+a_server_that_decides_is_asked_for_all_whom_nobody_takes(void **state)
+{
+	static const struct {
+		const char *address, *want;
+	} rows[] = {
+		{ "alice+x@example.org", "alice" }, { "Carol+X@example.org", "carol+x" },
+		{ "postmaster@example.org", "postmaster" }, { "abuse@example.org", "abuse" },
+		{ "carol@strict.test", "!450" }, { "carol@elsewhere.test", "!550" },
+		{ "Carol@case.test", "Carol" }, { "carol@catch.test", "bob" },
+		{ "o'brien@example.org", "!550" }, { "nowhere@example.org", "!450" },
+	};
+	static const char all[][256] = { "example.org", "strict.test", "case.test", "catch.test" };
+	struct mailboxes boxes = { .names = NULL };
+	struct router router = { .boxes = &boxes, .catch_all = "", .roles = "", .first = "alice",
+		.callout = true, .stale = true, .domains = sections,
+		.ndomains = sizeof(sections) / sizeof(sections[0]) };
+	struct address to;
+	struct route r;
+	struct why why;
+	size_t skipped;
+	char got[80];
+
+	assert_int_equal(mailboxes_read(&boxes, SPAN_LIT(list), &skipped, &why), 0);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		assert_true(address_parse(span_str(rows[i].address), &to));
+		route_address(&router, all, 4, &to, &r);
+		snprintf(got, sizeof(got), "!%u", r.reply.code);
+		if (strcmp(r.to == ROUTE_MAILBOX ? r.mailbox : got, rows[i].want) != 0)
+			fail_msg("%s went to %s %s", rows[i].address, r.mailbox, got);
+	}
+	mailboxes_fini(&boxes);
+}
+
+static void
 nothing_granted_is_all_foreign(void **state)
 {
 	struct mailboxes boxes = { .names = NULL };
@@ -413,6 +447,7 @@ main(void)
 		cmocka_unit_test(domains_have_rules_of_their_own),
 		cmocka_unit_test(who_is_called_so_claims_it_and_a_catch_all_does_not),
 		cmocka_unit_test(a_list_with_a_loop_is_refused_by_its_line),
+		cmocka_unit_test(a_server_that_decides_is_asked_for_all_whom_nobody_takes),
 		cmocka_unit_test(nothing_granted_is_all_foreign),
 		cmocka_unit_test(a_command_prints_one_local_part_a_line),
 		cmocka_unit_test(many_mailboxes_are_found_and_too_many_refused),
