@@ -254,7 +254,7 @@ class Postfix:
 
     name = "postfix"
 
-    def __init__(self):
+    def __init__(self, more=""):
         if os.getuid() != 0:
             sys.exit("bench: Postfix starts for root only")
         self.dir, port = temp("ph-postfix-"), free_port()
@@ -263,7 +263,7 @@ class Postfix:
             os.makedirs(f"{self.dir}/{d}")
         shutil.chown(f"{self.dir}/data", "postfix")
         with open(f"{self.dir}/conf/main.cf", "w", encoding="ascii") as f:
-            f.write(MAIN_CF.format(dir=self.dir))
+            f.write(MAIN_CF.format(dir=self.dir) + more)
         with open(f"{self.dir}/conf/master.cf", "w", encoding="ascii") as f:
             f.write(MASTER_CF.format(port=port))
         self.postfix("start")
@@ -351,12 +351,14 @@ def connects(where):
         return False
 
 
-def smtp_source(where, messages, sessions, size, kept_connections=True, rcpt="user@bench.test"):
+def smtp_source(where, messages, sessions, size, kept_connections=True, rcpt="user@bench.test", lmtp=False):
     """Seconds that smtp-source took."""
     words = ["smtp-source", "-C", "20", "-s", str(sessions), "-m", str(messages), "-l", str(size),
              "-f", "s@sender.test", "-t", rcpt, "-M", "client.test", where]
     if kept_connections:
         words.insert(1, "-d")
+    if lmtp:
+        words.insert(1, "-L")
     began = time.monotonic()
     r = subprocess.run(words, check=False, capture_output=True, text=True, timeout=300)
     took = time.monotonic() - began

@@ -49,7 +49,7 @@ service lmtp {{
   }}
 }}
 protocol lmtp {{
-  mail_plugins = sieve
+  mail_plugins = {sieve}
 }}
 plugin {{
   sieve_before = {dir}/sieve/posthouse-duplicate.sieve
@@ -61,7 +61,7 @@ plugin {{
 class Lmtp:
     """Usable as a context; alice and bob have mailboxes, or users."""
 
-    def __init__(self, users=("alice", "bob"), debug=True):
+    def __init__(self, users=("alice", "bob"), debug=True, recipe=True):
         self.dir, self.port = tempfile.mkdtemp(prefix="ph-lmtp-"), free_port()
         os.chmod(self.dir, 0o755)
         os.makedirs(f"{self.dir}/sieve")
@@ -75,7 +75,7 @@ class Lmtp:
         for path, _, _ in os.walk(f"{self.dir}/home"):
             shutil.chown(path, "nobody", "nogroup")
         with open(f"{self.dir}/dovecot.conf", "w", encoding="ascii") as f:
-            f.write(CONF.format(dir=self.dir, port=self.port,
+            f.write(CONF.format(dir=self.dir, port=self.port, sieve="sieve" if recipe else "",
                                 debug="yes" if debug else "no"))
         self.start()
 
