@@ -25,7 +25,7 @@
  *
  * One for each courier, whose process it shares and which owns it.
  */
-#define FILTER_ASKED_MAX	8	/* messages at once: of each 256 KiB are in memory */
+#define FILTER_ASKED_MAX	8	/* messages at once: of each half a MiB is in memory */
 #define FILTER_FAILURES_MAX	3
 #define FILTER_PAUSE_MS		1000	/* the first; it doubles */
 #define FILTER_PAUSE_MAX_MS	30000
