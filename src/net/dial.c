@@ -1,20 +1,29 @@
 #include "net/conn.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
 
-/* One connect under way.  Poll and timer close together, then it is freed. */
+#include "net/later.h"
+
+/*
+ * One connect under way: poll and timer close together, then it is freed.  What was
+ * decided at once, as by a server on this machine, needs neither.
+ */
 struct dial {
 	uv_poll_t	 poll;
 	uv_timer_t	 timer;
+	struct laters	*laters;	/* decided at once */
+	struct later	 later;
 	conn_dial_fn	*done;
 	void		*arg;
 	char		 to[120];
 	unsigned	 timeout_ms;
 	int		 fd;
+	int		 error;		/* decided at once: of connect */
 	int		 open;		/* handles */
 };
 
@@ -29,18 +38,34 @@ on_closed(uv_handle_t *h)
 
 /* fd is the caller's from here on, or why says what kept us. */
 static void
-finish(struct dial *d, const struct why *why)
+tell(struct dial *d, const struct why *why)
 {
 	int fd = d->fd;
 
-	uv_poll_stop(&d->poll);
-	uv_close((uv_handle_t *)&d->poll, on_closed);
-	uv_close((uv_handle_t *)&d->timer, on_closed);
 	if (why != NULL) {
 		close(fd);
 		fd = -1;
 	}
 	d->done(d->arg, fd, why);
+}
+
+static void
+finish(struct dial *d, const struct why *why)
+{
+	uv_poll_stop(&d->poll);
+	uv_close((uv_handle_t *)&d->poll, on_closed);
+	uv_close((uv_handle_t *)&d->timer, on_closed);
+	tell(d, why);
+}
+
+static struct why
+why_not(const struct dial *d, int error)
+{
+	struct why why;
+
+	errno = error;
+	why_sys(&why, "connect to %s", d->to);
+	return why;
 }
 
 static void
@@ -55,13 +80,9 @@ on_poll(uv_poll_t *poll, int status, int events)
 		e = errno;
 	if (e == 0 && status < 0)
 		e = ECONNREFUSED;
-	if (e == 0) {
-		finish(d, NULL);
-		return;
-	}
-	errno = e;
-	why_sys(&why, "connect to %s", d->to);
-	finish(d, &why);
+	if (e != 0)
+		why = why_not(d, e);
+	finish(d, e != 0 ? &why : NULL);
 }
 
 static void
@@ -75,6 +96,44 @@ on_timer(uv_timer_t *timer)
 	finish(d, &why);
 }
 
+static void
+on_later(struct later *l)
+{
+	struct dial *d = (struct dial *)((char *)l - offsetof(struct dial, later));
+	struct why why;
+
+	if (d->error != 0)
+		why = why_not(d, d->error);
+	tell(d, d->error != 0 ? &why : NULL);
+	laters_drop(d->laters);
+	free(d);
+}
+
+static int
+decided(struct dial *d, uv_loop_t *loop, struct why *why)
+{
+	if ((d->laters = laters_hold(loop)) == NULL)
+		return why_set(why, "connect to %s: out of memory", d->to);
+	d->later.fn = on_later;
+	later_add(d->laters, &d->later);
+	return 0;
+}
+
+static int
+wait_for(struct dial *d, uv_loop_t *loop, struct why *why)
+{
+	int rc;
+
+	d->poll.data = d->timer.data = d;
+	if ((rc = uv_poll_init(loop, &d->poll, d->fd)) != 0)
+		return why_set(why, "connect to %s: %s", d->to, uv_strerror(rc));
+	d->open = 2;
+	uv_timer_init(loop, &d->timer);
+	uv_poll_start(&d->poll, UV_WRITABLE, on_poll);
+	uv_timer_start(&d->timer, on_timer, d->timeout_ms, 0);
+	return 0;
+}
+
 static int
 begin(uv_loop_t *loop, const struct sockaddr *to, socklen_t n, struct dial how, struct why *why)
 {
@@ -83,28 +142,33 @@ begin(uv_loop_t *loop, const struct sockaddr *to, socklen_t n, struct dial how, 
 
 	if ((fd = socket(to->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)) == -1)
 		return why_sys(why, "connect to %s: socket", how.to);
-	if (connect(fd, to, n) == -1 && errno != EINPROGRESS) {
+	if ((rc = connect(fd, to, n)) == -1 && errno != EINPROGRESS) {
 		why_sys(why, "connect to %s", how.to);
 		close(fd);
 		return -1;
 	}
-	if ((d = calloc(1, sizeof(*d))) == NULL) {
+	if ((d = malloc(sizeof(*d))) == NULL) {
 		close(fd);
 		return why_set(why, "connect to %s: out of memory", how.to);
 	}
 	*d = how;
 	d->fd = fd;
-	d->open = 2;
-	d->poll.data = d->timer.data = d;
-	if ((rc = uv_poll_init(loop, &d->poll, fd)) != 0) {
+	/*
+	 * On one machine both ends are done by now, but connect looked before the answer
+	 * was there: asked again it knows.
+	 */
+	if (rc == -1 && connect(fd, to, n) == -1 && errno != EISCONN)
+		d->error = errno;
+	if (d->error == EALREADY || d->error == EINPROGRESS || d->error == EINTR) {
+		d->error = 0;
+		rc = wait_for(d, loop, why);
+	} else
+		rc = decided(d, loop, why);
+	if (rc == -1) {
 		free(d);
 		close(fd);
-		return why_set(why, "connect to %s: %s", how.to, uv_strerror(rc));
 	}
-	uv_timer_init(loop, &d->timer);
-	uv_poll_start(&d->poll, UV_WRITABLE, on_poll);
-	uv_timer_start(&d->timer, on_timer, d->timeout_ms, 0);
-	return 0;
+	return rc;
 }
 
 int
