@@ -92,6 +92,16 @@ tls_wants(struct conn *c, int rc)
 	return false;
 }
 
+/*
+ * All that came is deciphered: with nothing more to feed it, to ask SSL again would find
+ * out no more than that.
+ */
+static bool
+tls_drained(const struct conn *c)
+{
+	return c->feed.n == 0 && SSL_pending(c->ssl) == 0;
+}
+
 /* Deciphers as much as is there and there is room for, so that the owner sees large pieces. */
 static bool
 tls_read(struct conn *c)
@@ -109,6 +119,8 @@ tls_read(struct conn *c)
 		if ((rc = SSL_read_ex(c->ssl, plain + n, SCRATCH_SIZE - n, &got)) != 1)
 			break;
 		n += got;
+		if (tls_drained(c))
+			break;
 	}
 	if (!flush_gathered(c))		/* an answer to a key update */
 		return false;
@@ -121,7 +133,8 @@ tls_read(struct conn *c)
 		/* Once resumed ask SSL again: it may hold more, that no event tells of. */
 		if (c->paused || c->over || c->plain.p != NULL)
 			return false;
-		return true;
+		/* What stopped us may be its end, or an error, and is asked for again. */
+		return rc != 1 || !tls_drained(c);
 	}
 	(void)tls_wants(c, rc);
 	return false;

@@ -324,6 +324,8 @@ tls_tunnel_new(struct span pem, bool server, const char *const *alpn, tls_pin_fn
 		return NULL;
 	}
 	lean(ctx);
+	/* Few, and never idle for long: taking its buffers anew for each record costs more. */
+	SSL_CTX_clear_mode(ctx, SSL_MODE_RELEASE_BUFFERS);
 	if (SSL_CTX_set_min_proto_version(ctx, TLS1_3_VERSION) != 1 ||
 	    (t = tunnel_take(ctx, alpn)) == NULL) {
 		tls_why(why, "TLS for the tunnel");
