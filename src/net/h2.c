@@ -282,6 +282,8 @@ flush(struct h2 *h)
 			break;
 		if (!conn_write(h->conn, out, (size_t)n))
 			return;		/* the conn's closed says why */
+		if (!h->out_full)	/* that was all */
+			break;
 	}
 	if (h->over || conn_queued(h->conn) > 0)
 		return;
