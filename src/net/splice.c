@@ -26,6 +26,7 @@ struct splice {
 	uint64_t	 taken_ms;	/* when the conn last took some, or had nothing to take */
 	struct why	 why;		/* the first thing that went wrong; text empty: none */
 	bool		 reading;
+	bool		 asks;			/* TCP looks after an idle peer */
 	bool		 out_ended, in_ended;	/* each side has said its end */
 	bool		 over;		/* both are being closed */
 };
@@ -129,6 +130,16 @@ settle(struct splice *sp)
 		shed(sp->all);
 }
 
+/* Not at the beginning: most are gone before anybody would have been asked. */
+static void
+keep_alive(struct splice *sp)
+{
+	if (sp->asks || sp->conn == NULL)
+		return;
+	sp->asks = true;
+	conn_keepalive(sp->conn, SPLICE_KEEPALIVE_S);
+}
+
 void
 splices_sweep(struct splices *all)
 {
@@ -138,6 +149,7 @@ splices_sweep(struct splices *all)
 		uint64_t quiet;
 
 		settle(sp);
+		keep_alive(sp);
 		quiet = now - sp->moved_ms;
 		if (now - sp->began_ms > (uint64_t)all->total_ms)
 			splice_abort(sp, "open for the longest time that is allowed");
@@ -387,7 +399,6 @@ splice_new(struct splices *all, struct conn *conn, const struct splice_ops *ops,
 	all->n++;
 	conn_own(conn, &conn_ops, sp);
 	conn_hear_out(conn, true);
-	conn_keepalive(conn, SPLICE_KEEPALIVE_S);
 	return sp;
 }
 
