@@ -210,6 +210,10 @@ settle(void *conf, struct conf_fault *f)
 		return conf_fault_set(f, "limits", "size", 0,
 		    "larger than hold.quota: such a message "
 		    "would be refused for ever");
+	if (c->passed_total_ms < c->passed_idle_ms)
+		return conf_fault_set(f, "limits", "passed_total_timeout", 0,
+		    "shorter than limits.passed_idle_timeout, which would never be reached; "
+		    "write a longer one, or a shorter passed_idle_timeout");
 	if (c->tunnel_address[0] == '\0')
 		snprintf(c->tunnel_address, sizeof(c->tunnel_address), "%s:%u", c->common.hostname,
 		    (unsigned)c->tunnel_listen[0].port);

@@ -113,7 +113,7 @@ conf_table_section(const struct conf_table *t, const char *name)
 static void
 on_error(cfg_t *cfg, const char *fmt, va_list ap)
 {
-	static const char unknown[] = "no such option '";
+	static const char unknown[] = "no such option '", twice[] = "found duplicate title '";
 	const char *section = section_of(cfg), *near, *place;
 	char said[256], word[CONF_WORD_MAX], text[400];
 	size_t n = strlen(unknown);
@@ -122,6 +122,13 @@ on_error(cfg_t *cfg, const char *fmt, va_list ap)
 	for (char *p = said; *p != '\0'; p++)
 		if ((unsigned char)*p < 0x20 || *p == 0x7f)
 			*p = '?';
+	if (strncmp(said, twice, strlen(twice)) == 0) {
+		snprintf(text, sizeof(text), "a second section is called \"%.*s\"; write what "
+		    "both say into one, or give this one another name",
+		    (int)strcspn(said + strlen(twice), "'"), said + strlen(twice));
+		fail_at(cfg->line, section, "", text);
+		return;
+	}
 	if (strncmp(said, unknown, n) != 0) {
 		fail_at(cfg->line, section, "", said);
 		return;

@@ -196,7 +196,8 @@ static const struct refusal {
 	    "t.conf:3: a service cannot be called \"tunnel\"; use a to z, 0 to 9, - and _, and no "
 	    "name of ours" },
 	{ "two services with one name", CONF_EDGE, EDGE "service smtp { listen = {\"[::]:26\"} }\n",
-	    "t.conf:3: found duplicate title 'smtp'" },
+	    "t.conf:3: a second section is called \"smtp\"; write what both say into one, or give "
+	    "this one another name" },
 	{ "two services in one place", CONF_EDGE, EDGE "service b {\n listen = {\"[::]:25\"} }\n",
 	    "t.conf:4: service.listen: [::]:25 is taken by service \"smtp\" already" },
 	{ "a service in the tunnel's place", CONF_EDGE,
@@ -223,6 +224,10 @@ static const struct refusal {
 	    "t.conf:4: tls.cert: a certificate and its key go together; tls.key is missing" },
 	{ "a relative path", CONF_EDGE, EDGE "state = \"spool\"\n",
 	    "t.conf:3: state: \"spool\" is no absolute path; start it with \"/\"" },
+	{ "a longest time that ends before the idle one", CONF_EDGE,
+	    EDGE "limits {\n\tpassed_idle_timeout = 2h\n\tpassed_total_timeout = 1h\n}\n",
+	    "t.conf:5: limits.passed_total_timeout: shorter than limits.passed_idle_timeout, which "
+	    "would never be reached; write a longer one, or a shorter passed_idle_timeout" },
 	{ "a message larger than the spool", CONF_EDGE,
 	    EDGE "limits { size = 1G }\nhold { quota = 512M }\n",
 	    "t.conf:3: limits.size: larger than hold.quota: such a message would be refused for "
@@ -388,7 +393,8 @@ static const struct refusal {
 	    "the edge" },
 	{ "a passed service twice", CONF_HOME,
 	    HOME "service a { backend = \"[::1]:1\" }\nservice a { backend = \"[::1]:2\" }\n",
-	    "t.conf:4: found duplicate title 'a'" },
+	    "t.conf:4: a second section is called \"a\"; write what both say into one, or give "
+	    "this one another name" },
 	{ "the other role's key", CONF_HOME, HOME "verdict = 1s\n",
 	    "t.conf:3: no key \"verdict\" at top level; posthouse.conf(5) lists them all" },
 };
