@@ -36,7 +36,8 @@ def opts(where, *more):
     """At its other service the edge is told who its client is, as by a load balancer."""
     return [f'edge.service.mx.listen={{"127.0.0.1:{MX}"}}', "edge.service.mx.mode=hold",
             'edge.service.mx.home={"home"}', 'edge.service.mx.proxy_from={"127.0.0.1"}',
-            "home.deliver.retry_max=1s", f"home.filter.rspamd={where}", *more]
+            "home.deliver.retry_max=1s", f"home.filter.rspamd={where}",
+            "home.filter.timeout=40s", *more]
 
 
 def send(text, client=CLIENT):

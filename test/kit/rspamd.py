@@ -16,10 +16,11 @@ GTUBE = "XJS*C4JDBQADN1.NSBN3*2IDNEN*GTUBE-STANDARD-ANTI-UBE-TEST-EMAIL*C.34X\r\
 # By what the network would say a message without a host's name is suspect: let it be.
 LOCAL = {
     "options.inc": """
-dns {{ nameserver = ["127.0.0.1:{dns}"]; timeout = 1s; retransmits = 1; }}
+dns {{ nameserver = ["127.0.0.1:{dns}"]; timeout = 5s; retransmits = 3; }}
 local_addrs = [];
 url_tld = "{dir}/tld";
 disable_hyperscan = true;
+task_timeout = 30s;
 """,
     "actions.conf": "reject = 1000; add_header = 900; greylist = 800;\n",
     "logging.inc": 'type = "file"; filename = "{dir}/log"; level = "info";\n',
