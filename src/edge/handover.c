@@ -182,7 +182,7 @@ handover_step(struct handover *ho)
 	 * With an older ledger at home nothing leaves us: one object at a time
 	 * finds out whether it still is.
 	 */
-	unsigned places = ho->stale ? 1 : conf->handover;
+	unsigned places = ho->stale.epoch != 0 ? 1 : conf->handover;
 	unsigned large_places = places / 2 > 0 ? places / 2 : 1;
 
 	if (ho->home->lanes.n == 0 || ho->edge->draining || handover_paused(ho))

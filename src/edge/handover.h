@@ -41,6 +41,16 @@ void	handover_again(struct handover *);	/* the same, and no pause counts any mor
  * home that hangs: once a second.
  */
 void	handover_sweep(struct handover *, struct instant now);
+/*
+ * Home's ledger as an answer names it; out is left alone where it does not.  Answers
+ * overtake each other: floor is handover_top from when it was asked for.  An older ledger is
+ * noticed before the first object goes, and before its counter has grown to where ours is.
+ */
+void	handover_mark(const struct h2_head *, struct ledger_mark *out);
+struct ledger_mark handover_top(const struct handover *);
+void	handover_shown(struct handover *, struct ledger_mark, struct ledger_mark floor);
+/* What it shows, where that is an old copy that was restored; epoch 0: it is not. */
+struct ledger_mark handover_refused_ledger(const struct handover *);
 bool	handover_busy(const struct handover *);		/* something is under way: for drain */
 
 /* A home's word on a message that is committed and whose sender waits. */

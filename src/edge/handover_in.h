@@ -6,8 +6,8 @@
 #include "edge/handover.h"
 
 /*
- * Shared by handover.c (which rows go, and when), transfer.c (one PUT),
- * sign_anew.c (a MAC for home's present key) and verdict.c (a sender who waits for
+ * Shared by handover.c (which rows go, and when), transfer.c (one PUT), shown.c (home's
+ * ledger in other answers), sign_anew.c (a MAC for home's present key) and verdict.c (a sender who waits for
  * home's word).
  */
 
@@ -65,7 +65,9 @@ struct handover {
 	int64_t		 pause_ms;	/* the last one; 0 since a row went all its way */
 	struct instant	 paused_until;
 	struct ledger_mark top;		/* the highest of the current epoch, since we run */
-	bool		 stale;		/* home's ledger is older than we have seen */
+	/* home's ledger, which is older than we have seen; epoch 0: it is not */
+	struct ledger_mark stale;
+	struct ledger_mark shown;	/* in an answer that was no PUT's: the writer is asked of it */
 };
 
 /* handover.c */
@@ -79,6 +81,10 @@ void	handover_aside(struct handover *, int64_t row, int64_t ms);
 struct h2_stream *handover_request(struct handover *, struct h2_head *, h2_pull_fn *,
     void *pull_arg,
 		    const struct h2_stream_ops *, void *arg);
+
+/* shown.c */
+/* Nothing leaves us: home's ledger is this old one. */
+void	handover_stale(struct handover *, struct ledger_mark, const struct why *);
 
 /* transfer.c */
 struct transfer *transfer_new(struct handover *, const struct spool_object *, bool verdict);

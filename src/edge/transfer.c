@@ -137,14 +137,7 @@ on_deleted(void *arg, bool ok, const struct why *why)
 static void
 on_stale(struct transfer *t, const struct why *why)
 {
-	struct handover *ho = t->ho;
-
-	board_add(edge_board(ho->edge), BC_STALE_LEDGER, 1);
-	if (!ho->stale)
-		log_error(NULL, "handover.stale home=%s id=%s: %s", ho->home->name,
-		    uuid_text(t->obj.meta.id).s, why->text);
-	ho->stale = true;
-	handover_pause(ho, PAUSE_MOST_MS);
+	handover_stale(t->ho, t->mark, why);
 	give_back(t, 0);
 }
 
@@ -155,7 +148,7 @@ on_marked(void *arg, enum marked marked, const struct why *why)
 	struct handover *ho = t->ho;
 
 	if (marked == MARKED) {
-		ho->stale = false;
+		ho->stale = (struct ledger_mark){ 0, 0 };
 		spool_delete(ho->edge->spool, t->obj.row, on_deleted, t);
 		return;
 	}
@@ -255,14 +248,9 @@ static void
 on_head(void *arg, const struct h2_head *head)
 {
 	struct transfer *t = arg;
-	struct span mark = h2_header_get(head, "posthouse-ledger");
-	const char *dot = mark.n > 0 ? memchr(mark.p, '.', mark.n) : NULL;
-	unsigned long long epoch, counter;
 
 	t->status = head->status;
-	if (dot != NULL && span_u64(span_of(mark.p, (size_t)(dot - mark.p)), INT64_MAX, &epoch) &&
-	    span_u64(span_from(mark, (size_t)(dot - mark.p) + 1), INT64_MAX, &counter))
-		t->mark = (struct ledger_mark){ epoch, counter };
+	handover_mark(head, &t->mark);
 }
 
 static void

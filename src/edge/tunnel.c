@@ -34,6 +34,7 @@ struct tunnel {
 	struct buf	 doc;
 	char		 etag[80];
 	unsigned	 status;
+	struct ledger_mark mark, floor;	/* of the answer; what had been seen when it was asked for */
 	struct instant	 asked;
 	uv_timer_t	 retry;
 	struct ban_poll	*bans;
@@ -135,6 +136,7 @@ on_policy_head(void *arg, const struct h2_head *head)
 	struct tunnel *t = arg;
 
 	t->status = head->status;
+	handover_mark(head, &t->mark);
 	if (!span_copy(h2_header_get(head, "etag"), t->etag, sizeof(t->etag)))
 		t->etag[0] = '\0';
 }
@@ -192,6 +194,7 @@ on_policy_closed(void *arg, const struct why *why)
 	buf_fini(&t->doc);
 	if (!t->up)
 		return;
+	handover_shown(t->home->handover, t->mark, t->floor);
 	show(t, false, "");
 	if (t->again || (ok && instant_ms_since(t->asked, instant_now()) >= POLICY_REST_MS))
 		ask_policy(t);
@@ -242,8 +245,9 @@ keys_seen(const struct home *h, char *out, size_t max)
 static void
 ask_policy(struct tunnel *t)
 {
-	char wait[24], seen[1024], pins[2 * PIN_TEXT_MAX];
-	struct h2_header headers[5];
+	char wait[24], seen[1024], pins[2 * PIN_TEXT_MAX], old[48];
+	struct ledger_mark refused;
+	struct h2_header headers[6];
 	struct netaddr peer;
 	struct netaddr_text home;
 	struct h2_head head = { .method = SPAN_LIT("GET"), .path = SPAN_LIT("/policy"),
@@ -262,6 +266,13 @@ ask_policy(struct tunnel *t)
 		headers[head.nheaders++] = (struct h2_header){ "posthouse-home-address",
 		    span_str(home.s) };
 	}
+	refused = handover_refused_ledger(t->home->handover);
+	if (refused.epoch != 0) {
+		snprintf(old, sizeof(old), "%llu.%llu", (unsigned long long)refused.epoch,
+		    (unsigned long long)refused.counter);
+		headers[head.nheaders++] = (struct h2_header){ "posthouse-ledger-refused",
+		    span_str(old) };
+	}
 	/* What we hold already need not come again; without one the answer comes at once. */
 	if (t->home->policy != NULL && t->home->etag[0] != '\0') {
 		headers[head.nheaders++] = (struct h2_header){ "if-none-match",
@@ -270,6 +281,8 @@ ask_policy(struct tunnel *t)
 	}
 	buf_init(&t->doc, POLICY_OCTETS_MAX);
 	t->status = 0;
+	t->mark = (struct ledger_mark){ 0, 0 };
+	t->floor = handover_top(t->home->handover);
 	t->asked = instant_now();
 	t->policy = h2_request(t->h2, &head, NULL, NULL, &policy_ops, t);
 	if (t->policy == NULL)

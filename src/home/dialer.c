@@ -68,18 +68,25 @@ static void
 show(struct dialer *d)
 {
 	struct board_peer *p;
+	const char *error = d->error;
+	bool refused = false;
 	int64_t rtt = 0;
 
 	if (d->given_up)
 		return;
+	if (d->up > 0) {
+		refused = d->edge->refused.epoch != 0 &&
+		    d->edge->refused.epoch == d->tunnel->mark.epoch;
+		error = refused ? DIALER_REFUSED : "";
+	}
 	p = &d->tunnel->proc->board->peer[d->edge->row];
 	for (size_t i = 0; i < LINES_MAX; i++)
 		if (d->lines[i] != NULL && d->lines[i]->state == LINE_UP)
 			rtt = h2_rtt_us(d->lines[i]->h2);
 	span_copy(span_str(d->edge->name), p->name, sizeof(p->name));
 	span_copy(span_str(d->edge->peer.address), p->address, sizeof(p->address));
-	span_copy(span_str(d->up > 0 ? "" : d->error), p->error, sizeof(p->error));
-	p->alarm = d->up == 0 && d->turned_away;
+	span_copy(span_str(error), p->error, sizeof(p->error));
+	p->alarm = refused || (d->up == 0 && d->turned_away);
 	if (p->connections != d->up)
 		p->since_ms = wall_ms();
 	p->connections = d->up;

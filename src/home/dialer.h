@@ -16,6 +16,11 @@
  */
 struct dialer;
 
+/* What is said of an edge that has seen a later state of our ledger (home_edge's refused). */
+#define DIALER_REFUSED	"it has seen a later state of this ledger, which is an old copy that was " \
+	"restored; it keeps what it holds. Mail that came home since the copy was made is not in " \
+	"it. Stop home, and say that it is meant: posthouse restore --accept"
+
 /* Starts dialling. */
 struct dialer *dialer_new(struct tunnel_proc *, struct home_edge *, struct why *);
 /*

@@ -7,6 +7,7 @@
 #include "base/scoreboard.h"
 #include "conf/conf.h"
 #include "proto/pairing.h"
+#include "store/spool.h"
 
 /*
  * The edges that this home knows: what pairing left, joined with what the
@@ -25,6 +26,8 @@ struct home_edge {
 	/* this home's address as the edge sees it: its public one behind NAT */
 	struct netaddr	sees;
 	bool		sees_us;	/* it has said so */
+	/* our ledger as it showed it, where the edge has seen a later one; epoch 0: it has not */
+	struct ledger_mark refused;
 };
 
 struct edges {

@@ -6,11 +6,13 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "home/dialer.h"
 #include "home/intake.h"
 #include "home/passage.h"
 #include "home/policy_out.h"
 #include "net/tls.h"
 #include "proto/ban_list.h"
+#include "store/ledger_words.h"
 
 struct waiter {				/* a GET /policy or /policy/bans that is answered later */
 	struct waiter	*next;
@@ -437,6 +439,26 @@ note_address(struct origin *o, struct span ip)
 	e->sees_us = true;
 }
 
+/*
+ * The edge has seen a later state of this very ledger: what we have is an old copy that was
+ * put back.  It keeps what it holds; somebody must look, and then say so.
+ */
+static void
+note_refused(struct origin *o, struct span said)
+{
+	struct home_edge *e = edges_find(&o->tunnel->edges, o->edge);
+	struct ledger_mark refused = { 0, 0 };
+
+	if (e == NULL)
+		return;
+	ledger_mark_parse(said, &refused);
+	if (refused.epoch != 0 && e->refused.epoch != refused.epoch)
+		log_error(NULL, "ledger.refused edge=%s epoch=%llu counter=%llu: %s", o->edge,
+		    (unsigned long long)refused.epoch, (unsigned long long)refused.counter,
+		    DIALER_REFUSED);
+	e->refused = refused;
+}
+
 static void
 get_policy(struct origin *o, struct h2_stream *stream, const struct h2_head *head, bool bans)
 {
@@ -458,6 +480,7 @@ get_policy(struct origin *o, struct h2_stream *stream, const struct h2_head *hea
 		note_keys(o, h2_header_get(head, "posthouse-keys-seen"),
 		    h2_header_get(head, "posthouse-edge-pins"));
 		note_address(o, h2_header_get(head, "posthouse-home-address"));
+		note_refused(o, h2_header_get(head, "posthouse-ledger-refused"));
 	}
 	w->bans = bans;
 	w->changes = span_eq(h2_header_get(head, "a-im"), SPAN_LIT("changes"));

@@ -245,6 +245,15 @@ alarm_unserved(struct writer *w, json_t *alarms)
 			json_array_append_new(alarms, json_string(words));
 }
 
+/* Nothing goes there until its operator has spoken. */
+static void
+alarm_stale(void *alarms, const char *home)
+{
+	json_array_append_new(alarms, json_sprintf("home %s: its ledger is an older one than was "
+	    "seen, an old copy that was restored: nothing is handed over until `posthouse restore "
+	    "--accept` there says that it is meant", home));
+}
+
 static void
 alarm_certificate(struct writer *w, json_t *alarms)
 {
@@ -488,7 +497,8 @@ answer_status(struct writer *w, const json_t *question)
 		json_object_set_new(o, "delivery", answer_delivery(c->home, c->board));
 		interlocks(w, o, alarms);
 	}
-	if (totals(w, o, &why) == -1 || states(w, o, &why) == -1) {
+	if (db_marks_stale(writer_db(w), alarm_stale, alarms, &why) == -1 ||
+	    totals(w, o, &why) == -1 || states(w, o, &why) == -1) {
 		json_decref(o);
 		return answer_failed(&why);
 	}

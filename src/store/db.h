@@ -199,6 +199,9 @@ enum db_mark {
 	MARK_STALE,		/* an older one: hand nothing over */
 };
 enum db_mark db_mark(struct db *, const char *home, struct ledger_mark, struct why *);
+/* Each home that has shown an older ledger, and no other one since. */
+typedef void db_home_fn(void *arg, const char *home);
+int	db_marks_stale(struct db *, db_home_fn *, void *arg, struct why *);
 /* it is paired anew, or unpaired */
 int	db_mark_forget(struct db *, const char *home, struct why *);
 

@@ -391,8 +391,11 @@ mark_set(struct db *db, const char *home, struct ledger_mark m, int64_t seq, str
 /*
  * A ledger's epoch is random, so epochs have no order of their own: one not seen
  * before is a new ledger, one that another has replaced is an old restore, and so
- * is a smaller counter of the current one.
+ * is a smaller counter of the current one.  An old copy's counter grows as well and
+ * would come to where it counts again: what showed itself as one is replaced, by a
+ * mark that no ledger has.
  */
+#define MARK_NONE	((uint64_t)INT64_MAX + 1)	/* -1 and less are no epochs: SQLite's sign */
 enum db_mark
 db_mark(struct db *db, const char *home, struct ledger_mark m, struct why *why)
 {
@@ -418,9 +421,13 @@ db_mark(struct db *db, const char *home, struct ledger_mark m, struct why *why)
 	if (rc == -1)
 		return MARK_FAILED;
 	if (seen && (seq < newest || m.counter < (uint64_t)counter)) {
-		why_set(why, "home %s: its ledger is older than one that was seen (counter %" PRIu64
-		    ", seen %" PRId64 "): an old copy was restored there; nothing is handed over. "
-		    "Pair it anew if that is meant", home, m.counter, counter);
+		if (seq == newest && mark_set(db, home, (struct ledger_mark){ MARK_NONE, 0 },
+		    newest + 1, why) == -1)
+			return MARK_FAILED;
+		why_set(why, "home %s: its ledger is an older one than was seen (counter %" PRIu64
+		    ", seen %" PRId64 "): an old copy was restored there; nothing is handed over "
+		    "until `posthouse restore --accept` there says that it is meant", home,
+		    m.counter, counter);
 		return MARK_STALE;
 	}
 	if (seen) {
@@ -439,6 +446,17 @@ db_mark(struct db *db, const char *home, struct ledger_mark m, struct why *why)
 			return MARK_FAILED;
 	}
 	return MARK_NEW;
+}
+
+int
+db_marks_stale(struct db *db, db_home_fn *fn, void *arg, struct why *why)
+{
+	sqlite3_stmt *st = db_st(db, ST_MARKS_STALE, why);
+	int rc = -1;
+
+	while (st != NULL && (rc = db_step(db, st, why)) == 1)
+		fn(arg, (const char *)sqlite3_column_text(st, 0));
+	return rc;
 }
 
 int

@@ -130,6 +130,8 @@ const char *const db_sql[ST_COUNT] = {
 	    ROW_COLUMNS "WHERE o.file IS NOT NULL AND o.state <> 5 AND o.row > ?1 ORDER BY o.row",
 	[ST_MARKS] = "SELECT epoch, counter, seq FROM mark WHERE home = ?1 ORDER BY seq DESC",
 	[ST_MARK_SET] = "INSERT OR REPLACE INTO mark VALUES(?1, ?2, ?3, ?4)",
+	[ST_MARKS_STALE] = "SELECT home FROM mark m WHERE epoch < 0 AND"
+	    " seq = (SELECT max(seq) FROM mark WHERE home = m.home)",
 	[ST_MARK_FORGET] = "DELETE FROM mark WHERE home = ?1 AND seq <= ?2",
 	[ST_DUE_NOW] = "SELECT row FROM object WHERE large = ?1 AND due = 0 ORDER BY row",
 	[ST_DUE_LATER] =

@@ -82,3 +82,16 @@ park_class_read(const char *word, enum park_class *out)
 		}
 	return false;
 }
+
+bool
+ledger_mark_parse(struct span s, struct ledger_mark *out)
+{
+	const char *dot = s.n > 0 ? memchr(s.p, '.', s.n) : NULL;
+	unsigned long long epoch, counter;
+
+	if (dot == NULL || !span_u64(span_of(s.p, (size_t)(dot - s.p)), INT64_MAX, &epoch) ||
+	    !span_u64(span_from(s, (size_t)(dot - s.p) + 1), INT64_MAX, &counter))
+		return false;
+	*out = (struct ledger_mark){ epoch, counter };
+	return true;
+}

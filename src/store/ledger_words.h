@@ -19,4 +19,7 @@ bool	park_class_read(const char *, enum park_class *);
 #define LEDGER_STATE_WORDS	"queued, sending, staged, deferred, parked, uncertain or refused"
 #define PARK_CLASS_WORDS	"policy, refused, foreign, malformed, unsealable or operator"
 
+/* "EPOCH.COUNTER", as answers name a ledger.  False, and out is left alone: it is none. */
+bool	ledger_mark_parse(struct span, struct ledger_mark *out);
+
 #endif

@@ -204,6 +204,8 @@ serve_mark(struct client *c, struct chan_msg *m)
 	case MARK_STALE:
 		o->marked = MARKED_STALE;
 		o->text = strdup(why.text);
+		if (s != NULL)
+			*s = w->marks[--w->nmarks];	/* no counter of its epoch counts now */
 		return true;
 	case MARK_NEW:
 	case MARK_SAME:

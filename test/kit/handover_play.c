@@ -119,8 +119,11 @@ on_request(void *arg, struct h2_stream *s, const struct h2_head *head, bool has_
 		assert_true(span_copy(span_from(head->path, 6), H.deleted, sizeof(H.deleted)));
 		respond(s, 204, "");
 	} else if (h2_header_get(head, "if-none-match").n == 0) {
-		struct h2_header etag = { "etag", SPAN_LIT("\"1\"") };
-		struct h2_head ok = { .status = 200, .headers = &etag, .nheaders = 1 };
+		char mark[64];
+		int n = snprintf(mark, sizeof(mark), "%llu.%llu", H.epoch, H.counter);
+		struct h2_header headers[] = { { "etag", SPAN_LIT("\"1\"") },
+			{ "posthouse-ledger", span_of(mark, (size_t)n) } };
+		struct h2_head ok = { .status = 200, .headers = headers, .nheaders = 2 };
 
 		h2_respond(s, &ok, span_eq(head->path, SPAN_LIT("/policy")) ? span_str(policy) :
 		    span_of(NULL, 0), NULL, NULL);

@@ -225,6 +225,20 @@ the_writer_is_killed(void **state)
 	assert_int_equal(board_get(&R.board, BC_STALE_LEDGER), 0);
 }
 
+static bool
+stale_alarm(void)
+{
+	json_t *status = answer_status(R.writer, NULL), *alarm;
+	bool found = false;
+	size_t i;
+
+	json_array_foreach(json_object_get(status, "alarms"), i, alarm)
+		found = found || strstr(json_string_value(alarm),
+		    "home alice: its ledger is an older one") != NULL;
+	json_decref(status);
+	return found;
+}
+
 static void
 an_older_ledger(void **state)
 {
@@ -238,11 +252,19 @@ an_older_ledger(void **state)
 	loop_run_ms(100);
 	assert_int_equal(rows(), 10);
 	assert_int_equal(board_get(&R.board, BC_HANDED_OVER), 1);
-	H.counter = 500;			/* it was not: home is as it was */
+	assert_true(stale_alarm());
+	H.counter = 500;			/* what it commits brings it past the other */
+	hang_up(0);
+	dial(0);
+	loop_run_ms(300);
+	assert_int_equal(rows(), 10);
+	assert_int_equal(board_get(&R.board, BC_HANDED_OVER), 1);
+	H.epoch++;				/* restore --accept */
 	hang_up(0);
 	dial(0);
 	RUN_UNTIL(board_get(&R.board, BC_HANDED_OVER) == 11);
 	assert_int_equal(rows(), 0);
+	assert_false(stale_alarm());
 }
 
 /*
@@ -280,6 +302,7 @@ answers_overtake_each_other(void **state)
 	dial(0);
 	dial(1);
 	RUN_UNTIL(H.now == 8);
+	H.counter += 50;
 	for (struct put *p = H.puts, *next; p != NULL; p = next) {
 		next = p->next;
 		H.counter -= 2;
