@@ -23,6 +23,8 @@ int	ctl_unpark(int argc, char **argv);
 int	ctl_drop(int argc, char **argv);
 int	ctl_password(int argc, char **argv);
 int	ctl_refile(int argc, char **argv);
+int	ctl_backup(int argc, char **argv);
+int	ctl_restore(int argc, char **argv);
 int	ctl_route(int argc, char **argv);
 int	ctl_cat(int argc, char **argv);
 int	ctl_open(int argc, char **argv);

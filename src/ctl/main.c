@@ -40,6 +40,8 @@ static const struct command {
 	{ "open", ctl_open, "at home: the message in a held object" },
 	{ "route", ctl_route, "at home: where an address's mail goes, and why" },
 	{ "password", ctl_password, "at home: a mailbox's password, derived; check one" },
+	{ "backup", ctl_backup, "at home: ledger, mail and keys, into a directory" },
+	{ "restore", ctl_restore, "at home: a backup, back into home's state" },
 	{ "refile", ctl_refile, "at home: what the catch-all took, to its own mailbox now" },
 	{ "interlock", ctl_interlock, "at home: whether its mail servers relay for strangers" },
 	{ "ban", ctl_ban, "at home: who may not come in, at any edge" },

@@ -39,6 +39,7 @@ static const struct option_rule {
 	{ "--to", NULL, OPT_TO, true },
 	{ "--yes", NULL, OPT_YES, false },
 	{ "--rotate", NULL, OPT_ANEW, false },
+	{ "--accept", NULL, OPT_ACCEPT, false },
 };
 
 int
@@ -126,6 +127,9 @@ apply(const struct opts_use *use, const struct option_rule *r, const char *value
 		break;
 	case OPT_ANEW:
 		o->anew = true;
+		break;
+	case OPT_ACCEPT:
+		o->accept = true;
 		break;
 	}
 	return -1;

@@ -30,12 +30,13 @@ enum opt_bits {
 	OPT_TO = 1 << 14,	/* --to MAILBOX */
 	OPT_YES = 1 << 15,	/* --yes */
 	OPT_ANEW = 1 << 16,	/* --rotate */
+	OPT_ACCEPT = 1 << 17,	/* --accept */
 };
 
 struct opts {
 	const char	*conf;
 	enum conf_role	 role;
-	bool		 json, object, age, tunnel, finish, force, all, parked, yes, anew;
+	bool		 json, object, age, tunnel, finish, force, all, parked, yes, anew, accept;
 	const char	*state, *of, *check, *control, *by, *for_time, *from, *class, *recipient,
 			*older, *size, *to;
 	unsigned long long count;	/* 0: not said */

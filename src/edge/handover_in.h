@@ -7,8 +7,8 @@
 
 /*
  * Shared by handover.c (which rows go, and when), transfer.c (one PUT), shown.c (home's
- * ledger in other answers), sign_anew.c (a MAC for home's present key) and verdict.c (a sender who waits for
- * home's word).
+ * ledger in other answers), sign_anew.c (a MAC for home's present key) and verdict.c (a
+ * sender who waits for home's word).
  */
 
 /* One PUT.  Lives from the row's choice until the row is deleted or given back. */
@@ -67,7 +67,7 @@ struct handover {
 	struct ledger_mark top;		/* the highest of the current epoch, since we run */
 	/* home's ledger, which is older than we have seen; epoch 0: it is not */
 	struct ledger_mark stale;
-	struct ledger_mark shown;	/* in an answer that was no PUT's: the writer is asked of it */
+	struct ledger_mark shown;	/* by another answer than a PUT's: being asked about */
 };
 
 /* handover.c */

@@ -34,11 +34,13 @@ struct tunnel {
 	struct buf	 doc;
 	char		 etag[80];
 	unsigned	 status;
-	struct ledger_mark mark, floor;	/* of the answer; what had been seen when it was asked for */
+	struct ledger_mark mark;	/* of the answer */
+	struct ledger_mark floor;	/* what had been seen when it was asked for */
 	struct instant	 asked;
 	uv_timer_t	 retry;
 	struct ban_poll	*bans;
 	bool		 again;		/* the long poll says what is true no more */
+	bool		 answered;	/* once, so that home's ledger was shown on it */
 	bool		 leaving;	/* its key was replaced */
 	bool		 up;
 	bool		 dropped;
@@ -194,6 +196,7 @@ on_policy_closed(void *arg, const struct why *why)
 	buf_fini(&t->doc);
 	if (!t->up)
 		return;
+	t->answered = t->answered || ok;
 	handover_shown(t->home->handover, t->mark, t->floor);
 	show(t, false, "");
 	if (t->again || (ok && instant_ms_since(t->asked, instant_now()) >= POLICY_REST_MS))
@@ -273,11 +276,15 @@ ask_policy(struct tunnel *t)
 		headers[head.nheaders++] = (struct h2_header){ "posthouse-ledger-refused",
 		    span_str(old) };
 	}
-	/* What we hold already need not come again; without one the answer comes at once. */
+	/*
+	 * What we hold already need not come again; without one the answer comes at once, and so
+	 * does a tunnel's first: home may have come back with an older ledger.
+	 */
 	if (t->home->policy != NULL && t->home->etag[0] != '\0') {
 		headers[head.nheaders++] = (struct h2_header){ "if-none-match",
 		    span_str(t->home->etag) };
-		headers[head.nheaders++] = (struct h2_header){ "prefer", span_str(wait) };
+		if (t->answered)
+			headers[head.nheaders++] = (struct h2_header){ "prefer", span_str(wait) };
 	}
 	buf_init(&t->doc, POLICY_OCTETS_MAX);
 	t->status = 0;

@@ -45,7 +45,8 @@ handover_ask(struct handover *ho, const struct spool_object *obj, verdict_fn *fn
 	struct ask *a;
 
 	if (ho->home->lanes.n == 0 || ho->stale.epoch != 0 || handover_paused(ho) ||
-	    ho->edge->draining || ho->edge->verdicts >= conf->verdicts || (a = calloc(1, sizeof(*a))) == NULL)
+	    ho->edge->draining || ho->edge->verdicts >= conf->verdicts ||
+	    (a = calloc(1, sizeof(*a))) == NULL)
 		return NULL;
 	if ((a->t = transfer_new(ho, obj, true)) == NULL) {
 		free(a);

@@ -162,6 +162,7 @@ db_begin(struct db *db, struct why *why)
 	if ((st = db_st(db, ST_BEGIN, why)) == NULL || db_run(db, st, why) == -1)
 		return -1;
 	db->in_txn = true;
+	db->changes = sqlite3_total_changes64(db->sq);
 	db->room_known = false;
 	return 0;
 }
@@ -181,18 +182,22 @@ int
 db_commit(struct db *db, struct why *why)
 {
 	sqlite3_stmt *count, *commit;
+	bool changed;
 
 	if (!db->in_txn)
 		return 0;
 	assert(!db->content_open);
+	/* One that found nothing to do makes no later ledger: a start alone is none (doc/STORE). */
+	changed = sqlite3_total_changes64(db->sq) != db->changes ||
+	    db->next_row != db->next_row_kept;
 	if ((count = db_st(db, ST_COUNT_COMMIT, why)) == NULL ||
 	    (commit = db_st(db, ST_COMMIT, why)) == NULL)
 		return -1;
 	sqlite3_bind_int64(count, 1, db->next_row);
-	if (db_run(db, count, why) == -1 || db_run(db, commit, why) == -1)
+	if ((changed && db_run(db, count, why) == -1) || db_run(db, commit, why) == -1)
 		return -1;
 	db->in_txn = false;
-	db->mark.counter++;
+	db->mark.counter += changed;
 	db->next_row_kept = db->next_row;
 	db->total_kept = db->total;
 	db_files_remove(db);
@@ -471,6 +476,12 @@ db_open(const struct sys *sys, const char *state, enum conf_role role, const cha
 		goto fail;
 	if (flock(db->dir, LOCK_EX | LOCK_NB) == -1) {
 		why_set(why, "%s: in use by another posthouse: stop that one first", state);
+		goto fail;
+	}
+	if (sys->fstatat(db->dir, DB_RESTORE_OUT, &st, AT_SYMLINK_NOFOLLOW) == 0 ||
+	    sys->fstatat(db->dir, DB_RESTORE_IN, &st, AT_SYMLINK_NOFOLLOW) == 0) {
+		why_set(why, "%s: a restore was cut off here: run `posthouse restore` as before, "
+		    "which finishes it", state);
 		goto fail;
 	}
 	if (sys->fstatat(db->dir, "spool.db", &st, AT_SYMLINK_NOFOLLOW) == 0)

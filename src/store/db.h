@@ -39,6 +39,10 @@ struct db_limits {
 	int64_t		parked_keep_ms;	/* home: how long policy refusals are kept */
 };
 
+/* While one of them is in STATE, what lies there is partly of before a restore (doc/STORE). */
+#define DB_RESTORE_OUT	"restore.out"
+#define DB_RESTORE_IN	"restore.in"
+
 /*
  * Opens, makes or recovers everything below the directory `state`, which must
  * exist, and takes its lock.  A damaged database is set aside whole, with all of large/,

@@ -46,6 +46,7 @@ struct db {
 	char		 path[CONF_PATH_MAX];	/* STATE */
 	int		 dir, large, aside;
 	bool		 in_txn;
+	int64_t		 changes;		/* of all rows since it is open, when that began */
 	bool		 unsure;		/* the last commit failed: counters are read anew */
 	bool		 full;			/* the last failure was for want of room */
 	bool		 damaged;		/* SQLite said so */

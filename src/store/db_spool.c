@@ -395,7 +395,7 @@ mark_set(struct db *db, const char *home, struct ledger_mark m, int64_t seq, str
  * would come to where it counts again: what showed itself as one is replaced, by a
  * mark that no ledger has.
  */
-#define MARK_NONE	((uint64_t)INT64_MAX + 1)	/* -1 and less are no epochs: SQLite's sign */
+#define MARK_NONE	((uint64_t)INT64_MAX + 1)	/* below 0 in SQLite: no epoch */
 enum db_mark
 db_mark(struct db *db, const char *home, struct ledger_mark m, struct why *why)
 {

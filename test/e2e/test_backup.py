@@ -1,0 +1,243 @@
+"""A home's backup, from a running one, and back: whole or not at all, and never less mail."""
+
+import os
+import random
+import shutil
+import stat
+import subprocess
+import time
+
+import pytest
+
+from kit.smtp import send_mail
+from kit.stand import message, posthouse, until
+
+OPT = ["home.mailboxes.edges_refuse=false"]     # so that what nobody takes is parked at home
+ACCOUNT = ["home.user=nobody"] if os.getuid() == 0 else []
+
+
+def home(stand, command, *words, rc=0):
+    r = stand.tool(command, "-c", stand.conf("home"), *words, check=False)
+    assert r.returncode == rc, r.stdout + r.stderr
+    return r.stdout + r.stderr
+
+
+def backup(stand, name="backup"):
+    path = os.path.join(stand.dir, name)
+    home(stand, "backup", path)
+    return path
+
+
+def send(stand, mark, who="alice", body="hello\r\n"):
+    until(f"mail for {who} is taken", 10,
+          lambda: send_mail(stand.smtp, message(subject=mark, body=body),
+                            rcpts=[f"{who}@example.test"]).code == 250)
+
+
+def parked(stand, n):
+    until(f"{n} parked", 20, lambda: [o["state"] for o in stand.queue("home")] == ["parked"] * n)
+    return {o["id"] for o in stand.queue("home")}
+
+
+def away(stand):
+    """The disk is gone."""
+    os.rename(stand.env["HOME_STATE"], stand.env["HOME_STATE"] + f".{time.monotonic_ns()}")
+
+
+def says(stand, role, words):
+    until(f"{role} says {words!r}", 20,
+          lambda: any(words in a for a in stand.status(role)["alarms"]))
+
+
+def start(stand):
+    """Home, whether or not its edge takes it for one."""
+    try:
+        stand.start("home")
+    except RuntimeError:
+        pass
+
+
+BIG = "x" * 70 + "\r\n"
+
+
+def test_a_lost_home_comes_back_and_edges_say_that_its_ledger_is_old(make_stand, mark):
+    stand = make_stand(opt=OPT + ACCOUNT)
+    send(stand, f"{mark}-1", "nobody")
+    send(stand, f"{mark}-large", "nobody", BIG * 8000)
+    ids = parked(stand, 2)
+    path = backup(stand)
+    assert subprocess.run(["sha256sum", "-c", "--quiet", "SHA256SUMS"], cwd=path,
+                          check=False).returncode == 0
+    for top, dirs, files in os.walk(path):
+        for name in dirs + files:
+            mode = os.stat(os.path.join(top, name)).st_mode
+            assert stat.S_IMODE(mode) == (0o700 if stat.S_ISDIR(mode) else 0o600), name
+    send(stand, f"{mark}-2")
+    stand.wait_marked("alice", f"{mark}-2")
+    stand.edge_empty()
+    stand.stop("home")
+    away(stand)
+    text = home(stand, "restore", path)
+    assert "posthouse restore --accept" in text
+    start(stand)
+    says(stand, "edge", "restore --accept")
+    says(stand, "home", "restore --accept")
+    assert {o["id"] for o in stand.queue("home")} == ids
+    send(stand, f"{mark}-3")
+    time.sleep(1)
+    assert len(stand.queue("edge")) == 1
+
+    assert "stop it first" in home(stand, "restore", "--accept", rc=1)
+    stand.stop("home")
+    assert "accepted" in home(stand, "restore", "--accept")
+    stand.start("home")
+    stand.wait_marked("alice", f"{mark}-3")
+    stand.edge_empty()
+    stand.wait_marked("alice", f"{mark}-2")         # once: it was delivered, and stays
+    assert not [a for r in ("edge", "home") for a in stand.status(r)["alarms"] if "ledger" in a]
+    for id_ in ids:
+        assert b"Subject: " + mark.encode() in stand.tool(
+            "open", "-c", stand.conf("home"), id_, text=False).stdout
+
+
+def test_an_older_ledger_is_refused_and_accepted_loses_no_mail(make_stand, mark):
+    stand = make_stand(opt=OPT + ACCOUNT)
+    send(stand, f"{mark}-1", "nobody")
+    first = parked(stand, 1)
+    path = backup(stand)
+    send(stand, f"{mark}-2", "nobody")
+    send(stand, f"{mark}-large", "nobody", BIG * 8000)
+    send(stand, f"{mark}-3")
+    stand.wait_marked("alice", f"{mark}-3")
+    ids = parked(stand, 3)
+    home(stand, "rotate", "--age")          # what comes now wants a key that the backup has not
+    assert "home is running" in home(stand, "restore", path, rc=1)
+    stand.stop("home")
+    send(stand, f"{mark}-4")
+    before = sorted(os.listdir(stand.env["HOME_STATE"]))
+    text = home(stand, "restore", path, rc=1)
+    assert "older than the ledger that is here" in text and "--accept" in text
+    assert sorted(os.listdir(stand.env["HOME_STATE"])) == before
+
+    text = home(stand, "restore", "--accept", path)
+    assert "2 messages that were here" in text and "aside/replaced." in text
+    stand.start("home")
+    stand.wait_marked("alice", f"{mark}-4")
+    stand.wait_marked("alice", f"{mark}-3")
+    stand.edge_empty()
+    assert {o["id"] for o in stand.queue("home")} == ids and first < ids
+    for id_ in ids:
+        assert b"Subject: " + mark.encode() in stand.tool(
+            "open", "-c", stand.conf("home"), id_, text=False).stdout
+    assert not [a for a in stand.status("edge")["alarms"] if "ledger" in a]
+    with open(os.path.join(stand.env["HOME_STATE"], "age-retired.key"), encoding="ascii") as f:
+        assert f.read().count("AGE-SECRET-KEY-1") == 1
+
+
+def test_what_is_no_whole_backup_changes_nothing(make_stand, mark):
+    stand = make_stand(opt=OPT)
+    send(stand, f"{mark}-large", "nobody", BIG * 8000)
+    parked(stand, 1)
+    path = backup(stand)
+    assert "is there already" in home(stand, "backup", path, rc=1)
+    stand.stop("home")
+    away(stand)
+
+    def refused(words, change):
+        copy = os.path.join(stand.dir, "copy")
+        shutil.copytree(path, copy)
+        change(copy)
+        assert words in home(stand, "restore", copy, rc=1)
+        assert os.listdir(stand.env["HOME_STATE"]) == []
+        shutil.rmtree(copy)
+
+    def cut(name):
+        return lambda d: os.truncate(f"{d}/{name}", os.path.getsize(f"{d}/{name}") - 1)
+
+    def add(name, text):
+        def change(d):
+            with open(f"{d}/{name}", "a", encoding="ascii") as f:
+                f.write(text)
+        return change
+
+    large = "large/" + os.listdir(f"{path}/large")[0]
+    refused("is not what it was", cut("spool.db"))
+    refused("is not what it was", cut(large))
+    refused("is not what it was", add("age.key", "\n"))
+    refused("No such file", lambda d: os.unlink(f"{d}/{large}"))
+    refused("cut off while it was made", lambda d: os.unlink(f"{d}/SHA256SUMS"))
+    refused("a line of it is none", cut("SHA256SUMS"))
+    refused("a line of it is none", add("SHA256SUMS", "0" * 64 + "  ../outside\n"))
+    refused("is not of a home's backup", lambda d: os.truncate(f"{d}/SHA256SUMS", 0))
+    archive = os.path.join(stand.dir, "a.tar")
+    subprocess.run(["tar", "-C", path, "-cf", archive, "."], check=True)
+    assert "to be unpacked" in home(stand, "restore", archive, rc=1)
+    assert "No such file" in home(stand, "restore", path + ".not", rc=1)
+    assert "no restore was cut off" in home(stand, "restore", rc=1)
+    home(stand, "restore", path)
+    stand.start("home")
+    parked(stand, 1)
+
+
+def test_a_full_disk_leaves_neither_half_a_backup_nor_half_a_home(make_stand, mark):
+    if os.getuid() != 0:
+        pytest.skip("needs root: it mounts a small file system")
+    stand = make_stand(opt=OPT)
+    send(stand, f"{mark}-large", "nobody", BIG * 30000)
+    parked(stand, 1)
+    path = backup(stand)
+    small = os.path.join(stand.dir, "small")
+    os.mkdir(small)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "none", small], check=True)
+    try:
+        assert "No space left" in home(stand, "backup", f"{small}/b", rc=1)
+        assert os.listdir(small) == []
+        stand.stop("home")
+        away(stand)
+        os.symlink(small, stand.env["HOME_STATE"])
+        assert "No space left" in home(stand, "restore", path, rc=1)
+        assert os.listdir(small) == []
+    finally:
+        subprocess.run(["umount", small], check=True)
+    os.unlink(stand.env["HOME_STATE"])
+    home(stand, "restore", path)
+    stand.start("home")
+    parked(stand, 1)
+
+
+def test_killed_half_way_it_is_the_old_home_or_the_new_or_one_that_says_so(make_stand, mark):
+    stand = make_stand(opt=OPT)
+    for i in range(3):
+        send(stand, f"{mark}-{i}", "nobody", BIG * 8000)
+    old = parked(stand, 3)
+    path = backup(stand)
+    send(stand, f"{mark}-new", "nobody", BIG * 8000)
+    ids = parked(stand, 4)
+    stand.stop("home")
+    words = [posthouse(), "restore", "-c", stand.conf("home"), "--accept", path]
+    state, pending, dice = stand.env["HOME_STATE"], 0, random.Random(7)
+    steps = {"restore.out", "restore.in"}
+    for i in range(24):
+        child = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        if i % 2:
+            time.sleep(dice.random() * 0.06)
+        while i % 2 == 0 and child.poll() is None and not steps & set(os.listdir(state)):
+            pass
+        child.kill()
+        child.wait()
+        if steps & set(os.listdir(state)):
+            pending += 1
+            with pytest.raises(RuntimeError):
+                stand.start("home")
+            assert "a restore was cut off here" in stand.log("home")
+            stand.stop("home")
+            assert "is finished" in home(stand, "restore")
+    assert pending > 0
+    text = home(stand, "restore", "--accept", path)
+    assert "is in" in text
+    stand.killed = True         # the homes that did not start
+    stand.start("home")
+    assert {o["id"] for o in stand.queue("home")} == ids > old
+    for id_ in ids:
+        assert mark.encode() in stand.tool("open", "-c", stand.conf("home"), id_,
+                                           text=False).stdout
