@@ -25,6 +25,7 @@ struct roster {
 	bool		 has_list;	/* a file or a command */
 	bool		 answered;	/* or failed, once */
 	bool		 learned;	/* it has succeeded once */
+	size_t		 listed;	/* by the list in force, without the configuration's */
 	uint64_t	 number;	/* of the list in force: another one has another */
 	uint64_t	 told;		/* by changed() */
 	unsigned char	 text_digest[32];	/* of the text that was learned; zero: none */
@@ -125,17 +126,30 @@ learn(struct roster *r, struct why *why)
 {
 	struct mailboxes all = { .names = NULL };
 	unsigned char digest[EVP_MAX_MD_SIZE] = { 0 };
-	size_t skipped;
+	size_t skipped, configured, taken;
 
 	if (r->text.failed) {
 		why_set(why, "it is longer than 10 MiB");
 		return;
 	}
 	add_configured(r, &all);
+	configured = all.n + all.naliases;
 	if (mailboxes_read(&all, buf_span(&r->text), &skipped, why) == -1) {
 		mailboxes_fini(&all);
 		return;
 	}
+	/* A program's apology is no list: by it everybody would be refused for good. */
+	taken = all.n + all.naliases - configured;
+	if (skipped > taken || (taken == 0 && r->listed > 0)) {
+		if (skipped > taken)
+			why_set(why, "%zu of %zu lines are neither a mailbox nor an alias", skipped,
+			    skipped + taken);
+		else
+			why_set(why, "it names nobody, and named %zu before", r->listed);
+		mailboxes_fini(&all);
+		return;
+	}
+	r->listed = taken;
 	if (skipped > 0)
 		log_warn(NULL, "mailboxes.skipped lines=%zu: neither a mailbox nor an alias",
 		    skipped);

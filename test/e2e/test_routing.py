@@ -43,6 +43,12 @@ def test_a_bad_file_leaves_the_last_good_list(make_stand):
     until("it is an alarm", 15,
           lambda: any("cannot be read" in a for a in stand.status("home")["alarms"]))
     assert route(stand, "carol@example.test")["mailbox"] == "carol"
+    for bad, words in (("Error: no such user\nsee the log\ndave\n", "2 of 3 lines"),
+                       ("", "names nobody")):
+        write(path, bad)
+        until("it is an alarm", 15, lambda: words in str(stand.status("home")["alarms"]))
+        assert route(stand, "carol@example.test")["mailbox"] == "carol"
+        assert route(stand, "dave@example.test")["decision"] == "refused"
     write(path, "dave\n")
     until("it is mended", 15, lambda: stand.status("home")["alarms"] == [])
     assert route(stand, "dave@example.test")["mailbox"] == "dave"
