@@ -1,6 +1,5 @@
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,9 +7,9 @@
 #include <unistd.h>
 
 #include "base/log.h"
-#include "home/command_line.h"
 #include "home/home.h"
 #include "home/mailboxes.h"
+#include "priv/command.h"
 #include "priv/proc.h"
 
 /*
@@ -28,15 +27,8 @@ struct helper {
 	struct proc	*proc;
 	struct chan	*courier;
 	uint64_t	 tag;		/* of the question that is being answered */
-	bool		 running;
-	bool		 exited, drained;	/* both: the answer is whole */
-	int64_t		 status;
-	int		 signal;
-	size_t		 octets;
-	const char	*failed;	/* why it was ended by us */
-	uv_process_t	 child;
-	uv_pipe_t	 out;
-	uv_timer_t	 timer;
+	struct command_run run;
+	bool		 ready;		/* it may read what the courier says */
 	uv_timer_t	 look;		/* at the file */
 	struct stat	 seen;		/* the file as it was looked at last */
 	char		 piece[HELPER_PIECE];
@@ -68,99 +60,17 @@ tell(struct helper *h, const char *error)
 }
 
 static void
-on_pipe_closed(uv_handle_t *out)
+on_over(void *arg, const char *error)
 {
-	struct helper *h = out->data;
-	char error[128] = "";
-
-	h->running = false;
-	if (h->failed != NULL)
-		snprintf(error, sizeof(error), "%s", h->failed);
-	else if (h->signal != 0)
-		snprintf(error, sizeof(error), "it was killed by signal %d", h->signal);
-	else if (h->status != 0)
-		snprintf(error, sizeof(error), "it ended with status %lld", (long long)h->status);
-	if (h->tag != 0)
-		tell(h, error);
+	tell(arg, error);
 }
 
-static void
-on_child_closed(uv_handle_t *child)
+static bool
+on_output(void *arg, struct span part)
 {
-	struct helper *h = child->data;
+	struct helper *h = arg;
 
-	uv_close((uv_handle_t *)&h->out, on_pipe_closed);
-}
-
-/* The child is gone and its output read to the end. */
-static void
-maybe_over(struct helper *h)
-{
-	if (!h->exited || !h->drained)
-		return;
-	uv_timer_stop(&h->timer);
-	uv_close((uv_handle_t *)&h->child, on_child_closed);
-}
-
-static void
-kill_group(struct helper *h, const char *why)
-{
-	if (h->failed == NULL)
-		h->failed = why;
-	if (!h->exited)		/* else the group is dead, and its number may be another's */
-		kill(-h->child.pid, SIGKILL);
-	/* A descendant that left the group may hold the pipe open for ever: not waited for. */
-	uv_read_stop((uv_stream_t *)&h->out);
-	h->drained = true;
-	maybe_over(h);
-}
-
-static void
-on_exit_(uv_process_t *child, int64_t status, int sig)
-{
-	struct helper *h = child->data;
-
-	h->exited = true;
-	h->status = status;
-	h->signal = sig;
-	/* Whatever it left running in its group goes too. */
-	kill(-child->pid, SIGKILL);
-	maybe_over(h);
-}
-
-static void
-on_late(uv_timer_t *timer)
-{
-	kill_group(timer->data, "it took longer than 30 s");
-}
-
-static void
-on_room(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
-{
-	struct helper *h = handle->data;
-
-	*buf = uv_buf_init(h->piece, sizeof(h->piece));
-}
-
-static void
-on_read(uv_stream_t *out, ssize_t n, const uv_buf_t *buf)
-{
-	struct helper *h = out->data;
-
-	if (n > 0) {
-		struct span part = span_of(buf->base, (size_t)n);
-
-		h->octets += (size_t)n;
-		if (h->octets > MAILBOXES_TEXT_MAX)
-			kill_group(h, "it printed more than 10 MiB");
-		else if (h->courier != NULL &&
-		    !chan_send(h->courier, HM_OUTPUT, h->tag, &part, 1, -1))
-			kill_group(h, "memory is out");
-	} else if (n < 0) {
-		uv_read_stop(out);
-		h->drained = true;
-		maybe_over(h);
-	}
+	return h->courier == NULL || chan_send(h->courier, HM_OUTPUT, h->tag, &part, 1, -1);
 }
 
 /* --- the file ----------------------------------------------------------------------------- */
@@ -231,23 +141,14 @@ send_file(struct helper *h)
 static void
 run_command(struct helper *h)
 {
+	static const struct command_limits limits = { .seconds = HELPER_SECONDS,
+		.octets = MAILBOXES_TEXT_MAX, .too_long = "it took longer than 30 s",
+		.too_much = "it printed more than 10 MiB" };
+	static const struct command_ops ops = { .output = on_output, .over = on_over };
 	const struct conf_home *conf = h->proc->home;
 	struct command_line cl;
 	char path[CONF_PATH_MAX + 8];
 	char *env[] = { path, NULL };
-	uv_stdio_container_t stdio[3] = {
-		{ .flags = UV_IGNORE },
-		{ .flags = UV_CREATE_PIPE | UV_WRITABLE_PIPE,
-		    .data.stream = (uv_stream_t *)&h->out },
-		{ .flags = UV_INHERIT_FD, .data.fd = STDERR_FILENO },
-	};
-	uv_process_options_t opt = { .exit_cb = on_exit_,
-		.env = env,
-		.stdio_count = 3,
-		.stdio = stdio,
-		.flags = UV_PROCESS_DETACHED };
-	char error[128];
-	int rc;
 
 	if (!command_line_parse(span_str(conf->users_command), &cl)) {
 		tell(h,
@@ -256,26 +157,7 @@ run_command(struct helper *h)
 		return;
 	}
 	snprintf(path, sizeof(path), "PATH=%s", conf->helper_path);
-	opt.file = cl.argv[0];
-	opt.args = cl.argv;
-	h->exited = h->drained = false;
-	h->octets = 0;
-	h->failed = NULL;
-	uv_pipe_init(h->proc->loop, &h->out, 0);
-	h->out.data = h->child.data = h;
-	h->running = true;
-	if ((rc = uv_spawn(h->proc->loop, &h->child, &opt)) != 0) {
-		snprintf(
-		    error, sizeof(error), "%.60s cannot be run: %s", cl.argv[0], uv_strerror(rc));
-		h->status = 0;
-		h->signal = 0;
-		tell(h, error);
-		h->tag = 0; /* the answer is given: what the closing says is for nobody */
-		uv_close((uv_handle_t *)&h->child, on_child_closed);
-		return;
-	}
-	uv_timer_start(&h->timer, on_late, HELPER_SECONDS * 1000, 0);
-	uv_read_start((uv_stream_t *)&h->out, on_room, on_read);
+	command_begin(&h->run, h->proc->loop, &cl, env, &limits, &ops, h);
 }
 
 static void
@@ -287,7 +169,7 @@ on_message(void *arg, struct chan_msg *m)
 
 	if (m->type != HM_RUN) {
 		log_error(NULL, "courier.message type=%u is none of ours: dropped", m->type);
-	} else if (h->running) {
+	} else if (h->run.going) {
 		chan_send(h->courier, HM_RAN, m->tag, &part, 1, -1);
 	} else {
 		h->tag = m->tag;
@@ -320,7 +202,7 @@ on_peer_chan(struct proc *p, enum proc_kind kind, struct chan *chan)
 	if (h->courier != NULL)
 		chan_free(&h->courier);
 	h->courier = chan;
-	if (h->timer.data != NULL)
+	if (h->ready)
 		chan_start(chan, on_message, on_courier_closed, h);
 }
 
@@ -329,7 +211,7 @@ start(struct proc *p, struct why *why)
 {
 	struct helper *h = helper_of(p);
 
-	if (uv_timer_init(p->loop, &h->timer) != 0 || uv_timer_init(p->loop, &h->look) != 0)
+	if (uv_timer_init(p->loop, &h->look) != 0)
 		return why_set(why, "timer");
 	h->look.data = h;
 	return 0;
@@ -340,7 +222,7 @@ run(struct proc *p)
 {
 	struct helper *h = helper_of(p);
 
-	h->timer.data = h;
+	h->ready = true;
 	(void)stat(p->home->users_file, &h->seen);
 	uv_timer_start(&h->look, on_look, LOOK_MS, LOOK_MS);
 	if (h->courier != NULL)
@@ -353,8 +235,7 @@ drain(struct proc *p)
 	struct helper *h = helper_of(p);
 
 	uv_timer_stop(&h->look);
-	if (h->running && !h->exited)
-		kill(-h->child.pid, SIGKILL);
+	command_kill(&h->run, "this home is stopped");
 	uv_stop(p->loop);
 }
 

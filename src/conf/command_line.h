@@ -1,5 +1,5 @@
-#ifndef HOME_COMMAND_LINE_H
-#define HOME_COMMAND_LINE_H
+#ifndef CONF_COMMAND_LINE_H
+#define CONF_COMMAND_LINE_H
 
 #include <stdbool.h>
 

@@ -1,4 +1,4 @@
-#include "home/command_line.h"
+#include "conf/command_line.h"
 
 static bool
 is_blank(char c)
