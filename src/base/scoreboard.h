@@ -14,7 +14,7 @@
  * reader it is input from less trusted processes: numbers are numbers, texts
  * are cut at their size and escaped, nothing in it is followed.
  */
-#define BOARD_PROCS	8
+#define BOARD_PROCS	12
 #define BOARD_PEERS	64
 #define BOARD_SERVICES	32
 #define BOARD_TEXT	128
@@ -120,7 +120,7 @@ enum board_identity {
 struct scoreboard {
 	_Atomic int64_t	started_ms;
 	char		refused[BOARD_WORDS];	/* the parent's: why the last reload was, "" */
-	/* the certificate for STARTTLS that clients are shown now: its name, and its notAfter */
+	/* of the certificates for STARTTLS that clients are shown now, the one that ends first */
 	char		tls_name[BOARD_TEXT];
 	_Atomic int64_t	tls_until_ms;	/* 0: there is none */
 	struct board_proc proc[BOARD_PROCS];
@@ -145,17 +145,15 @@ board_get(struct scoreboard *b, enum board_counter c)
 }
 
 /*
- * Whether that certificate is over, or will be within two weeks: a renewal that runs by
- * itself does so earlier.  A clock that was never set knows no dates, and is said elsewhere.
+ * Whether that certificate is over, or will be so soon (alarms.certificate).  A clock that was
+ * never set knows no dates, and is said elsewhere.
  */
-#define BOARD_TLS_SOON_MS	(14LL * 24 * 3600 * 1000)
-
 static inline bool
-board_tls_ends(struct scoreboard *b, int64_t now_ms)
+board_tls_ends(struct scoreboard *b, int64_t now_ms, int64_t soon_ms)
 {
 	int64_t until = atomic_load(&b->tls_until_ms);
 
-	return until != 0 && now_ms >= CLOCK_FIRST_MS && until - now_ms < BOARD_TLS_SOON_MS;
+	return until != 0 && now_ms >= CLOCK_FIRST_MS && until - now_ms < soon_ms;
 }
 
 /* The service's row, taken when it is first asked for; NULL: all are taken. */

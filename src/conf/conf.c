@@ -33,6 +33,8 @@ conf_common_settle(struct conf_common *c, const struct conf_hold *h, struct conf
 		return conf_fault_set(f, "hold", "memory", 0,
 		    "smaller than hold.threshold: not one object "
 		    "would fit");
+	if (conf_alarms_settle(&c->alarms, f) == -1)
+		return -1;
 	if (c->tunnel_key[0] == '\0')
 		return conf_default_path(c->tunnel_key, sizeof(c->tunnel_key), c->state,
 		    "tunnel.pem", f);

@@ -57,6 +57,48 @@ struct conf_net {			/* "192.0.2.0/24"; a single address has all bits */
 	unsigned	bits;		/* of its own family */
 };
 
+enum conf_tls_use {
+	CONF_TLS_AUTO = 0,		/* STARTTLS where offered, whatever the certificate */
+	CONF_TLS_OFF,
+	CONF_TLS_REQUIRE,
+	CONF_TLS_VERIFY,		/* and the certificate is the host's by a known authority */
+};
+
+#define CONF_URL_MAX		1000
+
+/* alarms {...}: from when on something is one, and how somebody is told.  store/conditions.h */
+struct conf_alarms {
+	char		command[1024];			/* run by the runner; "": none */
+	char		webhook[CONF_URL_MAX];		/* "": none, or in a file */
+	char		webhook_file[CONF_PATH_MAX];	/* whose one line is a URL that is secret */
+	char		token[CONF_PATH_MAX];		/* the file of a Bearer token; "": none */
+	/* home only: by a relay that takes submissions */
+	char		mail[320], from[320];		/* addresses; from "": as mail */
+	char		relay[300];			/* host:port; 465 begins with TLS */
+	char		user[128];			/* "": no AUTH */
+	char		password[CONF_PATH_MAX];	/* the file */
+	enum conf_tls_use tls;
+	int64_t		every_ms;			/* looks: 10s */
+	int64_t		after_ms, repeat_ms;		/* proto/alarms.h: 1m, 1d */
+	int64_t		oldest_ms;			/* age of what waits: 4h */
+	unsigned	count;				/* objects that wait: 1000 */
+	int64_t		unreachable_ms;			/* a peer or a backend: 15m */
+	uint64_t	disk;				/* free above hold.reserve: 1G */
+	int64_t		certificate_ms;			/* before its end: 14d */
+};
+
+/* Where an http or https URL leads. */
+struct conf_url {
+	bool		tls;
+	char		host[256];	/* a name, or an address without brackets */
+	uint16_t	port;
+};
+/* False with why: no such URL, or one with a name or password in it. */
+bool	conf_url_parse(struct span, struct conf_url *, struct why *);
+bool	conf_alarms_webhook(const struct conf_alarms *);	/* whether there is one */
+/* host:port that is this machine itself. */
+bool	conf_local_host(const char *hostport);
+
 struct conf_common {			/* in both files, at top level */
 	/* Edge: its name in banners, Received and pairing; home: in logs. */
 	char		hostname[256];
@@ -73,6 +115,7 @@ struct conf_common {			/* in both files, at top level */
 	int64_t		dns_timeout_ms;		/* dns { timeout = 5s } */
 	/* PEM: tunnel { key = ...}; default STATE/tunnel.pem */
 	char		tunnel_key[CONF_PATH_MAX];
+	struct conf_alarms alarms;
 };
 
 struct conf_tls {			/* STARTTLS; both empty: not offered */
@@ -228,20 +271,13 @@ enum conf_identity {
 	CONF_IDENTITY_NONE,
 };
 
-enum conf_deliver_tls {
-	CONF_TLS_AUTO = 0,		/* STARTTLS where offered, whatever the certificate */
-	CONF_TLS_OFF,
-	CONF_TLS_REQUIRE,
-	CONF_TLS_VERIFY,		/* and the certificate is the host's by a known authority */
-};
-
 struct conf_deliver_to {
 	enum conf_deliver to;		/* by which of these was given */
 	char		smtp[300], lmtp[300];	/* host:port; lmtp: or a socket's path */
 	char		via[CONF_NAME_MAX + 8];	/* "service NAME" */
 	size_t		 service;	/* CONF_TO_SERVICE: its place among the services */
 	enum conf_identity identity;
-	enum conf_deliver_tls tls;
+	enum conf_tls_use tls;
 	char		user[128];		/* "": no AUTH */
 	char		password[CONF_PATH_MAX];	/* the file */
 	char		authorities[CONF_PATH_MAX];	/* PEM; "": this machine's */

@@ -24,6 +24,7 @@ static const struct conf_section sections[] = {
 	    .count = offsetof(struct conf_edge, nservices), .room = CONF_SERVICES_MAX },
 	{ .name = "limits" },
 	{ .name = "hold" },
+	{ .name = "alarms" },
 	{ .name = "dns" },
 };
 
@@ -166,6 +167,7 @@ static const struct conf_key keys[] = {
 	    CONF_RANGE(1, 100),
 	    .doc = "Percent of a home's quota that one client network (/24, /48) may fill." },
 
+	CONF_ALARMS_KEYS(conf_edge),
 	CONF_DNS_KEYS(conf_edge),
 	{ "dns", "client_names", CT_BOOL, CONF_FIELD(conf_edge, client_names), .def = "true",
 	    .fixed = true,

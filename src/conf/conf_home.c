@@ -34,6 +34,7 @@ static const struct conf_section sections[] = {
 	{ .name = "mailboxes" },
 	{ .name = "hold" },
 	{ .name = "parked" },
+	{ .name = "alarms" },
 	{ .name = "dns" },
 };
 
@@ -191,6 +192,23 @@ static const struct conf_key keys[] = {
 	    CONF_RANGE(CONF_MINUTE, 3650 * CONF_DAY),
 	    .doc = "How long mail that policy refused stays parked; all other parked mail stays." },
 
+	CONF_ALARMS_KEYS(conf_home),
+	{ "alarms", "mail", CT_STRING, CONF_FIELD(conf_home, common.alarms.mail), .shown = "none",
+	    .doc = "Address that is told by mail, through the relay." },
+	{ "alarms", "from", CT_STRING, CONF_FIELD(conf_home, common.alarms.from),
+	    .shown = "as alarms.mail", .doc = "Sender of that mail." },
+	{ "alarms", "relay", CT_HOSTPORT, CONF_FIELD(conf_home, common.alarms.relay),
+	    .shown = "none",
+	    .doc = "Server that takes that mail for submission; port 465 begins with TLS." },
+	{ "alarms", "user", CT_STRING, CONF_FIELD(conf_home, common.alarms.user), .shown = "none",
+	    .doc = "Name for AUTH at the relay." },
+	{ "alarms", "password", CT_PATH, CONF_FIELD(conf_home, common.alarms.password),
+	    .shown = "none",
+	    .doc = "File of its password, readable by nobody else." },
+	{ "alarms", "tls", CT_WORD, CONF_FIELD(conf_home, common.alarms.tls), .def = "verify",
+	    .words = tls_words,
+	    .doc = "Whether TLS is used where offered, never, always, or always verified." },
+
 	CONF_DNS_KEYS(conf_home),
 };
 
@@ -287,16 +305,10 @@ conf_deliver_local(const struct conf_home *c)
 {
 	const struct conf_deliver_to *d = &c->deliver;
 	const char *where = d->to == CONF_TO_LMTP ? d->lmtp : d->smtp;
-	struct netaddr a, net;
 
 	if (d->to == CONF_TO_SERVICE)
-		a = c->services[d->service].backend;
-	else if (where[0] == '/')
-		return true;
-	else if (!netaddr_parse(span_str(where), &a))
-		return strncmp(where, "localhost:", 10) == 0;
-	return (netaddr_parse_ip(SPAN_LIT("127.0.0.0"), &net) && netaddr_in(&a, &net, 8)) ||
-	    (netaddr_parse_ip(SPAN_LIT("::1"), &net) && netaddr_in(&a, &net, 128));
+		return conf_local_host(netaddr_hostport(&c->services[d->service].backend).s);
+	return where[0] == '/' || conf_local_host(where);
 }
 
 uint16_t

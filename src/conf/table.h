@@ -154,6 +154,42 @@ extern const struct conf_table conf_edge_table, conf_home_table;
 	    .doc = "Age of a held message that alarms, and how long a delivered id is " \
 		"remembered; nothing is thrown away." }
 
+/* What both roles have; home has a relay for mail as well. */
+#define CONF_ALARMS_KEYS(s) \
+	{ "alarms", "command", CT_STRING, CONF_FIELD(s, common.alarms.command), .shown = "none", \
+	    .doc = "Command that is run to tell somebody; its environment says of what." }, \
+	{ "alarms", "webhook", CT_STRING, CONF_FIELD(s, common.alarms.webhook), .shown = "none", \
+	    .doc = "URL that what is told is sent to, as JSON." }, \
+	{ "alarms", "webhook_file", CT_PATH, CONF_FIELD(s, common.alarms.webhook_file), \
+	    .shown = "none", \
+	    .doc = "File that holds that URL, where it is a secret; readable by nobody else." }, \
+	{ "alarms", "token", CT_PATH, CONF_FIELD(s, common.alarms.token), .shown = "none", \
+	    .doc = "File of the Bearer token for the webhook, readable by nobody else." }, \
+	{ "alarms", "every", CT_TIME, CONF_FIELD(s, common.alarms.every_ms), .def = "10s", \
+	    CONF_RANGE(CONF_SECOND, CONF_HOUR), \
+	    .doc = "How often is looked whether something is wrong." }, \
+	{ "alarms", "after", CT_TIME, CONF_FIELD(s, common.alarms.after_ms), .def = "1m", \
+	    CONF_RANGE(0, CONF_DAY), \
+	    .doc = "How long something is wrong before somebody is told, and well again." }, \
+	{ "alarms", "repeat", CT_TIME, CONF_FIELD(s, common.alarms.repeat_ms), .def = "1d", \
+	    CONF_RANGE(CONF_SECOND, 365 * CONF_DAY), \
+	    .doc = "How often it is told again while it lasts." }, \
+	{ "alarms", "oldest", CT_TIME, CONF_FIELD(s, common.alarms.oldest_ms), .def = "4h", \
+	    CONF_RANGE(CONF_SECOND, 3650 * CONF_DAY), \
+	    .doc = "Age of the oldest message that waits from which on that is an alarm." }, \
+	{ "alarms", "count", CT_NUMBER, CONF_FIELD(s, common.alarms.count), .def = "1000", \
+	    CONF_RANGE(1, 1000000000), \
+	    .doc = "Number of messages that wait from which on that is an alarm." }, \
+	{ "alarms", "unreachable", CT_TIME, CONF_FIELD(s, common.alarms.unreachable_ms), \
+	    .def = "15m", CONF_RANGE(CONF_SECOND, 365 * CONF_DAY), \
+	    .doc = "How long a peer, or a server that is passed to, may be out of reach." }, \
+	{ "alarms", "disk", CT_SIZE, CONF_FIELD(s, common.alarms.disk), .def = "1G", \
+	    CONF_RANGE(0, 1024 * CONF_T), \
+	    .doc = "Free disk above hold.reserve below which that is an alarm." }, \
+	{ "alarms", "certificate", CT_TIME, CONF_FIELD(s, common.alarms.certificate_ms), \
+	    .def = "14d", CONF_RANGE(CONF_HOUR, 365 * CONF_DAY), \
+	    .doc = "How long before the end of a certificate in use that is an alarm." }
+
 extern const char *const conf_log_words[];
 
 /*
@@ -182,6 +218,7 @@ int	conf_services_settle(struct conf_edge *, struct conf_fault *);
 /* conf.c: the rules that both roles share. */
 bool	conf_service_name_ok(const char *);	/* goes into :authority, policy and logs as it is */
 int	conf_common_settle(struct conf_common *, const struct conf_hold *, struct conf_fault *);
+int	conf_alarms_settle(struct conf_alarms *, struct conf_fault *);	/* alarms.c */
 int	conf_default_path(char *out, size_t max, const char *state, const char *name,
     struct conf_fault *);
 

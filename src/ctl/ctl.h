@@ -38,5 +38,6 @@ int	ctl_unban(int argc, char **argv);
 int	ctl_bans(int argc, char **argv);
 int	ctl_config(int argc, char **argv);
 int	ctl_interlock(int argc, char **argv);
+int	ctl_alarm(int argc, char **argv);
 
 #endif

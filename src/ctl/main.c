@@ -44,6 +44,7 @@ static const struct command {
 	{ "restore", ctl_restore, "at home: a backup, back into home's state" },
 	{ "refile", ctl_refile, "at home: what the catch-all took, to its own mailbox now" },
 	{ "interlock", ctl_interlock, "at home: whether its mail servers relay for strangers" },
+	{ "alarm", ctl_alarm, "what is wrong, who was told, and a test of telling" },
 	{ "ban", ctl_ban, "at home: who may not come in, at any edge" },
 	{ "unban", ctl_unban, "at home: lift bans" },
 	{ "bans", ctl_bans, "at home: who is banned" },
@@ -107,11 +108,15 @@ run_worker(int argc, char **argv)
 		{ "edge", PROC_WRITER, &proc_writer },
 		{ "edge", PROC_RECEPTION, &proc_reception },
 		{ "edge", PROC_RESOLVER, &proc_resolver },
+		{ "edge", PROC_HERALD, &proc_herald },
+		{ "edge", PROC_RUNNER, &proc_runner },
 		{ "home", PROC_WRITER, &proc_writer },
 		{ "home", PROC_TUNNEL, &proc_tunnel },
 		{ "home", PROC_COURIER, &proc_courier },
 		{ "home", PROC_HELPER, &proc_helper },
 		{ "home", PROC_RESOLVER, &proc_resolver },
+		{ "home", PROC_HERALD, &proc_herald },
+		{ "home", PROC_RUNNER, &proc_runner },
 	};
 
 	for (size_t i = 0; argc == 3 && i < sizeof(kinds) / sizeof(kinds[0]); i++)

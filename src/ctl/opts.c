@@ -38,6 +38,7 @@ static const struct option_rule {
 	{ "--parked", NULL, OPT_PARKED, false },
 	{ "--to", NULL, OPT_TO, true },
 	{ "--yes", NULL, OPT_YES, false },
+	{ "--test", NULL, OPT_TEST, false },
 	{ "--rotate", NULL, OPT_ANEW, false },
 	{ "--accept", NULL, OPT_ACCEPT, false },
 };
@@ -93,6 +94,9 @@ apply(const struct opts_use *use, const struct option_rule *r, const char *value
 		break;
 	case OPT_ROTATE:
 		*(name[0] == 'a' ? &o->age : name[0] == 't' ? &o->tunnel : &o->finish) = true;
+		break;
+	case OPT_TEST:
+		o->test = true;
 		break;
 	case OPT_FORCE:
 		o->force = true;

@@ -31,12 +31,14 @@ enum opt_bits {
 	OPT_YES = 1 << 15,	/* --yes */
 	OPT_ANEW = 1 << 16,	/* --rotate */
 	OPT_ACCEPT = 1 << 17,	/* --accept */
+	OPT_TEST = 1 << 18,	/* --test */
 };
 
 struct opts {
 	const char	*conf;
 	enum conf_role	 role;
-	bool		 json, object, age, tunnel, finish, force, all, parked, yes, anew, accept;
+	bool		 json, object, age, tunnel, finish, force, all, parked, yes, anew, accept,
+			test;
 	const char	*state, *of, *check, *control, *by, *for_time, *from, *class, *recipient,
 			*older, *size, *to;
 	unsigned long long count;	/* 0: not said */

@@ -164,7 +164,7 @@ show_certificate(struct edge *e)
 		    log_safe(span_str(edge_conf(e)->tls.cert)).s);
 	memcpy(b->tls_name, name, sizeof(name));
 	atomic_store(&b->tls_until_ms, until);
-	if (!board_tls_ends(b, wall_ms()))
+	if (!board_tls_ends(b, wall_ms(), edge_conf(e)->common.alarms.certificate_ms))
 		return;
 	wall_iso(until, date, sizeof(date));
 	log_warn(NULL, "tls.expires file=%s name=%s until=%s",

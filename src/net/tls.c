@@ -162,18 +162,28 @@ name_of(X509 *x, char *out, size_t max)
 bool
 tls_server_until(SSL_CTX *ctx, char *name, size_t max, int64_t *until_ms)
 {
-	X509 *x = SSL_CTX_get0_certificate(ctx);
-	struct tm tm;
+	X509 *leaf = SSL_CTX_get0_certificate(ctx), *x = leaf;
+	STACK_OF(X509) *chain = NULL;
 
 	name[0] = '\0';
 	*until_ms = 0;
-	if (x == NULL || ASN1_TIME_to_tm(X509_get0_notAfter(x), &tm) != 1)
-		return false;
-	name_of(x, name, max);
-	*until_ms = (int64_t)timegm(&tm) * 1000;
-	if (*until_ms == 0)
-		*until_ms = 1;
-	return true;
+	(void)SSL_CTX_get0_chain_certs(ctx, &chain);
+	for (int i = 0; x != NULL; x = sk_X509_value(chain, i++)) {	/* of none: NULL */
+		int64_t ends;
+		struct tm tm;
+
+		if (x != leaf && X509_NAME_cmp(X509_get_issuer_name(x),
+		    X509_get_subject_name(x)) == 0)
+			continue;
+		if (ASN1_TIME_to_tm(X509_get0_notAfter(x), &tm) != 1)
+			return false;
+		ends = (int64_t)timegm(&tm) * 1000;
+		if (*until_ms != 0 && ends >= *until_ms)
+			continue;
+		name_of(x, name, max);
+		*until_ms = ends != 0 ? ends : 1;
+	}
+	return *until_ms != 0;
 }
 
 SSL_CTX *

@@ -24,7 +24,8 @@
 SSL_CTX	*tls_server_new(struct span cert_chain_pem, struct span key_pem, struct why *);
 
 /*
- * What a server context shows: its first DNS name, else the common name, else "-", cut to
+ * Of what a server context shows, the certificate or the issuer that is over first, but for
+ * roots, which nobody looks at there: its first DNS name, else the common name, else "-", cut to
  * max, and notAfter in ms since 1970, never 0.  False, name "" and 0, where it cannot be read.
  */
 bool	tls_server_until(SSL_CTX *, char *name, size_t max, int64_t *until_ms);

@@ -19,18 +19,24 @@ static const struct kind {
 	[PROC_HELPER] = { "helper", false },
 	/* libunbound's select(2) ends at 1024. */
 	[PROC_RESOLVER] = { "resolver", false },
+	[PROC_HERALD] = { "herald", false },
+	[PROC_RUNNER] = { "runner", false },	/* as the helper */
 };
 
 static const enum proc_kind edge_kinds[] = {
-	PROC_WRITER, PROC_RESOLVER, PROC_RECEPTION, PROC_NONE
+	PROC_WRITER, PROC_RESOLVER, PROC_RECEPTION, PROC_HERALD, PROC_RUNNER, PROC_NONE
 };
 static const enum proc_kind home_kinds[] = {
-	PROC_WRITER, PROC_RESOLVER, PROC_HELPER, PROC_COURIER, PROC_TUNNEL, PROC_NONE
+	PROC_WRITER, PROC_RESOLVER, PROC_HELPER, PROC_COURIER, PROC_TUNNEL, PROC_HERALD,
+	PROC_RUNNER, PROC_NONE
 };
 
 static const struct kind_link edge_links[] = {
 	{ PROC_RECEPTION, PROC_WRITER },
 	{ PROC_RECEPTION, PROC_RESOLVER },
+	{ PROC_HERALD, PROC_WRITER },
+	{ PROC_HERALD, PROC_RESOLVER },
+	{ PROC_RUNNER, PROC_WRITER },
 	{ PROC_NONE, PROC_NONE },
 };
 static const struct kind_link home_links[] = {
@@ -40,6 +46,9 @@ static const struct kind_link home_links[] = {
 	{ PROC_COURIER, PROC_WRITER },
 	{ PROC_COURIER, PROC_HELPER },
 	{ PROC_COURIER, PROC_RESOLVER },
+	{ PROC_HERALD, PROC_WRITER },
+	{ PROC_HERALD, PROC_RESOLVER },
+	{ PROC_RUNNER, PROC_WRITER },
 	{ PROC_NONE, PROC_NONE },
 };
 
@@ -55,6 +64,9 @@ static const struct gift {
 	{ "age-retired", BIT(PROC_COURIER) },
 	{ "deliver", BIT(PROC_COURIER) },
 	{ "filter", BIT(PROC_COURIER) },
+	{ "alarms.url", BIT(PROC_HERALD) },
+	{ "alarms.token", BIT(PROC_HERALD) },
+	{ "alarms.password", BIT(PROC_HERALD) },
 }, dirs[] = {
 	{ "large", BIT(PROC_WRITER) | BIT(PROC_RECEPTION) | BIT(PROC_TUNNEL) },
 	{ "maildir", BIT(PROC_COURIER) },
@@ -100,8 +112,14 @@ kind_links(enum conf_role r)
 bool
 kind_wanted(enum proc_kind k, const struct conf_edge *edge, const struct conf_home *home)
 {
+	const struct conf_alarms *a = edge != NULL ? &edge->common.alarms : &home->common.alarms;
+
 	if (k == PROC_RESOLVER && edge != NULL)
-		return edge->client_names;
+		return edge->client_names || conf_alarms_webhook(a);
+	if (k == PROC_HERALD)
+		return conf_alarms_webhook(a) || a->mail[0] != '\0';
+	if (k == PROC_RUNNER)
+		return a->command[0] != '\0';
 	if (k == PROC_HELPER)
 		return home != NULL && (home->users_command[0] != '\0' ||
 		    home->users_file[0] != '\0');

@@ -15,8 +15,8 @@
 /*
  * The processes of a role (doc/ARCHITECTURE has the map).
  *
- *	edge:	parent, writer, reception, resolver
- *	home:	parent, writer, tunnel, courier, helper, resolver
+ *	edge:	parent, writer, reception, resolver, herald, runner
+ *	home:	parent, writer, tunnel, courier, helper, resolver, herald, runner
  *
  * The parent reads configuration and secrets, makes directories, binds
  * listeners, then starts each process by fork and exec of /proc/self/exe (a
@@ -49,6 +49,8 @@ enum proc_kind {
 	PROC_COURIER,		/* home: the age identity; opens, routes, delivers */
 	PROC_HELPER,		/* home: runs configured commands; no network */
 	PROC_RESOLVER,
+	PROC_HERALD,		/* tells of alarms: webhook, and at home mail */
+	PROC_RUNNER,		/* the same by the configured command */
 	PROC_KINDS
 };
 
@@ -56,10 +58,11 @@ enum proc_msg {
 	/* parent -> process */
 	PM_CONFIG = 1,		/* body: u8 role, file name NUL, text */
 	/*
-	 * body: name NUL, bytes: "tls.cert", "tls.key", "tunnel", "age", "deliver" and
-	 * "filter" (passwords), and "tunnel-next" while keys are rotated, "age-retired"
-	 * after it (both empty when that is over).  The parent has seen that each is whole
-	 * and that a key fits its certificate; "tls.cert" comes directly before its "tls.key".
+	 * body: name NUL, bytes: "tls.cert", "tls.key", "tunnel", "age", "deliver", "filter" and
+	 * "alarms.password" (passwords), "alarms.url", "alarms.token", and "tunnel-next" while
+	 * keys are rotated, "age-retired" after it (both empty when that is over).  The parent
+	 * has seen that each is whole and that a key fits its certificate; "tls.cert" comes
+	 * directly before its "tls.key".
 	 */
 	PM_SECRET,
 	/* body: service name; fd: a bound, listening socket ("tunnel" and "control" too) */
@@ -124,7 +127,7 @@ struct proc_ops {
  * until one of them sets it.
  */
 extern const struct proc_ops proc_writer, proc_reception, proc_tunnel, proc_courier, proc_helper,
-    proc_resolver;
+    proc_resolver, proc_herald, proc_runner;
 
 /* "reception": what argv[3] of a child says */
 const char *proc_kind_name(enum proc_kind);

@@ -17,7 +17,10 @@
 
 struct writing {
 	struct writer	*writer;
-	struct chan	*early[EARLY_MAX];
+	struct {
+		enum proc_kind	 kind;
+		struct chan	*chan;
+	} early[EARLY_MAX];
 	size_t		 nearly;
 	int		 control;
 };
@@ -53,16 +56,27 @@ on_listen(struct proc *p, const char *service, int fd)
 }
 
 static void
+attach(struct writing *w, enum proc_kind kind, struct chan *chan)
+{
+	if (kind == PROC_HERALD || kind == PROC_RUNNER)
+		writer_teller(w->writer, kind == PROC_HERALD ? TELLER_HERALD : TELLER_RUNNER, chan);
+	else
+		writer_client(w->writer, chan);
+}
+
+static void
 on_peer(struct proc *p, enum proc_kind kind, struct chan *chan)
 {
 	struct writing *w = writing_of(p);
 
-	if (w->writer != NULL)
-		writer_client(w->writer, chan);
-	else if (w->nearly < EARLY_MAX)
-		w->early[w->nearly++] = chan;
-	else
+	if (w->writer != NULL) {
+		attach(w, kind, chan);
+	} else if (w->nearly < EARLY_MAX) {
+		w->early[w->nearly].kind = kind;
+		w->early[w->nearly++].chan = chan;
+	} else {
 		chan_free(&chan);
+	}
 }
 
 static int
@@ -82,7 +96,7 @@ run(struct proc *p)
 	struct writing *w = p->arg;
 
 	for (size_t i = 0; i < w->nearly; i++)
-		writer_client(w->writer, w->early[i]);
+		attach(w, w->early[i].kind, w->early[i].chan);
 	if (w->control != -1)
 		writer_control(w->writer, w->control);
 }

@@ -33,12 +33,14 @@ enter(const struct proc *p, char *level, size_t max, struct why *why)
 	return 0;
 }
 #else
-#define RULES_MAX 8
+#define RULES_MAX 20
 
 /* The paths a kind of process may touch; what it got as a descriptor it has anyway. */
 static size_t
 paths(const struct proc *p, char large[static CONF_PATH_MAX + 8], struct landlock_rule *r)
 {
+	static const char *const programs[] = { "/usr", "/bin", "/sbin", "/lib", "/lib64", "/etc",
+		"/opt", "/srv", "/home", "/root", "/proc", "/sys", "/run", "/dev" };
 	size_t n = 0;
 
 	snprintf(large, CONF_PATH_MAX + 8, "%s/large", p->common->state);
@@ -59,6 +61,16 @@ paths(const struct proc *p, char large[static CONF_PATH_MAX + 8], struct landloc
 	case PROC_HELPER:	/* programs, their libraries and data; a scratch place */
 		r[n++] = (struct landlock_rule){ "/", LL_READ | LL_EXECUTE };
 		r[n++] = (struct landlock_rule){ "/tmp", LL_READ | LL_WRITE | LL_RENAME };
+		break;
+	case PROC_RUNNER:	/* it has the network: the state, in /var/lib, is nothing to it */
+		for (size_t i = 0; i < sizeof(programs) / sizeof(programs[0]); i++)
+			r[n++] = (struct landlock_rule){ programs[i], LL_READ | LL_EXECUTE };
+		r[n++] = (struct landlock_rule){ "/tmp", LL_READ | LL_WRITE | LL_RENAME |
+			LL_EXECUTE };
+		break;
+	case PROC_HERALD:	/* the authorities, for https and the relay */
+		r[n++] = (struct landlock_rule){ "/etc/ssl", LL_READ };
+		r[n++] = (struct landlock_rule){ "/usr/share/ca-certificates", LL_READ };
 		break;
 	case PROC_RESOLVER:	/* resolv.conf, hosts; the root's keys */
 		r[n++] = (struct landlock_rule){ "/etc", LL_READ };
@@ -88,8 +100,9 @@ enter_landlock(const struct proc *p, struct why *why)
 		ports[1] = conf_filter_port(p->home);
 		return landlock_enter(rules, n, LL_TCP_PORTS, ports, why);
 	}
-	return landlock_enter(rules, n, p->kind == PROC_TUNNEL || p->kind == PROC_RESOLVER ?
-	    LL_TCP_ANY : LL_TCP_NONE, ports, why);
+	return landlock_enter(rules, n, p->kind == PROC_TUNNEL || p->kind == PROC_RESOLVER ||
+	    p->kind == PROC_HERALD || p->kind == PROC_RUNNER ? LL_TCP_ANY : LL_TCP_NONE, ports,
+	    why);
 }
 
 static int

@@ -49,6 +49,12 @@ list_files(struct secrets *s, const struct conf_edge *edge, const struct conf_ho
 		if (home->filter.password[0] != '\0')
 			add(s, "filter", "filter.password_file", home->filter.password, false);
 	}
+	if (c->alarms.webhook_file[0] != '\0')
+		add(s, "alarms.url", "alarms.webhook_file", c->alarms.webhook_file, false);
+	if (c->alarms.token[0] != '\0')
+		add(s, "alarms.token", "alarms.token", c->alarms.token, false);
+	if (c->alarms.password[0] != '\0')
+		add(s, "alarms.password", "alarms.password", c->alarms.password, false);
 	add(s, "tunnel", "tunnel.key", c->tunnel_key, false);
 	snprintf(path, sizeof(path), "%.230s/tunnel-next.pem", c->state);
 	add(s, "tunnel-next", "the next tunnel key", path, false);
@@ -126,12 +132,14 @@ read_file(struct secret_file *f, const struct account *a, const char *state, str
 	struct stat st;
 	ssize_t got = 0;
 	char *room;
+	bool made;
 
 	if (fd == -1) {
 		if (errno == ENOENT && f->optional)
 			return 0;
-		return why_sys(why, "%s %s%s", f->key, f->path, errno == ENOENT && !f->public &&
-		    strcmp(f->name, "tls.key") != 0 ? " (`posthouse keygen` makes it)" : "");
+		made = strcmp(f->name, "tunnel") == 0 || strcmp(f->name, "age") == 0;
+		return why_sys(why, "%s %s%s", f->key, f->path, errno == ENOENT && made ?
+		    " (`posthouse keygen` makes it)" : "");
 	}
 	if (fstat(fd, &st) == -1) {
 		why_sys(why, "%s %s", f->key, f->path);
@@ -199,6 +207,20 @@ password_fits(const struct secret_file *f, struct why *why)
 }
 
 static int
+url_fits(const struct secret_file *f, struct why *why)
+{
+	struct span s = buf_span(&f->text);
+	struct conf_url url;
+	struct why inner;
+
+	if (s.n > 0 && s.p[s.n - 1] == '\n')
+		s.n--;
+	if (conf_url_parse(s, &url, &inner))
+		return 0;
+	return why_set(why, "%s %s: its one line is %.200s", f->key, f->path, inner.text);
+}
+
+static int
 contents_fit(const struct secrets *s, struct why *why)
 {
 	for (size_t i = 0; i < s->n; i++) {
@@ -212,8 +234,12 @@ contents_fit(const struct secrets *s, struct why *why)
 			rc = pair_fits(f, &s->file[i + 1], why);
 		else if (strncmp(f->name, "age", 3) == 0)
 			rc = identities_fit(f, why);
-		else if (strcmp(f->name, "deliver") == 0 || strcmp(f->name, "filter") == 0)
+		else if (strcmp(f->name, "deliver") == 0 || strcmp(f->name, "filter") == 0 ||
+		    strcmp(f->name, "alarms.token") == 0 ||
+		    strcmp(f->name, "alarms.password") == 0)
 			rc = password_fits(f, why);
+		else if (strcmp(f->name, "alarms.url") == 0)
+			rc = url_fits(f, why);
 		else if (strcmp(f->name, "tls.key") != 0)
 			rc = pair_fits(f, f, why);
 		if (rc == -1)

@@ -17,7 +17,7 @@
  * certificate), in a forked process: OpenSSL's memory and its parsing of files
  * that others can write stay out of the one process that may be root.
  */
-#define SECRETS_MAX 6
+#define SECRETS_MAX 9
 
 struct secret_mark {			/* tells one version of a file from another */
 	bool	there;

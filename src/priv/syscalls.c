@@ -17,15 +17,16 @@
 #define POSTING		BIT(PROC_KINDS)
 #define ASKING		BIT(PROC_KINDS + 1)
 #define LOOPS		(BIT(PROC_WRITER) | BIT(PROC_RECEPTION) | BIT(PROC_TUNNEL) | \
-			 BIT(PROC_COURIER) | BIT(PROC_RESOLVER) | POSTING | ASKING)
+			 BIT(PROC_COURIER) | BIT(PROC_RESOLVER) | BIT(PROC_HERALD) | POSTING | \
+			 ASKING)
 #define FILES		(BIT(PROC_WRITER) | BIT(PROC_RECEPTION) | BIT(PROC_TUNNEL) | \
 			 BIT(PROC_COURIER) | ASKING)
 #define ACCEPTORS	(BIT(PROC_WRITER) | BIT(PROC_RECEPTION))
 
 /*
  * What each process may ask of the kernel.  What is in no line ends the process
- * (SIGSYS), but for the harmless ones further down, which fail.  The helper runs
- * whatever the operator configured, so for it the rule is turned round: see
+ * (SIGSYS), but for the harmless ones further down, which fail.  Helper and runner run
+ * whatever the operator configured, so for them the rule is turned round: see
  * helper_denied.
  *
  * A name that this architecture or libseccomp does not know is passed over: arm64
@@ -74,6 +75,7 @@ static const struct line {
 	{ POSTING | ASKING, "connect",
 	    "the mail server, the filter; their ports are Landlock's matter" },
 	{ POSTING, "pread64", "held objects in files of their own" },
+	{ BIT(PROC_HERALD), "connect", "webhook and relay" },
 	{ BIT(PROC_TUNNEL) | BIT(PROC_RESOLVER), "connect bind",
 	    "edges and route changes; questions. socket is below, with its families" },
 	{ BIT(PROC_RESOLVER), "socketpair select pselect6 getrusage times", "libunbound" },
@@ -99,7 +101,7 @@ static const struct {
 	{ "io_setup", ENOSYS, "asynchronous disk writes" },
 };
 
-/* The helper's commands may be anything; these they may not, whatever they are. */
+/* The commands of helper and runner may be anything; these they may not, whatever they are. */
 static const struct {
 	const char	*calls;
 	const char	*reason;
@@ -114,7 +116,7 @@ static const struct {
 	{ "add_key keyctl request_key", "the kernel's keyrings" },
 	{ "settimeofday clock_settime clock_adjtime adjtimex sethostname setdomainname",
 	    "the clock and the name" },
-	{ "listen accept accept4", "a command is a client of this machine at most" },
+	{ "listen accept accept4", "a command is a client at most" },
 };
 
 /* Calls of which only some arguments are fine. error 0: allowed. */
@@ -123,6 +125,7 @@ static const struct {
 #define HAS(arg, bit)	{ (arg), SCMP_CMP_MASKED_EQ, (bit), (bit) }
 #define LACKS(arg, bit)	{ (arg), SCMP_CMP_MASKED_EQ, (bit), 0 }
 #define DIALLERS	(BIT(PROC_TUNNEL) | BIT(PROC_RESOLVER))
+#define CONNECTORS	(DIALLERS | POSTING | ASKING | BIT(PROC_HERALD))
 
 static const struct narrow {
 	unsigned	 kinds;
@@ -159,9 +162,12 @@ static const struct narrow {
 	{ POSTING | ASKING, "socket", { IS(0, AF_INET) }, 1, 0, "the mail server, the filter" },
 	{ POSTING | ASKING, "socket", { IS(0, AF_INET6) }, 1, 0, "the same" },
 	{ POSTING | ASKING, "socket", { IS(0, AF_UNIX) }, 1, 0, "the same" },
-	{ LOOPS & ~(DIALLERS | POSTING | ASKING), "socket", { { 0 } }, 0, EACCES,
-	    "sockets come from the parent" },
-	{ LOOPS & ~(DIALLERS | POSTING | ASKING), "connect", { { 0 } }, 0, EACCES, "the same" },
+	{ BIT(PROC_HERALD), "socket", { IS(0, AF_INET) }, 1, 0, "webhook and relay" },
+	{ BIT(PROC_HERALD), "socket", { IS(0, AF_INET6) }, 1, 0, "the same" },
+	{ BIT(PROC_HERALD), "socket", { IS(0, AF_UNIX) }, 1, EACCES,
+	    "syslog(3) and the like of libraries" },
+	{ LOOPS & ~CONNECTORS, "socket", { { 0 } }, 0, EACCES, "sockets come from the parent" },
+	{ LOOPS & ~CONNECTORS, "connect", { { 0 } }, 0, EACCES, "the same" },
 };
 
 #ifdef POSTHOUSE_SANITIZED
@@ -260,14 +266,21 @@ fill(scmp_filter_ctx ctx, unsigned kinds)
 }
 
 /*
- * Only unix sockets: `doveadm user` and its like ask a server of this machine
- * through one, and none of them leads out of it.
+ * The helper has only unix sockets: `doveadm user` and its like ask a server of this machine
+ * through one, and none of them leads out of it.  What the runner's command says is for
+ * somebody elsewhere: it may use the network, as a client.
  */
 static int
-fill_helper(scmp_filter_ctx ctx)
+fill_helper(scmp_filter_ctx ctx, bool network)
 {
 	static const struct scmp_arg_cmp other = IS_NOT(0, AF_UNIX);
-	int rc = add(ctx, REFUSE(EAFNOSUPPORT), SCMP_SYS(socket), &other, 1);
+	static const struct scmp_arg_cmp above = { 0, SCMP_CMP_GT, AF_NETLINK, 0 };
+	int rc = add(ctx, REFUSE(EAFNOSUPPORT), SCMP_SYS(socket), network ? &above : &other, 1);
+
+	for (int af = 0; network && af < AF_NETLINK; af++)
+		if (af != AF_UNIX && af != AF_INET && af != AF_INET6)
+			rc |= add(ctx, REFUSE(EAFNOSUPPORT), SCMP_SYS(socket),
+			    &(struct scmp_arg_cmp)IS(0, (scmp_datum_t)af), 1);
 
 	for (size_t i = 0; i < sizeof(helper_denied) / sizeof(helper_denied[0]); i++)
 		rc |= each(ctx, REFUSE(EPERM), helper_denied[i].calls, NULL, 0);
@@ -281,7 +294,7 @@ syscalls_enter(enum proc_kind kind, enum syscalls_courier courier, struct why *w
 		[SYSCALLS_POSTS] = POSTING, [SYSCALLS_ASKS] = ASKING,
 	};
 	unsigned kinds = courier != SYSCALLS_ALONE ? couriers[courier] : BIT(kind);
-	bool helper = kind == PROC_HELPER;
+	bool helper = kind == PROC_HELPER || kind == PROC_RUNNER;
 	scmp_filter_ctx ctx = seccomp_init(helper ? SCMP_ACT_ALLOW : KILL);
 	int rc;
 
@@ -290,7 +303,7 @@ syscalls_enter(enum proc_kind kind, enum syscalls_courier courier, struct why *w
 	/* A tree instead of a list, and all threads, in case a library has made one. */
 	seccomp_attr_set(ctx, SCMP_FLTATR_CTL_OPTIMIZE, 2);
 	seccomp_attr_set(ctx, SCMP_FLTATR_CTL_TSYNC, 1);
-	if ((rc = helper ? fill_helper(ctx) : fill(ctx, kinds)) != 0) {
+	if ((rc = helper ? fill_helper(ctx, kind == PROC_RUNNER) : fill(ctx, kinds)) != 0) {
 		seccomp_release(ctx);
 		return why_set(why, "seccomp: the table of %s does not compile (%d)",
 		    proc_kind_name(kind), rc);

@@ -47,6 +47,7 @@ json_t	*answer_pair(struct writer *, const json_t *question);
 json_t	*answer_unpair(struct writer *, const json_t *question);
 json_t	*answer_pairings(struct writer *, const json_t *question);
 json_t	*answer_interlock(struct writer *, const json_t *question);
+json_t	*answer_alarm(struct writer *, const json_t *question);
 json_t	*answer_peers_reload(struct writer *, const json_t *question);
 json_t	*answer_ban(struct writer *, const json_t *question);
 json_t	*answer_unban(struct writer *, const json_t *question);
@@ -69,10 +70,10 @@ enum used {			/* of a quota */
 enum used answer_used(uint64_t octets, uint64_t quota, int *percent);
 
 /*
- * The scoreboard's part of `status` into o: "processes", "peers", "counters",
- * "started", and what stands there as alarms appended to alarms.  NULL board: none of it.
+ * The scoreboard's part of `status` into o: "processes", "peers", "counters", "started".  NULL
+ * board: none of it.
  */
-void	answer_board(json_t *o, json_t *alarms, struct scoreboard *);
+void	answer_board(json_t *o, struct scoreboard *);
 
 /* home: where held mail goes, how its sender is told there, and what to know about that. */
 json_t	*answer_delivery(const struct conf_home *, struct scoreboard *);

@@ -20,38 +20,6 @@ board_text(const char *p, size_t max)
 	return answer_text(copy, max);
 }
 
-static void
-alarm_add(json_t *alarms, const char *who, json_t *text)
-{
-	const char *s = json_string_value(text);
-
-	if (s != NULL && s[0] != '\0')
-		json_array_append_new(alarms, json_sprintf("%s: %s", who, s));
-	json_decref(text);
-}
-
-static void
-refused_alarm(json_t *alarms, const struct scoreboard *b)
-{
-	json_t *why = board_text(b->refused, sizeof(b->refused));
-	const char *s = json_string_value(why);
-
-	if (s != NULL && s[0] != '\0')
-		json_array_append_new(alarms, json_sprintf("configuration: %s; until it is mended "
-		    "and taken by a SIGHUP, the old one stays in force", s));
-	json_decref(why);
-}
-
-static void
-peer_alarm(json_t *alarms, const struct board_peer *p)
-{
-	json_t *name = board_text(p->name, sizeof(p->name));
-	const char *who = json_string_value(name);
-
-	alarm_add(alarms, who != NULL ? who : "", board_text(p->error, sizeof(p->error)));
-	json_decref(name);
-}
-
 /* Passed services that had a client since start. */
 static json_t *
 board_passed_services(struct scoreboard *b)
@@ -99,7 +67,7 @@ board_list(struct board_peer *p, json_t *o)
 }
 
 void
-answer_board(json_t *o, json_t *alarms, struct scoreboard *b)
+answer_board(json_t *o, struct scoreboard *b)
 {
 	json_t *procs, *peers, *services, *counters;
 
@@ -109,9 +77,6 @@ answer_board(json_t *o, json_t *alarms, struct scoreboard *b)
 	peers = json_array();
 	services = json_array();
 	counters = json_object();
-	refused_alarm(alarms, b);
-	alarm_add(alarms, "filter: mail is delivered unjudged",
-	    board_text(b->filter, sizeof(b->filter)));
 	for (size_t i = 0; i < BOARD_PROCS; i++) {
 		struct board_proc *p = &b->proc[i];
 		json_t *name = board_text(p->name, sizeof(p->name)), *one;
@@ -121,7 +86,6 @@ answer_board(json_t *o, json_t *alarms, struct scoreboard *b)
 			json_decref(name);
 			continue;
 		}
-		alarm_add(alarms, who, board_text(p->alarm, sizeof(p->alarm)));
 		one = json_pack("{s:o, s:i, s:I, s:o}",
 		    "name", name,
 		    "pid", atomic_load(&p->pid),
@@ -134,8 +98,6 @@ answer_board(json_t *o, json_t *alarms, struct scoreboard *b)
 
 		if (p->name[0] == '\0')
 			continue;
-		if (atomic_load(&p->alarm) != 0)
-			peer_alarm(alarms, p);
 		json_array_append_new(peers, json_pack("{s:o, s:I, s:o, s:I, s:I, s:o, s:o}",
 		    "name", board_text(p->name, sizeof(p->name)),
 		    "connections", (json_int_t)atomic_load(&p->connections),
@@ -190,138 +152,16 @@ peer_entry(json_t *list, const char *name)
 	return json_array_get(list, json_array_size(list) - 1);
 }
 
-/* An edge's home: of its quota, and the network that holds most of what may be one's share. */
-static int
-home_room(struct writer *w, const struct db_totals *t, json_t *alarms, struct why *why)
-{
-	const struct conf_hold *h = writer_conf(w)->hold;
-	uint64_t quota = writer_quota(w, t->home), octets;
-	enum used used;
-	struct netaddr net;
-	int percent;
-
-	/* Without a quota of its own it has hold.quota, about which there is an alarm already. */
-	used = quota < h->quota ? answer_used(t->bytes, quota, &percent) : USED_LITTLE;
-	if (used == USED_NEARLY)
-		json_array_append_new(alarms, json_sprintf("home %s: %d %% of its quota are "
-		    "used: is it connected? Else raise its quota", t->home, percent));
-	else if (used == USED_UP)
-		json_array_append_new(alarms, json_sprintf("home %s: its mail is refused: its "
-		    "quota is used up. Let it fetch what is held, or raise its quota", t->home));
-	if (h->share == 0 || h->share >= 100)
-		return 0;
-	if (db_share_most(writer_db(w), t->home, &net, &octets, why) == -1)
-		return -1;
-	used = answer_used(octets, quota / 100 * h->share, &percent);
-	if (used != USED_LITTLE)
-		json_array_append_new(alarms, json_sprintf("home %s: the client network of %s has "
-		    "used %d %% of what one network may fill (hold.share); beyond it, its mail is "
-		    "refused", t->home, netaddr_ip(&net).s, percent));
-	return 0;
-}
-
-/* Whether mail of that home can leave: by its pairing, or by a key in the configuration. */
-static bool
-reachable(struct writer *w, const char *home)
-{
-	const struct conf_edge *c = writer_conf(w)->edge;
-
-	for (size_t i = 0; c != NULL && i < c->nhomes; i++)
-		if (c->homes[i].has_pin && strcmp(c->homes[i].name, home) == 0)
-			return true;
-	return peers_find(writer_peers(w), home) != NULL;
-}
-
-/* Homes that are paired, while no listener takes what they are paired for. */
-static void
-alarm_unserved(struct writer *w, json_t *alarms)
-{
-	const struct conf_edge *c = writer_conf(w)->edge;
-	struct peers *peers = writer_peers(w);
-	char words[400];
-
-	for (size_t i = 0; c != NULL && i < peers_count(peers); i++)
-		if (answer_unserved(c, peers_at(peers, i)->name, words, sizeof(words)))
-			json_array_append_new(alarms, json_string(words));
-}
-
-/* Nothing goes there until its operator has spoken. */
-static void
-alarm_stale(void *alarms, const char *home)
-{
-	json_array_append_new(alarms, json_sprintf("home %s: its ledger is an older one than was "
-	    "seen, an old copy that was restored: nothing is handed over until `posthouse restore "
-	    "--accept` there says that it is meant", home));
-}
-
-static void
-alarm_certificate(struct writer *w, json_t *alarms)
-{
-	const struct writer_conf *c = writer_conf(w);
-	int64_t now = writer_surely_ms(w);
-	char date[40];
-	json_t *name;
-
-	if (c->edge == NULL || c->board == NULL || !board_tls_ends(c->board, now))
-		return;
-	wall_iso(atomic_load(&c->board->tls_until_ms), date, sizeof(date));
-	name = board_text(c->board->tls_name, sizeof(c->board->tls_name));
-	json_array_append_new(alarms, json_sprintf("certificate: %s, for %s, %s %.10s: renew it; a "
-	    "new file is taken when it is there", c->edge->tls.cert, json_string_value(name),
-	    atomic_load(&c->board->tls_until_ms) <= now ? "is over since" : "ends on", date));
-	json_decref(name);
-}
-
-static void
-alarm_unpaired(struct writer *w, json_t *alarms, const struct db_totals *t)
-{
-	int64_t age = writer_surely_ms(w) - t->oldest_ms;
-
-	json_array_append_new(alarms, json_sprintf("%llu object%s, %llu octets, held for home %s, "
-	    "which is not paired; the oldest for %lld days. Pair it again under that name to hand "
-	    "them over: posthouse pair %s DOMAIN", (unsigned long long)t->objects,
-	    t->objects == 1 ? "" : "s", (unsigned long long)t->bytes, t->home,
-	    (long long)(age > 0 ? age / (24 * 60 * 60 * 1000) : 0), t->home));
-}
-
-/* What home will not take (TUNNEL.md, PUT), and why it says so, for as long as it is held. */
-static int
-alarm_declined(struct writer *w, json_t *alarms, const char *home, struct why *why)
-{
-	char words[sizeof(((struct db_row *)0)->reason)];
-	const char *advice = "is it as new as this edge?";
-	uint64_t n;
-
-	if (db_declined(writer_db(w), home, &n, words, sizeof(words), why) == -1)
-		return -1;
-	if (n == 0)
-		return 0;
-	if (strncmp(words, "home answered 403", 17) == 0)
-		advice = "if it is one or a few, look at this disk, which may have damaged them; "
-		    "if it is all, pair again";
-	else if (strncmp(words, "home answered 413", 17) == 0)
-		advice = "raise hold.quota there";
-	json_array_append_new(alarms, json_sprintf("home %s does not take %llu object%s, which "
-	    "%s kept here and offered again: %s: %s; see posthouse queue", home,
-	    (unsigned long long)n, n == 1 ? "" : "s", n == 1 ? "is" : "are", words, advice));
-	return 0;
-}
-
 static int
 totals(struct writer *w, json_t *o, struct why *why)
 {
 	static struct db_totals t[PEERS_MAX + CONF_HOMES_MAX];	/* one question at a time */
 	const struct writer_conf *c = writer_conf(w);
 	int n = db_totals(writer_db(w), t, sizeof(t) / sizeof(t[0]), why);
-	const char *late = c->role == CONF_EDGE ?
-	    "mail is held longer than max_hold: is home connected? It is kept, and waits" :
-	    "mail waits longer than max_hold: see posthouse queue";
 	json_t *peers = json_object_get(o, "peers"), *p;
 	size_t at;
 	uint64_t objects = 0, octets = 0, quota = c->hold->quota;
 	int64_t oldest = 0;
-	const char *full;
-	int percent;
 
 	if (n == -1)
 		return -1;
@@ -333,17 +173,11 @@ totals(struct writer *w, json_t *o, struct why *why)
 		octets += t[i].bytes;
 		if (t[i].oldest_ms != 0 && (oldest == 0 || t[i].oldest_ms < oldest))
 			oldest = t[i].oldest_ms;
-		if (c->role == CONF_EDGE && !reachable(w, t[i].home))
-			alarm_unpaired(w, json_object_get(o, "alarms"), &t[i]);
 		if (c->role == CONF_EDGE && peers != NULL) {
 			p = peer_entry(peers, t[i].home);
 			json_object_set_new(p, "held", json_integer((json_int_t)t[i].objects));
 			json_object_set_new(p, "held_octets", json_integer((json_int_t)t[i].bytes));
 		}
-		if (c->role == CONF_EDGE &&
-		    (home_room(w, &t[i], json_object_get(o, "alarms"), why) == -1 ||
-		    alarm_declined(w, json_object_get(o, "alarms"), t[i].home, why) == -1))
-			return -1;
 	}
 	json_object_set_new(o, "held", json_pack("{s:I, s:I, s:o, s:I}",
 	    "objects", (json_int_t)objects,
@@ -355,14 +189,6 @@ totals(struct writer *w, json_t *o, struct why *why)
 	    "quota", (json_int_t)quota,
 	    "reserve", (json_int_t)c->hold->reserve,
 	    "percent", (json_int_t)(quota > 0 ? (double)octets / (double)quota * 100 : 100)));
-	full = answer_room(c->role, db_disk_free(writer_db(w)), octets, quota);
-	if (full != NULL)
-		json_array_append_new(json_object_get(o, "alarms"), json_string(full));
-	else if (answer_used(octets, quota, &percent) == USED_NEARLY)
-		json_array_append_new(json_object_get(o, "alarms"), json_sprintf("hold.quota: "
-		    "%d %% are used; beyond it mail is refused", percent));
-	if (oldest != 0 && writer_surely_ms(w) - oldest > c->hold->max_hold_ms)
-		json_array_append_new(json_object_get(o, "alarms"), json_string(late));
 	return 0;
 }
 
@@ -400,7 +226,6 @@ states(struct writer *w, json_t *o, struct why *why)
 	struct ledger_mark mark = db_ledger_mark(writer_db(w));
 	struct db_parked p;
 	struct db_states s;
-	uint64_t stays = 0;
 	json_t *list;
 
 	if (writer_conf(w)->role != CONF_HOME)
@@ -413,13 +238,6 @@ states(struct writer *w, json_t *o, struct why *why)
 			json_object_set_new(list, ledger_state_word((enum ledger_state)i),
 			    json_integer((json_int_t)s.objects[i]));
 	json_object_set_new(o, "states", list);
-	/* What the operator parked himself he knows of. */
-	for (int i = PARK_POLICY + 1; i < PARK_OPERATOR; i++)
-		stays += p.objects[i];
-	if (stays > 0)
-		json_array_append_new(json_object_get(o, "alarms"), json_sprintf("parked mail "
-		    "stays until somebody looks at it, %llu object%s: see posthouse queue --state "
-		    "parked", (unsigned long long)stays, stays == 1 ? "" : "s"));
 	json_object_set_new(o, "parked", parked(w, &p));
 	json_object_set_new(o, "filter", filter(w));
 	json_object_set_new(o, "remembered", json_integer((json_int_t)s.delivered));
@@ -430,7 +248,7 @@ states(struct writer *w, json_t *o, struct why *why)
 
 /* Of each mail server the verdict and its evidence; the whole table is `interlock`'s. */
 static void
-interlocks(struct writer *w, json_t *o, json_t *alarms)
+interlocks(struct writer *w, json_t *o)
 {
 	static const char *const shown[] = {
 		"service", "verdict", "open", "cause", "evidence", "warnings", "tested",
@@ -440,19 +258,12 @@ interlocks(struct writer *w, json_t *o, json_t *alarms)
 
 	for (size_t i = 0; i < writer_interlocks(w); i++) {
 		const json_t *r = writer_interlock(w, i);
-		const char *verdict = json_string_value(json_object_get(r, "verdict"));
-		const char *service = json_string_value(json_object_get(r, "service"));
 		json_t *one = json_object();
 
 		for (size_t k = 0; k < sizeof(shown) / sizeof(shown[0]); k++)
 			if (json_object_get(r, shown[k]) != NULL)
 				json_object_set(one, shown[k], json_object_get(r, shown[k]));
 		json_array_append_new(list, one);
-		if (verdict != NULL && service != NULL &&
-		    !json_is_true(json_object_get(r, "open")))
-			json_array_append_new(alarms, json_sprintf("interlock: service %s is "
-			    "closed, the verdict is \"%s\": see posthouse interlock", service,
-			    verdict));
 	}
 	json_object_set_new(o, "interlock", list);
 }
@@ -461,11 +272,9 @@ json_t *
 answer_status(struct writer *w, const json_t *question)
 {
 	const struct writer_conf *c = writer_conf(w);
-	json_t *o = answer_ok(), *alarms = json_array();
+	json_t *o = answer_ok();
 	struct peers *peers = writer_peers(w);
 	struct pairing_pending pending[PEERS_PENDING_MAX];
-	const char *alarm = db_alarm(writer_db(w)), *lost = db_lost(writer_db(w));
-	char clock[256];
 	struct why why;
 
 	json_object_set_new(o, "role", json_string(c->role == CONF_EDGE ? "edge" : "home"));
@@ -473,20 +282,12 @@ answer_status(struct writer *w, const json_t *question)
 	    answer_text(c->common->hostname, sizeof(c->common->hostname)));
 	json_object_set_new(o, "version", json_string(POSTHOUSE_VERSION));
 	json_object_set_new(o, "now", answer_moment(wall_ms()));
-	json_object_set_new(o, "alarms", alarms);
-	if (alarm[0] != '\0')
-		json_array_append_new(alarms, json_sprintf("spool: %s", alarm));
-	if (lost[0] != '\0')
-		json_array_append_new(alarms, json_sprintf("spool: %s", lost));
-	if (writer_clock_alarm(w, clock, sizeof(clock)))
-		json_array_append_new(alarms, json_string(clock));
-	answer_board(o, alarms, c->board);
+	writer_alarms_answer(w, o);
+	answer_board(o, c->board);
 	if (json_object_get(o, "peers") == NULL)
 		json_object_set_new(o, "peers", json_array());
 	for (size_t i = 0; i < peers_count(peers); i++)
 		peer_entry(json_object_get(o, "peers"), peers_at(peers, i)->name);
-	alarm_unserved(w, alarms);
-	alarm_certificate(w, alarms);
 	json_object_set_new(o, "pairing_lines", json_integer((json_int_t)(c->role == CONF_EDGE ?
 	    peers_pairings(peers, wall_ms(), pending, PEERS_PENDING_MAX) : 0)));
 	if (c->role == CONF_HOME)
@@ -495,10 +296,9 @@ answer_status(struct writer *w, const json_t *question)
 	json_object_set_new(o, "aside", json_integer(db_aside_count(writer_db(w))));
 	if (c->role == CONF_HOME) {
 		json_object_set_new(o, "delivery", answer_delivery(c->home, c->board));
-		interlocks(w, o, alarms);
+		interlocks(w, o);
 	}
-	if (db_marks_stale(writer_db(w), alarm_stale, alarms, &why) == -1 ||
-	    totals(w, o, &why) == -1 || states(w, o, &why) == -1) {
+	if (totals(w, o, &why) == -1 || states(w, o, &why) == -1) {
 		json_decref(o);
 		return answer_failed(&why);
 	}

@@ -295,6 +295,10 @@ struct db_parked {
 	int64_t		first_ms;	/* when the one that expires next was parked; 0: none */
 };
 int	db_parked(struct db *, struct db_parked *, struct why *);
+/* How many of those that expire were parked since then. */
+int	db_parked_since(struct db *, int64_t since_ms, uint64_t *n, struct why *);
+/* What is not parked whole: how many, and when the first of them was received; 0: none. */
+int	db_waiting(struct db *, uint64_t *objects, int64_t *oldest_ms, struct why *);
 
 /*
  * The story of an object at home: what became of its deliveries, kept while it is there and

@@ -184,6 +184,42 @@ db_parked(struct db *db, struct db_parked *p, struct why *why)
 }
 
 int
+db_parked_since(struct db *db, int64_t since_ms, uint64_t *n, struct why *why)
+{
+	sqlite3_stmt *st = db_st(db, ST_PARKED_SINCE, why);
+	int rc;
+
+	*n = 0;
+	if (st == NULL)
+		return -1;
+	sqlite3_bind_int64(st, 1, since_ms);
+	if ((rc = db_step(db, st, why)) == 1)
+		*n = (uint64_t)sqlite3_column_int64(st, 0);
+	sqlite3_reset(st);
+	return rc == -1 ? -1 : 0;
+}
+
+int
+db_waiting(struct db *db, uint64_t *objects, int64_t *oldest_ms, struct why *why)
+{
+	sqlite3_stmt *st = db_st(db, ST_WAITING, why);
+	int64_t n;
+	int rc;
+
+	*objects = 0;
+	*oldest_ms = 0;
+	if (st == NULL)
+		return -1;
+	if ((rc = db_step(db, st, why)) == 1) {
+		n = sqlite3_column_int64(st, 0);
+		*objects = n > 0 ? (uint64_t)n : 0;
+		*oldest_ms = sqlite3_column_int64(st, 1);	/* NULL is 0 */
+	}
+	sqlite3_reset(st);
+	return rc == -1 ? -1 : 0;
+}
+
+int
 db_totals(struct db *db, struct db_totals *t, size_t max, struct why *why)
 {
 	sqlite3_stmt *st = db_st(db, ST_TOTALS, why), *oldest = db_st(db, ST_OLDEST, why);

@@ -165,6 +165,11 @@ const char *const db_sql[ST_COUNT] = {
 	[ST_PARKED_CLASSES] = "SELECT park, count(DISTINCT row) FROM entry WHERE state = 5"
 	    " GROUP BY park",
 	[ST_PARKED_FIRST] = "SELECT min(parked) FROM object WHERE parked IS NOT NULL",
+	[ST_PARKED_SINCE] = "SELECT count(*) FROM object WHERE parked >= ?1",
+	/* In order of rows: what waits longest is near the front, behind what is parked. */
+	[ST_WAITING] = "SELECT (SELECT coalesce(sum(objects), 0) FROM held) -"
+	    " (SELECT count(*) FROM object WHERE state = 5),"
+	    " (SELECT received FROM object NOT INDEXED WHERE state != 5 ORDER BY row LIMIT 1)",
 	[ST_STORY] = "INSERT INTO story(row, at, since, times, what, part, park, recipient,"
 	    " mailbox, text) VALUES(?1, ?2, ?2, 1, ?3, ?4, ?5, ?6, ?7, ?8)",
 	[ST_STORY_AGAIN] = "UPDATE story SET at = ?2, times = times + 1 WHERE num ="

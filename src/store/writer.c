@@ -522,6 +522,8 @@ writer_new(uv_loop_t *loop, const struct writer_conf *conf, struct why *why)
 		free(w);
 		return NULL;
 	}
+	if ((w->desk = writer_alarms_new(w)) == NULL)
+		abort();		/* at start: memory is out */
 	peers_listen(w->peers, &writer_peers_events, w);
 	uv_check_init(loop, &w->check);
 	uv_idle_init(loop, &w->awake);
@@ -568,6 +570,7 @@ writer_reload(struct writer *w, const struct writer_conf *conf, struct why *why)
 	w->conf.sys = sys;
 	set_limits(w);
 	tell_room(w);
+	writer_alarms_reload(w);
 	return 0;
 }
 
@@ -608,6 +611,7 @@ writer_free(struct writer **wp)
 	(void)writer_commit(w, &why);
 	writer_puts_forget(w);
 	control_free(&w->control);
+	writer_alarms_free(&w->desk);
 	while (w->clients != NULL)
 		client_free(w->clients);
 	for (size_t i = 0; i < w->nowed; i++)

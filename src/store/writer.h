@@ -48,6 +48,9 @@ struct writer_conf {
 struct writer *writer_new(uv_loop_t *, const struct writer_conf *, struct why *);
 void	writer_client(struct writer *, struct chan *);	/* another process's channel; takes it */
 void	writer_control(struct writer *, int listen_fd);	/* serve the control socket */
+/* Who tells somebody of alarms (store/tell.h); takes the channel. */
+enum writer_teller { TELLER_HERALD = 0, TELLER_RUNNER, TELLERS };
+void	writer_teller(struct writer *, enum writer_teller, struct chan *);
 int	writer_reload(struct writer *, const struct writer_conf *, struct why *);
 /* commit what waits, checkpoint, close */
 void	writer_drain(struct writer *, void (*done)(void *), void *arg);
@@ -89,6 +92,13 @@ enum writer_act {
 int	writer_act(struct writer *, int64_t row, enum writer_act, const char *mailbox,
     struct why *);
 void	writer_again(struct writer *);	/* edge: whatever waits for a pause to end goes now */
+
+/*
+ * Alarms into an answer: "alarms", the words; "conditions", what is behind them; "roads", by
+ * which they are told.  And a test begins, by all of them.
+ */
+void	writer_alarms_answer(struct writer *, json_t *o);
+void	writer_alarms_test(struct writer *);
 
 /*
  * What someone must do about this machine's clock: true while it is obviously wrong, and for a

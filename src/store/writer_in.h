@@ -89,6 +89,7 @@ struct writer {
 	bool		 noted;		/* when the next object becomes due may have changed */
 	struct instant	 parked_said;	/* the daily summary; 0: not since we run */
 	bool		 failing;	/* said at error level already */
+	struct desk	*desk;		/* writer_alarms.c */
 	struct puts	*syncing;	/* large ones on a thread; NULL: none */
 	struct puts	*to_sync;	/* the next batch */
 	uint64_t	 room_told;	/* edge: UINT64_MAX, enough */
@@ -144,6 +145,10 @@ void	writer_marks_forget(struct writer *);
 void	writer_parked_look(struct writer *);
 /* writer_question.c */
 bool	serve_answer(struct client *, struct chan_msg *);
+/* writer_alarms.c: a desk that looks and tells.  NULL: memory is out. */
+struct desk *writer_alarms_new(struct writer *);
+void	writer_alarms_reload(struct writer *);
+void	writer_alarms_free(struct desk **);		/* the loop must run once more */
 /* writer_interlock.c */
 bool	serve_interlock(struct client *, struct chan_msg *);
 void	writer_interlock_forget(struct writer *);

@@ -125,6 +125,9 @@ play_conf(struct play *p, enum conf_role role)
 		hold = &p->home->hold;
 	}
 	snprintf(common->state, sizeof(common->state), "%s", p->dir);
+	common->alarms = (struct conf_alarms){ .every_ms = 3600 * 1000, .after_ms = 60 * 1000,
+		.repeat_ms = 24 * 3600 * 1000, .oldest_ms = 4 * 3600 * 1000, .count = 100000,
+		.unreachable_ms = 15 * 60 * 1000, .certificate_ms = 14LL * 24 * 3600 * 1000 };
 	*hold = (struct conf_hold){ .quota = 1ull << 40, .share = 100, .memory = 16 << 20,
 	    .threshold = 256 << 10, .max_hold_ms = 30LL * 24 * 3600 * 1000 };
 	p->conf = (struct writer_conf){ .role = role, .common = common, .hold = hold, .edge =

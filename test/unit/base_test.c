@@ -413,14 +413,14 @@ a_certificate_ends_by_a_clock_that_was_set(void **state)
 	static const int64_t day = 24LL * 3600 * 1000;
 	struct scoreboard b = { .tls_until_ms = 0 };
 
-	assert_false(board_tls_ends(&b, CLOCK_FIRST_MS));
+	assert_false(board_tls_ends(&b, CLOCK_FIRST_MS, 14 * day));
 	b.tls_until_ms = CLOCK_FIRST_MS + 2 * day;
-	assert_false(board_tls_ends(&b, CLOCK_FIRST_MS - 1));	/* never set */
-	assert_true(board_tls_ends(&b, CLOCK_FIRST_MS));
-	assert_true(board_tls_ends(&b, CLOCK_FIRST_MS + 3 * day));
+	assert_false(board_tls_ends(&b, CLOCK_FIRST_MS - 1, 14 * day));	/* never set */
+	assert_true(board_tls_ends(&b, CLOCK_FIRST_MS, 14 * day));
+	assert_true(board_tls_ends(&b, CLOCK_FIRST_MS + 3 * day, 14 * day));
 	b.tls_until_ms = CLOCK_FIRST_MS + 14 * day;
-	assert_false(board_tls_ends(&b, CLOCK_FIRST_MS));
-	assert_true(board_tls_ends(&b, CLOCK_FIRST_MS + 1));
+	assert_false(board_tls_ends(&b, CLOCK_FIRST_MS, 14 * day));
+	assert_true(board_tls_ends(&b, CLOCK_FIRST_MS + 1, 14 * day));
 }
 
 int

@@ -297,6 +297,25 @@ static const struct refusal {
 	    "address of this machine or of its own network" },
 	{ "a password for no filter", CONF_HOME, HOME "filter { password_file = \"/p\" }\n",
 	    "t.conf: filter.rspamd: missing; a password needs a filter to be told to" },
+	{ "mail of alarms without a relay", CONF_HOME, HOME "alarms { mail = \"me@a.test\" }\n",
+	    "t.conf: alarms.relay: missing; mail goes to an address (mail) by a relay: give both" },
+	{ "a relay's password in the clear", CONF_HOME,
+	    HOME "alarms { mail = \"me@a.test\" relay = \"mx.a.test:587\" user = \"u\" "
+	    "password = \"/p\" tls = \"auto\" }\n",
+	    "t.conf:3: alarms.tls: a password goes to another machine only with "
+	    "tls = \"verify\"" },
+	{ "a webhook that is none", CONF_HOME, HOME "alarms { webhook = \"ftp://a.test/\" }\n",
+	    "t.conf:3: alarms.webhook: no URL; write one like \"https://example.org/alarm\"" },
+	{ "a webhook with a password in it", CONF_HOME,
+	    HOME "alarms { webhook = \"https://u:p@a.test/\" }\n",
+	    "t.conf:3: alarms.webhook: a name and password in a URL are shown to everybody; use "
+	    "a token" },
+	{ "a token in the clear", CONF_HOME,
+	    HOME "alarms { webhook = \"http://a.test/\" token = \"/t\" }\n",
+	    "t.conf:3: alarms.webhook: a token goes to another machine only by https" },
+	{ "a command without its end", CONF_HOME, HOME "alarms { command = \"tell 'me\" }\n",
+	    "t.conf:3: alarms.command: no command: a quote in it has no end, or it has too many "
+	    "words" },
 	{ "no mailbox", CONF_HOME, "deliver { maildir = \"/m\" }\n",
 	    "t.conf: mailboxes.users: no mailbox at all, every message would be refused; write "
 	    "mailboxes "

@@ -138,25 +138,33 @@ static const struct attempt {
 	int		(*try)(void);
 	int		 paths;		/* 1: Landlock's matter, cannot be judged without it */
 	/* FINE, an errno, or KILLED */
-	int		 writer, reception, tunnel, courier, helper, resolver;
+	int		 writer, reception, tunnel, courier, helper, resolver, herald, runner;
 } attempts[] = {
-	{ "read /etc", read_etc, 1, EACCES, EACCES, EACCES, EACCES, FINE, FINE },
+	{ "read /etc", read_etc, 1, EACCES, EACCES, EACCES, EACCES, FINE, FINE, EACCES, FINE },
 	{ "make a file in the state", write_state, 1, FINE, EACCES, EACCES, EACCES, EACCES,
+	    EACCES, EACCES, EACCES },
+	{ "make a large object", write_large, 1, FINE, FINE, FINE, EACCES, EACCES, EACCES, EACCES,
 	    EACCES },
-	{ "make a large object", write_large, 1, FINE, FINE, FINE, EACCES, EACCES, EACCES },
 	{ "read another's large object", read_large, 1, FINE, EACCES, EACCES, EACCES, FINE,
+	    EACCES, EACCES, EACCES },
+	{ "read a key file", read_key, 1, FINE, EACCES, EACCES, EACCES, FINE, EACCES, EACCES,
 	    EACCES },
-	{ "read a key file", read_key, 1, FINE, EACCES, EACCES, EACCES, FINE, EACCES },
 	{ "make a file in a mailbox", write_maildir, 1, EACCES, EACCES, EACCES, FINE, EACCES,
+	    EACCES, EACCES, EACCES },
+	{ "deliver: tmp to new", deliver, 1, EACCES, EACCES, EACCES, FINE, EACCES, EACCES, EACCES,
 	    EACCES },
-	{ "deliver: tmp to new", deliver, 1, EACCES, EACCES, EACCES, FINE, EACCES, EACCES },
-	{ "set an object aside", set_aside, 1, FINE, KILLED, KILLED, EACCES, EACCES, KILLED },
+	{ "set an object aside", set_aside, 1, FINE, KILLED, KILLED, EACCES, EACCES, KILLED,
+	    KILLED, EACCES },
 	{ "a socket to the internet", socket_inet, 0, EACCES, EACCES, FINE, EACCES, EAFNOSUPPORT,
+	    FINE, FINE, FINE },
+	{ "a unix socket", socket_unix, 0, EACCES, EACCES, EACCES, EACCES, FINE, EACCES, EACCES,
 	    FINE },
-	{ "a unix socket", socket_unix, 0, EACCES, EACCES, EACCES, EACCES, FINE, EACCES },
-	{ "run a program", run_program, 0, KILLED, KILLED, KILLED, KILLED, FINE, KILLED },
-	{ "start a process", start_process, 0, EPERM, EPERM, EPERM, EPERM, FINE, EPERM },
-	{ "signal the parent", signal_parent, 0, KILLED, KILLED, KILLED, KILLED, EPERM, KILLED },
+	{ "run a program", run_program, 0, KILLED, KILLED, KILLED, KILLED, FINE, KILLED, KILLED,
+	    FINE },
+	{ "start a process", start_process, 0, EPERM, EPERM, EPERM, EPERM, FINE, EPERM, EPERM,
+	    FINE },
+	{ "signal the parent", signal_parent, 0, KILLED, KILLED, KILLED, KILLED, EPERM, KILLED,
+	    KILLED, EPERM },
 };
 
 static int
@@ -167,6 +175,7 @@ wanted(const struct attempt *a, enum proc_kind k)
 		    [PROC_TUNNEL] = a->tunnel,
 		[PROC_COURIER] = a->courier, [PROC_HELPER] = a->helper,
 		    [PROC_RESOLVER] = a->resolver,
+		[PROC_HERALD] = a->herald, [PROC_RUNNER] = a->runner,
 	};
 
 	return by_kind[k];
@@ -219,7 +228,8 @@ each_does_its_own_work_and_no_other(void **unused)
 
 			if (strstr(level, "seccomp") == NULL ||
 			    (strstr(level, "landlock") == NULL && a->paths) ||
-			    (a->try == signal_parent && k == PROC_HELPER && strstr(level,
+			    (a->try == signal_parent && (k == PROC_HELPER ||
+			    k == PROC_RUNNER) && strstr(level,
 			    "landlock ") != NULL &&
 			    strtol(strstr(level, "landlock ") + 9, NULL, 10) < 6))
 				continue;	/* this kernel cannot say */
