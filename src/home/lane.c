@@ -347,7 +347,7 @@ on_dialled(void *arg, int fd, const struct why *why)
 	if (l->conn == NULL) {
 		if (fd != -1 && l->dead)
 			close(fd);
-		gone(l, why->text);
+		gone(l, why != NULL ? why->text : "given up");
 		return;
 	}
 	if (!say_who(l))

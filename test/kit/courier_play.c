@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "home/post_in.h"
 #include "kit/loop.h"
 #include "proto/batch_smtp.h"
 
@@ -84,7 +85,8 @@ static bool
 active(const struct held *h)
 {
 	for (size_t i = 0; i < h->n; i++)
-		if (h->entries[i].state == LEDGER_QUEUED || h->entries[i].state == LEDGER_STAGED)
+		if (h->entries[i].state == LEDGER_QUEUED || h->entries[i].state == LEDGER_STAGED ||
+		    h->entries[i].state == LEDGER_SENDING)
 			return true;
 	return false;
 }
@@ -93,7 +95,8 @@ static bool
 due(const struct held *h, bool deferred_too)
 {
 	for (size_t i = 0; deferred_too && i < h->n; i++)
-		if (h->entries[i].state == LEDGER_DEFERRED)
+		if (h->entries[i].state == LEDGER_DEFERRED ||
+		    h->entries[i].state == LEDGER_UNCERTAIN)
 			return true;
 	return h->n == 0 || active(h);
 }
@@ -147,6 +150,8 @@ take_note(const struct question *q)
 		/* What was delivered once is delivered for good. */
 		if (h->entries[e->part].state == LEDGER_DELIVERED)
 			assert_int_equal(e->state, LEDGER_DELIVERED);
+		h->unsure += e->state == LEDGER_UNCERTAIN &&
+		    h->entries[e->part].state == LEDGER_SENDING;
 		h->entries[e->part] = *e;
 	}
 	end = !active(h);
@@ -363,6 +368,11 @@ on_roster(void *arg)
 {
 }
 
+static void
+on_offers(void *arg, const struct smtp_ehlo *e)
+{
+}
+
 void
 birth(void)
 {
@@ -371,7 +381,10 @@ birth(void)
 
 	dead = false;
 	courier_init(&C, &loop, &conf, &board, alarm_text);
-	C.maildir = maildir_new(&faulty, dir, &why);
+	if (conf.deliver.to == CONF_TO_MAILDIR)
+		C.maildir = maildir_new(&faulty, dir, &why);
+	else
+		C.post = post_new(&C, on_offers, NULL, &why);
 	C.roster = roster_new(&loop, on_roster, NULL);
 	assert_non_null(C.roster);
 	roster_configure(C.roster, &conf);
@@ -385,9 +398,39 @@ birth(void)
 	courier_events.peer(&C, &p);
 }
 
+/* As the writer does it: what was being sent may have arrived. */
+static void
+claim_lost(struct held *h)
+{
+	h->claimed = false;
+	for (size_t i = 0; i < h->n; i++)
+		if (h->entries[i].state == LEDGER_SENDING) {
+			h->entries[i].state = LEDGER_UNCERTAIN;
+			h->unsure++;
+		}
+}
+
+/* The writer dies before the courier: what is being noted comes back to its owner. */
+static void
+writer_dies(void)
+{
+	courier_events.attached(&C, false);
+	while (asked != NULL) {
+		struct question *q = asked;
+
+		asked = q->next;
+		if (q->done != NULL)
+			q->done(q->arg, false, NULL);
+		question_free(q);
+	}
+	asked_end = &asked;
+}
+
 void
 death(void)
 {
+	if (C.post != NULL)
+		writer_dies();
 	if (C.maildir != NULL)
 		maildir_free(&C.maildir);
 	roster_free(&C.roster);
@@ -402,7 +445,7 @@ death(void)
 	asked_end = &asked;
 	loop_turns(5);
 	for (size_t i = 0; i < nledger; i++)
-		ledger[i].claimed = false;
+		claim_lost(&ledger[i]);
 }
 
 void
@@ -418,8 +461,20 @@ answer_all(void)
 			answer_claim(q);
 		else
 			answer_note(q);
-		question_free(q);
+		if (dead) {			/* not told: it ends with its owner */
+			q->next = asked;
+			asked = q;
+		} else {
+			question_free(q);
+		}
 	}
+}
+
+/* With a mail server: it has nothing in hand, or is dead. */
+static bool
+quiet(void)
+{
+	return dead || (asked == NULL && !C.claiming && C.post->nhand == 0);
 }
 
 void
@@ -441,9 +496,11 @@ void
 live(void)
 {
 	birth();
-	if (C.maildir != NULL)
+	if (C.maildir != NULL || C.post != NULL)
 		work_begins();
-	if (C.filter != NULL)
+	if (C.post != NULL)
+		RUN_UNTIL((answer_all(), quiet()));
+	else if (C.filter != NULL)
 		RUN_UNTIL(idle());
 	dead = true;			/* what is left of it at the end reaches no disk */
 	death();

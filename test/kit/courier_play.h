@@ -29,6 +29,7 @@ struct held {
 	struct ledger_entry entries[ENTRIES_MAX];
 	size_t		 n;
 	bool		 claimed;
+	unsigned	 unsure;	/* deliveries that were said to be uncertain, or were */
 };
 
 extern struct held ledger[OBJECTS_MAX];

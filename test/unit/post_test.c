@@ -1,0 +1,170 @@
+/* What the way into a mail server makes of what it is given, and of what the server says. */
+#include <string.h>
+
+#include "home/post_in.h"
+#include "kit/mail_server.h"
+
+static size_t
+commands(const char *verb)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < server.b.nguests; i++) {
+		const struct play_guest *g = &server.b.guest[i];
+		struct span left = span_of(g->heard, g->nheard);
+		const char *at;
+
+		while ((at = memmem(left.p, left.n, verb, strlen(verb))) != NULL) {
+			n++;
+			left = span_from(left, (size_t)(at - left.p) + strlen(verb));
+		}
+	}
+	return n;
+}
+
+static void
+a_message_is_one_transaction_whoever_it_is_for(void **state)
+{
+	hold("<alice@example.org> <bob+tag@example.org> <nobody@example.org>", BODY, FLAWLESS,
+	    true);
+	mail_server_begin(false);
+	live();
+	assert_int_equal(server.mails, 1);
+	assert_int_equal(server.kept[0][0], 1);
+	assert_int_equal(server.kept[0][1], 1);
+	assert_int_equal(commands("MAIL FROM:<sender@example.net>"), 1);
+	assert_int_equal(commands("RCPT TO:<bob+tag@example.org>"), 1);
+	assert_int_equal(commands("RCPT TO:"), 2);
+	assert_int_equal(ledger[0].entries[2].state, LEDGER_PARKED);
+	mail_server_end();
+}
+
+static void
+connections_are_kept_and_no_more_are_made_than_may_be(void **state)
+{
+	for (int i = 0; i < 12; i++)
+		hold("<alice@example.org>", BODY, FLAWLESS, false);
+	mail_server_begin(false);
+	live();
+	assert_int_equal(server.mails, 12);
+	assert_true(server.b.nguests <= 2);
+	assert_int_equal(commands("EHLO home.test"), server.b.nguests);
+	mail_server_end();
+}
+
+static void
+by_lmtp_each_recipient_has_a_word_of_his_own(void **state)
+{
+	hold("<alice@example.org> <bob@example.org>", BODY, FLAWLESS, false);
+	mail_server_begin(true);
+	server.fault = FAULT_LATER;
+	server.at = 4;			/* LHLO, MAIL, alice, bob */
+	live();
+	assert_int_equal(server.kept[0][0], 1);
+	assert_int_equal(server.kept[0][1], 0);
+	assert_int_equal(ledger[0].entries[0].state, LEDGER_DELIVERED);
+	assert_int_equal(ledger[0].entries[1].state, LEDGER_DEFERRED);
+	assert_int_equal(ledger[0].entries[1].reply.code, 451);
+	deferred_due = true;
+	live();
+	assert_int_equal(server.kept[0][0], 1);		/* whoever has it is not asked again */
+	assert_int_equal(server.kept[0][1], 1);
+	mail_server_end();
+}
+
+/* What came to an end is never said to be whole, so that its octets are looked at first. */
+static void
+what_is_damaged_is_parked_and_never_sent(void **state)
+{
+	hold("<alice@example.org>", BODY, FLAW_TRUNCATED, false);
+	hold("<alice@example.org>", BODY, FLAW_BIT, true);
+	hold("<alice@example.org>", BODY, FLAW_OTHER_KEY, false);
+	hold("<alice@example.com>", BODY, FLAWLESS, false);
+	mail_server_begin(false);
+	live();
+	assert_int_equal(server.mails, 0);
+	assert_int_equal(commands("MAIL"), 0);
+	for (size_t i = 0; i < 4; i++)
+		assert_int_equal(ledger[i].entries[0].state, LEDGER_PARKED);
+	mail_server_end();
+}
+
+static void
+nothing_is_tried_where_no_server_is(void **state)
+{
+	mail_server_begin(false);
+	play_backend_end(&server.b);
+	hold("<alice@example.org>", BODY, FLAWLESS, false);
+	live();
+	assert_int_equal(ledger[0].entries[0].state, LEDGER_DEFERRED);
+	/* 4.4.1: the ledger does not count it as a try. */
+	assert_int_equal(ledger[0].entries[0].reply.enhanced[1], 4);
+	assert_int_equal(ledger[0].entries[0].reply.enhanced[2], 1);
+	assert_non_null(strstr(alarm_text, "refused"));
+	memset(&conf.deliver, 0, sizeof(conf.deliver));
+}
+
+static void
+a_reload_takes_the_service_to_another_place(void **state)
+{
+	struct netaddr there;
+
+	mail_server_begin(false);
+	there = server.b.at;
+	conf.deliver.to = CONF_TO_SERVICE;
+	conf.nservices = 1;
+	conf.services[0].proxy = CONF_PROXY_NONE;
+	assert_true(netaddr_parse(SPAN_LIT("127.0.0.2:1"), &conf.services[0].backend));
+	conf.services[0].backend.port = there.port;
+	birth();
+	conf.services[0].backend = there;
+	post_reload(C.post);
+	hold("<alice@example.org>", BODY, FLAWLESS, false);
+	courier_events.attached(&C, true);
+	courier_events.peers_known(&C);
+	RUN_UNTIL((answer_all(), server.mails == 1));
+	death();
+	conf.nservices = 0;
+	mail_server_end();
+}
+
+static void
+a_writer_that_dies_takes_its_notes_along_and_nothing_is_lost(void **state)
+{
+	for (int i = 0; i < 6; i++)
+		hold("<alice@example.org> <bob@example.org>", BODY, FLAWLESS, i % 2);
+	mail_server_begin(false);
+	birth();
+	courier_events.attached(&C, true);
+	courier_events.peers_known(&C);
+	RUN_UNTIL((answer_all(), server.mails >= 2));
+	courier_events.attached(&C, false);
+	death();
+	deferred_due = true;
+	live();
+	for (size_t i = 0; i < 6; i++) {
+		assert_true(server.kept[i][0] >= 1 && server.kept[i][1] >= 1);
+		assert_true(server.kept[i][0] + server.kept[i][1] - 2 <= ledger[i].unsure);
+		assert_int_equal(ledger[i].entries[0].state, LEDGER_DELIVERED);
+		assert_int_equal(ledger[i].entries[1].state, LEDGER_DELIVERED);
+	}
+	mail_server_end();
+}
+
+int
+main(void)
+{
+#define TEST(f) cmocka_unit_test_setup_teardown(f, courier_setup, courier_teardown)
+	const struct CMUnitTest tests[] = {
+		TEST(a_message_is_one_transaction_whoever_it_is_for),
+		TEST(connections_are_kept_and_no_more_are_made_than_may_be),
+		TEST(by_lmtp_each_recipient_has_a_word_of_his_own),
+		TEST(what_is_damaged_is_parked_and_never_sent),
+		TEST(nothing_is_tried_where_no_server_is),
+		TEST(a_reload_takes_the_service_to_another_place),
+		TEST(a_writer_that_dies_takes_its_notes_along_and_nothing_is_lost),
+	};
+
+	log_init("test", LOG_ERROR + 1);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
