@@ -522,11 +522,18 @@ post_reload(struct post *p)
 }
 
 static void
-on_timers_closed(uv_handle_t *h)
+on_renote_closed(uv_handle_t *h)
+{
+	free(h->data);
+}
+
+/* One after the other: libuv says nothing of the order in which it closes. */
+static void
+on_again_closed(uv_handle_t *h)
 {
 	struct post *p = h->data;
 
-	free(p);
+	uv_close((uv_handle_t *)&p->renote, on_renote_closed);
 }
 
 void
@@ -544,8 +551,7 @@ post_free(struct post **pp)
 	SSL_CTX_free(p->tls);
 	explicit_bzero(p->password, sizeof(p->password));
 	free(p->conf);
-	uv_close((uv_handle_t *)&p->again, NULL);
-	uv_close((uv_handle_t *)&p->renote, on_timers_closed);
+	uv_close((uv_handle_t *)&p->again, on_again_closed);
 }
 
 void

@@ -44,7 +44,7 @@ typedef void post_offers_fn(void *arg, const struct smtp_ehlo *);
 
 /* Before the sandbox.  NULL with why. */
 struct post *post_new(struct courier *, post_offers_fn *, void *arg, struct why *);
-void	post_free(struct post **);			/* the loop must run once more */
+void	post_free(struct post **);			/* the loop must run twice more */
 void	post_resolver(struct post *, struct chan *);	/* takes it */
 void	post_password(struct post *, struct span);
 
