@@ -17,6 +17,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "store/db.h"
 
 /* net.core.somaxconn's default: a burst of senders waits, not fails */
 #define BACKLOG	4096
@@ -119,6 +120,18 @@ take_lock(struct ground *g, const struct conf_common *c, struct why *why)
 		return why_sys(why, "%s", path);
 	}
 	return 0;
+}
+
+int
+ground_whole(const struct conf_common *c, struct why *why)
+{
+	int rc, dir = open(c->state, O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+	if (dir == -1)		/* ground_make says what is wrong with it */
+		return 0;
+	rc = db_restored(&sys_real, dir, c->state, why);
+	close(dir);
+	return rc;
 }
 
 int

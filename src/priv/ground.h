@@ -35,6 +35,11 @@ struct ground {
 /* One of edge, home is NULL. */
 int	ground_make(struct ground *, const struct account *, const struct conf_edge *,
 	    const struct conf_home *, struct why *);
+/*
+ * -1 while a restore of the state is cut off: its key files may be missing, and that is not
+ * what is wrong.
+ */
+int	ground_whole(const struct conf_common *, struct why *);
 void	ground_close(struct ground *, const struct account *, const struct conf_common *);
 /* A directory for a process, read-only as descriptors of directories are: "large", "maildir". */
 int	ground_dir(const struct account *, const struct conf_edge *, const struct conf_home *,

@@ -125,6 +125,7 @@ prepare(struct parent *p, struct why *why)
 	log_init(p->role == CONF_EDGE ? "edge.parent" : "home.parent",
 	    (enum log_level)p->common->log_level);
 	if (account_find(&p->account, p->common, why) == -1 ||
+	    ground_whole(p->common, why) == -1 ||
 	    secrets_load(&p->secrets, &p->account, p->edge, p->home, why) == -1)
 		return -1;
 	return ground_make(&p->ground, &p->account, p->edge, p->home, why);

@@ -453,6 +453,18 @@ open_dir(struct db *db, int at, const char *name, struct why *why)
 	return fd;
 }
 
+int
+db_restored(const struct sys *sys, int dir, const char *state, struct why *why)
+{
+	struct stat st;
+
+	if (sys->fstatat(dir, DB_RESTORE_OUT, &st, AT_SYMLINK_NOFOLLOW) == -1 &&
+	    sys->fstatat(dir, DB_RESTORE_IN, &st, AT_SYMLINK_NOFOLLOW) == -1)
+		return 0;
+	return why_set(why, "%s: a restore was cut off here: run `posthouse restore` as before, "
+	    "which finishes it", state);
+}
+
 struct db *
 db_open(const struct sys *sys, const char *state, enum conf_role role, const char *vfs,
     struct why *why)
@@ -478,12 +490,8 @@ db_open(const struct sys *sys, const char *state, enum conf_role role, const cha
 		why_set(why, "%s: in use by another posthouse: stop that one first", state);
 		goto fail;
 	}
-	if (sys->fstatat(db->dir, DB_RESTORE_OUT, &st, AT_SYMLINK_NOFOLLOW) == 0 ||
-	    sys->fstatat(db->dir, DB_RESTORE_IN, &st, AT_SYMLINK_NOFOLLOW) == 0) {
-		why_set(why, "%s: a restore was cut off here: run `posthouse restore` as before, "
-		    "which finishes it", state);
+	if (db_restored(sys, db->dir, state, why) == -1)
 		goto fail;
-	}
 	if (sys->fstatat(db->dir, "spool.db", &st, AT_SYMLINK_NOFOLLOW) == 0)
 		db->written_ms = (int64_t)st.st_mtim.tv_sec * 1000;
 	if (open_file(db, vfs, why) == -1) {

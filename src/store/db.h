@@ -42,6 +42,8 @@ struct db_limits {
 /* While one of them is in STATE, what lies there is partly of before a restore (doc/STORE). */
 #define DB_RESTORE_OUT	"restore.out"
 #define DB_RESTORE_IN	"restore.in"
+/* -1 and why while one of them is there.  state: the directory's name, for the words. */
+int	db_restored(const struct sys *, int dir, const char *state, struct why *);
 
 /*
  * Opens, makes or recovers everything below the directory `state`, which must
