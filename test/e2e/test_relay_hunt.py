@@ -91,17 +91,25 @@ def hunt(world, mark):
 
 
 def test_held(world, make_stand, mark):
-    """What names our domain after the last @ is ours; home finds nobody there and parks it."""
+    """What names our domain after the last @ is judged by our mailboxes, and is nobody's."""
     stand = public(make_stand, "hold")
+    stand.wait_policy()
     assert swaks(world, CLIENTS[0], "a@client.test", "alice@example.test", f"{mark}-ok") == "sent"
     stand.wait_marked("alice", f"{mark}-ok")
-    taken = hunt(world, mark)
-    assert taken == {"percent", "bang", "quoted"}
+    assert hunt(world, mark) == set()
+    stand.edge_empty()
+    assert stand.queue("home") == []
+
+
+def test_held_for_a_catch_all(world, make_stand, mark):
+    """Who takes mail for any name gets what is ours after the last @, and sends nothing on."""
+    stand = public(make_stand, "hold", "home.mailboxes.catch_all=bob")
+    stand.wait_policy()
+    ours = hunt(world, mark)
+    assert ours == {"percent", "bang", "quoted"}
     stand.edge_empty()
     stand.home_settled()
-    assert [o["state"] for o in stand.queue("home")] == ["parked"] * len(taken)
-    for o in stand.queue("home"):
-        assert "5.1.1" in stand.tool("show", o["id"], "-c", stand.conf("home")).stdout
+    assert len(stand.wait_marked("bob", mark, len(ours))) == len(ours)
 
 
 def test_passed(world, make_stand, mark):
