@@ -236,22 +236,22 @@ digest(struct recipients *r)
 int
 recipients_take(struct recipients_in *in, struct chan_msg *m, struct recipients *now)
 {
-	switch (m->type) {
-	case HM_DOMAINS:
+	if (m->type == HM_DOMAINS) {
 		recipients_fini(&in->coming);
-		in->total = 0;
-		return m->body.n == 0 ? 0 : -1;
-	case HM_DOMAIN:
-		return take_domain(in, m->body) ? 0 : -1;
-	case HM_DIGESTS:
-		return take_digests(in, m->body) ? 0 : -1;
-	case HM_DOMAINS_END:
-		recipients_fini(now);
-		*now = in->coming;
-		in->coming = (struct recipients){ .domains = NULL };
-		digest(now);
-		return 1;
-	default:
+		*in = (struct recipients_in){ .begun = m->body.n == 0 };
+	} else if (m->type == HM_DOMAIN)
+		in->begun = in->begun && take_domain(in, m->body);
+	else if (m->type == HM_DIGESTS)
+		in->begun = in->begun && take_digests(in, m->body);
+	else if (m->type != HM_DOMAINS_END || m->body.n != 0)
+		in->begun = false;
+	if (!in->begun)
 		return -1;
-	}
+	if (m->type != HM_DOMAINS_END)
+		return 0;
+	recipients_fini(now);
+	*now = in->coming;
+	*in = (struct recipients_in){ .begun = false };
+	digest(now);
+	return 1;
 }

@@ -42,8 +42,12 @@ struct recipients_out {
 void	recipients_tell(struct recipients_out *, struct chan *tunnel, const struct edges *,
 	    const struct router *, bool refuse, int64_t learned_ms);
 
-/* The tunnel's: one message of the courier.  1: all came, *now is replaced; 0; -1: it is none. */
+/*
+ * The tunnel's: one message of the courier.  1: all came, *now is replaced; 0; -1: it is none,
+ * and of the list that it belongs to nothing comes into force.
+ */
 struct recipients_in {
+	bool		 begun;		/* by HM_DOMAINS, and whole so far */
 	struct recipients coming;
 	size_t		 total;
 };
