@@ -47,7 +47,7 @@ export class SmtpClient {
 		const lines = [];
 		let code;
 		while (lines.length < LINES_MAX) {
-			const [, digits, more, words] = (await this.line()).match(/^([2-5]\d\d)([ -]?)(.*)$/s) ?? [];
+			const [, digits, more, words] = (await this.line()).match(/^([2-5]\d\d)([ -]|$)(.*)$/s) ?? [];
 			if (digits === undefined || (code !== undefined && digits !== code))
 				throw new Error("the server does not speak SMTP");
 			code = digits;
