@@ -15,14 +15,23 @@ async function byAgeEncryption(parts, recipient) {
 
 export default {
 	async fetch(request, env) {
-		const asked = new URL(request.url).searchParams, how = asked.get("how");
+		const asked = new URL(request.url).searchParams,
+			how = asked.get("how");
 		const config = configuration(env);
 		const raw = new Uint8Array(await request.arrayBuffer());
 		for (let n = Number(asked.get("times")); n > 0; n--) {
 			const id = await idOf(config.idKey, "message", envelope, raw);
-			const sealed = how === "posthouse" ? await seal([raw], config.recipients) :
-				how === "unsealed" ? raw : await byAgeEncryption([raw], env.RECIPIENTS);
-			await macOf(config.macKey, id, new Uint8Array(await crypto.subtle.digest("SHA-256", sealed)));
+			const sealed =
+				how === "posthouse"
+					? await seal([raw], config.recipients)
+					: how === "unsealed"
+						? raw
+						: await byAgeEncryption([raw], env.RECIPIENTS);
+			await macOf(
+				config.macKey,
+				id,
+				new Uint8Array(await crypto.subtle.digest("SHA-256", sealed)),
+			);
 		}
 		return new Response("done\n");
 	},

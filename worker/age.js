@@ -4,12 +4,15 @@
 
 import cipher from "./chacha20_poly1305.wasm";
 
-const CHUNK = 65536, TAG = 16;
-const RECIPIENTS_MAX = 8;	// as edges have it: a key, its successor, one offline
+const CHUNK = 65536,
+	TAG = 16;
+const RECIPIENTS_MAX = 8; // as edges have it: a key, its successor, one offline
 const text = new TextEncoder();
 
 const wasm = new WebAssembly.Instance(cipher).exports;
-const KEY_AT = wasm.aead.value, NONCE_AT = KEY_AT + 32, TEXT_AT = KEY_AT + 64;
+const KEY_AT = wasm.aead.value,
+	NONCE_AT = KEY_AT + 32,
+	TEXT_AT = KEY_AT + 64;
 const memory = new Uint8Array(wasm.memory.buffer);
 
 const base64 = (octets) => btoa(String.fromCharCode(...octets)).replace(/=+$/, "");
@@ -35,9 +38,12 @@ export function recipient(line) {
 	const alphabet = "qpzry9x8gf2tvdw0s3jn54khce6mua7l";
 	const values = [...line.slice(4)].map((c) => alphabet.indexOf(c));
 	if (!line.startsWith("age1") || line.length !== 62 || values.includes(-1))
-		throw new Error(`"${line}" is no age recipient; it looks like age1 and 58 lower-case letters and digits`);
+		throw new Error(
+			`"${line}" is no age recipient; write age1 and 58 letters and digits`,
+		);
 	let sum = 1;
-	for (const v of [3, 3, 3, 0, 1, 7, 5, ...values]) {		// "age", expanded
+	for (const v of [3, 3, 3, 0, 1, 7, 5, ...values]) {
+		// "age", expanded
 		const top = sum >>> 25;
 		sum = ((sum & 0x1ffffff) << 5) ^ v;
 		[0x3b6a57b2, 0x26508e6d, 0x1ea119fa, 0x3d4233dd, 0x2a1462b3].forEach((g, i) => {
@@ -45,21 +51,28 @@ export function recipient(line) {
 		});
 	}
 	if (sum !== 1)
-		throw new Error(`the age recipient "${line}" has a typing error: its checksum is wrong`);
+		throw new Error(
+			`the age recipient "${line}" has a typing error: its checksum is wrong`,
+		);
 	const key = new Uint8Array(32);
-	let held = 0, bits = 0, at = 0;
+	let held = 0,
+		bits = 0,
+		at = 0;
 	for (const v of values.slice(0, -6)) {
-		held = (held << 5 | v) & 0xfff;
+		held = ((held << 5) | v) & 0xfff;
 		bits += 5;
-		if (bits >= 8)
-			key[at++] = held >> (bits -= 8);
+		if (bits >= 8) key[at++] = held >> (bits -= 8);
 	}
 	return key;
 }
 
 // "age1... age1...": each of them, at least one.
 export function recipients(lines) {
-	const keys = lines.trim().split(/[\s,]+/).filter(Boolean).map(recipient);
+	const keys = lines
+		.trim()
+		.split(/[\s,]+/)
+		.filter(Boolean)
+		.map(recipient);
 	if (keys.length < 1 || keys.length > RECIPIENTS_MAX)
 		throw new Error(`${keys.length} age recipients; write 1 to ${RECIPIENTS_MAX}`);
 	return keys;
@@ -69,7 +82,13 @@ async function stanza(fileKey, key) {
 	const own = await crypto.subtle.generateKey({ name: "X25519" }, true, ["deriveBits"]);
 	const share = new Uint8Array(await crypto.subtle.exportKey("raw", own.publicKey));
 	const peer = await crypto.subtle.importKey("raw", key, { name: "X25519" }, false, []);
-	const shared = new Uint8Array(await crypto.subtle.deriveBits({ name: "X25519", public: peer }, own.privateKey, 256));
+	const shared = new Uint8Array(
+		await crypto.subtle.deriveBits(
+			{ name: "X25519", public: peer },
+			own.privateKey,
+			256,
+		),
+	);
 	if (shared.every((octet) => octet === 0))
 		throw new Error("an age recipient of low order: it is nobody's key");
 	const wrap = await hkdf(shared, concat(share, key), "age-encryption.org/v1/X25519");
@@ -77,15 +96,18 @@ async function stanza(fileKey, key) {
 	memory.fill(0, NONCE_AT, TEXT_AT);
 	memory.set(fileKey, TEXT_AT);
 	wasm.chacha20_poly1305_seal(fileKey.length);
-	return `-> X25519 ${base64(share)}\n${base64(memory.subarray(TEXT_AT, TEXT_AT + fileKey.length + TAG))}\n`;
+	const body = memory.subarray(TEXT_AT, TEXT_AT + fileKey.length + TAG);
+	return `-> X25519 ${base64(share)}\n${base64(body)}\n`;
 }
 
 async function header(fileKey, keys) {
 	const stanzas = (await Promise.all(keys.map((key) => stanza(fileKey, key)))).join("");
 	const open = `age-encryption.org/v1\n${stanzas}---`;
 	const secret = await hkdf(fileKey, new Uint8Array(), "header");
-	const mac = await crypto.subtle.importKey("raw", secret, { name: "HMAC", hash: "SHA-256" }, false, ["sign"]);
-	return text.encode(`${open} ${base64(new Uint8Array(await crypto.subtle.sign("HMAC", mac, text.encode(open))))}\n`);
+	const how = { name: "HMAC", hash: "SHA-256" };
+	const signer = await crypto.subtle.importKey("raw", secret, how, false, ["sign"]);
+	const mac = await crypto.subtle.sign("HMAC", signer, text.encode(open));
+	return text.encode(`${open} ${base64(new Uint8Array(mac))}\n`);
 }
 
 // Seals what the parts (Uint8Arrays) hold, one after another, to all keys of recipients().
@@ -100,9 +122,11 @@ export async function seal(parts, keys) {
 	sealed.set(head);
 	sealed.set(salt, head.length);
 
-	// From here to the end without a pause: another message of this isolate has the same memory.
+	// From here on without a pause: other messages of this isolate have the same memory.
 	const counter = new DataView(wasm.memory.buffer, NONCE_AT, 12);
-	let out = head.length + salt.length, part = 0, at = 0;
+	let out = head.length + salt.length,
+		part = 0,
+		at = 0;
 	memory.set(key, KEY_AT);
 	memory.fill(0, NONCE_AT, TEXT_AT);
 	for (let chunk = 0; chunk < chunks; chunk++) {

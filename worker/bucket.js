@@ -9,18 +9,27 @@ export async function toBucket(config, object, when, deadline) {
 	const what = {
 		sha256: object.hash,
 		httpMetadata: { contentType: "application/octet-stream" },
-		customMetadata: { "posthouse-mac": object.mac, "posthouse-edge": config.edge, "posthouse-received": String(when.getTime()) },
+		customMetadata: {
+			"posthouse-mac": object.mac,
+			"posthouse-edge": config.edge,
+			"posthouse-received": String(when.getTime()),
+		},
 	};
-	const put = (more) => deadline.limit(config.bucket.put(name, object.sealed, { ...what, ...more }), "the bucket");
-	if (await put({ onlyIf: new Headers({ "if-none-match": "*" }) }))
-		return;
-	// This message was here before: run twice, or sent again.  What lies there counts only if we made it.
+	const put = (more) =>
+		deadline.limit(
+			config.bucket.put(name, object.sealed, { ...what, ...more }),
+			"the bucket",
+		);
+	if (await put({ onlyIf: new Headers({ "if-none-match": "*" }) })) return;
+	// This message was here before: run twice, or sent again.  It counts only if we made it.
 	const there = await deadline.limit(config.bucket.head(name), "the bucket");
-	const mac = there?.customMetadata?.["posthouse-mac"], hash = there?.checksums?.sha256;
-	if (mac !== undefined && hash !== undefined &&
-	    mac === await macOf(config.macKey, object.id, new Uint8Array(hash)))
+	const mac = there?.customMetadata?.["posthouse-mac"],
+		hash = there?.checksums?.sha256;
+	if (
+		mac !== undefined &&
+		hash !== undefined &&
+		mac === (await macOf(config.macKey, object.id, new Uint8Array(hash)))
+	)
 		return;
-	if (!await put({}))
-		throw new Error("the bucket did not take it");
+	if (!(await put({}))) throw new Error("the bucket did not take it");
 }
-

@@ -2,7 +2,7 @@
 // them is each step's own limit.
 
 export const TOTAL_MS = 20000;
-export const BUCKET_MS = 5000;		// kept back for the bucket, which is the last way
+export const BUCKET_MS = 5000; // kept back for the bucket, which is the last way
 
 export class Deadline {
 	constructor(ms, from = Date.now()) {
@@ -18,13 +18,16 @@ export class Deadline {
 		let timer;
 		const ms = this.left(most);
 		const late = new Promise((_, reject) => {
-			timer = setTimeout(() => reject(new Error(`${what}: no answer in ${ms} ms`)), ms);
+			timer = setTimeout(
+				() => reject(new Error(`${what}: no answer in ${ms} ms`)),
+				ms,
+			);
 		});
 		try {
 			return await Promise.race([promise, late]);
 		} finally {
 			clearTimeout(timer);
-			promise.catch(() => {});	// it may still fail, when nobody waits any more
+			promise.catch(() => {}); // it may still fail, when nobody waits any more
 		}
 	}
 }

@@ -2,7 +2,9 @@
 
 import { spelled } from "./address.js";
 
-const TRACE_MAX = 2048;		// octets of the first header field that are looked at
+const FROM_CLOUDFLARE =
+	/^from +([\x21-\x7e]{1,255}) +\(\[?([\da-f:.]+)\]?\) +by +cloudflare-email\.\w+[ ;]/i;
+const TRACE_MAX = 2048; // octets of the first header field that are looked at
 
 // All of message.raw.  One that ends early is an error: the sender keeps it.
 export async function readWhole(message) {
@@ -11,10 +13,11 @@ export async function readWhole(message) {
 	let at = 0;
 	for (;;) {
 		const { done, value } = await reader.read();
-		if (done)
-			break;
+		if (done) break;
 		if (at + value.length > whole.length)
-			throw new Error(`the message is longer than the ${whole.length} octets that were announced`);
+			throw new Error(
+				`the message is longer than its announced ${whole.length} octets`,
+			);
 		whole.set(value, at);
 		at += value.length;
 	}
@@ -30,8 +33,7 @@ export function envelope(message) {
 		const from = spelled(message.from);
 		which = "5.1.3 the recipient's address";
 		const to = spelled(message.to);
-		if (to === "")
-			throw new Error("it is empty");
+		if (to === "") throw new Error("it is empty");
 		return { from, to };
 	} catch (error) {
 		throw new Error(`553 ${which} cannot be used: ${error.message}`);
@@ -41,15 +43,17 @@ export function envelope(message) {
 // An address as the transcript has it, or undefined: never a mapped one.
 function known(ip) {
 	const mapped = ip.match(/^::ffff:([0-9.]+)$/i);
-	if (mapped)
-		return known(mapped[1]);
+	if (mapped) return known(mapped[1]);
 	if (/^\d{1,3}(\.\d{1,3}){3}$/.test(ip))
-		return ip.split(".").every((n) => +n < 256 && String(+n) === n) && ip !== "0.0.0.0" ? { ip } : undefined;
-	if (!/^[0-9a-f:.]{2,45}$/i.test(ip) || !ip.includes(":"))
-		return undefined;
+		return ip.split(".").every((n) => +n < 256 && String(+n) === n) && ip !== "0.0.0.0"
+			? { ip }
+			: undefined;
+	if (!/^[0-9a-f:.]{2,45}$/i.test(ip) || !ip.includes(":")) return undefined;
 	try {
 		const short = new URL(`http://[${ip}]/`).hostname.slice(1, -1);
-		return short === "::" || short.startsWith("::ffff:") ? undefined : { ip: short, v6: true };
+		return short === "::" || short.startsWith("::ffff:")
+			? undefined
+			: { ip: short, v6: true };
 	} catch {
 		return undefined;
 	}
@@ -62,8 +66,9 @@ function known(ip) {
 export function client(raw) {
 	const top = new TextDecoder("latin1").decode(raw.subarray(0, TRACE_MAX));
 	const field = top.match(/^Received:((?:[^\r\n]|\r?\n[ \t])*)\r?\n/i);
-	const said = field?.[1].replace(/\r?\n[ \t]/g, " ").trim()
-		.match(/^from +([\x21-\x7e]{1,255}) +\(\[?([0-9A-Fa-f:.]+)\]?\) +by +cloudflare-email\.(?:net|com)[ ;]/);
-	const address = said && field[1].split("by cloudflare-email.").length === 2 && known(said[2]);
+	const line = field?.[1].replace(/\r?\n[ \t]/g, " ").trim();
+	const said = line?.match(FROM_CLOUDFLARE);
+	const once = line?.split("by cloudflare-email.").length === 2;
+	const address = said && once && known(said[2]);
 	return address ? { helo: said[1], ...address } : {};
 }

@@ -1,6 +1,6 @@
 // Posthouse's edge on Cloudflare: an Email Worker that seals each message and gets it home by the
-// first way that is open, or leaves it, sealed, in a bucket.  What it cannot finish it does not take:
-// an exception makes the sender come again.
+// first way that is open, or leaves it, sealed, in a bucket.  What it cannot finish it does not
+// take: an exception makes the sender come again.
 
 import { toBucket } from "./bucket.js";
 import { configuration } from "./configuration.js";
@@ -24,20 +24,29 @@ async function small(message, config, envelope, deadline, ctx) {
 	const raw = await readWhole(message);
 	const id = await idOf(config.idKey, "message", envelope, raw);
 	const from = client(raw);
-	const object = config.https || config.bucket ? await makeObject(config, from, envelope, id, raw, when) : undefined;
+	const object =
+		config.https || config.bucket
+			? await makeObject(config, from, envelope, id, raw, when)
+			: undefined;
 	const pushing = new Deadline(deadline.left() - (config.bucket ? BUCKET_MS : 0));
 	const failures = [];
 	const by = {
 		https: () => httpsPush(config.https, object, pushing),
-		smtp: () => smtpPush(config, { id, client: from, envelope, when }, raw, raw.length, pushing),
-		r2: async () => await toBucket(config, object, when, deadline) ?? {},
+		smtp: () =>
+			smtpPush(
+				config,
+				{ id, client: from, envelope, when },
+				raw,
+				raw.length,
+				pushing,
+			),
+		r2: async () => (await toBucket(config, object, when, deadline)) ?? {},
 	};
 	for (const way of config.ways) {
 		try {
 			const { refused } = await by[way]();
 			log(id, way, refused === undefined ? "taken" : "refused");
-			if (refused === undefined)
-				return;
+			if (refused === undefined) return;
 			message.setReject(reason(refused));
 			if (way === "https")
 				ctx.waitUntil(httpsConfirm(config.https, id).catch(() => {}));
@@ -53,13 +62,17 @@ async function small(message, config, envelope, deadline, ctx) {
 // Too large to seal in the time there is: it passes through, or its sender keeps it.
 async function large(message, config, envelope, deadline) {
 	if (!config.smtp)
-		throw new Error(`a message of ${message.rawSize} octets, above SEAL_MAX, and no smtp among WAYS to pass it by`);
-	const id = await idOf(config.idKey, "header", envelope, new TextEncoder().encode(JSON.stringify([...message.headers])));
+		throw new Error(`${message.rawSize} octets are above SEAL_MAX; WAYS has no smtp`);
+	const id = await idOf(
+		config.idKey,
+		"header",
+		envelope,
+		new TextEncoder().encode(JSON.stringify([...message.headers])),
+	);
 	const as = { id, client: {}, envelope, when: new Date() };
 	const { refused } = await smtpPush(config, as, message.raw, message.rawSize, deadline);
 	log(id, "smtp", refused === undefined ? "taken" : "refused");
-	if (refused !== undefined)
-		message.setReject(reason(refused));
+	if (refused !== undefined) message.setReject(reason(refused));
 }
 
 export default {
@@ -75,8 +88,7 @@ export default {
 		}
 		if (message.rawSize <= config.sealMax)
 			await small(message, config, paths, deadline, ctx);
-		else
-			await large(message, config, paths, deadline);
+		else await large(message, config, paths, deadline);
 	},
 
 	fetch: probe,

@@ -2,18 +2,27 @@
 
 import { connect } from "cloudflare:sockets";
 
-const STEP_MS = 8000;		// for one reply; the message's own deadline ends it earlier
-const LINE_MAX = 2048, LINES_MAX = 128;		// of a reply: more than any server says
-const text = new TextEncoder(), latin1 = new TextDecoder("latin1");
+const STEP_MS = 8000; // for one reply; the message's own deadline ends it earlier
+const LINE_MAX = 2048,
+	LINES_MAX = 128; // of a reply: more than any server says
+const text = new TextEncoder(),
+	latin1 = new TextDecoder("latin1");
 const encode64 = (s) => btoa(String.fromCharCode(...text.encode(s)));
 
 export class SmtpClient {
 	// how: { host, port, tls: "starttls" | "implicit" | "none" }
 	constructor(how, deadline) {
-		const secureTransport = { starttls: "starttls", implicit: "on", none: "off" }[how.tls];
+		const secureTransport = { starttls: "starttls", implicit: "on", none: "off" }[
+			how.tls
+		];
 		this.deadline = deadline;
 		this.secure = how.tls === "implicit";
-		this.take(connect({ hostname: how.host, port: how.port }, { secureTransport, allowHalfOpen: false }));
+		this.take(
+			connect(
+				{ hostname: how.host, port: how.port },
+				{ secureTransport, allowHalfOpen: false },
+			),
+		);
 	}
 
 	// What was read before belongs to the socket before (RFC 3207 4.2).
@@ -37,8 +46,7 @@ export class SmtpClient {
 				return line;
 			}
 			const { done, value } = await this.reader.read();
-			if (done)
-				throw new Error("the server closed the connection");
+			if (done) throw new Error("the server closed the connection");
 			this.held += latin1.decode(value);
 		}
 	}
@@ -47,13 +55,14 @@ export class SmtpClient {
 		const lines = [];
 		let code;
 		while (lines.length < LINES_MAX) {
-			const [, digits, more, words] = (await this.line()).match(/^([2-5]\d\d)([ -]|$)(.*)$/s) ?? [];
+			const [, digits, more, words] =
+				(await this.line()).match(/^([2-5]\d\d)([ -]|$)(.*)$/s) ?? [];
 			if (digits === undefined || (code !== undefined && digits !== code))
 				throw new Error("the server does not speak SMTP");
 			code = digits;
 			lines.push(words);
 			if (more !== "-")
-				return { code: +code, lines, text: lines.map((l, i) => `${code}${i === lines.length - 1 ? " " : "-"}${l}`).join("\n") };
+				return { code: +code, lines, text: `${code} ${lines.join("\n")}` };
 		}
 		throw new Error(`a reply of more than ${LINES_MAX} lines`);
 	}
@@ -74,7 +83,10 @@ export class SmtpClient {
 
 	// As command, and anything but one of these first digits is an error.
 	async must(line, good, what = line) {
-		const reply = line === undefined ? await this.reply("the greeting") : await this.command(line, what);
+		const reply =
+			line === undefined
+				? await this.reply("the greeting")
+				: await this.command(line, what);
 		if (String(reply.code)[0] !== String(good))
 			throw new Error(`${line === undefined ? "greeting" : what}: ${reply.text}`);
 		return reply;
@@ -82,12 +94,16 @@ export class SmtpClient {
 
 	async hello(name) {
 		const { lines } = await this.must(`EHLO ${name}`, 2);
-		this.offers = new Map(lines.slice(1).map((l) => l.toUpperCase().split(/[ =](.*)/s)).map(([k, v]) => [k, v ?? ""]));
+		this.offers = new Map(
+			lines
+				.slice(1)
+				.map((l) => l.toUpperCase().split(/[ =](.*)/s))
+				.map(([k, v]) => [k, v ?? ""]),
+		);
 	}
 
 	async startTls(name) {
-		if (!this.offers.has("STARTTLS"))
-			throw new Error("the server offers no STARTTLS");
+		if (!this.offers.has("STARTTLS")) throw new Error("the server offers no STARTTLS");
 		await this.must("STARTTLS", 2);
 		this.reader.releaseLock();
 		this.writer.releaseLock();
@@ -99,13 +115,16 @@ export class SmtpClient {
 	async login(user, password) {
 		const ways = (this.offers.get("AUTH") ?? "").split(" ");
 		if (ways.includes("PLAIN"))
-			await this.must(`AUTH PLAIN ${encode64(`\0${user}\0${password}`)}`, 2, "AUTH");
+			await this.must(
+				`AUTH PLAIN ${encode64(`\0${user}\0${password}`)}`,
+				2,
+				"AUTH",
+			);
 		else if (ways.includes("LOGIN")) {
 			await this.must("AUTH LOGIN", 3);
 			await this.must(encode64(user), 3, "AUTH LOGIN, the user");
 			await this.must(encode64(password), 2, "AUTH LOGIN, the password");
-		} else
-			throw new Error("the server offers neither AUTH PLAIN nor AUTH LOGIN");
+		} else throw new Error("the server offers neither AUTH PLAIN nor AUTH LOGIN");
 	}
 
 	// Ends it now.  What was not sent whole is not accepted by anybody.

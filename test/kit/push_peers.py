@@ -1,4 +1,4 @@
-"""What a Worker pushes to, as a test wants it: home's push service, an SMTP listener; both in TLS."""
+"""What a Worker pushes to: home's push service, an SMTP listener; both in TLS."""
 
 import base64
 import http.server
@@ -16,7 +16,7 @@ def server_side(certs, name="localhost"):
 
 
 class HttpsHome(http.server.ThreadingHTTPServer):
-    """Answers each request with answer(method, headers, body) -> (status, text); keeps them in asked."""
+    """Answers with answer(method, headers, body) -> (status, text); keeps what was asked."""
 
     daemon_threads = True
 
@@ -28,7 +28,7 @@ class HttpsHome(http.server.ThreadingHTTPServer):
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
     def handle_error(self, request, client_address):
-        pass        # a client that went away is what some tests want
+        pass  # a client that went away is what some tests want
 
     def __enter__(self):
         return self
@@ -41,10 +41,10 @@ class HttpsHome(http.server.ThreadingHTTPServer):
 class HttpsRequest(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
-    def log_message(self, *_):      # pylint: disable=arguments-differ
+    def log_message(self, *_):  # pylint: disable=arguments-differ
         pass
 
-    def do_PUT(self):               # pylint: disable=invalid-name
+    def do_PUT(self):  # pylint: disable=invalid-name
         body = self.rfile.read(int(self.headers.get("content-length", 0)))
         headers = {k.lower(): v for k, v in self.headers.items()}
         self.server.asked.append((self.command, self.path, headers, body))
@@ -59,13 +59,19 @@ class HttpsRequest(http.server.BaseHTTPRequestHandler):
 
 class SmtpListener(socketserver.ThreadingTCPServer):
     """
-    Takes mail after STARTTLS and AUTH, whole transactions in took: (MAIL, RCPT, octets). replies: for a
-    verb, or "." for the end of data, the reply to give (None: hang up, a number: wait so many seconds).
+    Takes mail after STARTTLS and AUTH, whole transactions in took: (MAIL, RCPT, octets). replies:
+    for a verb, or "." for the end of data, what to say (None: hang up; a number: seconds to wait).
     """
 
     daemon_threads, allow_reuse_address = True, True
 
-    def __init__(self, certs, offers=("PIPELINING", "8BITMIME", "CHUNKING", "SIZE 40000000"), piece=1 << 16, **replies):
+    def __init__(
+        self,
+        certs,
+        offers=("PIPELINING", "8BITMIME", "CHUNKING", "SIZE 40000000"),
+        piece=1 << 16,
+        **replies,
+    ):
         self.certs, self.offers, self.piece = certs, offers, piece
         self.replies, self.took, self.heard = replies, [], []
         super().__init__(("127.0.0.1", 0), SmtpSession)
@@ -108,8 +114,8 @@ class SmtpSession(socketserver.BaseRequestHandler):
             time.sleep(reply)
             raise Gone
         octets = reply.encode() + b"\r\n"
-        for at in range(0, len(octets), self.server.piece):     # no reply comes in one piece
-            self.request.sendall(octets[at:at + self.server.piece])
+        for at in range(0, len(octets), self.server.piece):  # no reply comes in one piece
+            self.request.sendall(octets[at : at + self.server.piece])
         return reply
 
     def handle(self):
@@ -127,10 +133,17 @@ class SmtpSession(socketserver.BaseRequestHandler):
         self.server.heard.append(line)
         if verb == "EHLO":
             offers = [*self.server.offers, "AUTH PLAIN LOGIN" if self.secure else "STARTTLS"]
-            self.say(verb, "\r\n".join(["250-home.test"] + [f"250-{o}" for o in offers[:-1]] + [f"250 {offers[-1]}"]))
+            self.say(
+                verb,
+                "\r\n".join(
+                    ["250-home.test"] + [f"250-{o}" for o in offers[:-1]] + [f"250 {offers[-1]}"]
+                ),
+            )
         elif verb == "STARTTLS":
             self.say(verb, "220 go on")
-            self.request = server_side(self.server.certs).wrap_socket(self.request, server_side=True)
+            self.request = server_side(self.server.certs).wrap_socket(
+                self.request, server_side=True
+            )
             self.held, self.secure = b"", True
         elif verb == "AUTH":
             self.user = base64.b64decode(line.split(" ")[2]).split(b"\0")[1].decode()

@@ -28,15 +28,29 @@ class Worker:
 
     def __init__(self, recipients="", *, ca=None, entry=None, more=(), **bindings):
         self.mac_key, self.id_key = secrets.token_bytes(32), secrets.token_bytes(32)
-        usual = {"EDGE_NAME": EDGE, "RECIPIENTS": recipients, "MAC_KEY": self.mac_key.hex(),
-                 "ID_KEY": self.id_key.hex(), "WAYS": "r2"}
-        config = {"modules": MODULES, "worker": os.path.join(TOP, "worker"),
-                  "entry": entry or os.path.join(TOP, "test", "worker", "entry.js"), "more": list(more),
-                  "bindings": {k: v for k, v in {**usual, **bindings}.items() if v is not None}}
+        usual = {
+            "EDGE_NAME": EDGE,
+            "RECIPIENTS": recipients,
+            "MAC_KEY": self.mac_key.hex(),
+            "ID_KEY": self.id_key.hex(),
+            "WAYS": "r2",
+        }
+        config = {
+            "modules": MODULES,
+            "worker": os.path.join(TOP, "worker"),
+            "entry": entry or os.path.join(TOP, "test", "worker", "entry.js"),
+            "more": list(more),
+            "bindings": {k: v for k, v in {**usual, **bindings}.items() if v is not None},
+        }
         env = dict(os.environ, **({"NODE_EXTRA_CA_CERTS": ca} if ca else {}))
         self.process = subprocess.Popen(
-            ["node", os.path.join(TOP, "test", "worker", "runtime.mjs")], env=env, text=True,
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+            ["node", os.path.join(TOP, "test", "worker", "runtime.mjs")],
+            env=env,
+            text=True,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
         self.process.stdin.write(json.dumps(config) + "\n")
         self.process.stdin.flush()
         said = []

@@ -1,8 +1,9 @@
 // The Worker in the real runtime (workerd), offline, with R2's simulator; its files as they are.
 //
-//	node runtime.mjs <configuration.json		prints READY PORT; ends with its standard input
+//	node runtime.mjs <configuration	prints READY PORT; ends with its standard input
 //
-// { "modules": folder of node_modules, "worker": folder, "bindings": {...}, "r2": folder, "entry": file }
+// A line of JSON: { "modules": folder of node_modules, "worker": folder, "entry": file,
+// "bindings": {...}, "r2": folder, "more": modules beside the Worker's }
 
 import { createRequire } from "node:module";
 import { createInterface } from "node:readline";
@@ -15,12 +16,21 @@ const { Miniflare, Log, LogLevel } = createRequire(path.join(config.modules, "x"
 const top = path.dirname(config.worker);
 const files = readdirSync(config.worker)
 	.filter((name) => /\.(js|wasm)$/.test(name))
-	.map((name) => ({ type: name.endsWith(".js") ? "ESModule" : "CompiledWasm", path: path.join(config.worker, name) }));
+	.map((name) => ({
+		type: name.endsWith(".js") ? "ESModule" : "CompiledWasm",
+		path: path.join(config.worker, name),
+	}));
 
 const runtime = new Miniflare({
-	host: "127.0.0.1", port: 0, cf: false, log: new Log(LogLevel.WARN), modulesRoot: top,
+	host: "127.0.0.1",
+	port: 0,
+	cf: false,
+	log: new Log(LogLevel.WARN),
+	modulesRoot: top,
 	modules: [{ type: "ESModule", path: config.entry }, ...files, ...(config.more ?? [])],
-	compatibilityDate: "2026-04-01", r2Buckets: { MAIL: "mail" }, r2Persist: config.r2 ?? false,
+	compatibilityDate: "2026-04-01",
+	r2Buckets: { MAIL: "mail" },
+	r2Persist: config.r2 ?? false,
 	bindings: config.bindings,
 });
 console.log(`READY ${(await runtime.ready).port}`);

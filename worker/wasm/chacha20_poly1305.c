@@ -38,8 +38,10 @@ store32(uint8_t *p, uint32_t v)
 
 #define ROTATE(v, n)	wasm_v128_or(wasm_i32x4_shl((v), (n)), wasm_u32x4_shr((v), 32 - (n)))
 /* By whole octets one shuffle does. */
-#define ROTATE_16(v)	wasm_i8x16_shuffle((v), (v), 2, 3, 0, 1, 6, 7, 4, 5, 10, 11, 8, 9, 14, 15, 12, 13)
-#define ROTATE_8(v)	wasm_i8x16_shuffle((v), (v), 3, 0, 1, 2, 7, 4, 5, 6, 11, 8, 9, 10, 15, 12, 13, 14)
+#define ROTATE_16(v) \
+	wasm_i8x16_shuffle((v), (v), 2, 3, 0, 1, 6, 7, 4, 5, 10, 11, 8, 9, 14, 15, 12, 13)
+#define ROTATE_8(v) \
+	wasm_i8x16_shuffle((v), (v), 3, 0, 1, 2, 7, 4, 5, 6, 11, 8, 9, 10, 15, 12, 13, 14)
 
 #define QUARTER(a, b, c, d) do {						\
 	a = wasm_i32x4_add(a, b); d = wasm_v128_xor(d, a); d = ROTATE_16(d);	\
@@ -77,10 +79,14 @@ four_blocks(uint32_t counter, v128_t out[16])
 	}
 	/* Lanes become blocks: each four words are transposed. */
 	for (int i = 0; i < 16; i += 4) {
-		v128_t a = wasm_i32x4_add(x[i], start[i]), b = wasm_i32x4_add(x[i + 1], start[i + 1]);
-		v128_t c = wasm_i32x4_add(x[i + 2], start[i + 2]), d = wasm_i32x4_add(x[i + 3], start[i + 3]);
-		v128_t ab = wasm_i32x4_shuffle(a, b, 0, 4, 1, 5), ab2 = wasm_i32x4_shuffle(a, b, 2, 6, 3, 7);
-		v128_t cd = wasm_i32x4_shuffle(c, d, 0, 4, 1, 5), cd2 = wasm_i32x4_shuffle(c, d, 2, 6, 3, 7);
+		v128_t a = wasm_i32x4_add(x[i], start[i]);
+		v128_t b = wasm_i32x4_add(x[i + 1], start[i + 1]);
+		v128_t c = wasm_i32x4_add(x[i + 2], start[i + 2]);
+		v128_t d = wasm_i32x4_add(x[i + 3], start[i + 3]);
+		v128_t ab = wasm_i32x4_shuffle(a, b, 0, 4, 1, 5);
+		v128_t cd = wasm_i32x4_shuffle(c, d, 0, 4, 1, 5);
+		v128_t ab2 = wasm_i32x4_shuffle(a, b, 2, 6, 3, 7);
+		v128_t cd2 = wasm_i32x4_shuffle(c, d, 2, 6, 3, 7);
 
 		out[i / 4] = wasm_i64x2_shuffle(ab, cd, 0, 2);
 		out[4 + i / 4] = wasm_i64x2_shuffle(ab, cd, 1, 3);
