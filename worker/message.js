@@ -3,7 +3,7 @@
 import { spelled } from "./address.js";
 
 const FROM_CLOUDFLARE =
-	/^from +([\x21-\x7e]{1,255}) +\(\[?([\da-f:.]+)\]?\) +by +cloudflare-email\.\w+[ ;]/i;
+	/^from +([\x21-\x7e]{1,255}) +\(\[?([\da-f:.]+)\]?\) +by +cloudflare-email\.(net|com)[ ;]/i;
 const TRACE_MAX = 2048; // octets of the first header field that are looked at
 
 // All of message.raw.  One that ends early is an error: the sender keeps it.
