@@ -4,11 +4,11 @@ behind a home, which read the header that home writes.
 """
 
 import os
-import subprocess
 
 import pytest
 
 from kit.balancers import NGINX_HTTP, haproxy, nginx
+from kit.certs import own_ca
 from kit.netns import NEAR, internet
 from kit.passed import Server, echo, read_all
 from kit.ports import free_port
@@ -219,19 +219,6 @@ def test_servers_at_home_see_the_client(world, make_stand, name, version):
         for client in CLIENTS:
             said, true = ask(client)
             assert said.endswith(true), (said, true, server.log())
-
-
-def own_ca(dir_, *names):
-    """A certificate authority of the test's own, and a certificate by it for each name."""
-    def openssl(*words):
-        subprocess.run(["openssl", *words], check=True, capture_output=True, cwd=dir_)
-    new = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "30"]
-    openssl("req", "-x509", *new, "-keyout", "ca.key", "-out", "ca.pem", "-subj", "/CN=test CA",
-            "-addext", "basicConstraints=critical,CA:true")
-    for name in names:
-        openssl("req", "-x509", *new, "-keyout", f"{name}.key", "-out", f"{name}.pem",
-                "-CA", "ca.pem", "-CAkey", "ca.key",
-                "-subj", f"/CN={name}", "-addext", f"subjectAltName=DNS:{name}")
 
 
 # Their own certificates, behind a PROXY header.

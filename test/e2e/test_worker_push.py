@@ -1,0 +1,305 @@
+"""The ways that a Worker tries before the bucket: home's push service over HTTPS, SMTP."""
+
+import hashlib
+import hmac
+import os
+import subprocess
+import uuid
+
+import pytest
+
+from kit.certs import own_ca
+from kit.mtas import KEEPS, Postfix
+from kit.push_peers import HttpsHome, SmtpListener
+from kit.worker import EDGE, Worker, runtime_missing
+
+pytestmark = pytest.mark.skipif(runtime_missing() != "", reason=runtime_missing())
+
+MAIL = b"Subject: hello\r\n\r\n.dot\r\n..dots\r\n\xffthe last line\r\n"
+TO = "alice@example.test"
+
+
+@pytest.fixture(scope="module", name="certs")
+def made_certs(tmp_path_factory):
+    dir_ = tmp_path_factory.mktemp("ca")
+    own_ca(dir_, "localhost")
+    own_ca(other := tmp_path_factory.mktemp("other-ca"), "localhost")
+    return str(dir_), str(other)
+
+
+@pytest.fixture(scope="module", name="keys")
+def made_keys(tmp_path_factory):
+    path = str(tmp_path_factory.mktemp("age") / "key")
+    subprocess.run(["age-keygen", "-o", path], check=True, capture_output=True)
+    return (
+        path,
+        subprocess.run(
+            ["age-keygen", "-y", path], check=True, capture_output=True, text=True
+        ).stdout.strip(),
+    )
+
+
+@pytest.fixture(name="start")
+def starter(keys, certs):
+    """start(**bindings): a Worker that believes the test's authority."""
+    running = []
+
+    def start(**bindings):
+        running.append(Worker(keys[1], ca=f"{certs[0]}/ca.pem", **bindings))
+        return running[-1]
+
+    yield start
+    for worker in running:
+        worker.__exit__(None, None, None)
+
+
+def https(home, **more):
+    return {"WAYS": "https r2", "HTTPS_URL": home.url, "HTTPS_TOKEN": "open sesame", **more}
+
+
+def smtp(server, **more):
+    return {
+        "WAYS": "smtp r2",
+        "SMTP_HOST": "localhost",
+        "SMTP_PORT": str(server.port),
+        "SMTP_USER": EDGE,
+        "SMTP_PASSWORD": "open sesame",
+        **more,
+    }
+
+
+# --- HTTPS ---------------------------------------------------------------------
+
+
+def test_https_home_takes_it(start, certs, keys):
+    with HttpsHome(certs[0], lambda *_: (201, "")) as home:
+        worker = start(**https(home))
+        assert worker.email("a@far.test", TO, MAIL)["outcome"] == "accept"
+        assert worker.bucket() == []
+        ((method, path, headers, sealed),) = home.asked
+    assert (method, path[:6]) == ("PUT", "/mail/")
+    assert headers["authorization"] == "Bearer open sesame" and "prefer" not in headers
+    id_ = uuid.UUID(path[6:])
+    mac = hmac.new(
+        worker.mac_key,
+        b"posthouse-object-1" + id_.bytes + hashlib.sha256(sealed).digest(),
+        "sha256",
+    )
+    assert headers["posthouse-mac"] == mac.hexdigest()
+    said = subprocess.run(
+        ["age", "-d", "-i", keys[0]], input=sealed, check=True, capture_output=True
+    ).stdout
+    assert said.endswith(MAIL + b"QUIT\r\n")
+
+
+@pytest.mark.parametrize("status", [200, 202])
+def test_https_a_verdict_is_waited_for(start, certs, status):
+    with HttpsHome(certs[0], lambda *_: (status, "")) as home:
+        worker = start(**https(home, HTTPS_WAIT="7"))
+        assert worker.email("a@far.test", TO, MAIL)["outcome"] == "accept"
+        assert home.asked[0][2]["prefer"] == "wait=7"
+        assert worker.bucket() == []
+
+
+def test_https_homes_refusal_is_the_senders(start, certs):
+    """And it is confirmed to home once the sender's server hears it."""
+
+    def answer(method, *_):
+        return (422, "550-5.7.1 not wanted\r\n550 5.7.1 at all") if method == "PUT" else (204, "")
+
+    with HttpsHome(certs[0], answer) as home:
+        worker = start(**https(home, HTTPS_WAIT="7"))
+        r = worker.email("a@far.test", TO, MAIL)
+        assert r["outcome"] == "reject" and r["reason"] == "550-5.7.1 not wanted 5.7.1 at all"
+        assert worker.bucket() == []
+        worker.__exit__(None, None, None)  # it ends when all is said
+        assert [a[0] for a in home.asked] == ["PUT", "DELETE"]
+        assert home.asked[0][1] == home.asked[1][1]
+
+
+@pytest.mark.parametrize(
+    "status, text",
+    [
+        (503, "not now"),
+        (451, "later"),
+        (403, "wrong MAC"),
+        (400, "?"),
+        (413, "too large"),
+        (500, "x" * 100000),
+        (301, ""),
+        (422, "no reply at all"),
+        (422, "450 4.2.0 only for now"),
+        (401, "who?"),
+        (404, ""),
+    ],
+)
+def test_https_any_other_answer_leaves_it_in_the_bucket(start, certs, status, text):
+    with HttpsHome(certs[0], lambda *_: (status, text)) as home:
+        worker = start(**https(home, HTTPS_WAIT="3"))
+        assert worker.email("a@far.test", TO, MAIL)["outcome"] == "accept"
+        assert worker.bucket() == [f"pending/{home.asked[0][1][6:]}.age"]  # under the same name
+
+
+def test_https_home_is_away(start, certs):
+    with HttpsHome(certs[0], lambda *_: (201, "")) as home:
+        bindings = https(home)
+    worker = start(**bindings)
+    assert worker.email("a@far.test", TO, MAIL)["outcome"] == "accept"
+    assert len(worker.bucket()) == 1
+
+
+def test_https_another_than_home_gets_nothing(start, certs):
+    with HttpsHome(certs[1], lambda *_: (201, "")) as home:
+        worker = start(**https(home))
+        assert worker.email("a@far.test", TO, MAIL)["outcome"] == "accept"
+        assert home.asked == [] and len(worker.bucket()) == 1
+
+
+# --- SMTP ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "offers",
+    [("PIPELINING", "CHUNKING"), ("8BITMIME",), ("PIPELINING", "SIZE"), ("CHUNKING",)],
+    ids=" ".join,
+)
+@pytest.mark.parametrize("piece", [1, 1 << 16])
+def test_smtp_home_takes_it(start, certs, offers, piece):
+    with SmtpListener(certs[0], offers=offers, piece=piece) as home:
+        worker = start(**smtp(home))
+        assert worker.email("a@far.test", TO, MAIL)["outcome"] == "accept", home.heard
+        assert worker.bucket() == []
+        ((mail, rcpt, octets),) = home.took
+    assert mail.startswith("MAIL FROM:<a@far.test>") and rcpt == f"RCPT TO:<{TO}>"
+    top, _, rest = octets.partition(b"\r\n")
+    assert uuid.UUID(top.decode().removeprefix("X-Posthouse-Id: "))
+    assert rest.startswith(
+        b"Received: from unknown (unknown)\r\n\tby " + EDGE.encode()
+    ) and rest.endswith(MAIL)
+
+
+def test_smtp_a_null_sender(start, certs):
+    with SmtpListener(certs[0]) as home:
+        worker = start(**smtp(home))
+        assert worker.email("", TO, MAIL)["outcome"] == "accept"
+        assert home.took[0][0].startswith("MAIL FROM:<>")
+
+
+@pytest.mark.parametrize(
+    "replies",
+    [{"RCPT": "550-5.1.1 nobody\r\n550 is here"}, {".": "554 5.7.1 spam"}],
+    ids=["at RCPT", "at the end"],
+)
+def test_smtp_homes_refusal_is_the_senders(start, certs, replies):
+    with SmtpListener(certs[0], **replies) as home:
+        worker = start(**smtp(home))
+        r = worker.email("a@far.test", TO, MAIL)
+        assert r["outcome"] == "reject"
+        assert r["reason"] in ("550 5.1.1 nobody is here", "554 5.7.1 spam")
+        assert worker.bucket() == []
+
+
+@pytest.mark.parametrize(
+    "replies",
+    [
+        {"greeting": "554 no"},
+        {"greeting": "HTTP/1.1 400 Bad Request"},
+        {"greeting": None},
+        {"greeting": 30},
+        {"greeting": "220-" + "x" * 5000},
+        {"EHLO": "\r\n".join(["250-x"] * 500)},
+        {"EHLO": "250-a\r\n251 b"},
+        {"EHLO": "502 5.5.1 no"},
+        {"STARTTLS": "454 4.7.0 not now"},
+        {"AUTH": "535 5.7.8 wrong"},
+        {"MAIL": "550 5.7.1 not from you"},
+        {"RCPT": "450 4.2.0 later"},
+        {".": "451 4.3.0 later"},
+        {"RCPT": None},
+        {"DATA": "554 5.5.1 no"},
+    ],
+    ids=[
+        "554",
+        "not SMTP",
+        "closed",
+        "silent",
+        "a long line",
+        "many lines",
+        "two codes",
+        "no EHLO",
+        "no TLS",
+        "a wrong password",
+        "no sender",
+        "RCPT later",
+        "later",
+        "gone",
+        "no DATA",
+    ],
+)
+def test_smtp_what_is_no_refusal_of_the_message_leaves_it_in_the_bucket(start, certs, replies):
+    offers = ("PIPELINING",) if "DATA" in replies else ("PIPELINING", "CHUNKING")
+    with SmtpListener(certs[0], offers=offers, **replies) as home:
+        worker = start(**smtp(home))
+        r = worker.email("a@far.test", TO, MAIL)
+        assert r["outcome"] == "accept" and r["ms"] < 20000
+        assert len(worker.bucket()) == 1 and home.took == []
+
+
+def test_smtp_no_answer_after_the_last_octet(start, certs):
+    """Home may have it: it goes to the bucket too, under the same id, and home knows that one."""
+    with SmtpListener(certs[0]) as home:
+        worker = start(**smtp(home))
+        assert worker.email("a@far.test", TO, MAIL)["outcome"] == "accept"
+        id_ = home.took[0][2].split(b"\r\n")[0].decode().removeprefix("X-Posthouse-Id: ")
+        home.replies["."] = "2500 is no reply"
+        assert worker.email("a@far.test", TO, MAIL)["outcome"] == "accept"
+        assert worker.bucket() == [f"pending/{id_}.age"]
+
+
+def test_smtp_nothing_is_said_without_tls(start, certs):
+    with SmtpListener(certs[1]) as home:
+        worker = start(**smtp(home))
+        assert worker.email("a@far.test", TO, MAIL)["outcome"] == "accept"
+        assert len(worker.bucket()) == 1
+        assert [line.split(" ")[0] for line in home.heard] == ["EHLO", "STARTTLS"]
+
+
+@pytest.mark.parametrize(
+    "offers", [("PIPELINING", "CHUNKING"), ("PIPELINING",)], ids=["BDAT", "DATA"]
+)
+def test_smtp_too_large_to_seal_passes_through(start, certs, offers):
+    mail = MAIL + (os.urandom(700).hex().encode() + b"\r\n.\r\n") * 2000
+    with SmtpListener(certs[0], offers=offers) as home:
+        worker = start(**smtp(home))
+        assert worker.email("a@far.test", TO, mail)["outcome"] == "accept"
+        assert home.took[0][2].endswith(mail) and worker.bucket() == []
+        home.replies["MAIL"] = "451 4.3.0 away"
+        r = worker.email("a@far.test", TO, mail)
+        assert r["outcome"] == "throw" and worker.bucket() == []
+
+
+@pytest.mark.parametrize(
+    "offers", [("PIPELINING", "CHUNKING"), ("PIPELINING",)], ids=["BDAT", "DATA"]
+)
+def test_smtp_a_large_one_that_is_cut_is_never_taken(start, certs, offers):
+    mail = MAIL + b"x" * 78 * 30000
+    with SmtpListener(certs[0], offers=offers) as home:
+        worker = start(**smtp(home))
+        r = worker.email("a@far.test", TO, mail, size=len(mail) + 5)
+        assert r["outcome"] == "throw" and home.took == []
+
+
+def test_smtp_postfix_takes_it(start, certs):
+    """Debian's, on a private path."""
+    postfix = Postfix(main=KEEPS, options="")
+    try:
+        worker = start(
+            WAYS="smtp r2", SMTP_HOST="127.0.0.1", SMTP_PORT=str(postfix.port), SMTP_TLS="none"
+        )
+        assert worker.email("a@far.test", TO, MAIL)["outcome"] == "accept"
+        (mail,) = postfix.mails()
+        assert mail.endswith(MAIL.replace(b"\r\n", b"\n").partition(b"\n")[2])
+        assert b"\nX-Posthouse-Id: " in mail and b"\nReturn-Path" not in mail[1:]
+        assert worker.bucket() == []
+    finally:
+        postfix.close()
