@@ -230,6 +230,18 @@ struct conf_home_service {
 	unsigned	streams;		/* at once: 5000 */
 };
 
+/*
+ * worker "worker.example.org" {...}: it signs objects under that name, as a paired edge does, and
+ * has no tunnel.  Its domains are its grant.
+ */
+#define CONF_WORKERS_MAX	8
+struct conf_worker {
+	char		name[256];
+	char		mac_key[CONF_PATH_MAX];	/* default STATE/worker-NAME.mac */
+	char		domains[PEER_DOMAINS_MAX][256];
+	size_t		ndomains;
+};
+
 #define CONF_DOMAINS_MAX	64
 #define CONF_ALIAS_DEPTH	16	/* an alias of an alias and so on; more is a loop */
 #define CONF_ALIAS_TARGETS	128	/* of one, with all that they lead to */
@@ -305,6 +317,8 @@ struct conf_home {
 	char		recovery[AGE_TEXT_MAX];
 	struct conf_home_edge edges[CONF_EDGES_MAX];
 	size_t		nedges;
+	struct conf_worker workers[CONF_WORKERS_MAX];
+	size_t		nworkers;
 	struct conf_home_service services[CONF_SERVICES_MAX];	/* passed by edges; may be none */
 	size_t		nservices;
 	unsigned	edge_streams;	/* passed of one edge at once: 10000 */
@@ -347,6 +361,8 @@ struct conf_home {
 	char		helper_path[CONF_PATH_MAX];	/* PATH of the helper's commands */
 };
 
+/* NULL: none has that name, in either case of its letters. */
+const struct conf_worker *conf_home_worker(const struct conf_home *, const char *name);
 /* NULL: none has that name. */
 const struct conf_service *conf_edge_service(const struct conf_edge *, const char *name);
 /*

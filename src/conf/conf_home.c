@@ -16,6 +16,10 @@ static const struct conf_section sections[] = {
 	    .title_size = sizeof(((struct conf_home_edge *)0)->name),
 	    .items = offsetof(struct conf_home, edges), .item_size = sizeof(struct conf_home_edge),
 	    .count = offsetof(struct conf_home, nedges), .room = CONF_EDGES_MAX },
+	{ .name = "worker", .titled = true, .title = CT_HOSTNAME,
+	    .title_size = sizeof(((struct conf_worker *)0)->name),
+	    .items = offsetof(struct conf_home, workers), .item_size = sizeof(struct conf_worker),
+	    .count = offsetof(struct conf_home, nworkers), .room = CONF_WORKERS_MAX },
 	{ .name = "service", .titled = true, .title = CT_STRING,
 	    .title_size = sizeof(((struct conf_home_service *)0)->name),
 	    .items = offsetof(struct conf_home, services),
@@ -49,6 +53,13 @@ static const struct conf_key keys[] = {
 	{ "edge", "key", CT_PIN, CONF_FIELD(conf_home_edge, pin),
 	    .count = offsetof(struct conf_home_edge, has_pin), .shown = "as paired",
 	    .doc = "Pin of the edge's tunnel key." },
+
+	{ "worker", "domains", CT_DOMAINS, CONF_LIST(conf_worker, domains, ndomains),
+	    .shown = "none: they must be given",
+	    .doc = "Domains whose mail this Worker may bring." },
+	{ "worker", "mac_key", CT_PATH, CONF_FIELD(conf_worker, mac_key),
+	    .shown = "worker-NAME.mac in state",
+	    .doc = "File of the key that signs its objects; made by posthouse keygen." },
 
 	{ "service", "backend", CT_BACKEND, CONF_FIELD(conf_home_service, backend),
 	    .shown = "none: it must be given",
@@ -453,6 +464,39 @@ services_ok(const struct conf_home *c, struct conf_fault *f)
 	return 0;
 }
 
+const struct conf_worker *
+conf_home_worker(const struct conf_home *c, const char *name)
+{
+	for (size_t i = 0; i < c->nworkers; i++)
+		if (strcasecmp(c->workers[i].name, name) == 0)
+			return &c->workers[i];
+	return NULL;
+}
+
+static int
+workers_ok(struct conf_home *c, struct conf_fault *f)
+{
+	char file[sizeof(c->workers[0].name) + 16];
+
+	for (size_t i = 0; i < c->nworkers; i++) {
+		struct conf_worker *w = &c->workers[i];
+
+		/* One name, one key and one grant: whose would an object be that both may sign? */
+		for (size_t k = 0; k < c->nedges; k++)
+			if (strcasecmp(c->edges[k].name, w->name) == 0)
+				return conf_fault_set(f, "worker", "", i, "an edge is called "
+				    "\"%s\" too; give the Worker a name of its own", w->name);
+		if (w->ndomains == 0)
+			return conf_fault_set(f, "worker", "domains", i, "missing; write whose "
+			    "mail this Worker may bring, like domains = {\"example.org\"}");
+		snprintf(file, sizeof(file), "worker-%s.mac", w->name);
+		if (w->mac_key[0] == '\0' && conf_default_path(w->mac_key, sizeof(w->mac_key),
+		    c->common.state, file, f) == -1)
+			return -1;
+	}
+	return 0;
+}
+
 static int
 interlock_ok(const struct conf_home *c, struct conf_fault *f)
 {
@@ -475,7 +519,8 @@ settle(void *conf, struct conf_fault *f)
 	if (mailboxes_ok(c, f) == -1 || conf_common_settle(&c->common, &c->hold, f) == -1)
 		return -1;
 	if (deliver_ok(c, f) == -1 || callout_ok(c, f) == -1 || filter_ok(c, f) == -1 ||
-	    domains_ok(c, f) == -1 || services_ok(c, f) == -1 || interlock_ok(c, f) == -1)
+	    domains_ok(c, f) == -1 || services_ok(c, f) == -1 || interlock_ok(c, f) == -1 ||
+	    workers_ok(c, f) == -1)
 		return -1;
 	c->hold.share = 100;	/* home cannot tell networks apart: what comes is sealed */
 	for (size_t i = 0; i < c->nedges; i++)

@@ -14,7 +14,7 @@
  * text; the table knows what each must be.  A value is stored when libconfuse
  * has just read it, because only then is its line known.
  */
-#define KEYS_MAX	96
+#define KEYS_MAX	128
 #define PLACES_MAX	1024
 
 /* Where a key of an item stood, so that a rule across keys can name its line. */

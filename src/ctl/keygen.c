@@ -105,7 +105,7 @@ keygen_age(const char *path, struct why *why)
 }
 
 int
-keygen_password(const char *path, struct why *why)
+keygen_hex(const char *path, struct why *why)
 {
 	unsigned char key[SECRET_LEN];
 	char text[2 * SECRET_LEN + 1];

@@ -11,8 +11,11 @@
 
 /* An age identity as age-keygen writes it. */
 int	keygen_age(const char *path, struct why *);
-/* What mailboxes' passwords are derived from: 64 hexadecimal digits and a newline. */
-int	keygen_password(const char *path, struct why *);
+/*
+ * 256 random bits, as 64 hexadecimal digits and a newline: what mailboxes' passwords are derived
+ * from, what a Worker signs with.
+ */
+int	keygen_hex(const char *path, struct why *);
 /*
  * The tunnel's key: P-256, which every TLS library speaks, as PEM, and behind it
  * a self-signed certificate.  Its dates are 1970 and 9999 and nobody looks at

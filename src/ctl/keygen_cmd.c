@@ -16,10 +16,10 @@ static const struct opts_use use = {
 	"keygen", OPT_CONF | OPT_ROLE, 0, 0,
 	"usage: posthouse keygen [-c FILE | --edge | --home]\n"
 	"\n"
-	"Makes the tunnel's key and, for home, the age key, where they are missing; existing ones\n"
-	"stay as they are.  Prints the pin that peers know the tunnel by, and the recipient that\n"
-	"edges seal home's mail to.  Keep a copy of home's age key elsewhere: without it, mail\n"
-	"that is still sealed cannot be opened by anybody.\n"
+	"Makes the tunnel's key and, for home, the age key and the keys of workers, where they\n"
+	"are missing; existing ones stay as they are.  Prints the pin that peers know the tunnel\n"
+	"by, and the recipient that edges seal home's mail to.  Keep a copy of home's age key\n"
+	"elsewhere: without it, mail that is still sealed cannot be opened by anybody.\n"
 	"\n"
 	"  -c, --config FILE   the role's configuration\n"
 	"      --edge, --home  the role's file in /etc/posthouse\n"
@@ -92,6 +92,33 @@ make(int (*key)(const struct role *, struct why *), const struct role *r, const 
 	return rc;
 }
 
+/* Nothing of the key itself is shown: it goes to the Worker by standard input. */
+static int
+worker_key(const char *what, const char *path, const struct role *r, struct why *why)
+{
+	struct account account;
+	bool made;
+	int rc = 0;
+
+	if (state_enter(&account, r, path, why) == -1)
+		return -1;
+	if ((made = access(path, F_OK) != 0))
+		rc = keygen_hex(path, why);
+	account_leave(&account);
+	if (rc == 0)
+		printf("%-11s %s (%s)\n", what, path, made ? "made" : "kept");
+	return rc;
+}
+
+static int
+workers(const struct role *r, struct why *why)
+{
+	for (size_t i = 0; i < r->home->nworkers; i++)
+		if (worker_key("MAC key", r->home->workers[i].mac_key, r, why) == -1)
+			return -1;
+	return 0;
+}
+
 int
 ctl_keygen(int argc, char **argv)
 {
@@ -104,7 +131,8 @@ ctl_keygen(int argc, char **argv)
 		return rc;
 	if (role_load(&role, &o, CONF_NO_ROLE, &why) == 0 && state_make(&role, &why) == 0 &&
 	    make(tunnel, &role, role.common->tunnel_key, &why) == 0 &&
-	    (role.role == CONF_EDGE || make(age, &role, role.home->age_key, &why) == 0))
+	    (role.role == CONF_EDGE || (make(age, &role, role.home->age_key, &why) == 0 &&
+	    workers(&role, &why) == 0)))
 		rc = CTL_OK;
 	else
 		rc = opts_failed(&use, &why);

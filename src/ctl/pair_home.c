@@ -19,6 +19,7 @@
 struct pairing {
 	uv_loop_t	 loop;
 	uv_timer_t	 timer;
+	const struct conf_home *home;
 	const struct pairing_line *line;
 	const struct identities *keys;
 	struct dial	*dial;
@@ -154,6 +155,9 @@ take_grant(struct pairing *p, const json_t *line)
 	if (!address_domain(span_str(edge), p->peer->name))
 		return why_set(p->why, "the edge calls itself %s, which is no host name",
 		    log_safe(span_str(edge)).s);
+	if (conf_home_worker(p->home, p->peer->name) != NULL)
+		return why_set(p->why, "the edge calls itself %s, and so does a worker of home's "
+		    "configuration: give the Worker another name, and pair again", p->peer->name);
 	json_array_foreach(list, i, d) {
 		const char *text = json_string_value(d);
 
@@ -301,7 +305,8 @@ int
 pair_home(const struct conf_home *c, const struct pairing_line *line, struct span pem,
     const struct identities *keys, struct peer *out, struct why *why)
 {
-	struct pairing p = { .line = line, .keys = keys, .peer = out, .why = why, .rc = -1 };
+	struct pairing p = { .home = c, .line = line, .keys = keys, .peer = out, .why = why,
+		.rc = -1 };
 	struct dial_to to = { .home = c, .address = line->address, .pem = pem,
 		.alpn = "posthouse-pair/1", .pins = &line->edge, .npins = 1, .client = true };
 

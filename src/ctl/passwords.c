@@ -66,7 +66,7 @@ key_open(struct passwords *p, bool make, bool *made, struct why *why)
 			return why_set(why, "there is no %s, but there was: put your copy of it "
 			    "back, or, so that every password is a new one, remove %s",
 			    p->key_path, p->counters_path);
-		if (keygen_password(p->key_path, why) == -1)
+		if (keygen_hex(p->key_path, why) == -1)
 			return -1;
 		*made = true;
 	}

@@ -6,9 +6,23 @@
 #include "base/log.h"
 
 static void
+join_worker(struct home_edge *e, const struct conf_worker *w)
+{
+	memcpy(e->peer.mac, e->worker_mac, sizeof(e->peer.mac));
+	e->peer.nmac = e->nworker_mac;
+	memcpy(e->peer.domains, w->domains, sizeof(e->peer.domains));
+	e->peer.ndomains = w->ndomains;
+}
+
+static void
 join(struct home_edge *e, const struct conf_home *conf)
 {
+	const struct conf_worker *w = conf_home_worker(conf, e->name);
+
+	e->worker = w != NULL;
 	e->peer = e->paired;
+	if (edge_is_worker(e))
+		join_worker(e, w);
 	for (size_t i = 0; i < conf->nedges; i++) {
 		const struct conf_home_edge *c = &conf->edges[i];
 
@@ -56,6 +70,8 @@ edges_configure(struct edges *es, const struct conf_home *conf)
 {
 	for (size_t i = 0; i < conf->nedges; i++)
 		edge_make(es, conf->edges[i].name);
+	for (size_t i = 0; i < conf->nworkers; i++)
+		edge_make(es, conf->workers[i].name);
 	for (size_t i = 0; i < es->n; i++)
 		join(es->list[i], conf);
 }
@@ -75,11 +91,24 @@ edges_paired(struct edges *es, const struct conf_home *conf, const char *name, c
 }
 
 void
+edges_worker_keys(struct edges *es, const struct conf_home *conf, const char *name,
+    struct span text)
+{
+	struct home_edge *e = edge_make(es, name);
+
+	if (e == NULL)
+		return;
+	e->nworker_mac = key_lines_read(text, e->worker_mac);
+	join(e, conf);
+}
+
+void
 edges_fini(struct edges *es)
 {
 	for (size_t i = 0; i < es->n; i++) {
 		peer_fini(&es->list[i]->peer);
 		peer_fini(&es->list[i]->paired);
+		explicit_bzero(es->list[i]->worker_mac, sizeof(es->list[i]->worker_mac));
 		free(es->list[i]);
 	}
 	*es = (struct edges){ .n = 0 };

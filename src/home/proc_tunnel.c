@@ -75,6 +75,15 @@ edge_apply(struct tunnel_proc *t, struct home_edge *e, bool new_key)
 
 	if (t->draining || t->spool == NULL)
 		return;
+	if (edge_is_worker(e)) {
+		if (*d != NULL)
+			dialer_free(d, "it is unpaired, and a worker now");
+		return;
+	}
+	if (e->worker)
+		log_error(NULL, "edge.worker edge=%s: an edge of this name is paired, so the "
+		    "worker of this name counts for nothing; give the Worker another name, or "
+		    "unpair the edge", e->name);
 	if (lacks != NULL) {
 		if (*d != NULL)
 			dialer_free(d, lacks);

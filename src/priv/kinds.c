@@ -126,11 +126,14 @@ kind_wanted(enum proc_kind k, const struct conf_edge *edge, const struct conf_ho
 	return true;
 }
 
+/* A name has what it is in front, and behind a slash whose: "worker.mac/NAME". */
 static bool
 given(const struct gift *g, size_t n, enum proc_kind k, const char *name)
 {
+	size_t len = strcspn(name, "/");
+
 	for (size_t i = 0; i < n; i++)
-		if (strcmp(g[i].name, name) == 0)
+		if (strncmp(g[i].name, name, len) == 0 && g[i].name[len] == '\0')
 			return (g[i].to & BIT(k)) != 0;
 	return false;
 }

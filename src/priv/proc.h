@@ -60,7 +60,8 @@ enum proc_msg {
 	/*
 	 * body: name NUL, bytes: "tls.cert", "tls.key", "tunnel", "age", "deliver", "filter" and
 	 * "alarms.password" (passwords), "alarms.url", "alarms.token", and "tunnel-next" while
-	 * keys are rotated, "age-retired" after it (both empty when that is over).  The parent
+	 * keys are rotated, "age-retired" after it (both empty when that is over); of each worker
+	 * its MAC keys, "worker.mac/NAME" (proto/key_lines.h).  The parent
 	 * has seen that each is whole and that a key fits its certificate; "tls.cert" comes
 	 * directly before its "tls.key".
 	 */

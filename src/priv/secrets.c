@@ -12,6 +12,7 @@
 
 #include "net/tls.h"
 #include "proto/age.h"
+#include "proto/key_lines.h"
 
 /* a long certificate chain; a message of a channel holds it */
 #define SECRET_FILE_MAX	(256u << 10)
@@ -22,9 +23,23 @@ add(struct secrets *s, const char *name, const char *key, const char *path, bool
 {
 	struct secret_file *f = &s->file[s->n++];
 
-	*f = (struct secret_file){ .name = name, .key = key, .public = public };
+	*f = (struct secret_file){ .key = key, .public = public };
+	snprintf(f->name, sizeof(f->name), "%s", name);
 	snprintf(f->path, sizeof(f->path), "%s", path);
 	buf_init(&f->text, SECRET_FILE_MAX);
+}
+
+static void
+list_workers(struct secrets *s, const struct conf_home *home)
+{
+	char name[sizeof(s->file[0].name)];
+
+	for (size_t i = 0; i < home->nworkers; i++) {
+		const struct conf_worker *w = &home->workers[i];
+
+		snprintf(name, sizeof(name), "worker.mac/%s", w->name);
+		add(s, name, "worker.mac_key", w->mac_key, false);
+	}
 }
 
 static void
@@ -48,6 +63,7 @@ list_files(struct secrets *s, const struct conf_edge *edge, const struct conf_ho
 			add(s, "deliver", "deliver.password", home->deliver.password, false);
 		if (home->filter.password[0] != '\0')
 			add(s, "filter", "filter.password_file", home->filter.password, false);
+		list_workers(s, home);
 	}
 	if (c->alarms.webhook_file[0] != '\0')
 		add(s, "alarms.url", "alarms.webhook_file", c->alarms.webhook_file, false);
@@ -137,7 +153,8 @@ read_file(struct secret_file *f, const struct account *a, const char *state, str
 	if (fd == -1) {
 		if (errno == ENOENT && f->optional)
 			return 0;
-		made = strcmp(f->name, "tunnel") == 0 || strcmp(f->name, "age") == 0;
+		made = strcmp(f->name, "tunnel") == 0 || strcmp(f->name, "age") == 0 ||
+		    strncmp(f->name, "worker.", 7) == 0;
 		return why_sys(why, "%s %s%s", f->key, f->path, errno == ENOENT && made ?
 		    " (`posthouse keygen` makes it)" : "");
 	}
@@ -207,6 +224,17 @@ password_fits(const struct secret_file *f, struct why *why)
 }
 
 static int
+keys_fit(const struct secret_file *f, struct why *why)
+{
+	struct secret keys[KEY_LINES_MAX];
+	size_t n = key_lines_read(buf_span(&f->text), keys);
+
+	explicit_bzero(keys, sizeof(keys));
+	return n > 0 ? 0 : why_set(why, "%s %s: 64 hexadecimal digits on a line are wanted, and "
+	    "the key before it on a second one at most", f->key, f->path);
+}
+
+static int
 url_fits(const struct secret_file *f, struct why *why)
 {
 	struct span s = buf_span(&f->text);
@@ -238,6 +266,8 @@ contents_fit(const struct secrets *s, struct why *why)
 		    strcmp(f->name, "alarms.token") == 0 ||
 		    strcmp(f->name, "alarms.password") == 0)
 			rc = password_fits(f, why);
+		else if (strncmp(f->name, "worker.", 7) == 0)
+			rc = keys_fit(f, why);
 		else if (strcmp(f->name, "alarms.url") == 0)
 			rc = url_fits(f, why);
 		else if (strcmp(f->name, "tls.key") != 0)

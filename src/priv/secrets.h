@@ -17,7 +17,7 @@
  * certificate), in a forked process: OpenSSL's memory and its parsing of files
  * that others can write stay out of the one process that may be root.
  */
-#define SECRETS_MAX 9
+#define SECRETS_MAX (9 + CONF_WORKERS_MAX)
 
 struct secret_mark {			/* tells one version of a file from another */
 	bool	there;
@@ -28,7 +28,7 @@ struct secret_mark {			/* tells one version of a file from another */
 };
 
 struct secret_file {
-	const char	*name;		/* as PM_SECRET has it */
+	char		 name[300];	/* as PM_SECRET has it */
 	const char	*key;		/* in the configuration, for messages */
 	char		 path[CONF_PATH_MAX];
 	/* tunnel-next, age-retired: there only because of a rotation. */

@@ -70,6 +70,17 @@ static const struct refusal {
 	    EDGE "control = \"/\\x41\\102\\\\\\\"\"\nstate = '/\\d'\nlog = \"\\x61\"\n",
 	    "t.conf:5: log: \"a\" is not known; write \"debug\" or \"info\" or \"warn\" or "
 	    "\"error\"" },
+	{ "a worker without domains", CONF_HOME, HOME "worker \"w.example.org\" { }\n",
+	    "t.conf:3: worker.domains: missing; write whose mail this Worker may bring, like "
+	    "domains = {\"example.org\"}" },
+	{ "a worker with an edge's name", CONF_HOME, HOME
+	    "edge \"w.example.org\" { }\n"
+	    "worker \"w.example.org\" { domains = {\"example.org\"} }\n",
+	    "t.conf:4: an edge is called \"w.example.org\" too; give the Worker a name of its "
+	    "own" },
+	{ "a worker's key by a path that depends on where we stand", CONF_HOME, HOME
+	    "worker \"w.example.org\" { domains = {\"example.org\"}\nmac_key = \"key\" }\n",
+	    "t.conf:4: worker.mac_key: \"key\" is no absolute path; start it with \"/\"" },
 	{ "a slip in a key is recognised", CONF_EDGE, EDGE "bare_fl = \"refuse\"\n",
 	    "t.conf:3: no key \"bare_fl\" at top level; did you mean \"bare_lf\"?" },
 	{ "a slip in a section's name", CONF_EDGE, EDGE "\n\nlimit { size = 1M }\n",
