@@ -64,7 +64,7 @@ class Beyond:
         with self.inside():
             _ip("link set lo up", f"addr add {FAR[0]}/30 dev home1",
                 f"addr add {FAR[1]}/64 dev home1 nodad", "link set home1 up",
-                *(f"addr add {a} dev lo" for a in addresses),
+                *(f"addr add {a} dev lo{' nodad' if ':' in a else ''}" for a in addresses),
                 f"route add default via {NEAR[0]}", f"-6 route add default via {NEAR[1]}",
                 *(f"route replace {NEAR[':' in a]} dev home1 src {a}"
                   for a in reversed(addresses)))
