@@ -1,11 +1,13 @@
 #include "net/http.h"
 
 #include <curl/curl.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/buf.h"
+#include "net/later.h"
 
 #define FIELD_MAX	4096	/* octets of one; more is cut */
 
@@ -14,17 +16,20 @@ struct http {
 	uv_loop_t	*loop;
 	uv_timer_t	 timer;
 	struct http_call *calls;
+	struct laters	*laters;
 };
 
 struct http_call {
 	struct http_call *next, **at;
 	struct http	*http;
 	CURL		*easy;
-	struct curl_slist *fields, *connect_to;
+	struct curl_slist *fields, *connect_to, *resolved;
 	const struct http_ops *ops;
 	void		*arg;
 	size_t		 left;		/* octets that the answer's body may still have */
 	bool		 going;
+	bool		 paused;
+	struct later	 resume;	/* to be done before the loop sleeps */
 	struct why	 why;		/* ours; "" libcurl's words count */
 	char		 words[CURL_ERROR_SIZE];
 };
@@ -40,6 +45,7 @@ struct watch {				/* one of libcurl's sockets */
 static void
 call_free(struct http_call *c)
 {
+	later_cancel(&c->resume);
 	if (c->going)
 		curl_multi_remove_handle(c->http->multi, c->easy);
 	if ((*c->at = c->next) != NULL)
@@ -47,20 +53,42 @@ call_free(struct http_call *c)
 	curl_easy_cleanup(c->easy);
 	curl_slist_free_all(c->fields);
 	curl_slist_free_all(c->connect_to);
+	curl_slist_free_all(c->resolved);
 	free(c);
 }
 
 static enum http_end
 end_of(struct http_call *c, CURLcode code)
 {
-	curl_off_t connected = 0;
+	curl_off_t connected = 0, sent = 0;
 
 	if (code == CURLE_OK)
 		return HTTP_ANSWERED;
+	/* A kept connection took no time to make, but then something of ours went out on it. */
 	curl_easy_getinfo(c->easy, CURLINFO_CONNECT_TIME_T, &connected);
-	if (code == CURLE_COULDNT_CONNECT || connected == 0)
+	curl_easy_getinfo(c->easy, CURLINFO_PRETRANSFER_TIME_T, &sent);
+	if (code == CURLE_COULDNT_CONNECT || code == CURLE_SSL_CONNECT_ERROR ||
+	    code == CURLE_PEER_FAILED_VERIFICATION || (connected == 0 && sent == 0))
 		return HTTP_NOT_REACHED;
 	return code == CURLE_OPERATION_TIMEDOUT ? HTTP_LATE : HTTP_BROKEN;
+}
+
+/* The call is gone when its owner hears of it. */
+static void
+end_call(struct http_call *c, CURLcode code)
+{
+	const struct http_ops *ops = c->ops;
+	enum http_end end = end_of(c, code);
+	struct why why = c->why;
+	void *arg = c->arg;
+	unsigned status = 0;
+
+	if (end == HTTP_ANSWERED)
+		status = http_call_status(c);
+	if (why.text[0] == '\0')
+		why_set(&why, "%s", c->words[0] != '\0' ? c->words : curl_easy_strerror(code));
+	call_free(c);
+	ops->done(arg, end, status, &why);
 }
 
 /* Tells of what has ended; who is told may begin others and cancel any. */
@@ -72,26 +100,11 @@ tell(struct http *h)
 
 	while ((m = curl_multi_info_read(h->multi, &left)) != NULL) {
 		struct http_call *c;
-		const struct http_ops *ops;
-		enum http_end end;
-		struct why why;
-		long status = 0;
-		void *arg;
 
 		if (m->msg != CURLMSG_DONE)
 			continue;
 		curl_easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, (char **)&c);
-		end = end_of(c, m->data.result);
-		if (end == HTTP_ANSWERED)
-			curl_easy_getinfo(c->easy, CURLINFO_RESPONSE_CODE, &status);
-		why = c->why;
-		if (why.text[0] == '\0')
-			why_set(&why, "%s", c->words[0] != '\0' ? c->words :
-			    curl_easy_strerror(m->data.result));
-		ops = c->ops;
-		arg = c->arg;
-		call_free(c);
-		ops->done(arg, end, (unsigned)status, &why);
+		end_call(c, m->data.result);
 	}
 }
 
@@ -176,7 +189,9 @@ http_new(uv_loop_t *loop, struct why *why)
 	struct http *h = calloc(1, sizeof(*h));
 
 	if (h == NULL || curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK ||
-	    (h->multi = curl_multi_init()) == NULL) {
+	    (h->laters = laters_hold(loop)) == NULL || (h->multi = curl_multi_init()) == NULL) {
+		if (h != NULL && h->laters != NULL)
+			laters_drop(h->laters);
 		free(h);
 		why_set(why, "libcurl does not start: memory is out");
 		return NULL;
@@ -186,9 +201,16 @@ http_new(uv_loop_t *loop, struct why *why)
 	curl_multi_setopt(h->multi, CURLMOPT_SOCKETDATA, h);
 	curl_multi_setopt(h->multi, CURLMOPT_TIMERFUNCTION, want_time);
 	curl_multi_setopt(h->multi, CURLMOPT_TIMERDATA, h);
+	curl_multi_setopt(h->multi, CURLMOPT_MAXCONNECTS, (long)HTTP_KEPT_MAX);
 	uv_timer_init(loop, &h->timer);
 	h->timer.data = h;
 	return h;
+}
+
+uv_loop_t *
+http_loop(const struct http *h)
+{
+	return h->loop;
 }
 
 static void
@@ -208,6 +230,7 @@ http_free(struct http **hp)
 	while (h->calls != NULL)
 		call_free(h->calls);
 	curl_multi_cleanup(h->multi);
+	laters_drop(h->laters);
 	uv_close((uv_handle_t *)&h->timer, on_timer_closed);
 }
 
@@ -223,6 +246,15 @@ on_pull(char *out, size_t size, size_t n, void *arg)
 		return (size_t)got;
 	why_set(&c->why, "the request's body has no rest");
 	return CURL_READFUNC_ABORT;
+}
+
+static int
+on_again(void *arg, curl_off_t offset, int from)
+{
+	struct http_call *c = arg;
+
+	return offset == 0 && from == SEEK_SET && c->ops->again(c->arg) ? CURL_SEEKFUNC_OK :
+	    CURL_SEEKFUNC_FAIL;
 }
 
 static struct span
@@ -241,10 +273,8 @@ on_head(char *line, size_t size, size_t n, void *arg)
 {
 	struct http_call *c = arg;
 	const char *colon = memchr(line, ':', n);
-	long status = 0;
 
-	curl_easy_getinfo(c->easy, CURLINFO_RESPONSE_CODE, &status);
-	if (c->ops->head != NULL && status >= 200 && colon != NULL)
+	if (c->ops->head != NULL && http_call_status(c) >= 200 && colon != NULL)
 		c->ops->head(c->arg, span_of(line, (size_t)(colon - line)),
 		    trimmed(span_of(colon + 1, (size_t)(line + n - colon - 1))));
 	return n;
@@ -278,11 +308,40 @@ set_ways(struct http_call *c, const struct http_request *r)
 	curl_easy_setopt(e, CURLOPT_PROXY, "");		/* whatever http_proxy says */
 	curl_easy_setopt(e, CURLOPT_NETRC, (long)CURL_NETRC_IGNORED);
 	curl_easy_setopt(e, CURLOPT_NOSIGNAL, 1L);
-	curl_easy_setopt(e, CURLOPT_FORBID_REUSE, 1L);
+	curl_easy_setopt(e, CURLOPT_FORBID_REUSE, r->keep ? 0L : 1L);
+	curl_easy_setopt(e, CURLOPT_FRESH_CONNECT, r->keep ? 0L : 1L);
 	curl_easy_setopt(e, CURLOPT_CONNECT_TO, c->connect_to);
+	curl_easy_setopt(e, CURLOPT_RESOLVE, c->resolved);
 	curl_easy_setopt(e, CURLOPT_UNIX_SOCKET_PATH, r->path);
 	curl_easy_setopt(e, CURLOPT_CONNECTTIMEOUT_MS, (long)r->wait_ms);
 	curl_easy_setopt(e, CURLOPT_TIMEOUT_MS, (long)r->wait_ms);
+	if (r->stall_ms > 0) {
+		curl_easy_setopt(e, CURLOPT_LOW_SPEED_LIMIT, 1L);
+		curl_easy_setopt(e, CURLOPT_LOW_SPEED_TIME, (long)((r->stall_ms + 999) / 1000));
+	}
+}
+
+/* libcurl copies what it is given here, but for the authorities. */
+static void
+set_trust(struct http_call *c, const struct http_request *r)
+{
+	struct curl_blob pem = { (void *)(uintptr_t)r->authorities.p, r->authorities.n,
+		CURL_BLOB_NOCOPY };
+	char how[100];
+
+	if (r->authorities.n > 0)
+		curl_easy_setopt(c->easy, CURLOPT_CAINFO_BLOB, &pem);
+	if (r->sign == NULL)
+		return;
+	/*
+	 * libcurl 7.88 signs a field that it was told to leave out, so that the store sees
+	 * another request than was signed.  So it says Expect, and does not wait.
+	 */
+	curl_easy_setopt(c->easy, CURLOPT_EXPECT_100_TIMEOUT_MS, 1L);
+	snprintf(how, sizeof(how), "aws:amz:%s:s3", r->sign->region);
+	curl_easy_setopt(c->easy, CURLOPT_AWS_SIGV4, how);
+	curl_easy_setopt(c->easy, CURLOPT_USERNAME, r->sign->id);
+	curl_easy_setopt(c->easy, CURLOPT_PASSWORD, r->sign->secret);
 }
 
 static void
@@ -291,12 +350,19 @@ set_words(struct http_call *c, const struct http_request *r)
 	CURL *e = c->easy;
 
 	curl_easy_setopt(e, CURLOPT_URL, r->url);
-	curl_easy_setopt(e, CURLOPT_CUSTOMREQUEST, r->method);
+	if (strcmp(r->method, "HEAD") == 0)		/* else it waits for the body */
+		curl_easy_setopt(e, CURLOPT_NOBODY, 1L);
+	else
+		curl_easy_setopt(e, CURLOPT_CUSTOMREQUEST, r->method);
 	if (c->ops->pull != NULL) {
 		curl_easy_setopt(e, CURLOPT_UPLOAD, 1L);
 		curl_easy_setopt(e, CURLOPT_INFILESIZE_LARGE, (curl_off_t)r->size);
 		curl_easy_setopt(e, CURLOPT_READFUNCTION, on_pull);
 		curl_easy_setopt(e, CURLOPT_READDATA, c);
+		if (c->ops->again != NULL) {
+			curl_easy_setopt(e, CURLOPT_SEEKFUNCTION, on_again);
+			curl_easy_setopt(e, CURLOPT_SEEKDATA, c);
+		}
 	}
 	curl_easy_setopt(e, CURLOPT_HEADERFUNCTION, on_head);
 	curl_easy_setopt(e, CURLOPT_HEADERDATA, c);
@@ -316,12 +382,45 @@ add_field(struct http_call *c, const char *line)
 	return more != NULL;
 }
 
+static void	on_resume(struct later *);
+
+/* One address is connected to; several are what the URL's name is to libcurl, which tries them. */
+static bool
+set_where(struct http_call *c, const struct http_request *r)
+{
+	struct buf at;
+	CURLU *u = curl_url();
+	char *host = NULL, *port = NULL;
+	bool ok;
+
+	buf_init(&at, 2000);
+	if (r->nothers == 0) {
+		buf_addf(&at, "::%s", netaddr_hostport(&r->to).s);
+		c->connect_to = curl_slist_append(NULL, at.p);
+		ok = c->connect_to != NULL;
+	} else {
+		ok = u != NULL && curl_url_set(u, CURLUPART_URL, r->url, 0) == CURLUE_OK &&
+		    curl_url_get(u, CURLUPART_HOST, &host, 0) == CURLUE_OK &&
+		    curl_url_get(u, CURLUPART_PORT, &port, CURLU_DEFAULT_PORT) == CURLUE_OK;
+		if (ok)
+			buf_addf(&at, "%s:%s:%s", host, port, netaddr_ip(&r->to).s);
+		for (size_t i = 0; ok && i < r->nothers; i++)
+			buf_addf(&at, ",%s", netaddr_ip(&r->others[i]).s);
+		c->resolved = ok && !at.failed ? curl_slist_append(NULL, at.p) : NULL;
+		ok = c->resolved != NULL;
+	}
+	curl_free(host);
+	curl_free(port);
+	curl_url_cleanup(u);
+	buf_fini(&at);
+	return ok;
+}
+
 struct http_call *
 http_call_new(struct http *h, const struct http_request *r, const struct http_ops *ops, void *arg,
     struct why *why)
 {
 	struct http_call *c = calloc(1, sizeof(*c));
-	char to[100];
 
 	why_set(why, "memory is out");
 	if (c == NULL)
@@ -330,21 +429,20 @@ http_call_new(struct http *h, const struct http_request *r, const struct http_op
 	c->ops = ops;
 	c->arg = arg;
 	c->left = r->answer_max;
+	c->resume.fn = on_resume;
 	if ((c->next = h->calls) != NULL)
 		c->next->at = &c->next;
 	c->at = &h->calls;
 	h->calls = c;
-	snprintf(to, sizeof(to), "::%s", netaddr_hostport(&r->to).s);
 	c->easy = curl_easy_init();
-	if (r->path == NULL)
-		c->connect_to = curl_slist_append(NULL, to);
-	/* No waiting for "100 Continue": not every server knows it. */
-	if (c->easy == NULL || (r->path == NULL && c->connect_to == NULL) ||
-	    !add_field(c, "Expect:")) {
+	/* No waiting for "100 Continue": not every server knows it.  See set_trust. */
+	if (c->easy == NULL || (r->path == NULL && !set_where(c, r)) ||
+	    (r->sign == NULL && !add_field(c, "Expect:"))) {
 		call_free(c);
 		return NULL;
 	}
 	set_ways(c, r);
+	set_trust(c, r);
 	set_words(c, r);
 	return c;
 }
@@ -380,6 +478,45 @@ http_call_go(struct http_call *c, struct why *why)
 	}
 	c->going = true;
 	return true;
+}
+
+unsigned
+http_call_status(const struct http_call *c)
+{
+	long status = 0;
+
+	curl_easy_getinfo(c->easy, CURLINFO_RESPONSE_CODE, &status);
+	return (unsigned)status;
+}
+
+void
+http_call_pause(struct http_call *c)
+{
+	later_cancel(&c->resume);
+	if (c->paused)
+		return;
+	c->paused = true;
+	curl_easy_pause(c->easy, CURLPAUSE_RECV);
+}
+
+/* Not from http_call_resume: libcurl hands out what it kept before curl_easy_pause returns. */
+static void
+on_resume(struct later *l)
+{
+	struct http_call *c = (struct http_call *)((char *)l - offsetof(struct http_call, resume));
+	CURLcode code;
+
+	c->paused = false;
+	code = curl_easy_pause(c->easy, CURLPAUSE_CONT);
+	if (code != CURLE_OK)		/* it tells us only */
+		end_call(c, code);
+}
+
+void
+http_call_resume(struct http_call *c)
+{
+	if (c->paused)
+		later_add(c->http->laters, &c->resume);
 }
 
 void

@@ -68,7 +68,11 @@ struct s3_answer {
 };
 
 struct s3_meta {			/* x-amz-meta-NAME: value */
-	const char	*name;		/* a token in lower case, without the prefix */
+	/*
+	 * A token in lower case, without the prefix.  In a PUT none is another with a hyphen
+	 * behind: libcurl 7.88 sorts `a-b:` before `a:` and the store does not.
+	 */
+	const char	*name;
 	struct span	 value;		/* printable ASCII; what else there is becomes `?` */
 };
 
@@ -76,7 +80,7 @@ struct s3_head {			/* of an object; all borrowed during the callback */
 	uint64_t	 size;
 	int64_t		 modified_ms;	/* 0: unsaid */
 	struct span	 etag;		/* with its quotes; empty: unsaid */
-	/* The first S3_META_MAX; names in lower case. */
+	/* The first S3_META_MAX, of what fits into 8 KiB; names in lower case. */
 	struct s3_meta	 meta[S3_META_MAX];
 	size_t		 nmeta;
 };

@@ -26,6 +26,7 @@
 #define S3_ERROR_OCTETS	(64u << 10)	/* of any other document */
 #define S3_RULES_MAX	1000		/* of a lifecycle: S3's own limit */
 #define S3_CODE_MAX	64
+#define S3_BUCKET_MAX	63		/* octets of a bucket's name: S3's limit */
 
 struct s3_object {			/* one line of a listing */
 	const char	*key;		/* C string; a name with a NUL is left out of a page */
@@ -36,18 +37,19 @@ struct s3_object {			/* one line of a listing */
 struct s3_page {
 	struct s3_object *objects;	/* in the order of their names */
 	size_t		 n;
-	size_t		 unnamed;	/* left out: their names are nothing that we could ask for */
+	size_t		 unnamed;	/* left out: names that we could not ask for */
 	const char	*next;		/* token of the next page; NULL: this is the last */
 };
 
 struct s3_rule {			/* of a lifecycle: what deletes objects */
 	char		 prefix[S3_KEY_MAX + 1];
-	bool		 some;		/* it asks for tags or sizes too: not for all of them */
-	int64_t		 age_ms;	/* they go when they are so old */
+	int64_t		 age_ms;	/* they go when they are so old; 0: at_ms counts */
+	int64_t		 at_ms;		/* then all go, and within a day whatever comes after */
 };
 
 struct s3_lifecycle {
-	struct s3_rule	*rules;		/* enabled ones that delete what is current, by age */
+	/* Enabled ones that delete what is current and bears no tag, as ours bears none. */
+	struct s3_rule	*rules;
 	size_t		 n;
 };
 
@@ -60,6 +62,7 @@ struct s3_error {
 
 enum s3_doc_kind {
 	S3_DOC_ERROR = 0,
+	S3_DOC_COPY,			/* of an object: a success with no code, or an error */
 	S3_DOC_PAGE,
 	S3_DOC_LIFECYCLE,
 };
@@ -92,8 +95,13 @@ struct s3_walk {
 /* -1 with why: it goes round in circles. */
 int	s3_walk_on(struct s3_walk *, const struct s3_page *, struct why *);
 
-/* The age in ms at which some rule deletes keys below prefix; 0: none does. */
-int64_t	s3_lifecycle_age(const struct s3_lifecycle *, const char *prefix);
+/* The age in ms at which a rule deletes what has this prefix, or a part of it; 0: none does. */
+int64_t	s3_lifecycle_age(const struct s3_lifecycle *, const char *prefix, int64_t now_ms);
+
+/* A bucket's name: nothing that means something in a URL. */
+bool	s3_bucket_name(struct span);
+/* A name below `bucket/` that a URL can say: it has no "." or ".." between slashes. */
+bool	s3_key_name(const char *);
 
 /* "2026-11-21T03:40:00.000Z" (ISO 8601, UTC, parts of a second optional). */
 bool	s3_time(struct span, int64_t *ms);
