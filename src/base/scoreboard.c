@@ -61,5 +61,7 @@ const char *const board_counter_names[BC_COUNT] = {
 	[BC_UNJUDGED] = "unjudged",
 	[BC_STALE_LEDGER] = "stale_ledger",
 	[BC_PASSED] = "passed",
+	[BC_PUSH_DENIED] = "push_denied",
+	[BC_PUSH_LIMITED] = "push_limited",
 	[BC_PASSED_REFUSED] = "passed_refused",
 };

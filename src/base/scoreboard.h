@@ -46,6 +46,8 @@ enum board_counter {
 	BC_STALE_LEDGER,	/* edge: answers with a smaller mark */
 	BC_PASSED,		/* streams */
 	BC_PASSED_REFUSED,
+	BC_PUSH_DENIED,		/* home: without a Worker's token */
+	BC_PUSH_LIMITED,	/* home: above a Worker's rate or bytes */
 	BC_COUNT
 };
 

@@ -108,6 +108,8 @@ conf_role(const char *file, struct span text, struct why *why)
 	struct span section = top;	/* the one we are in, or whose title and brace come next */
 	size_t depth = 0, n;
 	bool value = false;		/* behind a "=": a word there is no key */
+	/* Of home's services only one listens, and its file says more elsewhere. */
+	bool listens = false;
 
 	for (size_t i = 0; i < text.n; i += n) {
 		char c = text.p[i];
@@ -126,6 +128,9 @@ conf_role(const char *file, struct span text, struct why *why)
 			if (!value && !title && depth <= 1 && depth == (section.n > 0) &&
 			    r != CONF_NO_ROLE)
 				return r;
+			listens = listens || (!value && depth == 1 &&
+			    span_eq(section, SPAN_LIT("service")) &&
+			    span_eq(w, SPAN_LIT("listen")));
 			if (!value && !title && depth == 0 && has_section(&conf_edge_table, w))
 				section = w;
 			value = false;
@@ -141,6 +146,8 @@ conf_role(const char *file, struct span text, struct why *why)
 		if (c == '}' && depth > 0 && --depth == 0)
 			section = top;
 	}
+	if (listens)
+		return CONF_EDGE;
 	if (conf_plain_text(file, text, why) == 0)	/* what is broken may hide it */
 		why_set(why, "%s: neither an edge's nor a home's configuration; an edge has "
 		    "service { ... }, a home has deliver { ... }", file);
@@ -284,26 +291,35 @@ compare_titles(struct change *c, const struct conf_section *s, const char *a, co
 		    .item = m });
 }
 
+/* The item of that title; NULL: there was none, and it is named by its title. */
+static const char *
+item_titled(const struct conf_section *s, const char *base, const char *title)
+{
+	for (size_t i = 0; i < count_of(base, s->count); i++)
+		if (strcmp(base + s->items + i * s->item_size, title) == 0)
+			return base + s->items + i * s->item_size;
+	return NULL;
+}
+
 static void
 compare_key(struct change *c, const struct conf_key *k, const char *a, const char *b)
 {
 	const struct conf_section *s = conf_table_section(c->table, k->section);
-	size_t items = 1, m = 0, at = 0, step = 0;
+	bool titled = s != NULL && s->titled;
+	size_t items = titled ? count_of(b, s->count) : 1;
 	char name[96];
 
-	if (s != NULL && s->titled) {
-		at = s->items;
-		step = s->item_size;
-		items = count_of(a, s->count);
-		if (items != count_of(b, s->count))
-			return;		/* named by its title */
-	}
-	while (m < items && same_value(k, a + at + m * step, b + at + m * step))
-		m++;
-	if (m == items)
-		return;
 	full_name(k, name, sizeof(name));
-	differs(c, name, &(struct conf_fault){ .section = k->section, .key = k->name, .item = m });
+	for (size_t m = 0; m < items; m++) {
+		const char *now = titled ? b + s->items + m * s->item_size : b;
+		const char *was = titled ? item_titled(s, a, now) : a;
+
+		if (was != NULL && !same_value(k, was, now)) {
+			differs(c, name, &(struct conf_fault){ .section = k->section,
+			    .key = k->name, .item = m });
+			return;
+		}
+	}
 }
 
 static int
@@ -329,6 +345,14 @@ conf_edge_reloadable(const struct conf_edge *old, const struct conf_edge *new_, 
 	return reloadable(&c, old, new_);
 }
 
+static size_t
+push_item(const struct conf_home *c)
+{
+	const struct conf_home_service *s = conf_home_push(c);
+
+	return s != NULL ? (size_t)(s - c->services) : CONF_SERVICES_MAX;
+}
+
 int
 conf_home_reloadable(const struct conf_home *old, const struct conf_home *new_, const char *file,
     struct span text, struct why *why)
@@ -336,6 +360,10 @@ conf_home_reloadable(const struct conf_home *old, const struct conf_home *new_, 
 	struct change c = { &conf_home_table, file, text, why, 0 };
 	int n = reloadable(&c, old, new_);
 
+	/* Listeners are bound at start. */
+	if ((conf_home_push(old) == NULL) != (conf_home_push(new_) == NULL))
+		differs(&c, "service \"push\"", &(struct conf_fault){ .section = "service",
+		    .key = "", .item = push_item(new_) });
 	/* The courier's sandbox knows one port.  Where a fixed key differs, that says it all. */
 	if (n == 0 && new_->deliver.to == CONF_TO_SERVICE &&
 	    conf_deliver_port(old) != conf_deliver_port(new_))

@@ -228,6 +228,15 @@ struct conf_home_service {
 	enum conf_proxy	proxy;
 	bool		allow_private;		/* clients of private networks, and of our own */
 	unsigned	streams;		/* at once: 5000 */
+	/*
+	 * Of service "push" alone, which has no backend: where Workers' PUTs are listened for,
+	 * by plain HTTP.  Other services have none.
+	 */
+	struct netaddr	listen[CONF_LISTEN_MAX];
+	size_t		nlisten;
+	uint64_t	size;			/* octets of a pushed object: 32M */
+	unsigned	rate;			/* requests of a Worker in a minute: 600 */
+	uint64_t	bytes;			/* octets of a Worker in an hour: 2G */
 };
 
 /*
@@ -238,6 +247,8 @@ struct conf_home_service {
 struct conf_worker {
 	char		name[256];
 	char		mac_key[CONF_PATH_MAX];	/* default STATE/worker-NAME.mac */
+	/* default STATE/worker-NAME.token; read only where there is a service "push" */
+	char		token[CONF_PATH_MAX];
 	char		domains[PEER_DOMAINS_MAX][256];
 	size_t		ndomains;
 };
@@ -363,6 +374,8 @@ struct conf_home {
 
 /* NULL: none has that name, in either case of its letters. */
 const struct conf_worker *conf_home_worker(const struct conf_home *, const char *name);
+/* service "push"; NULL: Workers push nothing here. */
+const struct conf_home_service *conf_home_push(const struct conf_home *);
 /* NULL: none has that name. */
 const struct conf_service *conf_edge_service(const struct conf_edge *, const char *name);
 /*

@@ -61,6 +61,10 @@ static const struct conf_key keys[] = {
 	    .shown = "worker-NAME.mac in state",
 	    .doc = "File of the key that signs its objects; made by posthouse keygen." },
 
+	{ "worker", "token", CT_PATH, CONF_FIELD(conf_worker, token),
+	    .shown = "worker-NAME.token in state",
+	    .doc = "File of the token with which it pushes; made by posthouse keygen." },
+
 	{ "service", "backend", CT_BACKEND, CONF_FIELD(conf_home_service, backend),
 	    .shown = "none: it must be given",
 	    .doc = "The server of this name at home, to which edges pass connections." },
@@ -73,6 +77,18 @@ static const struct conf_key keys[] = {
 	{ "service", "streams", CT_NUMBER, CONF_FIELD(conf_home_service, streams), .def = "5000",
 	    CONF_RANGE(1, 1000000),
 	    .doc = "Passed connections to this backend at once." },
+	{ "service", "listen", CT_LISTEN, CONF_LIST(conf_home_service, listen, nlisten),
+	    .fixed = true, .shown = "127.0.0.1:7480 for service \"push\", none for all others",
+	    .doc = "Where Workers push to, by plain HTTP behind an HTTPS tunnel." },
+	{ "service", "size", CT_SIZE, CONF_FIELD(conf_home_service, size), .def = "32M",
+	    CONF_RANGE(64 * CONF_K, 2 * CONF_G),
+	    .doc = "Largest object that is pushed." },
+	{ "service", "rate", CT_NUMBER, CONF_FIELD(conf_home_service, rate), .def = "600",
+	    CONF_RANGE(1, 1000000),
+	    .doc = "Requests of a Worker in a minute." },
+	{ "service", "bytes", CT_SIZE, CONF_FIELD(conf_home_service, bytes), .def = "2G",
+	    CONF_RANGE(CONF_M, 1024 * CONF_T),
+	    .doc = "Octets that a Worker pushes in an hour." },
 
 	{ "interlock", "control", CT_STRING, CONF_FIELD(conf_home, interlock_control),
 	    .shown = "postmaster or a user of the first domain",
@@ -447,7 +463,7 @@ services_ok(const struct conf_home *c, struct conf_fault *f)
 		if (!conf_service_name_ok(s->name))
 			return conf_fault_set(f, "service", "", i, "a service cannot be called "
 			    "\"%s\"; use a to z, 0 to 9, _ and -, as at the edge", s->name);
-		if (s->backend.port == 0)
+		if (s->backend.port == 0 && s->nlisten == 0)
 			return conf_fault_set(f, "service", "", i, "service \"%s\" has no "
 			    "backend; write where its server is, like backend = \"127.0.0.1:993\"",
 			    s->name);
@@ -460,39 +476,6 @@ services_ok(const struct conf_home *c, struct conf_fault *f)
 			return conf_fault_set(f, "service", "allow_private", i, "a mail server may "
 			    "trust private networks and relay for them; it cannot be true for "
 			    "SMTP");
-	}
-	return 0;
-}
-
-const struct conf_worker *
-conf_home_worker(const struct conf_home *c, const char *name)
-{
-	for (size_t i = 0; i < c->nworkers; i++)
-		if (strcasecmp(c->workers[i].name, name) == 0)
-			return &c->workers[i];
-	return NULL;
-}
-
-static int
-workers_ok(struct conf_home *c, struct conf_fault *f)
-{
-	char file[sizeof(c->workers[0].name) + 16];
-
-	for (size_t i = 0; i < c->nworkers; i++) {
-		struct conf_worker *w = &c->workers[i];
-
-		/* One name, one key and one grant: whose would an object be that both may sign? */
-		for (size_t k = 0; k < c->nedges; k++)
-			if (strcasecmp(c->edges[k].name, w->name) == 0)
-				return conf_fault_set(f, "worker", "", i, "an edge is called "
-				    "\"%s\" too; give the Worker a name of its own", w->name);
-		if (w->ndomains == 0)
-			return conf_fault_set(f, "worker", "domains", i, "missing; write whose "
-			    "mail this Worker may bring, like domains = {\"example.org\"}");
-		snprintf(file, sizeof(file), "worker-%s.mac", w->name);
-		if (w->mac_key[0] == '\0' && conf_default_path(w->mac_key, sizeof(w->mac_key),
-		    c->common.state, file, f) == -1)
-			return -1;
 	}
 	return 0;
 }
@@ -519,8 +502,8 @@ settle(void *conf, struct conf_fault *f)
 	if (mailboxes_ok(c, f) == -1 || conf_common_settle(&c->common, &c->hold, f) == -1)
 		return -1;
 	if (deliver_ok(c, f) == -1 || callout_ok(c, f) == -1 || filter_ok(c, f) == -1 ||
-	    domains_ok(c, f) == -1 || services_ok(c, f) == -1 || interlock_ok(c, f) == -1 ||
-	    workers_ok(c, f) == -1)
+	    domains_ok(c, f) == -1 || conf_workers_settle(c, f) == -1 || services_ok(c, f) == -1 ||
+	    interlock_ok(c, f) == -1)
 		return -1;
 	c->hold.share = 100;	/* home cannot tell networks apart: what comes is sealed */
 	for (size_t i = 0; i < c->nedges; i++)

@@ -215,6 +215,9 @@ int	conf_fault_set(struct conf_fault *, const char *section, const char *key, si
 /* services.c: the rules of an edge's services, and their mode where none is said. */
 int	conf_services_settle(struct conf_edge *, struct conf_fault *);
 
+/* workers.c: the rules of a home's Workers; makes service "push" what it is. */
+int	conf_workers_settle(struct conf_home *, struct conf_fault *);
+
 /* conf.c: the rules that both roles share. */
 bool	conf_service_name_ok(const char *);	/* goes into :authority, policy and logs as it is */
 int	conf_common_settle(struct conf_common *, const struct conf_hold *, struct conf_fault *);

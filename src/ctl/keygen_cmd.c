@@ -113,8 +113,11 @@ worker_key(const char *what, const char *path, const struct role *r, struct why 
 static int
 workers(const struct role *r, struct why *why)
 {
+	bool push = conf_home_push(r->home) != NULL;
+
 	for (size_t i = 0; i < r->home->nworkers; i++)
-		if (worker_key("MAC key", r->home->workers[i].mac_key, r, why) == -1)
+		if (worker_key("MAC key", r->home->workers[i].mac_key, r, why) == -1 ||
+		    (push && worker_key("token", r->home->workers[i].token, r, why) == -1))
 			return -1;
 	return 0;
 }

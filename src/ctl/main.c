@@ -117,6 +117,7 @@ run_worker(int argc, char **argv)
 		{ "home", PROC_RESOLVER, &proc_resolver },
 		{ "home", PROC_HERALD, &proc_herald },
 		{ "home", PROC_RUNNER, &proc_runner },
+		{ "home", PROC_PUSH, &proc_push },
 	};
 
 	for (size_t i = 0; argc == 3 && i < sizeof(kinds) / sizeof(kinds[0]); i++)

@@ -28,7 +28,7 @@
  * A stream that is cut leaves nothing, or a whole object: who comes again is told that it was
  * kept before.
  */
-#define ARRIVAL_TEXT_MAX	4096	/* octets of an answer's text; an SMTP reply has 1,500 at most */
+#define ARRIVAL_TEXT_MAX	4096	/* octets of an answer; an SMTP reply has 1,500 at most */
 
 struct arrival;
 

@@ -446,11 +446,15 @@ health_configure(struct health *h, const struct conf_home *conf)
 	h->n = 0;
 	for (size_t i = 0; i < conf->nservices; i++) {
 		const struct conf_home_service *c = &conf->services[i];
-		struct service *s = take(old, nold, c->name);
-		bool same = s != NULL && s->conf.proxy == c->proxy &&
+		struct service *s;
+		bool same;
+
+		if (c->nlisten > 0)
+			continue;	/* service "push" passes nothing */
+		s = take(old, nold, c->name);
+		same = s != NULL && s->conf.proxy == c->proxy &&
 		    s->conf.backend.port == c->backend.port &&
 		    netaddr_same_ip(&s->conf.backend, &c->backend);
-
 		if (s == NULL && (s = service_new(h, c)) == NULL) {
 			log_error(NULL, "service.lost service=%s: memory is out", c->name);
 			continue;

@@ -12,6 +12,7 @@
 #include "home/policy_out.h"
 #include "net/tls.h"
 #include "proto/ban_list.h"
+#include "proto/prefer.h"
 #include "store/ledger_words.h"
 
 struct waiter {				/* a GET /policy or /policy/bans that is answered later */
@@ -119,25 +120,7 @@ origin_answer_now(struct origin *o, struct h2_stream *stream, unsigned status, c
 int
 origin_prefer_wait(const struct h2_head *head)
 {
-	struct span s = h2_header_get(head, "prefer");
-	unsigned long long n;
-
-	while (s.n > 0) {
-		const char *end = memchr(s.p, ',', s.n), *semi;
-		struct span one = end != NULL ? span_of(s.p, (size_t)(end - s.p)) : s;
-
-		s = span_from(s, end != NULL ? one.n + 1 : one.n);
-		while (one.n > 0 && one.p[0] == ' ')
-			one = span_from(one, 1);
-		if ((semi = memchr(one.p, ';', one.n)) != NULL)
-			one.n = (size_t)(semi - one.p);
-		while (one.n > 0 && one.p[one.n - 1] == ' ')
-			one.n--;
-		if (span_starts_nocase(one, SPAN_LIT("wait=")) &&
-		    span_u64(span_from(one, 5), 1000000, &n))
-			return n < ORIGIN_WAIT_MAX ? (int)n : ORIGIN_WAIT_MAX;
-	}
-	return -1;
+	return prefer_wait(h2_header_get(head, "prefer"), ORIGIN_WAIT_MAX);
 }
 
 /* --- policy ------------------------------------------------------------------------------- */

@@ -310,6 +310,22 @@ bind_public(struct ground *g, const struct conf_edge *c, struct why *why)
 	return bind_all(g, "tunnel", c->tunnel_listen, c->ntunnel_listen, why);
 }
 
+static int
+bind_push(struct ground *g, const struct conf_home *c, struct why *why)
+{
+	const struct conf_home_service *s = conf_home_push(c);
+
+	if (s == NULL)
+		return 0;
+	for (size_t i = 0; i < s->nlisten; i++)
+		if (!conf_local_host(netaddr_hostport(&s->listen[i]).s))
+			log_warn(NULL, "push.open address=%s: others than this machine reach it, "
+			    "and tokens go in the clear there; 127.0.0.1 with an HTTPS tunnel in "
+			    "front of it is what it is meant for",
+			    netaddr_hostport(&s->listen[i]).s);
+	return bind_all(g, s->name, s->listen, s->nlisten, why);
+}
+
 /* --- the scoreboard --------------------------------------------------------- */
 
 static int
@@ -351,7 +367,7 @@ ground_make(struct ground *g, const struct account *a, const struct conf_edge *e
 	account_leave(a);
 	if (rc == -1 || make_control(g, a, c, why) == -1 || make_board(g, why) == -1)
 		return -1;
-	return edge != NULL ? bind_public(g, edge, why) : 0;
+	return edge != NULL ? bind_public(g, edge, why) : bind_push(g, home, why);
 }
 
 void

@@ -73,7 +73,7 @@ send_listeners(struct kid *k)
 
 	if (k->kind == PROC_WRITER)
 		return send_copy(k, PM_LISTEN, "control", g->control);
-	if (k->kind == PROC_RECEPTION)
+	if (k->kind == PROC_RECEPTION || k->kind == PROC_PUSH)
 		for (size_t i = 0; i < g->nlisteners; i++)
 			sent = sent && send_copy(k, PM_LISTEN, g->listeners[i].service,
 			    g->listeners[i].fd);

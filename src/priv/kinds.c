@@ -21,6 +21,7 @@ static const struct kind {
 	[PROC_RESOLVER] = { "resolver", false },
 	[PROC_HERALD] = { "herald", false },
 	[PROC_RUNNER] = { "runner", false },	/* as the helper */
+	[PROC_PUSH] = { "push", false },	/* PUSH_VISITORS_MAX (home/push.h) are fewer */
 };
 
 static const enum proc_kind edge_kinds[] = {
@@ -28,7 +29,7 @@ static const enum proc_kind edge_kinds[] = {
 };
 static const enum proc_kind home_kinds[] = {
 	PROC_WRITER, PROC_RESOLVER, PROC_HELPER, PROC_COURIER, PROC_TUNNEL, PROC_HERALD,
-	PROC_RUNNER, PROC_NONE
+	PROC_RUNNER, PROC_PUSH, PROC_NONE
 };
 
 static const struct kind_link edge_links[] = {
@@ -49,6 +50,7 @@ static const struct kind_link home_links[] = {
 	{ PROC_HERALD, PROC_WRITER },
 	{ PROC_HERALD, PROC_RESOLVER },
 	{ PROC_RUNNER, PROC_WRITER },
+	{ PROC_PUSH, PROC_WRITER },
 	{ PROC_NONE, PROC_NONE },
 };
 
@@ -64,11 +66,13 @@ static const struct gift {
 	{ "age-retired", BIT(PROC_COURIER) },
 	{ "deliver", BIT(PROC_COURIER) },
 	{ "filter", BIT(PROC_COURIER) },
+	{ "worker.mac", BIT(PROC_PUSH) },
+	{ "worker.token", BIT(PROC_PUSH) },
 	{ "alarms.url", BIT(PROC_HERALD) },
 	{ "alarms.token", BIT(PROC_HERALD) },
 	{ "alarms.password", BIT(PROC_HERALD) },
 }, dirs[] = {
-	{ "large", BIT(PROC_WRITER) | BIT(PROC_RECEPTION) | BIT(PROC_TUNNEL) },
+	{ "large", BIT(PROC_WRITER) | BIT(PROC_RECEPTION) | BIT(PROC_TUNNEL) | BIT(PROC_PUSH) },
 	{ "maildir", BIT(PROC_COURIER) },
 };
 
@@ -120,6 +124,8 @@ kind_wanted(enum proc_kind k, const struct conf_edge *edge, const struct conf_ho
 		return conf_alarms_webhook(a) || a->mail[0] != '\0';
 	if (k == PROC_RUNNER)
 		return a->command[0] != '\0';
+	if (k == PROC_PUSH)
+		return home != NULL && conf_home_push(home) != NULL;
 	if (k == PROC_HELPER)
 		return home != NULL && (home->users_command[0] != '\0' ||
 		    home->users_file[0] != '\0');

@@ -50,6 +50,7 @@ paths(const struct proc *p, char large[static CONF_PATH_MAX + 8], struct landloc
 		r[n++] = (struct landlock_rule){ p->common->state, LL_READ | LL_WRITE | LL_RENAME };
 		break;
 	case PROC_RECEPTION:
+	case PROC_PUSH:
 	case PROC_TUNNEL:	/* makes new objects, cannot read those of others */
 		r[n++] = (struct landlock_rule){ large, LL_WRITE };
 		break;

@@ -39,6 +39,10 @@ list_workers(struct secrets *s, const struct conf_home *home)
 
 		snprintf(name, sizeof(name), "worker.mac/%s", w->name);
 		add(s, name, "worker.mac_key", w->mac_key, false);
+		if (conf_home_push(home) == NULL)
+			continue;
+		snprintf(name, sizeof(name), "worker.token/%s", w->name);
+		add(s, name, "worker.token", w->token, false);
 	}
 }
 

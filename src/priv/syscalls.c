@@ -18,10 +18,10 @@
 #define ASKING		BIT(PROC_KINDS + 1)
 #define LOOPS		(BIT(PROC_WRITER) | BIT(PROC_RECEPTION) | BIT(PROC_TUNNEL) | \
 			 BIT(PROC_COURIER) | BIT(PROC_RESOLVER) | BIT(PROC_HERALD) | POSTING | \
-			 ASKING)
+			 ASKING | BIT(PROC_PUSH))
 #define FILES		(BIT(PROC_WRITER) | BIT(PROC_RECEPTION) | BIT(PROC_TUNNEL) | \
-			 BIT(PROC_COURIER) | ASKING)
-#define ACCEPTORS	(BIT(PROC_WRITER) | BIT(PROC_RECEPTION))
+			 BIT(PROC_COURIER) | ASKING | BIT(PROC_PUSH))
+#define ACCEPTORS	(BIT(PROC_WRITER) | BIT(PROC_RECEPTION) | BIT(PROC_PUSH))
 
 /*
  * What each process may ask of the kernel.  What is in no line ends the process
@@ -71,7 +71,7 @@ static const struct line {
 	{ BIT(PROC_WRITER), "fchmod fchmodat fchown rmdir utimensat utimes umask flock",
 	    "SQLite and its WAL" },
 
-	{ ACCEPTORS, "accept4 accept", "the control socket; senders and homes" },
+	{ ACCEPTORS, "accept4 accept", "the control socket; senders and homes; Workers" },
 	{ POSTING | ASKING, "connect",
 	    "the mail server, the filter; their ports are Landlock's matter" },
 	{ POSTING, "pread64", "held objects in files of their own" },

@@ -8,6 +8,7 @@
 json_t *
 answer_interlock(struct writer *w, const json_t *q)
 {
+	const struct conf_home *home = writer_conf(w)->home;
 	json_t *o, *list = json_array();
 	struct why why;
 
@@ -17,8 +18,8 @@ answer_interlock(struct writer *w, const json_t *q)
 		return answer_failed(&why);
 	}
 	o = answer_ok();
-	json_object_set_new(o, "configured",
-	    json_integer((json_int_t)writer_conf(w)->home->nservices));
+	json_object_set_new(o, "configured", json_integer((json_int_t)(home->nservices -
+	    (conf_home_push(home) != NULL))));
 	json_object_set_new(o, "run", json_integer((json_int_t)writer_interlock_run(w,
 	    json_is_true(json_object_get(q, "run")))));
 	for (size_t i = 0; i < writer_interlocks(w); i++)

@@ -26,6 +26,7 @@ man_page(void)
 #define EDGE	"hostname = \"mx1.example.org\"\nservice \"smtp\" { listen = {\"[::]:25\"} }\n"
 #define HOME	"deliver { maildir = \"/var/mail/p\" }\n" \
 	"mailboxes { users = {\"alice\", \"bob\"} }\n"
+#define WORKER	"worker \"w.example.org\" { domains = {\"example.org\"} }\n"
 #define VIA	"mailboxes { users = {\"alice\"} }\n"
 #define PIN	"sha256:00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
 #define AGE	"age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p"
@@ -78,6 +79,22 @@ static const struct refusal {
 	    "worker \"w.example.org\" { domains = {\"example.org\"} }\n",
 	    "t.conf:4: an edge is called \"w.example.org\" too; give the Worker a name of its "
 	    "own" },
+	{ "a push service that nobody may use", CONF_HOME, HOME "service \"push\" { }\n",
+	    "t.conf:3: nobody may push; write worker \"NAME\" { domains = {...} } for each "
+	    "Worker that may" },
+	{ "a push service on the internet, in the clear", CONF_HOME, HOME WORKER
+	    "service \"push\" { listen = {\"127.0.0.1:1\", \"9.9.9.9:80\"} }\n",
+	    "t.conf:4: service.listen: 9.9.9.9:80 is an address of the internet, and tokens would "
+	    "go over it in the clear; listen on \"127.0.0.1:7480\" and put an HTTPS tunnel or "
+	    "proxy in front" },
+	{ "a passed service that listens", CONF_HOME, HOME
+	    "service \"imaps\" { listen = {\"[::]:993\"} }\n",
+	    "t.conf:3: service.listen: home listens for Workers alone, in service \"push\"; what "
+	    "edges pass has a backend" },
+	{ "a push service that is passed, too", CONF_HOME, HOME WORKER "service \"push\" {\n"
+	    "backend = \"127.0.0.1:1\" listen = {\"127.0.0.1:2\"} }\n",
+	    "t.conf:5: service.listen: it is either passed to a backend or listened for; write "
+	    "one of them" },
 	{ "a worker's key by a path that depends on where we stand", CONF_HOME, HOME
 	    "worker \"w.example.org\" { domains = {\"example.org\"}\nmac_key = \"key\" }\n",
 	    "t.conf:4: worker.mac_key: \"key\" is no absolute path; start it with \"/\"" },
@@ -665,6 +682,16 @@ reload_names_what_needs_a_restart(void **state)
 		    VIA "service a { backend = \"[::1]:1\" }\n"
 		    "service smtp { backend = \"[::1]:2\" }\n",
 		    "f:3: service.backend (its port, as held mail goes there)" },
+		{ CONF_HOME, HOME, HOME WORKER, "" },
+		{ CONF_HOME, HOME WORKER, HOME WORKER "service push { }\n",
+		    "f:4: service \"push\"" },
+		{ CONF_HOME, HOME WORKER "service push { }\n", HOME WORKER,
+		    "f: service \"push\"" },
+		{ CONF_HOME, HOME WORKER "service push { }\n", HOME WORKER
+		    "service push { listen = {\"127.0.0.1:1\"} }\n", "f:4: service.listen" },
+		{ CONF_HOME, HOME WORKER "service a { backend = \"[::1]:1\" }\nservice push { }\n",
+		    HOME WORKER "service push { size = 1M rate = 1 bytes = 1M }\n"
+		    "service a { backend = \"[::1]:1\" }\n", "" },
 		{ CONF_HOME, HOME, HOME "user = \"\"\ndns { servers = {::1} }\n",
 		    "f:3: user, f:4: dns.servers" },
 		{ CONF_HOME, HOME, "deliver { maildir = /elsewhere }\n"
@@ -697,6 +724,7 @@ a_file_tells_its_role(void **state)
 	} cases[] = {
 		{ EDGE, CONF_EDGE },
 		{ HOME, CONF_HOME },
+		{ "hostname = a\nservice push { listen = {\"[::]:1\"} }\nmailboxes {", CONF_HOME },
 		{ "# service\n/* service */ // service\nhostname = \"service\"\n"
 		    "deliver", CONF_HOME },
 		{ "hold { service = 1 }\nstate = \"a\\\"service\"\nedge m {}", CONF_HOME },

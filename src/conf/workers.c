@@ -1,0 +1,97 @@
+#include "conf/conf.h"
+#include "conf/table.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+/* The rules of a home's Workers, and of the service that they push to. */
+#define PUSH_DEFAULT	"127.0.0.1:7480"
+
+const struct conf_worker *
+conf_home_worker(const struct conf_home *c, const char *name)
+{
+	for (size_t i = 0; i < c->nworkers; i++)
+		if (strcasecmp(c->workers[i].name, name) == 0)
+			return &c->workers[i];
+	return NULL;
+}
+
+const struct conf_home_service *
+conf_home_push(const struct conf_home *c)
+{
+	for (size_t i = 0; i < c->nservices; i++)
+		if (c->services[i].nlisten > 0)
+			return &c->services[i];
+	return NULL;
+}
+
+/* A file of one Worker's in the state directory, where none was named. */
+static int
+file_of(char path[CONF_PATH_MAX], const struct conf_home *c, const struct conf_worker *w,
+    const char *what, struct conf_fault *f)
+{
+	char file[sizeof(w->name) + 16];
+
+	if (path[0] != '\0')
+		return 0;
+	snprintf(file, sizeof(file), "worker-%s.%s", w->name, what);
+	return conf_default_path(path, CONF_PATH_MAX, c->common.state, file, f);
+}
+
+static int
+worker_ok(const struct conf_home *c, struct conf_worker *w, size_t i, struct conf_fault *f)
+{
+	/* One name, one key and one grant: whose would an object be that both may sign? */
+	for (size_t k = 0; k < c->nedges; k++)
+		if (strcasecmp(c->edges[k].name, w->name) == 0)
+			return conf_fault_set(f, "worker", "", i, "an edge is called "
+			    "\"%s\" too; give the Worker a name of its own", w->name);
+	if (w->ndomains == 0)
+		return conf_fault_set(f, "worker", "domains", i, "missing; write whose "
+		    "mail this Worker may bring, like domains = {\"example.org\"}");
+	return file_of(w->mac_key, c, w, "mac", f) == -1 ||
+	    file_of(w->token, c, w, "token", f) == -1 ? -1 : 0;
+}
+
+/* What it hears are tokens and sealed mail, by plain HTTP: TLS is the tunnel's in front of it. */
+static int
+push_ok(const struct conf_home *c, const struct conf_home_service *s, size_t i,
+    struct conf_fault *f)
+{
+	for (size_t k = 0; k < s->nlisten; k++)
+		if (netaddr_is_global(&s->listen[k]))
+			return conf_fault_set(f, "service", "listen", i, "%s is an address of "
+			    "the internet, and tokens would go over it in the clear; listen on "
+			    "\"" PUSH_DEFAULT "\" and put an HTTPS tunnel or proxy in front",
+			    netaddr_hostport(&s->listen[k]).s);
+	if (c->nworkers == 0)
+		return conf_fault_set(f, "service", "", i, "nobody may push; write "
+		    "worker \"NAME\" { domains = {...} } for each Worker that may");
+	return 0;
+}
+
+int
+conf_workers_settle(struct conf_home *c, struct conf_fault *f)
+{
+	for (size_t i = 0; i < c->nworkers; i++)
+		if (worker_ok(c, &c->workers[i], i, f) == -1)
+			return -1;
+	for (size_t i = 0; i < c->nservices; i++) {
+		struct conf_home_service *s = &c->services[i];
+		bool push = strcmp(s->name, "push") == 0;
+
+		if (s->nlisten > 0 && (!push || s->backend.port != 0))
+			return conf_fault_set(f, "service", "listen", i, push ?
+			    "it is either passed to a backend or listened for; write one of them" :
+			    "home listens for Workers alone, in service \"push\"; what edges pass "
+			    "has a backend");
+		if (!push || s->backend.port != 0)
+			continue;
+		if (s->nlisten == 0 && netaddr_parse(SPAN_LIT(PUSH_DEFAULT), &s->listen[0]))
+			s->nlisten = 1;
+		if (push_ok(c, s, i, f) == -1)
+			return -1;
+	}
+	return 0;
+}

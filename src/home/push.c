@@ -1,0 +1,518 @@
+#include "home/push.h"
+
+#include <errno.h>
+#include <microhttpd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "home/arrival.h"
+#include "home/push_gate.h"
+#include "proto/prefer.h"
+
+#define TICK_MS		1000
+#define DENIED_EVERY_MS	10000	/* between two lines of the log about wrong tokens */
+
+struct request {
+	struct visitor	*visitor;
+	struct MHD_Connection *connection;
+	struct push_worker *worker;
+	struct arrival	*arrival;
+	bool		 ended;		/* all of its octets are here */
+	bool		 suspended;	/* until it is told */
+	bool		 told;
+	unsigned	 status;
+	char		 text[ARRIVAL_TEXT_MAX];
+};
+
+struct visitor {			/* a connection */
+	struct visitor	*next;
+	struct push	*push;
+	int		 fd;		/* libmicrohttpd's; ours to shut down */
+	struct request	*request;	/* NULL: between two, or before the first */
+	bool		 known;		/* it has shown a token */
+	int64_t		 since_ms;	/* of the present state: a head, a body, idleness */
+};
+
+struct listener {
+	struct listener	*next;
+	struct push	*push;
+	int		 fd;
+	uv_poll_t	 poll;
+};
+
+struct push {
+	struct push_at	 at;
+	struct push_gate gate;
+	struct MHD_Daemon *daemon;
+	struct listener	*listeners;
+	struct visitor	*visitors;
+	unsigned	 nvisitors, nrequests;
+	uv_poll_t	 poll;		/* libmicrohttpd's epoll */
+	uv_timer_t	 again, tick;
+	unsigned	 denied;	/* since the last line about it */
+	int64_t		 denied_ms;
+	bool		 draining;
+	void		(*drained)(void *);
+	void		*drained_arg;
+};
+
+static int64_t
+now_ms(const struct push *p)
+{
+	return (int64_t)uv_now(p->at.loop);
+}
+
+/* --- answering ---------------------------------------------------------------------------- */
+
+static enum MHD_Result
+reply(struct MHD_Connection *c, unsigned status, const char *text)
+{
+	struct MHD_Response *r = MHD_create_response_from_buffer(strlen(text), (void *)text,
+	    MHD_RESPMEM_MUST_COPY);
+	enum MHD_Result rc;
+
+	if (r == NULL)
+		return MHD_NO;
+	if (text[0] != '\0')
+		MHD_add_response_header(r, "Content-Type", "text/plain; charset=us-ascii");
+	if (status == 401) {
+		MHD_add_response_header(r, "WWW-Authenticate", "Bearer");
+		MHD_add_response_header(r, "Connection", "close");
+	} else if (status == 405) {
+		MHD_add_response_header(r, "Allow", "PUT, DELETE");
+	} else if (status == 429) {
+		MHD_add_response_header(r, "Retry-After", "60");
+	}
+	rc = MHD_queue_response(c, status, r);
+	MHD_destroy_response(r);
+	return rc;
+}
+
+static void
+on_told(void *arg, unsigned status, const char *text)
+{
+	struct request *r = arg;
+
+	r->told = true;
+	r->status = status;
+	snprintf(r->text, sizeof(r->text), "%s", text);
+	if (r->suspended) {
+		r->suspended = false;
+		r->visitor->since_ms = now_ms(r->visitor->push);
+		MHD_resume_connection(r->connection);
+	}
+}
+
+static enum MHD_Result
+deny(struct push *p, struct MHD_Connection *c)
+{
+	board_add(p->at.board, BC_PUSH_DENIED, 1);
+	p->denied++;
+	if (p->denied_ms == 0 || now_ms(p) - p->denied_ms >= DENIED_EVERY_MS) {
+		log_warn(NULL, "push.denied requests=%u: without a Worker's token", p->denied);
+		p->denied_ms = now_ms(p);
+		p->denied = 0;
+	}
+	return reply(c, 401, "a Worker's token is needed\n");
+}
+
+/* --- a request ---------------------------------------------------------------------------- */
+
+static struct span
+header(struct MHD_Connection *c, const char *name)
+{
+	const char *value = MHD_lookup_connection_value(c, MHD_HEADER_KIND, name);
+
+	return span_str(value != NULL ? value : "");
+}
+
+static void
+take(struct request *r)
+{
+	struct MHD_Connection *c = r->connection;
+	struct arrival_head head = {
+		.mac = header(c, "posthouse-mac"), .length = header(c, "content-length"),
+		.origin = ORIGIN_PUSH,
+		.wait_s = prefer_wait(header(c, "prefer"), PUSH_WAIT_MAX),
+	};
+
+	head.has_body = (head.length.n > 0 && !span_eq(head.length, SPAN_LIT("0"))) ||
+	    header(c, "transfer-encoding").n > 0;
+	arrival_take(r->arrival, &head);
+}
+
+/* NULL: memory is out. */
+static struct request *
+request_new(struct visitor *v, struct MHD_Connection *c, struct push_worker *w, struct uuid id)
+{
+	struct push *p = v->push;
+	const struct conf_home_service *s = conf_home_push(p->at.conf);
+	uint64_t quota = p->at.conf->hold.quota;
+	const struct arrival_at at = {
+		.loop = p->at.loop, .spool = p->at.spool, .spool_up = p->at.spool_up,
+		.edges = p->at.edges, .board = p->at.board,
+		.most = s->size < quota ? s->size : quota,
+		.too_large = s->size < quota ? "larger than service \"push\" { size = ... }" :
+		    "larger than this home's quota (hold { quota = ... })",
+	};
+	struct request *r = calloc(1, sizeof(*r));
+
+	if (r == NULL)
+		return NULL;
+	r->visitor = v;
+	r->connection = c;
+	r->worker = w;
+	if ((r->arrival = arrival_new(&at, w->name, id, on_told, r)) == NULL) {
+		free(r);
+		return NULL;
+	}
+	v->request = r;
+	v->since_ms = now_ms(p);
+	p->nrequests++;
+	return r;
+}
+
+/* Its head is here, and nothing else. */
+static enum MHD_Result
+begin(struct visitor *v, struct MHD_Connection *c, const char *url, const char *method, void **arg)
+{
+	const struct span mail = SPAN_LIT("/mail/"), path = span_str(url);
+	struct push *p = v->push;
+	struct push_worker *w = push_gate_find(&p->gate, header(c, "authorization"));
+	bool put = strcmp(method, "PUT") == 0;
+	struct request *r;
+	struct uuid id;
+
+	if (w == NULL || conf_home_worker(p->at.conf, w->name) == NULL)
+		return deny(p, c);
+	v->known = true;
+	if (path.n <= mail.n || memcmp(path.p, mail.p, mail.n) != 0 ||
+	    !uuid_parse(span_from(path, mail.n), &id))
+		return reply(c, 404, "an object is named by a UUID: /mail/<id>\n");
+	if (!put && strcmp(method, "DELETE") != 0)
+		return reply(c, 405, "PUT or DELETE\n");
+	if (p->draining)
+		return reply(c, 503, "home is stopping\n");
+	if (!push_gate_pass(w, conf_home_push(p->at.conf), now_ms(p))) {
+		board_add(p->at.board, BC_PUSH_LIMITED, 1);
+		log_warn(NULL, "push.limited edge=%s: above service \"push\" { rate, bytes }",
+		    w->name);
+		return reply(c, 429, "above this Worker's rate or bytes at home\n");
+	}
+	if ((r = request_new(v, c, w, id)) == NULL)
+		return reply(c, 503, "memory is out\n");
+	*arg = r;
+	if (put)
+		take(r);
+	else
+		arrival_confirm(r->arrival);
+	return r->told ? reply(c, r->status, r->text) : MHD_YES;
+}
+
+static enum MHD_Result
+on_request(void *arg, struct MHD_Connection *c, const char *url, const char *method,
+    const char *version, const char *data, size_t *n, void **request)
+{
+	const union MHD_ConnectionInfo *info = MHD_get_connection_info(c,
+	    MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+	struct visitor *v = info != NULL ? info->socket_context : NULL;
+	struct request *r = *request;
+
+	if (v == NULL)
+		return MHD_NO;		/* memory was out when it came */
+	if (r == NULL)
+		return begin(v, c, url, method, request);
+	if (*n > 0) {
+		push_gate_octets(r->worker, *n);
+		arrival_add(r->arrival, span_of(data, *n));
+		*n = 0;
+		/* Its end would be waited for before an answer: too large is no reason to. */
+		return r->told && r->status == 413 ? MHD_NO : MHD_YES;
+	}
+	if (!r->ended) {
+		r->ended = true;
+		arrival_end(r->arrival);
+	}
+	if (r->told)
+		return reply(c, r->status, r->text);
+	r->suspended = true;
+	MHD_suspend_connection(c);
+	return MHD_YES;
+}
+
+static void
+drained(struct push *p)
+{
+	void (*done)(void *) = p->drained;
+
+	if (!p->draining || p->nrequests > 0 || done == NULL)
+		return;
+	p->drained = NULL;
+	done(p->drained_arg);
+}
+
+/* The only way out of a request, whatever ended it. */
+static void
+on_completed(void *arg, struct MHD_Connection *c, void **request,
+    enum MHD_RequestTerminationCode how)
+{
+	struct push *p = arg;
+	struct request *r = *request;
+
+	*request = NULL;
+	if (r == NULL)
+		return;
+	r->visitor->request = NULL;
+	r->visitor->since_ms = now_ms(p);
+	arrival_leave(&r->arrival);
+	free(r);
+	p->nrequests--;
+	drained(p);
+}
+
+/* --- connections -------------------------------------------------------------------------- */
+
+static void
+on_connection(void *arg, struct MHD_Connection *c, void **context,
+    enum MHD_ConnectionNotificationCode what)
+{
+	struct push *p = arg;
+	struct visitor *v = *context;
+
+	if (what == MHD_CONNECTION_NOTIFY_STARTED) {
+		const union MHD_ConnectionInfo *info = MHD_get_connection_info(c,
+		    MHD_CONNECTION_INFO_CONNECTION_FD);
+
+		if (info == NULL || (v = calloc(1, sizeof(*v))) == NULL)
+			return;
+		v->push = p;
+		v->fd = info->connect_fd;
+		v->since_ms = now_ms(p);
+		v->next = p->visitors;
+		p->visitors = v;
+		p->nvisitors++;
+		*context = v;
+		return;
+	}
+	if (v == NULL)
+		return;
+	for (struct visitor **at = &p->visitors; *at != NULL; at = &(*at)->next)
+		if (*at == v) {
+			*at = v->next;
+			break;
+		}
+	p->nvisitors--;
+	free(v);
+	*context = NULL;
+}
+
+/* Whether it had its time; one that waits for us has all there is. */
+static bool
+late(const struct visitor *v, int64_t now)
+{
+	int64_t s = v->request != NULL ? PUSH_BODY_S : v->known ? PUSH_IDLE_S : PUSH_HEAD_S;
+
+	return (v->request == NULL || !v->request->suspended) && now - v->since_ms >= s * 1000;
+}
+
+static void
+work(struct push *p);
+
+static void
+on_tick(uv_timer_t *timer)
+{
+	struct push *p = timer->data;
+
+	for (struct visitor *v = p->visitors; v != NULL; v = v->next)
+		if (late(v, now_ms(p)))
+			shutdown(v->fd, SHUT_RDWR);
+	work(p);
+}
+
+/* Where all places are taken: the one that is least use. */
+static void
+make_room(struct push *p)
+{
+	struct visitor *worst = NULL;
+
+	for (struct visitor *v = p->visitors; v != NULL; v = v->next)
+		if (v->request == NULL && (worst == NULL || v->known < worst->known ||
+		    (v->known == worst->known && v->since_ms < worst->since_ms)))
+			worst = v;
+	if (worst == NULL)
+		return;
+	shutdown(worst->fd, SHUT_RDWR);
+	work(p);
+}
+
+static void
+on_listener(uv_poll_t *poll, int status, int events)
+{
+	struct listener *l = poll->data;
+	struct push *p = l->push;
+	struct sockaddr_storage from = { 0 };
+	socklen_t n = sizeof(from);
+	int fd = accept4(l->fd, (void *)&from, &n, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+	if (fd == -1)
+		return;			/* it went again, or descriptors are out: it waits */
+	if (p->nvisitors >= PUSH_VISITORS_MAX)
+		make_room(p);
+	if (p->nvisitors >= PUSH_VISITORS_MAX) {
+		close(fd);
+		return;
+	}
+	if (MHD_add_connection(p->daemon, fd, (void *)&from, n) == MHD_YES)
+		work(p);
+	else
+		log_warn(NULL, "push.connection: %s", strerror(errno));
+}
+
+/* --- libmicrohttpd in our loop ------------------------------------------------------------ */
+
+static void
+on_again(uv_timer_t *timer)
+{
+	work(timer->data);
+}
+
+/* What it has to do now.  Its clock is the tick; what it could do at once comes in a next turn. */
+static void
+work(struct push *p)
+{
+	MHD_UNSIGNED_LONG_LONG ms;
+
+	MHD_run(p->daemon);
+	if (MHD_get_timeout(p->daemon, &ms) == MHD_YES && ms == 0)
+		uv_timer_start(&p->again, on_again, 0, 0);
+}
+
+static void
+on_epoll(uv_poll_t *poll, int status, int events)
+{
+	work(poll->data);
+}
+
+static void
+on_said(void *arg, const char *fmt, va_list ap)
+{
+	char text[200];
+
+	vsnprintf(text, sizeof(text), fmt, ap);
+	log_debug(NULL, "push.http %s", log_safe(span_of(text, strcspn(text, "\n"))).s);
+}
+
+struct push *
+push_new(const struct push_at *at, struct why *why)
+{
+	struct push *p = calloc(1, sizeof(*p));
+	const union MHD_DaemonInfo *info;
+
+	if (p == NULL) {
+		why_sys(why, "push");
+		return NULL;
+	}
+	p->at = *at;
+	p->daemon = MHD_start_daemon(MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET |
+	    MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, NULL, NULL, on_request, p,
+	    MHD_OPTION_EXTERNAL_LOGGER, on_said, p,
+	    MHD_OPTION_STRICT_FOR_CLIENT, 1,
+	    MHD_OPTION_CONNECTION_LIMIT, (unsigned)PUSH_VISITORS_MAX,
+	    MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)PUSH_MEMORY,
+	    MHD_OPTION_NOTIFY_COMPLETED, on_completed, p,
+	    MHD_OPTION_NOTIFY_CONNECTION, on_connection, p,
+	    MHD_OPTION_END);
+	info = p->daemon != NULL ? MHD_get_daemon_info(p->daemon, MHD_DAEMON_INFO_EPOLL_FD) : NULL;
+	if (info == NULL || uv_poll_init(at->loop, &p->poll, info->epoll_fd) != 0) {
+		why_set(why, "push: libmicrohttpd does not start");
+		if (p->daemon != NULL)
+			MHD_stop_daemon(p->daemon);
+		free(p);
+		return NULL;
+	}
+	p->poll.data = p;
+	uv_timer_init(at->loop, &p->again);
+	uv_timer_init(at->loop, &p->tick);
+	p->again.data = p->tick.data = p;
+	uv_poll_start(&p->poll, UV_READABLE, on_epoll);
+	uv_timer_start(&p->tick, on_tick, TICK_MS, TICK_MS);
+	return p;
+}
+
+void
+push_token(struct push *p, const char *worker, struct span text)
+{
+	push_gate_token(&p->gate, worker, text);
+}
+
+void
+push_listen(struct push *p, int fd)
+{
+	struct listener *l = calloc(1, sizeof(*l));
+
+	if (l == NULL || uv_poll_init(p->at.loop, &l->poll, fd) != 0)
+		abort();		/* at start: memory is out */
+	l->push = p;
+	l->fd = fd;
+	l->poll.data = l;
+	l->next = p->listeners;
+	p->listeners = l;
+	uv_poll_start(&l->poll, UV_READABLE, on_listener);
+}
+
+void
+push_drain(struct push *p, void (*done)(void *), void *arg)
+{
+	p->draining = true;
+	p->drained = done;
+	p->drained_arg = arg;
+	for (struct listener *l = p->listeners; l != NULL; l = l->next)
+		uv_poll_stop(&l->poll);
+	for (struct visitor *v = p->visitors; v != NULL; v = v->next)
+		if (v->request != NULL && v->request->ended)
+			arrival_hurry(v->request->arrival);
+	drained(p);
+}
+
+static void
+on_listener_closed(uv_handle_t *h)
+{
+	free(h->data);
+}
+
+static void
+on_push_closed(uv_handle_t *h)
+{
+	free(h->data);
+}
+
+void
+push_free(struct push **pp)
+{
+	struct push *p = *pp;
+	struct listener *l;
+
+	*pp = NULL;
+	if (p == NULL)
+		return;
+	while ((l = p->listeners) != NULL) {
+		p->listeners = l->next;
+		close(l->fd);
+		uv_close((uv_handle_t *)&l->poll, on_listener_closed);
+	}
+	for (struct visitor *v = p->visitors; v != NULL; v = v->next)
+		if (v->request != NULL && v->request->suspended)
+			on_told(v->request, 503, "home is stopping\n");
+	MHD_run(p->daemon);		/* what was resumed */
+	uv_poll_stop(&p->poll);
+	MHD_stop_daemon(p->daemon);
+	push_gate_fini(&p->gate);
+	uv_close((uv_handle_t *)&p->again, NULL);
+	uv_close((uv_handle_t *)&p->tick, NULL);
+	uv_close((uv_handle_t *)&p->poll, on_push_closed);
+}
