@@ -176,6 +176,7 @@ wanted(const struct attempt *a, enum proc_kind k)
 		[PROC_COURIER] = a->courier, [PROC_HELPER] = a->helper,
 		    [PROC_RESOLVER] = a->resolver,
 		[PROC_HERALD] = a->herald, [PROC_RUNNER] = a->runner,
+		[PROC_PUSH] = a->reception,	/* it does the same: listens, makes objects */
 	};
 
 	return by_kind[k];
