@@ -253,6 +253,36 @@ struct conf_worker {
 	size_t		ndomains;
 };
 
+/* How the bucket is named in a request: before the host's name, or in the path. */
+enum conf_bucket_style {
+	CONF_BUCKET_PATH = 0,
+	CONF_BUCKET_HOST,
+};
+
+/* bucket "r2" {...}: an S3 store that whoever has no tunnel puts held mail into (doc/BUCKET). */
+#define CONF_BUCKETS_MAX	8
+#define CONF_FETCHES_MAX	64
+/* Its files, among the secrets: "bucket/NAME" (proto/s3_keys.h), "bucket.ca/NAME" (PEM). */
+#define CONF_BUCKET_SECRET	"bucket/"
+#define CONF_BUCKET_CA		"bucket.ca/"
+struct conf_bucket {
+	char		name[CONF_NAME_MAX];
+	char		endpoint[300];		/* https://host[:port], no path */
+	char		bucket[64];
+	char		region[64];		/* auto */
+	enum conf_bucket_style style;
+	bool		plain;			/* http over the internet, whoever reads along */
+	char		authorities[CONF_PATH_MAX];	/* PEM; "": this machine's */
+	char		credentials[CONF_PATH_MAX];	/* the file */
+	char		prefix[256];		/* pending/; ends in a slash */
+	int64_t		poll_ms;		/* between looks while no mail comes: 30s */
+	uint64_t	requests;		/* that cost, a month: 500000 */
+	int64_t		keep_ms;		/* what was taken, in processed/; 0: deleted */
+	unsigned	fetches;		/* at once: 16 */
+	/* Whose is what the older layout has, pending/<sha256>.eml: a worker {}.  "": nobody's. */
+	char		old[256];
+};
+
 #define CONF_DOMAINS_MAX	64
 #define CONF_ALIAS_DEPTH	16	/* an alias of an alias and so on; more is a loop */
 #define CONF_ALIAS_TARGETS	128	/* of one, with all that they lead to */
@@ -330,6 +360,8 @@ struct conf_home {
 	size_t		nedges;
 	struct conf_worker workers[CONF_WORKERS_MAX];
 	size_t		nworkers;
+	struct conf_bucket buckets[CONF_BUCKETS_MAX];
+	size_t		nbuckets;
 	struct conf_home_service services[CONF_SERVICES_MAX];	/* passed by edges; may be none */
 	size_t		nservices;
 	unsigned	edge_streams;	/* passed of one edge at once: 10000 */
@@ -376,6 +408,7 @@ struct conf_home {
 const struct conf_worker *conf_home_worker(const struct conf_home *, const char *name);
 /* service "push"; NULL: Workers push nothing here. */
 const struct conf_home_service *conf_home_push(const struct conf_home *);
+const struct conf_bucket *conf_home_bucket(const struct conf_home *, const char *name);
 /* NULL: none has that name. */
 const struct conf_service *conf_edge_service(const struct conf_edge *, const char *name);
 /*

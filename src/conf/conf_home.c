@@ -9,6 +9,7 @@
 static const char *const identity_words[] = { "auto", "xclient", "proxy", "none", NULL };
 static const char *const reject_words[] = { "park", "junk", NULL };
 static const char *const tls_words[] = { "auto", "off", "require", "verify", NULL };
+static const char *const style_words[] = { "path", "host", NULL };
 static const char *const proxy_words[] = { "v2", "v1", "none", NULL };
 
 static const struct conf_section sections[] = {
@@ -20,6 +21,10 @@ static const struct conf_section sections[] = {
 	    .title_size = sizeof(((struct conf_worker *)0)->name),
 	    .items = offsetof(struct conf_home, workers), .item_size = sizeof(struct conf_worker),
 	    .count = offsetof(struct conf_home, nworkers), .room = CONF_WORKERS_MAX },
+	{ .name = "bucket", .titled = true, .fixed = true, .title = CT_STRING,
+	    .title_size = sizeof(((struct conf_bucket *)0)->name),
+	    .items = offsetof(struct conf_home, buckets), .item_size = sizeof(struct conf_bucket),
+	    .count = offsetof(struct conf_home, nbuckets), .room = CONF_BUCKETS_MAX },
 	{ .name = "service", .titled = true, .title = CT_STRING,
 	    .title_size = sizeof(((struct conf_home_service *)0)->name),
 	    .items = offsetof(struct conf_home, services),
@@ -60,10 +65,44 @@ static const struct conf_key keys[] = {
 	{ "worker", "mac_key", CT_PATH, CONF_FIELD(conf_worker, mac_key),
 	    .shown = "worker-NAME.mac in state",
 	    .doc = "File of the key that signs its objects; made by posthouse keygen." },
-
 	{ "worker", "token", CT_PATH, CONF_FIELD(conf_worker, token),
 	    .shown = "worker-NAME.token in state",
 	    .doc = "File of the token with which it pushes; made by posthouse keygen." },
+
+	{ "bucket", "endpoint", CT_STRING, CONF_FIELD(conf_bucket, endpoint), .fixed = true,
+	    .shown = "none: it must be given",
+	    .doc = "The store's URL, without the bucket: \"https://s3.example.net\"." },
+	{ "bucket", "bucket", CT_STRING, CONF_FIELD(conf_bucket, bucket), .fixed = true,
+	    .shown = "none: it must be given", .doc = "The bucket's name there." },
+	{ "bucket", "region", CT_STRING, CONF_FIELD(conf_bucket, region), .fixed = true,
+	    .def = "auto", .doc = "The region that requests are signed for." },
+	{ "bucket", "style", CT_WORD, CONF_FIELD(conf_bucket, style), .fixed = true,
+	    .def = "path", .words = style_words,
+	    .doc = "Whether the bucket's name is in the path or before the host's." },
+	{ "bucket", "plain", CT_BOOL, CONF_FIELD(conf_bucket, plain), .fixed = true,
+	    .def = "false",
+	    .doc = "Allow an http endpoint outside this machine and its own network." },
+	{ "bucket", "authorities", CT_PATH, CONF_FIELD(conf_bucket, authorities), .fixed = true,
+	    .shown = "those of this machine",
+	    .doc = "PEM file of the authorities that an https endpoint is believed by." },
+	{ "bucket", "credentials", CT_PATH, CONF_FIELD(conf_bucket, credentials), .fixed = true,
+	    .shown = "none: they must be given",
+	    .doc = "File of access key id and secret, readable by nobody else." },
+	{ "bucket", "prefix", CT_STRING, CONF_FIELD(conf_bucket, prefix), .fixed = true,
+	    .def = "pending/", .doc = "Where in the bucket mail waits; it ends in a slash." },
+	{ "bucket", "poll", CT_TIME, CONF_FIELD(conf_bucket, poll_ms), .def = "30s",
+	    CONF_RANGE(CONF_SECOND, CONF_DAY),
+	    .doc = "Pause between two looks while no mail comes; it is shorter after mail." },
+	{ "bucket", "requests", CT_NUMBER, CONF_FIELD(conf_bucket, requests), .def = "500000",
+	    CONF_RANGE(1000, 1000000000),
+	    .doc = "Requests a month that cost: lists and copies." },
+	{ "bucket", "keep", CT_TIME, CONF_FIELD(conf_bucket, keep_ms), .def = "0s",
+	    CONF_RANGE(0, 365 * CONF_DAY),
+	    .doc = "How long what was taken stays in the bucket, below processed/." },
+	{ "bucket", "fetches", CT_NUMBER, CONF_FIELD(conf_bucket, fetches), .def = "16",
+	    CONF_RANGE(1, CONF_FETCHES_MAX), .doc = "Objects fetched at once." },
+	{ "bucket", "old", CT_HOSTNAME, CONF_FIELD(conf_bucket, old), .shown = "nobody's",
+	    .doc = "Worker whose mail an older layout's is: pending/<sha256>.eml." },
 
 	{ "service", "backend", CT_BACKEND, CONF_FIELD(conf_home_service, backend),
 	    .shown = "none: it must be given",
@@ -503,7 +542,7 @@ settle(void *conf, struct conf_fault *f)
 		return -1;
 	if (deliver_ok(c, f) == -1 || callout_ok(c, f) == -1 || filter_ok(c, f) == -1 ||
 	    domains_ok(c, f) == -1 || conf_workers_settle(c, f) == -1 || services_ok(c, f) == -1 ||
-	    interlock_ok(c, f) == -1)
+	    interlock_ok(c, f) == -1 || conf_buckets_settle(c, f) == -1)
 		return -1;
 	c->hold.share = 100;	/* home cannot tell networks apart: what comes is sealed */
 	for (size_t i = 0; i < c->nedges; i++)

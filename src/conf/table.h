@@ -218,6 +218,9 @@ int	conf_services_settle(struct conf_edge *, struct conf_fault *);
 /* workers.c: the rules of a home's Workers; makes service "push" what it is. */
 int	conf_workers_settle(struct conf_home *, struct conf_fault *);
 
+/* buckets.c: the rules of a home's buckets. */
+int	conf_buckets_settle(const struct conf_home *, struct conf_fault *);
+
 /* conf.c: the rules that both roles share. */
 bool	conf_service_name_ok(const char *);	/* goes into :authority, policy and logs as it is */
 int	conf_common_settle(struct conf_common *, const struct conf_hold *, struct conf_fault *);

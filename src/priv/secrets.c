@@ -13,6 +13,7 @@
 #include "net/tls.h"
 #include "proto/age.h"
 #include "proto/key_lines.h"
+#include "proto/s3_keys.h"
 
 /* a long certificate chain; a message of a channel holds it */
 #define SECRET_FILE_MAX	(256u << 10)
@@ -47,6 +48,22 @@ list_workers(struct secrets *s, const struct conf_home *home)
 }
 
 static void
+list_buckets(struct secrets *s, const struct conf_home *home)
+{
+	char name[sizeof(s->file[0].name)];
+
+	for (size_t i = 0; i < home->nbuckets; i++) {
+		const struct conf_bucket *b = &home->buckets[i];
+
+		snprintf(name, sizeof(name), CONF_BUCKET_SECRET "%s", b->name);
+		add(s, name, "bucket.credentials", b->credentials, false);
+		snprintf(name, sizeof(name), CONF_BUCKET_CA "%s", b->name);
+		if (b->authorities[0] != '\0')
+			add(s, name, "bucket.authorities", b->authorities, true);
+	}
+}
+
+static void
 list_files(struct secrets *s, const struct conf_edge *edge, const struct conf_home *home)
 {
 	const struct conf_common *c = edge != NULL ? &edge->common : &home->common;
@@ -68,6 +85,7 @@ list_files(struct secrets *s, const struct conf_edge *edge, const struct conf_ho
 		if (home->filter.password[0] != '\0')
 			add(s, "filter", "filter.password_file", home->filter.password, false);
 		list_workers(s, home);
+		list_buckets(s, home);
 	}
 	if (c->alarms.webhook_file[0] != '\0')
 		add(s, "alarms.url", "alarms.webhook_file", c->alarms.webhook_file, false);
@@ -239,6 +257,27 @@ keys_fit(const struct secret_file *f, struct why *why)
 }
 
 static int
+credentials_fit(const struct secret_file *f, struct why *why)
+{
+	struct s3_keys keys;
+	struct why inner;
+	int rc = s3_keys_parse(buf_span(&f->text), &keys, &inner);
+
+	s3_keys_fini(&keys);
+	return rc == 0 ? 0 : why_set(why, "%s %s: %.200s", f->key, f->path, inner.text);
+}
+
+static int
+authorities_fit(const struct secret_file *f, struct why *why)
+{
+	struct pin pin;
+	struct why inner;
+
+	return tls_pem_pin(buf_span(&f->text), &pin, &inner) == 0 ? 0 :
+	    why_set(why, "%s %s: no certificate in PEM is in it", f->key, f->path);
+}
+
+static int
 url_fits(const struct secret_file *f, struct why *why)
 {
 	struct span s = buf_span(&f->text);
@@ -272,6 +311,10 @@ contents_fit(const struct secrets *s, struct why *why)
 			rc = password_fits(f, why);
 		else if (strncmp(f->name, "worker.", 7) == 0)
 			rc = keys_fit(f, why);
+		else if (strncmp(f->name, CONF_BUCKET_SECRET, strlen(CONF_BUCKET_SECRET)) == 0)
+			rc = credentials_fit(f, why);
+		else if (strncmp(f->name, CONF_BUCKET_CA, strlen(CONF_BUCKET_CA)) == 0)
+			rc = authorities_fit(f, why);
 		else if (strcmp(f->name, "alarms.url") == 0)
 			rc = url_fits(f, why);
 		else if (strcmp(f->name, "tls.key") != 0)

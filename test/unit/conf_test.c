@@ -27,6 +27,7 @@ man_page(void)
 #define HOME	"deliver { maildir = \"/var/mail/p\" }\n" \
 	"mailboxes { users = {\"alice\", \"bob\"} }\n"
 #define WORKER	"worker \"w.example.org\" { domains = {\"example.org\"} }\n"
+#define R2	"\tendpoint = \"https://a.r2.cloudflarestorage.com\"\n"
 #define VIA	"mailboxes { users = {\"alice\"} }\n"
 #define PIN	"sha256:00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
 #define AGE	"age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p"
@@ -98,6 +99,37 @@ static const struct refusal {
 	{ "a worker's key by a path that depends on where we stand", CONF_HOME, HOME
 	    "worker \"w.example.org\" { domains = {\"example.org\"}\nmac_key = \"key\" }\n",
 	    "t.conf:4: worker.mac_key: \"key\" is no absolute path; start it with \"/\"" },
+	{ "a bucket without its store", CONF_HOME, HOME "bucket \"r2\" { }\n",
+	    "t.conf:3: bucket.endpoint: missing; write the store's URL, like "
+	    "\"https://ACCOUNT.r2.cloudflarestorage.com\"" },
+	{ "a bucket's name in the URL", CONF_HOME, HOME
+	    "bucket \"r2\" {\n\tendpoint = \"https://s3.example.net/mail\"\n}\n",
+	    "t.conf:4: bucket.endpoint: \"/mail\" does not belong to it; a bucket's name is "
+	    "written as bucket = \"...\"" },
+	{ "a store over the internet in the clear", CONF_HOME, HOME
+	    "bucket \"r2\" {\n\tendpoint = \"http://s3.example.net\"\n}\n",
+	    "t.conf:4: bucket.endpoint: it is not encrypted; write https://, or plain = true "
+	    "if the way there is your own" },
+	{ "what is no name of a bucket", CONF_HOME, HOME "bucket \"r2\" {\n" R2
+	    "\tbucket = \"a/b\"\n}\n",
+	    "t.conf:5: bucket.bucket: no bucket is called so; it has 3 to 63 letters, digits, "
+	    "dots, hyphens and underscores" },
+	{ "a bucket without credentials", CONF_HOME, HOME "bucket \"r2\" {\n" R2
+	    "\tbucket = \"mail\"\n}\n",
+	    "t.conf:4: bucket.credentials: missing; write the file that has the access key id on "
+	    "its first line and the secret on its second" },
+	{ "a region with a space", CONF_HOME, HOME "bucket \"r2\" {\n" R2
+	    "\tbucket = \"mail\"\n\tregion = \"eu central\"\n}\n",
+	    "t.conf:6: bucket.region: no region; write one like \"eu-central-1\", or \"auto\" for "
+	    "R2" },
+	{ "a prefix that is none", CONF_HOME, HOME "bucket \"r2\" {\n" R2
+	    "\tbucket = \"mail\"\n\tcredentials = \"/k\"\n\tprefix = \"pending\"\n}\n",
+	    "t.conf:7: bucket.prefix: write one that ends in a slash and does not begin with one, "
+	    "like \"pending/\"; processed/ is taken" },
+	{ "an older layout of nobody", CONF_HOME, HOME "bucket \"r2\" {\n" R2
+	    "\tbucket = \"mail\"\n\tcredentials = \"/k\"\n\told = \"w.example.org\"\n}\n",
+	    "t.conf:7: bucket.old: no worker here has that name; write the one whose domains that "
+	    "mail may be for" },
 	{ "a slip in a key is recognised", CONF_EDGE, EDGE "bare_fl = \"refuse\"\n",
 	    "t.conf:3: no key \"bare_fl\" at top level; did you mean \"bare_lf\"?" },
 	{ "a slip in a section's name", CONF_EDGE, EDGE "\n\nlimit { size = 1M }\n",
