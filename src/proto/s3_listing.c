@@ -477,8 +477,8 @@ s3_walk_on(struct s3_walk *w, const struct s3_page *page, struct why *why)
 	}
 	if (page->next != NULL && (page->n + page->unnamed == 0 || strcmp(next, w->token) == 0))
 		return why_set(why, "the store's listing does not get on: %s, so that it might "
-		    "never end", page->n + page->unnamed == 0 ? "a page is empty and says that there is "
-		    "more" : "a page leads to itself");
+		    "never end", page->n + page->unnamed == 0 ? "a page is empty and says that "
+		    "there is more" : "a page leads to itself");
 	span_copy(span_str(next), w->token, sizeof(w->token));
 	w->pages++;
 	w->over = page->next == NULL;
