@@ -76,6 +76,8 @@ on_resolved(void *arg, const struct netaddr *addrs, size_t n, const struct why *
 		return;
 	}
 	r.to = addrs[0];
+	r.others = addrs + 1;
+	r.nothers = n - 1;
 	if ((call = http_call_new(h->http, &r, &ops, h, &words)) == NULL) {
 		end(h, words.text);
 		return;

@@ -7,8 +7,9 @@
 
 /*
  * One notice on its way to the webhook: POST of application/json.  2xx is told, everything
- * else is not, and no redirect is followed: a POST would become another request.  At most
- * HOOK_WAIT_MS for all of it, and HOOK_ANSWER_MAX octets of an answer that nobody reads.
+ * else is not, and no redirect is followed: a POST would become another request.  Whichever
+ * of its addresses answers first is told: IPv6 may lead nowhere.  At most HOOK_WAIT_MS for
+ * all of it, and HOOK_ANSWER_MAX octets of an answer that nobody reads.
  */
 #define HOOK_WAIT_MS	20000
 #define HOOK_ANSWER_MAX	(64u << 10)

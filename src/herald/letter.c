@@ -3,13 +3,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-#include "net/conn.h"
+#include "net/smtp_wire.h"
 #include "net/tls.h"
-#include "proto/smtp_client.h"
 
-#define CONNECT_MS	30000
+#define CONNECT_MS	15000		/* for each of its addresses */
 #define TLS_FIRST_PORT	465
 
 struct letter {
@@ -19,21 +17,19 @@ struct letter {
 	uint16_t	 port;
 	struct smtp_cli_conf cli_conf;
 	struct smtp_cli	*cli;
-	struct conn	*conn;		/* NULL: being dialled, or gone */
+	struct smtp_wire wire;
 	SSL_CTX		*tls;
 	struct envelope	*env;
 	struct address	 from, to;
 	struct smtp_cli_rcpt rcpt;
 	struct smtp_cli_mail mail;
 	struct span	 rest;		/* of the message */
-	bool		 sending, sent, ended;
+	bool		 sending, sent;
 	uv_timer_t	 timer;
 	char		 error[200];	/* what is told; "" it was taken */
 	letter_done_fn	*done;
 	void		*arg;
 };
-
-static void	pump(struct letter *);
 
 /* --- its end -------------------------------------------------------------------------------- */
 
@@ -53,76 +49,49 @@ on_timer_closed(uv_handle_t *h)
 	done(arg, error);
 }
 
+/* What was said first counts: what follows is the end that it led to. */
 static void
-end(struct letter *l, const char *words)
+failed(struct letter *l, const char *words)
 {
 	if (!l->sent && l->error[0] == '\0')
-		snprintf(l->error, sizeof(l->error), "%s", words[0] != '\0' ? words :
+		snprintf(l->error, sizeof(l->error), "%.190s", words[0] != '\0' ? words :
 		    "it ended the connection");
-	if (!uv_is_closing((uv_handle_t *)&l->timer))
-		uv_close((uv_handle_t *)&l->timer, on_timer_closed);
 }
 
 static void
-on_closed(void *arg, const struct why *why)
+on_gone(void *arg, const char *words)
 {
 	struct letter *l = arg;
 
-	l->conn = NULL;
-	if (!l->ended) {
-		smtp_cli_lost(l->cli, why != NULL ? why->text : "given up");
-		pump(l);
-	}
-	end(l, why != NULL ? why->text : "");
+	failed(l, words);
+	uv_close((uv_handle_t *)&l->timer, on_timer_closed);
 }
 
 static void
 on_late(uv_timer_t *timer)
 {
 	struct letter *l = timer->data;
+	char words[60];
 
-	if (l->error[0] == '\0' && !l->sent)
-		snprintf(l->error, sizeof(l->error), "it took longer than %d s",
-		    LETTER_WAIT_MS / 1000);
-	if (l->conn != NULL)
-		conn_abort(l->conn);
+	snprintf(words, sizeof(words), "it took longer than %d s", LETTER_WAIT_MS / 1000);
+	smtp_wire_give_up(&l->wire, words);
+	failed(l, words);
 }
 
 /* --- what is said --------------------------------------------------------------------------- */
 
-static void
-flush(struct letter *l)
-{
-	struct span out;
-
-	while (l->conn != NULL && (out = smtp_cli_out(l->cli)).n > 0) {
-		conn_write(l->conn, out.p, out.n);
-		smtp_cli_out_used(l->cli, out.n);
-	}
-}
-
-static void
-secure(struct letter *l)
-{
-	struct why why = { "" };
-
-	flush(l);
-	if (conn_tls(l->conn, l->tls, false, &why) == -1) {
-		snprintf(l->error, sizeof(l->error), "%.190s", why.text);
-		conn_abort(l->conn);
-	}
-}
-
 /* A notice is smaller than what the machine's buffer takes: it goes at once. */
 static void
-say_content(struct letter *l)
+say_content(void *arg)
 {
-	while (l->sending && l->conn != NULL && !l->ended) {
+	struct letter *l = arg;
+
+	while (l->sending && !l->wire.ended) {
 		if (l->rest.n > 0)
 			l->rest = span_from(l->rest, smtp_cli_body(l->cli, l->rest.p, l->rest.n));
 		else
 			l->sending = !smtp_cli_end(l->cli);
-		flush(l);
+		smtp_wire_flush(&l->wire);
 	}
 }
 
@@ -134,21 +103,19 @@ judge(struct letter *l)
 	snprintf(reply, sizeof(reply), "%u %.140s", (unsigned)l->rcpt.reply.code,
 	    l->rcpt.reply.text);
 	l->sent = l->rcpt.result == SMTP_CLI_DELIVERED;
-	if (l->rcpt.result == SMTP_CLI_UNCERTAIN)
-		snprintf(l->error, sizeof(l->error), "no answer to the whole message: it may "
-		    "come twice");
-	else if (!l->sent && l->error[0] == '\0')
-		snprintf(l->error, sizeof(l->error), "%s", reply);
+	failed(l, l->rcpt.result != SMTP_CLI_UNCERTAIN ? reply :
+	    "no answer to the whole message: it may come twice");
 }
 
 static void
-on_event(struct letter *l, enum smtp_cli_ev ev)
+on_event(void *arg, enum smtp_cli_ev ev)
 {
+	struct letter *l = arg;
+
 	switch (ev) {
 	case SMTP_CLI_NONE:
-		break;
 	case SMTP_CLI_STARTTLS:
-		secure(l);
+	case SMTP_CLI_CLOSE:
 		break;
 	case SMTP_CLI_READY:
 		if (l->mail.rcpts == NULL) {
@@ -166,91 +133,29 @@ on_event(struct letter *l, enum smtp_cli_ev ev)
 		l->sending = false;
 		judge(l);
 		break;
-	case SMTP_CLI_CLOSE:
-		l->ended = true;
-		if (!l->sent && l->error[0] == '\0')
-			snprintf(l->error, sizeof(l->error), "%.190s", smtp_cli_why(l->cli));
-		break;
 	}
 }
 
-static void
-pump(struct letter *l)
-{
-	enum smtp_cli_ev ev;
-
-	do {
-		(void)smtp_cli_step(l->cli, "", 0, &ev);
-		on_event(l, ev);
-		flush(l);
-		say_content(l);
-	} while (ev != SMTP_CLI_NONE);
-	if (l->conn != NULL && l->ended)
-		conn_close(l->conn);
-}
-
-static size_t
-on_read(void *arg, struct span in)
-{
-	struct letter *l = arg;
-	size_t used = 0;
-
-	while (used < in.n && !l->ended) {
-		enum smtp_cli_ev ev;
-
-		used += smtp_cli_step(l->cli, in.p + used, in.n - used, &ev);
-		on_event(l, ev);
-		if (ev == SMTP_CLI_STARTTLS)
-			return in.n;
-	}
-	pump(l);
-	return in.n;
-}
-
-static void
-on_secured(void *arg)
-{
-	struct letter *l = arg;
-
-	/* With TLS first the machine has not begun: it waits for the greeting. */
-	if (l->port != TLS_FIRST_PORT)
-		smtp_cli_secured(l->cli);
-	pump(l);
-}
-
-static const struct conn_ops ops = { .read = on_read, .secured = on_secured, .closed = on_closed };
+static const struct smtp_wire_ops ops = {
+	.event = on_event, .more = say_content, .gone = on_gone,
+};
 
 /* --- its beginning -------------------------------------------------------------------------- */
-
-static void
-on_dialled(void *arg, int fd, const struct why *why)
-{
-	struct letter *l = arg;
-	struct why words = { "" };
-
-	if (fd == -1) {
-		end(l, why->text);
-		return;
-	}
-	if ((l->conn = conn_new(l->loop, fd, &ops, l, &words)) == NULL)
-		end(l, words.text);
-	else if (l->port == TLS_FIRST_PORT)
-		secure(l);
-}
 
 static void
 on_resolved(void *arg, const struct netaddr *addrs, size_t n, const struct why *why)
 {
 	struct letter *l = arg;
-	struct why words = { "" };
+	struct why words = { "given up" };
 
-	if (n == 0) {
+	if (n > 0 && l->error[0] == '\0') {
+		smtp_wire_dial(&l->wire, addrs, n);
+		return;
+	}
+	if (n == 0)
 		why_set(&words, "its address is not to be found: %.150s",
 		    why != NULL ? why->text : "no answer");
-		end(l, words.text);
-	} else if (conn_dial(l->loop, &addrs[0], CONNECT_MS, on_dialled, l, &words) == -1) {
-		end(l, words.text);
-	}
+	on_gone(l, words.text);
 }
 
 static bool
@@ -301,6 +206,8 @@ prepare(struct letter *l, const char *helo, const char *password, struct why *wh
 	    !envelope_set_from(l->env, &l->from, span_of("", 0)) ||
 	    (l->cli = smtp_cli_new(&l->cli_conf)) == NULL)
 		return why_set(why, "memory is out");
+	l->wire = (struct smtp_wire){ .loop = l->loop, .cli = l->cli, .tls = l->tls,
+		.tls_first = first, .connect_ms = CONNECT_MS, .ops = &ops, .arg = l };
 	return 0;
 }
 
@@ -320,7 +227,7 @@ letter_send(uv_loop_t *loop, struct resolver *resolver, const struct conf_alarms
 	uv_timer_init(loop, &l->timer);
 	l->timer.data = l;
 	if (prepare(l, helo, password, &why) == -1) {
-		end(l, why.text);
+		on_gone(l, why.text);
 		return;
 	}
 	uv_timer_start(&l->timer, on_late, LETTER_WAIT_MS, 0);

@@ -4,9 +4,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/log.h"
+#include "net/smtp_wire.h"
 #include "proto/proxy_header.h"
 
 #define CONNECT_MS	30000
@@ -14,12 +14,10 @@
 
 struct lane {
 	struct post	*post;
-	struct conn	*conn;		/* NULL: being dialled */
+	struct smtp_wire wire;
 	struct smtp_cli	*cli;
 	struct smtp_cli_conf conf;	/* as the post's, but for the name in EHLO */
 	char		 helo[256];
-	struct netaddr	 to[RESOLVE_ADDRS_MAX];	/* tried in their order */
-	size_t		 nto, at;
 	unsigned	 proxy;		/* as the post's when it was opened */
 	struct shipment	*now;		/* what goes, or what it was opened for */
 	struct unseal	*reading;	/* of it, while its content is wanted */
@@ -27,14 +25,13 @@ struct lane {
 	struct span	 rest;		/* what was read and not yet said */
 	bool		 headed;	/* the filter's lines are said, or in rest */
 	bool		 begun;		/* now was given to the machine */
-	bool		 waits, served, ended, dead;
+	bool		 waits, served, dead;
 	bool		 old;		/* the destination is another one now */
 	unsigned	 mails;
 	uv_timer_t	 timer;
-	struct why	 why;
+	uint64_t	 turns;		/* the machine's when the timer was set */
+	struct why	 why;		/* of ours; "" the server's counts */
 };
-
-static void	pump(struct lane *);
 
 /* --- its end -------------------------------------------------------------------------------- */
 
@@ -45,40 +42,20 @@ on_timer_closed(uv_handle_t *h)
 }
 
 static void
-gone(struct lane *l, const char *words)
+on_gone(void *arg, const char *words)
 {
+	struct lane *l = arg;
 	struct shipment *unsent = l->begun ? NULL : l->now;
 
-	smtp_cli_free(&l->cli);
+	if (l->why.text[0] != '\0')
+		words = l->why.text;
 	unseal_free(&l->reading);
 	if (l->dead)
 		shipment_free(&unsent);
 	else
 		post_lane_gone(l->post, l, unsent, l->served || l->old ? NULL : words);
+	smtp_cli_free(&l->cli);
 	uv_close((uv_handle_t *)&l->timer, on_timer_closed);
-}
-
-static void
-on_closed(void *arg, const struct why *why)
-{
-	struct lane *l = arg;
-
-	l->conn = NULL;
-	if (!l->ended) {
-		smtp_cli_lost(l->cli, why != NULL ? why->text : "given up");
-		pump(l);
-	}
-	gone(l, l->why.text);
-}
-
-static void
-give_up(struct lane *l, const char *words)
-{
-	if (!l->ended) {
-		smtp_cli_lost(l->cli, words);
-		pump(l);
-	}
-	conn_abort(l->conn);
 }
 
 static void
@@ -89,32 +66,25 @@ on_time(uv_timer_t *timer)
 	if (l->waits)
 		lane_quit(l);
 	else
-		give_up(l, "no answer in time");
+		smtp_wire_give_up(&l->wire, "no answer in time");
 }
 
+/* Octets that make no whole reply, however many, buy the server no time. */
 static void
-watch(struct lane *l)
+watch(void *arg)
 {
+	struct lane *l = arg;
 	int64_t ms = l->waits ? POST_IDLE_MS : smtp_cli_wait_ms(l->cli);
+	uint64_t turns = smtp_cli_turns(l->cli);
 
-	if (ms > 0)
-		uv_timer_start(&l->timer, on_time, (uint64_t)ms, 0);
-	else
+	if (ms == 0)
 		uv_timer_stop(&l->timer);
+	else if (turns != l->turns || !uv_is_active((uv_handle_t *)&l->timer))
+		uv_timer_start(&l->timer, on_time, (uint64_t)ms, 0);
+	l->turns = turns;
 }
 
 /* --- what is said --------------------------------------------------------------------------- */
-
-static void
-flush(struct lane *l)
-{
-	struct span out;
-
-	while (l->conn != NULL && (out = smtp_cli_out(l->cli)).n > 0) {
-		conn_write(l->conn, out.p, out.n);
-		smtp_cli_out_used(l->cli, out.n);
-	}
-}
 
 static void
 content_begin(struct lane *l)
@@ -130,17 +100,18 @@ content_begin(struct lane *l)
 
 /* The message, as fast as the server takes it, in few writes: each of them wakes the server. */
 static void
-say_more(struct lane *l)
+say_more(void *arg)
 {
+	struct lane *l = arg;
 	enum unseal_ev ev = UNSEAL_BODY;
 
-	while (l->reading != NULL && conn_queued(l->conn) < QUEUE_MAX) {
+	while (l->reading != NULL && conn_queued(l->wire.conn) < QUEUE_MAX) {
 		if (l->rest.n > 0) {
 			size_t used = smtp_cli_body(l->cli, l->rest.p, l->rest.n);
 
 			l->rest = span_from(l->rest, used);
 			if (l->rest.n > 0)
-				flush(l);
+				smtp_wire_flush(&l->wire);
 			continue;
 		}
 		if (!l->headed) {
@@ -156,11 +127,11 @@ say_more(struct lane *l)
 			snprintf(words, sizeof(words), "reading the held object: %s",
 			    unseal_why(l->reading));
 			unseal_free(&l->reading);
-			give_up(l, words);
+			smtp_wire_give_up(&l->wire, words);
 			return;
 		}
 		if (ev == UNSEAL_END && !smtp_cli_end(l->cli))
-			flush(l);
+			smtp_wire_flush(&l->wire);
 		else if (ev == UNSEAL_END)
 			unseal_free(&l->reading);
 	}
@@ -192,25 +163,14 @@ ready(struct lane *l)
 }
 
 static void
-starttls(struct lane *l)
+on_event(void *arg, enum smtp_cli_ev ev)
 {
-	struct why why = { "" };
-
-	flush(l);
-	if (conn_tls(l->conn, l->post->tls, false, &why) == -1)
-		give_up(l, why.text);
-}
-
-static void
-on_event(struct lane *l, enum smtp_cli_ev ev)
-{
+	struct lane *l = arg;
 	struct shipment *s = l->now;
 
 	switch (ev) {
 	case SMTP_CLI_NONE:
-		break;
 	case SMTP_CLI_STARTTLS:
-		starttls(l);
 		break;
 	case SMTP_CLI_READY:
 		ready(l);
@@ -228,75 +188,10 @@ on_event(struct lane *l, enum smtp_cli_ev ev)
 			post_shipped(l->post, s);
 		break;
 	case SMTP_CLI_CLOSE:
-		l->ended = true;
 		l->waits = false;
-		if (l->why.text[0] == '\0')
-			why_set(&l->why, "%s", smtp_cli_why(l->cli));
 		break;
 	}
 }
-
-/* Everything that follows from what was just told to the machine. */
-static void
-pump(struct lane *l)
-{
-	enum smtp_cli_ev ev;
-
-	do {
-		(void)smtp_cli_step(l->cli, "", 0, &ev);
-		on_event(l, ev);
-		if (l->conn == NULL)
-			continue;
-		if (l->reading != NULL && !l->ended)
-			say_more(l);
-		flush(l);
-	} while (ev != SMTP_CLI_NONE);
-	if (l->conn == NULL)
-		return;
-	watch(l);
-	if (l->ended)
-		conn_close(l->conn);
-}
-
-static size_t
-on_read(void *arg, struct span in)
-{
-	struct lane *l = arg;
-	size_t used = 0;
-
-	while (used < in.n && !l->ended) {
-		enum smtp_cli_ev ev;
-
-		used += smtp_cli_step(l->cli, in.p + used, in.n - used, &ev);
-		on_event(l, ev);
-		if (ev == SMTP_CLI_STARTTLS)
-			return in.n;
-	}
-	pump(l);
-	return in.n;
-}
-
-static void
-on_drained(void *arg)
-{
-	struct lane *l = arg;
-
-	if (l->reading != NULL && !l->ended)
-		pump(l);
-}
-
-static void
-on_secured(void *arg)
-{
-	struct lane *l = arg;
-
-	smtp_cli_secured(l->cli);
-	pump(l);
-}
-
-static const struct conn_ops ops = {
-	.read = on_read, .drained = on_drained, .secured = on_secured, .closed = on_closed,
-};
 
 /* --- its beginning -------------------------------------------------------------------------- */
 
@@ -314,7 +209,7 @@ say_who(struct lane *l)
 
 	if (l->proxy == 0)
 		return true;
-	if (!conn_local(l->conn, &from) || !conn_peer(l->conn, &to))
+	if (!conn_local(l->wire.conn, &from) || !conn_peer(l->wire.conn, &to))
 		return false;
 	if (p->shows == BI_PROXY && l->now != NULL) {
 		from = l->now->p.env->client;
@@ -322,69 +217,37 @@ say_who(struct lane *l)
 			(void)netaddr_parse(SPAN_LIT("192.0.0.8:9"), &from);
 	}
 	buf_init(&b, PROXY_HEADER_MAX);
-	ok = proxy_header_write(l->proxy, &from, &to, &b) && conn_write(l->conn, b.p, b.n);
+	ok = proxy_header_write(l->proxy, &from, &to, &b) && conn_write(l->wire.conn, b.p, b.n);
 	buf_fini(&b);
 	return ok;
 }
 
-static void	dial(struct lane *);
-
-static void
-on_dialled(void *arg, int fd, const struct why *why)
+static bool
+on_connected(void *arg)
 {
-	struct lane *l = arg;
-	struct why w = { "" };
-
-	if (fd == -1 && !l->dead && l->at + 1 < l->nto) {
-		l->at++;
-		dial(l);
-		return;
-	}
-	if (fd != -1 && !l->dead)
-		l->conn = conn_new(l->post->c->loop, fd, &ops, l, &w);
-	if (fd != -1 && l->conn == NULL)
-		why = &w;
-	if (l->conn == NULL) {
-		if (fd != -1 && l->dead)
-			close(fd);
-		gone(l, why != NULL ? why->text : "given up");
-		return;
-	}
-	if (!say_who(l))
-		conn_abort(l->conn);
-	watch(l);
+	watch(arg);
+	return say_who(arg);
 }
 
-/* The address whose turn it is: on one machine of several a server may be down. */
-static void
-dial(struct lane *l)
-{
-	struct post *p = l->post;
-	struct why why = { "" };
-	int rc;
-
-	rc = p->path != NULL ?
-	    conn_dial_unix(p->c->loop, p->path, CONNECT_MS, on_dialled, l, &why) :
-	    conn_dial(p->c->loop, &l->to[l->at], CONNECT_MS, on_dialled, l, &why);
-	if (rc == -1)
-		on_dialled(l, -1, &why);
-}
+static const struct smtp_wire_ops ops = {
+	.connected = on_connected, .event = on_event, .more = say_more, .settled = watch,
+	.gone = on_gone,
+};
 
 static void
 on_resolved(void *arg, const struct netaddr *addrs, size_t n, const struct why *why)
 {
 	struct lane *l = arg;
-	struct why words;
+	struct why words = { "given up" };
 
-	l->nto = n < RESOLVE_ADDRS_MAX ? n : RESOLVE_ADDRS_MAX;
-	if (l->nto > 0 && !l->dead) {
-		memcpy(l->to, addrs, l->nto * sizeof(*addrs));
-		dial(l);
+	if (n > 0 && !l->dead) {
+		smtp_wire_dial(&l->wire, addrs, n);
 		return;
 	}
-	why_set(&words, "the address of %s is not to be found: %s", l->post->host,
-	    why != NULL ? why->text : "no answer");
-	on_dialled(l, -1, &words);
+	if (n == 0)
+		why_set(&words, "the address of %s is not to be found: %s", l->post->host,
+		    why != NULL ? why->text : "no answer");
+	on_gone(l, words.text);
 }
 
 static void
@@ -393,10 +256,14 @@ on_start(uv_timer_t *timer)
 	struct lane *l = timer->data;
 	struct post *p = l->post;
 
-	if (p->host[0] != '\0')
+	if (l->dead)
+		on_gone(l, "given up");
+	else if (p->host[0] != '\0')
 		resolve_host(p->resolver, p->host, p->addr.port, on_resolved, l);
+	else if (p->path != NULL)
+		smtp_wire_dial_unix(&l->wire, p->path);
 	else
-		dial(l);
+		smtp_wire_dial(&l->wire, &p->addr, 1);
 }
 
 struct lane *
@@ -410,7 +277,6 @@ lane_open(struct post *p, struct shipment *s, struct why *why)
 	}
 	l->post = p;
 	l->conf = p->cli;
-	l->to[0] = p->addr;
 	l->proxy = p->proxy;
 	l->now = s;
 	if (s != NULL) {		/* its client speaks */
@@ -422,6 +288,8 @@ lane_open(struct post *p, struct shipment *s, struct why *why)
 		why_set(why, "memory is out");
 		return NULL;
 	}
+	l->wire = (struct smtp_wire){ .loop = p->c->loop, .cli = l->cli, .tls = p->tls,
+		.connect_ms = CONNECT_MS, .ops = &ops, .arg = l };
 	uv_timer_init(p->c->loop, &l->timer);
 	l->timer.data = l;
 	uv_timer_start(&l->timer, on_start, 0, 0);	/* so that nothing ends inside this call */
@@ -456,11 +324,11 @@ lane_send(struct lane *l, struct shipment *s)
 		l->now = NULL;
 		l->begun = false;
 		smtp_cli_quit(l->cli);
-		pump(l);
+		smtp_wire_pump(&l->wire);
 		post_untried(l->post, s);
 		return;
 	}
-	pump(l);
+	smtp_wire_pump(&l->wire);
 }
 
 void
@@ -468,7 +336,7 @@ lane_quit(struct lane *l)
 {
 	l->waits = false;
 	smtp_cli_quit(l->cli);
-	pump(l);
+	smtp_wire_pump(&l->wire);
 }
 
 void
@@ -483,6 +351,5 @@ void
 lane_abort(struct lane *l)
 {
 	l->dead = true;
-	if (l->conn != NULL)
-		conn_abort(l->conn);
+	smtp_wire_abort(&l->wire);
 }

@@ -49,6 +49,12 @@ smtp_cli_wait_ms(const struct smtp_cli *c)
 	return states[c->state].wait_ms;
 }
 
+uint64_t
+smtp_cli_turns(const struct smtp_cli *c)
+{
+	return c->turns;
+}
+
 const char *
 smtp_cli_phrase(const struct smtp_cli *c)
 {
@@ -400,6 +406,7 @@ smtp_cli_step(struct smtp_cli *c, const char *in, size_t n, enum smtp_cli_ev *ev
 		if (states[c->state].heard == NULL)
 			return n;
 		used += reply_reader_step(&c->reader, in + used, n - used, &r);
+		c->turns += r.type == REPLY_WHOLE;
 		if (r.type == REPLY_BAD)
 			cli_fail(c, NULL, "it said %s", r.why);
 		else if (r.type == REPLY_WHOLE)
@@ -417,6 +424,7 @@ smtp_cli_out(const struct smtp_cli *c)
 void
 smtp_cli_out_used(struct smtp_cli *c, size_t n)
 {
+	c->turns += n > 0;
 	buf_drop(&c->out, n);
 	cli_mail_fill(c);
 }

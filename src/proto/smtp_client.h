@@ -123,6 +123,11 @@ void	smtp_cli_lost(struct smtp_cli *, const char *why);
 
 /* Longest wait for what the server does next (4.5.3.2); 0: nothing is awaited. */
 int64_t	smtp_cli_wait_ms(const struct smtp_cli *);
+/*
+ * How often the server ended a reply, or took what was said: while it stands still, so does
+ * the wait, whatever octets come.
+ */
+uint64_t smtp_cli_turns(const struct smtp_cli *);
 /* What it is about now, for a log: "sending the end of data: the message may come twice". */
 const char *smtp_cli_phrase(const struct smtp_cli *);
 /* Of the last EHLO or LHLO. */

@@ -64,6 +64,7 @@ struct smtp_cli {
 	struct cli_txn	 txn;
 	/* Events that are due, told in this order. */
 	bool		 due_starttls, due_content, due_done, due_ready, due_close;
+	uint64_t	 turns;
 	struct why	 why;
 };
 

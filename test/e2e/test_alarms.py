@@ -2,9 +2,13 @@
 
 import email
 import os
+import random
+import time
 
 import pytest
 
+from kit.certs import own_ca
+from kit.dns import Dns
 from kit.hooks import Relay, Script, Webhook
 from kit.stand import until
 
@@ -136,6 +140,88 @@ def test_what_goes_wrong_is_bounded_said_and_told_by_the_others(make_stand, hook
     assert script.events("home/home") == ["raised"]
     assert road(stand, "edge", "webhook")["error"] == "it answered 500"
     assert any("not told by webhook" in a for a in stand.status("edge")["alarms"])
+
+
+def lives(pid):
+    """A dead one whose parent, which may be anybody by then, does not look is dead all the same."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="ascii") as f:
+            return f.read().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def test_what_hangs_is_ended_and_holds_up_nobody(make_stand, hook, tmp_path):
+    pids = tmp_path / "pids"
+    script = Script(tmp_path, f"sleep 500 & echo $$ $! > {pids}; exec sleep 500")
+    hook.silent = True
+    stand = make_stand(opt=opts("edge", f"command={script.path}", f"webhook={hook.url}"))
+    began = time.monotonic()
+    stand.stop("home")
+    until("both are asked", 20, lambda: hook.asked and script.told())
+    assert stand.status("edge")["conditions"], "asked meanwhile, it answers"
+    until("the webhook is given up", 30, lambda: "no whole answer in 20 s" in road(
+        stand, "edge", "webhook")["error"])
+    until("the command too", 20, lambda: "longer than 30 s" in road(
+        stand, "edge", "command")["error"])
+    assert time.monotonic() - began < 60
+    until("its whole group is gone", 5, lambda: not any(map(lives, pids.read_text().split())))
+    assert {"alarms/command", "alarms/webhook"} <= {
+        c["key"] for c in stand.status("edge")["conditions"]}
+
+
+def test_who_is_told_may_have_an_address_where_nobody_is(make_stand, tmp_path):
+    """An IPv6 address comes first; where it leads nowhere, the next is tried."""
+    records = [f"{who}.example.net. 60 IN {a}" for who in ("hook", "relay")
+               for a in ("AAAA ::1", "A 127.0.0.1")]
+    with Dns(records) as dns, Webhook() as hook, Relay() as relay:
+        stand = make_stand(opt=[*opts(
+            "home", f"webhook=http://hook.example.net:{hook.port}/", "mail=me@elsewhere.test",
+            f"relay=relay.example.net:{relay.port}", "tls=off"),
+            f'home.dns.servers={{"127.0.0.1@{dns.port}"}}'])
+        r = stand.tool("alarm", "--test", "-c", stand.conf("home"), check=False)
+        assert "530 AUTH first" in r.stdout, "without a password it was reached"
+        assert r.stdout.count("the test was told") == 1 and hook.events("test") == ["test"]
+
+
+PLACE = "/etc/ssl/certs/ca-certificates.crt"
+
+
+def test_a_certificate_is_believed_by_its_authority_and_its_name(make_stand, tmp_path):
+    """TLS first (465) for mail, https for the webhook: told, and a false name is told nothing."""
+    if os.getuid() != 0 or not os.path.exists(PLACE):
+        pytest.skip("needs root, for port 465 and its own authorities, and ca-certificates")
+    os.chmod(tmp_path, 0o755)
+    own_ca(tmp_path, "hook.example.net", "relay.example.net")
+    files = {n: (f"{tmp_path}/{n}.pem", f"{tmp_path}/{n}.key")
+             for n in ("hook.example.net", "relay.example.net")}
+    at = "127." + ".".join(str(random.randint(2, 250)) for _ in range(3))
+    records = [f"relay.example.net. 60 IN A {at}", f"false.example.net. 60 IN A {at}",
+               "hook.example.net. 60 IN A 127.0.0.1", "other.example.net. 60 IN A 127.0.0.1"]
+    bind = f'mount --bind {tmp_path}/ca.pem {PLACE} || exit 77; exec "$@"'
+    with Dns(records) as dns, Webhook(files["hook.example.net"]) as hook, \
+            Relay(at=(at, 465), tls=files["relay.example.net"]) as relay:
+        stand = make_stand(within=["unshare", "-m", "sh", "-c", bind, "sh"], opt=[*opts(
+            "home", f"webhook=https://hook.example.net:{hook.port}/", "mail=me@elsewhere.test",
+            "relay=relay.example.net:465", "user=home", "tls=verify",
+            f"password={secret(tmp_path / 'password', 'secret')}",
+            f"token={secret(tmp_path / 'token', 'a-secret-token')}"),
+            f'home.dns.servers={{"127.0.0.1@{dns.port}"}}'])
+
+        def test():
+            return stand.tool("alarm", "--test", "-c", stand.conf("home"), check=False).stdout
+        assert test().count("the test was told") == 2
+        assert hook.tokens == ["Bearer a-secret-token"]
+        assert len(relay.mails) == relay.auths == 1
+        with open(stand.conf("home"), encoding="utf-8") as f:
+            text = f.read()
+        with open(stand.conf("home"), "w", encoding="utf-8") as f:
+            f.write(text.replace("hook.example.net", "other.example.net")
+                    .replace("relay.example.net", "false.example.net"))
+        os.kill(stand.pid("home"), 1)
+        until("both are other names", 20, lambda: "the test was told" not in (out := test())
+              and out.count("certificate") == 2)
+        assert len(hook.tokens) == len(relay.mails) == relay.auths == 1
 
 
 def test_an_edge_does_not_mail(make_stand):

@@ -5,13 +5,25 @@ import http.server
 import json
 import os
 import socketserver
+import ssl
 import threading
+
+
+def behind_tls(server, files):
+    """From the first octet; files: (certificate, key), or None for none."""
+    if files:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(*files)
+        # The handshake in the thread of its connection, else one that fails ends them all.
+        server.socket = context.wrap_socket(server.socket, server_side=True,
+                                            do_handshake_on_connect=False)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
 
 
 class Webhook:
     """On a port of loopback; answers what the test says, and keeps what it was sent."""
 
-    def __init__(self):
+    def __init__(self, tls=None):
         self.status, self.location, self.flood, self.silent = 200, None, False, False
         self.heard, self.tokens = [], []
         hook = self
@@ -43,8 +55,10 @@ class Webhook:
         self.asked, self.over = [], threading.Event()
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.server.daemon_threads = True
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-        self.url = f"http://127.0.0.1:{self.server.server_port}/alarm"
+        self.server.handle_error = lambda *args: None
+        behind_tls(self.server, tls)
+        self.port = self.server.server_port
+        self.url = f"http://127.0.0.1:{self.port}/alarm"
 
     def __enter__(self):
         return self
@@ -59,9 +73,9 @@ class Webhook:
 
 
 class Relay:
-    """A submission server with AUTH PLAIN, in the clear, on loopback."""
+    """A submission server with AUTH PLAIN, in the clear or behind TLS, on loopback."""
 
-    def __init__(self, user="home", password="secret"):
+    def __init__(self, user="home", password="secret", at=("127.0.0.1", 0), tls=None):
         self.mails, self.refuses, self.auths = [], None, 0
         want = base64.b64encode(f"\0{user}\0{password}".encode()).decode()
         relay = self
@@ -105,9 +119,10 @@ class Relay:
                         self.say("250 ok")
 
         socketserver.ThreadingTCPServer.allow_reuse_address = True
-        self.server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler)
+        self.server = socketserver.ThreadingTCPServer(at, Handler)
         self.server.daemon_threads = True
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        self.server.handle_error = lambda *args: None      # clients that do not believe us
+        behind_tls(self.server, tls)
         self.port = self.server.server_address[1]
 
     def __enter__(self):

@@ -74,6 +74,15 @@ command(struct line *l, bool act, bool later, char *reply, size_t max)
 	snprintf(reply, max, "%s", later ? "451 4.3.0 later\r\n" : words);
 }
 
+static void
+on_drip(uv_timer_t *timer)
+{
+	struct play_guest *g = timer->data;
+
+	if (g->conn == NULL || !conn_write(g->conn, "2", 1))
+		uv_timer_stop(timer);
+}
+
 /* False: it hung up. */
 static bool
 hear_line(struct play_guest *g, struct line *l)
@@ -90,6 +99,11 @@ hear_line(struct play_guest *g, struct line *l)
 		return true;
 	if (++server.step == server.at)
 		f = server.fault;
+	if (f == FAULT_DRIP) {
+		server.drip.data = g;
+		uv_timer_start(&server.drip, on_drip, 0, 100);
+		return true;
+	}
 	quit = !l->data && says(l, "QUIT");
 	command(l, f != FAULT_CUT && f != FAULT_NONSENSE, f == FAULT_LATER, reply, sizeof(reply));
 	if (f == FAULT_NONSENSE)
@@ -130,6 +144,8 @@ mail_server_begin(bool lmtp)
 	server.b.greeting = "220 mx ESMTP\r\n";
 	server.b.hears = hears;
 	play_backend_begin(&server.b);
+	uv_timer_init(&loop, &server.drip);
+	uv_unref((uv_handle_t *)&server.drip);
 	uv_unref((uv_handle_t *)&server.b.poll);	/* a life of the courier's ends before it */
 	conf.deliver.to = lmtp ? CONF_TO_LMTP : CONF_TO_SMTP;
 	snprintf(lmtp ? conf.deliver.lmtp : conf.deliver.smtp, sizeof(conf.deliver.smtp), "%s",
@@ -153,5 +169,7 @@ void
 mail_server_end(void)
 {
 	play_backend_end(&server.b);
+	uv_close((uv_handle_t *)&server.drip, NULL);
+	loop_turns(1);			/* it is closed */
 	memset(&conf.deliver, 0, sizeof(conf.deliver));
 }

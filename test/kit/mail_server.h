@@ -15,6 +15,7 @@ enum fault {
 	FAULT_HALF,		/* the same, in the middle of its answer */
 	FAULT_LATER,		/* 451 */
 	FAULT_NONSENSE,		/* no reply at all, by its form */
+	FAULT_DRIP,		/* an octet of a reply now and then, without end */
 };
 
 struct mail_server {
@@ -24,6 +25,7 @@ struct mail_server {
 	unsigned	 at, step;		/* commands, and ends of data */
 	unsigned	 kept[OBJECTS_MAX][3];	/* by object and mailbox */
 	unsigned	 mails;			/* kept, a transaction each */
+	uv_timer_t	 drip;
 	struct line {				/* of each guest */
 		char		 p[1100];
 		size_t		 n;

@@ -35,15 +35,16 @@ class Stand:
     """One stand in a directory of its own; usable as a context."""
 
     def __init__(self, dir_, *, domain="example.test", users="alice,bob", verdict=0, opt=(),
-                 up=True):
+                 up=True, within=()):
         self.dir, self.domain = str(dir_), domain
+        self.within = within        # words that what is started is put behind, as by unshare(1)
         self.killed = False         # one process alone: then "proc.end" is no surprise
         words = ["up", self.dir, "--domain", domain, "--users", users, "--verdict", str(verdict)]
         for o in opt:
             words += ["--opt", o]
         self.env = {}
         if up:
-            self.env = self.read_env(self.run(*words))
+            self.env = self.read_env(self.run(*words, within=within))
 
     def __enter__(self):
         return self
@@ -56,8 +57,8 @@ class Stand:
         return dict(line.split("=", 1) for line in text.splitlines())
 
     @staticmethod
-    def run(*words, timeout=120):
-        r = subprocess.run([STAND, *words], check=False, capture_output=True, text=True,
+    def run(*words, timeout=120, within=()):
+        r = subprocess.run([*within, STAND, *words], check=False, capture_output=True, text=True,
                            timeout=timeout)
         if r.returncode != 0:
             raise RuntimeError(r.stderr.strip() or f"stand {' '.join(words)}: {r.returncode}")
@@ -70,7 +71,7 @@ class Stand:
         self.run("stop", role, self.dir)
 
     def start(self, role):
-        self.run("start", role, self.dir)
+        self.run("start", role, self.dir, within=self.within)
 
     def kill(self, role, *process):
         self.killed |= bool(process)

@@ -92,8 +92,12 @@ what_is_damaged_is_parked_and_never_sent(void **state)
 static void
 nothing_is_tried_where_no_server_is(void **state)
 {
+	struct conf_deliver_to gone;
+
 	mail_server_begin(false);
-	play_backend_end(&server.b);
+	gone = conf.deliver;
+	mail_server_end();
+	conf.deliver = gone;
 	hold("<alice@example.org>", BODY, FLAWLESS, false);
 	live();
 	assert_int_equal(ledger[0].entries[0].state, LEDGER_DEFERRED);
@@ -123,6 +127,34 @@ a_reload_takes_the_service_to_another_place(void **state)
 	courier_events.attached(&C, true);
 	courier_events.peers_known(&C);
 	RUN_UNTIL((answer_all(), server.mails == 1));
+	death();
+	conf.nservices = 0;
+	mail_server_end();
+}
+
+/* An octet now and then is no answer: here it has the ten seconds that a QUIT may take. */
+static void
+a_server_that_drips_has_its_time_and_no_more(void **state)
+{
+	struct netaddr there;
+
+	mail_server_begin(false);
+	server.fault = FAULT_DRIP;
+	server.at = 6;			/* EHLO, MAIL, RCPT, DATA, its end, QUIT */
+	there = server.b.at;
+	conf.deliver.to = CONF_TO_SERVICE;
+	conf.nservices = 1;
+	conf.services[0].proxy = CONF_PROXY_NONE;
+	conf.services[0].backend = there;
+	birth();
+	hold("<alice@example.org>", BODY, FLAWLESS, false);
+	courier_events.attached(&C, true);
+	courier_events.peers_known(&C);
+	RUN_UNTIL((answer_all(), server.mails == 1 && C.post->nhand == 0));
+	assert_true(netaddr_parse(SPAN_LIT("127.0.0.2:1"), &conf.services[0].backend));
+	post_reload(C.post);		/* it leaves there */
+	RUN_UNTIL(server.step == 6);
+	RUN_UNTIL(server.b.open == 0);
 	death();
 	conf.nservices = 0;
 	mail_server_end();
@@ -162,6 +194,7 @@ main(void)
 		TEST(what_is_damaged_is_parked_and_never_sent),
 		TEST(nothing_is_tried_where_no_server_is),
 		TEST(a_reload_takes_the_service_to_another_place),
+		TEST(a_server_that_drips_has_its_time_and_no_more),
 		TEST(a_writer_that_dies_takes_its_notes_along_and_nothing_is_lost),
 	};
 
