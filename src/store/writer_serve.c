@@ -13,6 +13,7 @@
 
 struct page {
 	const struct writer *w;
+	int64_t		 before;	/* rows from here on are in the open transaction */
 	struct buf	 objects;
 	uint32_t	 n, max;
 };
@@ -23,7 +24,7 @@ page_row(void *arg, const struct db_row *r)
 	struct page *p = arg;
 	struct wire_out w = { .n = 0 };
 
-	if (rowmap_find(&p->w->hidden, r->object.row) != NULL)
+	if (r->object.row >= p->before || rowmap_find(&p->w->hidden, r->object.row) != NULL)
 		return true;
 	wire_object(&w, &r->object);
 	if (!buf_add_span(&p->objects, wire_span(&w)))
@@ -31,11 +32,24 @@ page_row(void *arg, const struct db_row *r)
 	return ++p->n < p->max;
 }
 
+/*
+ * The first row that is not durable yet, nor hidden if it is to be: whoever lists it now
+ * would hand over what waits for its verdict.  Its commit says that there is work.
+ */
+static int64_t
+first_open(const struct writer *w)
+{
+	for (size_t i = 0; i < w->nowed; i++)
+		if (w->owed[i].asked == WM_PUT && w->owed[i].kept == KEPT)
+			return w->owed[i].row;
+	return INT64_MAX;
+}
+
 static bool
 serve_list(struct client *c, struct chan_msg *m)
 {
 	struct wire_in in = wire_in(m->body);
-	struct page page = { .w = c->w };
+	struct page page = { .w = c->w, .before = first_open(c->w) };
 	char home[PAIRING_NAME_MAX + 1];
 	struct db_filter f = { 0 };
 	struct wire_out w = { .n = 0 };

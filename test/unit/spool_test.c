@@ -124,6 +124,42 @@ an_open_verdict_hides_until_it_is_over(void **state)
 	play_end(&p);
 }
 
+/* The list is asked for in the turn in which the row comes, and answered before its commit. */
+static void
+what_is_not_committed_is_not_listed(void **state)
+{
+	for (int verdict = 0; verdict < 2; verdict++) {
+		struct put_told told = { 0 };
+		struct listed l = { 0 };
+		struct play p;
+		struct spool_meta m;
+		struct spool *s;
+		unsigned work;
+
+		play_begin(&p, CONF_EDGE);
+		s = play_client(&p);
+		play_attach(&p, s);
+		m = a_meta(&p, 1);
+		put_one(s, &m, 1, 100, &told);
+		play_until(&p, &told.told, 1);
+		m = a_meta(&p, 2);
+		m.verdict = verdict != 0;
+		work = p.work;
+		put_one(s, &m, 2, 100, &told);
+		spool_list(s, "alice", 0, 10, on_listed, &l);
+		play_until(&p, &l.told, 1);
+		play_until(&p, &told.told, 2);
+		assert_int_equal(l.n, 1);
+		if (verdict == 0)		/* it is asked again */
+			play_until(&p, &p.work, work + 1);
+		spool_list(s, "alice", 0, 10, on_listed, &l);
+		play_until(&p, &l.told, 2);
+		assert_int_equal(l.n, verdict != 0 ? 1 : 2);
+		spool_free(&s);
+		play_end(&p);
+	}
+}
+
 static void
 full_says_which_limit_and_recovers(void **state)
 {
@@ -351,6 +387,7 @@ main(void)
 		cmocka_unit_test(what_is_kept_comes_back_whole),
 		cmocka_unit_test(the_same_key_is_kept_once),
 		cmocka_unit_test(an_open_verdict_hides_until_it_is_over),
+		cmocka_unit_test(what_is_not_committed_is_not_listed),
 		cmocka_unit_test(full_says_which_limit_and_recovers),
 		cmocka_unit_test(memory_has_a_budget),
 		cmocka_unit_test(a_mark_never_goes_back),
