@@ -7,7 +7,6 @@
 #include <string.h>
 
 #include "base/codec.h"
-#include "base/log.h"
 #include "ctl/client.h"
 #include "ctl/dial.h"
 #include "net/tls.h"
@@ -153,8 +152,8 @@ take_grant(struct pairing *p, const json_t *line)
 	size_t i;
 
 	if (!address_domain(span_str(edge), p->peer->name))
-		return why_set(p->why, "the edge calls itself %s, which is no host name",
-		    log_safe(span_str(edge)).s);
+		return why_set(p->why, "the edge calls itself \"%.200s\", which is no host name",
+		    edge);
 	if (conf_home_worker(p->home, p->peer->name) != NULL)
 		return why_set(p->why, "the edge calls itself %s, and so does a worker of home's "
 		    "configuration: give the Worker another name, and pair again", p->peer->name);

@@ -116,11 +116,11 @@ send_changed_secrets(struct parent *p, struct secrets *old)
 		}
 }
 
-/* Until a reload succeeds, `status` says why the last one did not; "" ends it. */
+/* Until a reload succeeds, `status` says why the last one did not, and escapes it; "" ends it. */
 static void
-show_refused(struct parent *p, const char *text)
+show_refused(struct parent *p, struct span text)
 {
-	span_copy(span_str(text), p->ground.board->refused, sizeof(p->ground.board->refused));
+	span_copy(text, p->ground.board->refused, sizeof(p->ground.board->refused));
 }
 
 static void
@@ -155,9 +155,9 @@ reload_answered(struct kid *k, struct span why)
 
 	k->reloading = false;
 	if (why.n > 0) {
-		log_escape(why, text, sizeof(text));
+		log_escape_words(why, text, sizeof(text));
 		log_error(NULL, "config.refused process=%s %s", proc_kind_name(k->kind), text);
-		show_refused(k->parent, text);
+		show_refused(k->parent, why);
 	}
 	reload_done(k->parent);
 }
@@ -204,11 +204,11 @@ reload_now(struct parent *p)
 	if (read_all(p, &fresh, &why) == -1) {
 		log_error(NULL, "config.refused %s; the old configuration stays in force",
 		    why.text);
-		show_refused(p, why.text);
+		show_refused(p, span_str(why.text));
 		notify("READY=1");
 		return;
 	}
-	show_refused(p, "");
+	show_refused(p, span_str(""));
 	config_free(p);
 	p->text = fresh.text;
 	p->edge = fresh.edge;

@@ -123,7 +123,7 @@ send_grant(const json_t *line)
 	pairing_mac_key(exporter, edge.token, "alice", &key);
 	hex_encode(key.b, 16, mac);
 	snprintf(text, sizeof(text), "{\"paired\":true,\"edge\":\"%s\",\"domains\":[%s%s%s]}",
-	    edge.part == PART_BAD_NAME ? "../edge" : "mx1.test",
+	    edge.part == PART_BAD_NAME ? "../my \\\\ edge" : "mx1.test",
 	    edge.part == PART_NO_DOMAIN ? "" : "\"", edge.part == PART_NO_DOMAIN ? "" : mac,
 	    edge.part == PART_NO_DOMAIN ? "" : ".test\"");
 	say(text, true);
@@ -350,7 +350,7 @@ every_failure_has_its_reason(void **state)
 		{ PART_EARLY, "does not belong to pairing" },
 		{ PART_LONG, "more than pairing takes" },
 		{ PART_NO_DOMAIN, "grants no domain" },
-		{ PART_BAD_NAME, "which is no host name" },
+		{ PART_BAD_NAME, "calls itself \"../my \\ edge\", which is no host name" },
 		{ PART_HANGS_UP, "without a word" },
 		{ PART_404, "answered 404" },
 	};

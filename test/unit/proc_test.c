@@ -146,6 +146,10 @@ puppet_run(struct proc *p)
 static void
 puppet_reload(struct proc *p)
 {
+	struct span no = SPAN_LIT("it has a \\ in it");
+
+	if (p->kind == PROC_RECEPTION && strcmp(p->common->hostname, "grumbles.test") == 0)
+		chan_send(p->parent, PM_RELOADED, 0, &no, 1, -1);
 	log_info(NULL, "puppet.reload kind=%s quota=%llu", proc_kind_name(p->kind),
 	    (unsigned long long)(p->edge != NULL ? p->edge->hold.quota : p->home->hold.quota));
 }
@@ -486,6 +490,17 @@ a_bad_configuration_is_refused_and_the_old_kept(void **state)
 	stage_free(s);
 }
 
+/* Its words are anybody's, and are read by people. */
+static void
+what_a_process_refuses_is_said_in_its_words(void **state)
+{
+	struct stage *s = stage_up("grumbles.test");
+
+	kill(s->pid, SIGHUP);
+	expect(s, "config.refused process=reception it has a \\x5c in it\n");
+	stage_free(s);
+}
+
 static void
 a_certificate_is_taken_when_its_pair_is_whole(void **state)
 {
@@ -767,6 +782,7 @@ main(int argc, char **argv)
 		cmocka_unit_test(each_is_given_what_is_its_own),
 		cmocka_unit_test(the_dead_are_started_again),
 		cmocka_unit_test(a_bad_configuration_is_refused_and_the_old_kept),
+		cmocka_unit_test(what_a_process_refuses_is_said_in_its_words),
 		cmocka_unit_test(a_certificate_is_taken_when_its_pair_is_whole),
 		cmocka_unit_test(a_next_tunnel_key_comes_and_goes),
 		cmocka_unit_test(the_writer_is_drained_last),
