@@ -105,7 +105,7 @@ static const struct conf_key keys[] = {
 	    .doc = "Worker whose mail an older layout's is: pending/<sha256>.eml." },
 
 	{ "service", "backend", CT_BACKEND, CONF_FIELD(conf_home_service, backend),
-	    .shown = "none: it must be given",
+	    .shown = "none: it must be given", .also = "to target upstream server address ",
 	    .doc = "The server of this name at home, to which edges pass connections." },
 	{ "service", "proxy", CT_WORD, CONF_FIELD(conf_home_service, proxy), .def = "v2",
 	    .words = proxy_words,

@@ -44,18 +44,44 @@ nearer(const char *word, const char *name, const char **best, unsigned *least)
 	}
 }
 
+static bool
+also(const struct conf_key *k, const char *word)
+{
+	size_t n = strlen(word);
+
+	for (const char *p = k->also; p != NULL && n > 0 && (p = strstr(p, word)) != NULL; p++)
+		if (p[n] == ' ' && (p == k->also || p[-1] == ' '))
+			return true;
+	return false;
+}
+
 const char *
 conf_near_key(const struct conf_table *t, const char *section, const char *word)
 {
 	const char *best = NULL;
 	unsigned least = NEAR_MAX + 1;
 
-	for (size_t i = 0; i < t->nkeys; i++)
-		if (strcmp(t->keys[i].section, section) == 0)
-			nearer(word, t->keys[i].name, &best, &least);
+	for (size_t i = 0; i < t->nkeys; i++) {
+		if (strcmp(t->keys[i].section, section) != 0)
+			continue;
+		if (also(&t->keys[i], word))
+			return t->keys[i].name;
+		nearer(word, t->keys[i].name, &best, &least);
+	}
 	for (size_t i = 0; i < t->nsections && section[0] == '\0'; i++)
 		nearer(word, t->sections[i].name, &best, &least);
 	return best;
+}
+
+bool
+conf_key_of_the_other(const struct conf_table *t, const char *section, const char *word)
+{
+	const struct conf_table *o = t == &conf_edge_table ? &conf_home_table : &conf_edge_table;
+
+	for (size_t i = 0; i < o->nkeys; i++)
+		if (strcmp(o->keys[i].section, section) == 0 && strcmp(o->keys[i].name, word) == 0)
+			return true;
+	return section[0] == '\0' && conf_table_section(o, word) != NULL;
 }
 
 const char *

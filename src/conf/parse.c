@@ -140,7 +140,10 @@ on_error(cfg_t *cfg, const char *fmt, va_list ap)
 	    "at top level",
 	    section);
 	n = strlen(text);
-	if (near != NULL)
+	if (conf_key_of_the_other(parsing->table, section, word))
+		snprintf(text + n, sizeof(text) - n, "; it is one of %s's configuration",
+		    parsing->table == &conf_edge_table ? "home" : "an edge");
+	else if (near != NULL)
 		snprintf(text + n, sizeof(text) - n, "; did you mean \"%s\"?", near);
 	else if (place != NULL && place[0] != '\0')
 		snprintf(text + n, sizeof(text) - n, "; it belongs in %s { ... }", place);

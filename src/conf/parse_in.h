@@ -26,6 +26,8 @@ void	conf_blank_comments(char *text, size_t n);
 
 /* The key or section that was most likely meant; NULL if none is near. */
 const char *conf_near_key(const struct conf_table *, const char *section, const char *word);
+/* A key or section there in the other role's configuration. */
+bool	conf_key_of_the_other(const struct conf_table *, const char *section, const char *word);
 /* A key that is right, but stands in another section: where it belongs.  NULL: nowhere. */
 const char *conf_key_elsewhere(const struct conf_table *, const char *word);
 

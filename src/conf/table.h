@@ -63,6 +63,8 @@ struct conf_key {
 	const char	*const *words;	/* CT_WORD, NULL-terminated; the first is `least` */
 	const char	*otherwise;	/* CT_WORD: said after "write one of" */
 	bool		 fixed;		/* only a restart changes it */
+	/* What others call it, each with a space behind: no keys, but what is meant is said. */
+	const char	*also;
 	const char	*doc;		/* one line */
 };
 

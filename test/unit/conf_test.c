@@ -136,6 +136,14 @@ static const struct refusal {
 	    "t.conf:5: no key \"limit\" at top level; did you mean \"limits\"?" },
 	{ "a slip in a section's key", CONF_EDGE, EDGE "limits {\n\tsizes = 1M\n}\n",
 	    "t.conf:4: no key \"sizes\" in limits; did you mean \"size\"?" },
+	{ "a word that others use", CONF_HOME, HOME "service web {\n\tto = \"127.0.0.1:80\"\n}\n",
+	    "t.conf:4: no key \"to\" in service; did you mean \"backend\"?" },
+	{ "home's key at an edge", CONF_EDGE, EDGE "service web {\n\tbackend = \"a\"\n}\n",
+	    "t.conf:4: no key \"backend\" in service; it is one of home's configuration" },
+	{ "an edge's key at home", CONF_HOME, HOME "tunnel { listen = {\"[::]:7443\"} }\n",
+	    "t.conf:3: no key \"listen\" in tunnel; it is one of an edge's configuration" },
+	{ "an edge's section at home", CONF_HOME, HOME "tls { cert = \"/a\" }\n",
+	    "t.conf:3: no key \"tls\" at top level; it is one of an edge's configuration" },
 	{ "a key in the wrong place is sent to its own", CONF_EDGE, EDGE "quota = 1G\n",
 	    "t.conf:3: no key \"quota\" at top level; it belongs in home { ... }" },
 	{ "a top-level key in a section", CONF_EDGE, EDGE "hold { hostname = \"a.b\" }\n",
@@ -475,7 +483,7 @@ static const struct refusal {
 	    "t.conf:4: a second section is called \"a\"; write what both say into one, or give "
 	    "this one another name" },
 	{ "the other role's key", CONF_HOME, HOME "verdict = 1s\n",
-	    "t.conf:3: no key \"verdict\" at top level; posthouse.conf(5) lists them all" },
+	    "t.conf:3: no key \"verdict\" at top level; it is one of an edge's configuration" },
 };
 
 static void *
