@@ -108,6 +108,7 @@ homes_paired(struct homes *hs, const struct conf_edge *conf, const char *name, c
 	if (p == NULL) {
 		home_set_policy(h, NULL, span_of(NULL, 0));
 		home_set_bans(h, NULL, span_of(NULL, 0));
+		h->nat = 0;
 	}
 	claim(hs, h, conf);
 	/* What it has given up is for those who asked for it before. */
@@ -198,7 +199,7 @@ bans_apply(struct netset *set, const struct ban_change *c, int64_t now_ms)
 	    (netset_expire(set, now_ms) > 0 && netset_add(set, &b->net, b->bits, b->until_ms));
 }
 
-void
+bool
 home_came_from(struct home *h, const struct netaddr *a)
 {
 	struct netaddr net = netaddr_network(a, 32, 64);
@@ -206,12 +207,15 @@ home_came_from(struct home *h, const struct netaddr *a)
 
 	while (i < h->nat && !netaddr_same_ip(&h->at[i], &net))
 		i++;
+	if (i == 0 && h->nat > 0)
+		return false;
 	if (i == h->nat && h->nat < HOME_AT_MAX)
 		h->nat++;
 	if (i == HOME_AT_MAX)
 		i--;			/* the one that was not seen for longest goes */
 	memmove(h->at + 1, h->at, i * sizeof(h->at[0]));
 	h->at[0] = net;
+	return true;
 }
 
 bool

@@ -72,8 +72,8 @@ void	home_set_policy(struct home *, struct policy *, struct span etag);
 void	home_set_bans(struct home *, struct netset *, struct span etag);
 /* What is over makes room.  False: more than there may be, or memory is out. */
 bool	bans_apply(struct netset *, const struct ban_change *, int64_t now_ms);
-/* A tunnel of its comes from there. */
-void	home_came_from(struct home *, const struct netaddr *);
+/* A tunnel of its comes from there.  True: it was not there last. */
+bool	home_came_from(struct home *, const struct netaddr *);
 /*
  * Whether it bans the client.  Never its own people, at an address that its tunnels come
  * from: a phone there with an old password must not lock the whole household out.

@@ -7,7 +7,8 @@
  * What a home said last, over a restart of the edge: strangers to a home are refused, and
  * what it does not take is not announced, although it was away when the edge came up.  Its
  * list is as old as it is (policy_domain.learned_ms), and a ban ends when it would have.
- * Which of its services are up was true then and says nothing of now: none is.
+ * Which of its services are up was true then and says nothing of now: none is.  Where it
+ * dialled from is no word of its own, but its bans need it: they bite nobody there.
  *
  * Nothing here is worth a delay or a session: what fails is logged, and the edge then knows
  * as little of that home as if it had never been there.

@@ -349,8 +349,8 @@ on_ready(void *arg)
 		return;
 	}
 	t->up = true;
-	if (h2_peer(t->h2, &from))
-		home_came_from(t->home, &from);
+	if (h2_peer(t->h2, &from) && home_came_from(t->home, &from))
+		t->home->unsaid[SPOOL_SAID_FROM] = true;
 	log_info(NULL, "tunnel.up home=%s", t->home->name);
 	show(t, true, "");
 	ask_policy(t);

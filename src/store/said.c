@@ -10,6 +10,7 @@
 
 static const char *const folders[SPOOL_SAID_KINDS] = {
 	[SPOOL_SAID_POLICY] = "policies", [SPOOL_SAID_BANS] = "bans",
+	[SPOOL_SAID_FROM] = "addresses",
 };
 
 static void

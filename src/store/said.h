@@ -8,9 +8,10 @@
 
 /*
  * What each home said last, kept by an edge over its own restart: STATE/policies/NAME, the
- * document of GET /policy, and STATE/bans/NAME, the sequence of GET /policy/bans as it was at
- * the file's time of change.  A file a home, 0600, replaced whole.  Synchronous; the writer
- * process owns them.  Losing one costs what an edge knew while its home is away, never mail.
+ * document of GET /policy, STATE/bans/NAME, the sequence of GET /policy/bans as it was at
+ * the file's time of change, and STATE/addresses/NAME, where it dialled from.  A file a
+ * home, 0600, replaced whole.  Synchronous; the writer process owns them.  Losing one costs
+ * what an edge knew while its home is away, never mail.
  *
  * home is a name that is paired or configured: a safe path component.
  */

@@ -248,14 +248,15 @@ void	spool_set_aside(struct spool_put **, const char *reason, spool_done_fn *, v
 void	spool_interlock(struct spool *, const char *service, struct span report);
 
 /*
- * Edge: what a home said last, kept over our own restart, and told to the next process that
- * hears homes (events.said) before peers_known.  Kept soon, not at once; only of homes that
- * are paired or configured, and not while the disk is short.
+ * Edge: what a home said last and where it was, kept over our own restart, and told to the
+ * next process that hears homes (events.said) before peers_known.  Kept soon, not at once; only
+ * of homes that are paired or configured, and not while the disk is short.
  */
 #define SPOOL_SAID_MAX	(12u << 20)	/* 100,000 bans of 96 octets; a policy has half of that */
 enum spool_said {
 	SPOOL_SAID_POLICY = 0,		/* the document (proto/policy.h) */
 	SPOOL_SAID_BANS,		/* the list (proto/ban_list.h) */
+	SPOOL_SAID_FROM,		/* its addresses, a line each, the newest first */
 	SPOOL_SAID_KINDS,
 };
 void	spool_say(struct spool *, const char *home, enum spool_said, struct span);

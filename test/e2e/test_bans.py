@@ -279,11 +279,13 @@ def test_bans_outlive_a_restart_of_the_edge_while_home_is_away(stand):
     stand.wait_policy()
     ctl(stand, "ban", ATTACKER, "--for", "1h")
     ctl(stand, "ban", NEIGHBOUR, "--for", "5s")
+    ctl(stand, "ban", HOME)
     until("both bite", 5, lambda: refused(stand, ATTACKER) and refused(stand, NEIGHBOUR))
     stand.stop("home")
     stand.stop("edge")
     stand.start("edge")
     assert refused(stand, ATTACKER) and welcome(stand, OTHER)
+    assert welcome(stand, HOME), "its own people, from where it dialled before"
     until("the short one is over", 6, lambda: welcome(stand, NEIGHBOUR))
     assert refused(stand, ATTACKER)
     stand.start("home")
