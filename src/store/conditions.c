@@ -241,6 +241,61 @@ unserved(const struct finder *f)
 	}
 }
 
+/* Listeners that one home had, until another was paired. */
+static void
+crowded(const struct finder *f)
+{
+	const struct conf_edge *c = f->w->conf.edge;
+	char words[400];
+
+	for (size_t i = 0; c != NULL && i < c->nservices; i++)
+		if (answer_crowded(f->w, &c->services[i], NULL, words, sizeof(words)))
+			say(f, CONDITION_NOW, "crowded", c->services[i].name, "%s", words);
+}
+
+static bool
+counts_on(const struct conf_service *s, const char *home)
+{
+	for (size_t i = 0; i < s->nhomes; i++)
+		if (strcmp(s->homes[i], home) == 0)
+			return true;
+	return strcmp(s->default_home, home) == 0;
+}
+
+/* Said once, of the first place; services: how many of them stand before this one. */
+static void
+missing(const struct finder *f, const char *home, size_t services, const char *what)
+{
+	const struct conf_edge *c = f->w->conf.edge;
+
+	if (home[0] == '\0' || reachable(f->w, home))
+		return;
+	for (size_t i = 0; i < services; i++)
+		if (counts_on(&c->services[i], home))
+			return;
+	say(f, CONDITION_NOW, "missing", home, "%s%s%s names home %s, which is not paired: correct "
+	    "the name, or pair it: posthouse pair %s DOMAIN", what, services < c->nservices ?
+	    " " : "", services < c->nservices ? c->services[services].name : "", home, home);
+}
+
+/* Homes that the configuration names and that are not there: slips of the pen, mostly. */
+static void
+awaited(const struct finder *f)
+{
+	const struct conf_edge *c = f->w->conf.edge;
+
+	for (size_t i = 0; c != NULL && i < c->nservices; i++) {
+		const struct conf_service *s = &c->services[i];
+
+		for (size_t k = 0; k < s->nhomes; k++)
+			missing(f, s->homes[k], i, "service");
+		if (s->nhomes == 0)		/* else it is one of these */
+			missing(f, s->default_home, i, "default_home of service");
+	}
+	if (c != NULL)
+		missing(f, c->postmaster, c->nservices, "postmaster");
+}
+
 static void
 unpaired(const struct finder *f, const struct db_totals *t)
 {
@@ -428,6 +483,8 @@ conditions(struct writer *w, condition_fn *fn, void *arg, struct why *why)
 	}
 	peers(&f);
 	unserved(&f);
+	awaited(&f);
+	crowded(&f);
 	if (w->conf.role == CONF_HOME)
 		interlocks(&f);
 	if (db_marks_stale(w->db, stale, &f, &inner) == 0 && held(&f, &inner) == 0 &&

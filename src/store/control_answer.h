@@ -57,6 +57,14 @@ json_t	*answer_bans(struct writer *, const json_t *question);
 bool	answer_unserved(const struct conf_edge *, const char *home, char *out, size_t max);
 
 /*
+ * Whether that service has several homes, `another` (NULL: none) with them, and for that can pass
+ * nobody on: homes that were paired, as a configuration that names them is refused.  Then what to
+ * do, in words.
+ */
+bool	answer_crowded(struct writer *, const struct conf_service *, const char *another,
+	    char *out, size_t max);
+
+/*
  * The alarm while mail is refused for want of room, or NULL.  room: db_disk_free();
  * octets: held in all, of the quota in all.
  */

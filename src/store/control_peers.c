@@ -32,6 +32,30 @@ answer_unserved(const struct conf_edge *c, const char *home, char *out, size_t m
 	return true;
 }
 
+bool
+answer_crowded(struct writer *w, const struct conf_service *s, const char *another, char *out,
+    size_t max)
+{
+	const struct conf_edge *c = writer_conf(w)->edge;
+	const struct peers *paired = writer_peers(w);
+	size_t n = peers_count(paired);
+
+	if (s->mode == CONF_HOLD || s->nhomes > 0 || !conf_service_smtp(s) ||
+	    conf_service_tls_first(s))
+		return false;
+	for (size_t i = 0; i < c->nhomes; i++)
+		n += c->homes[i].has_pin && peers_find(paired, c->homes[i].name) == NULL;
+	if (another != NULL && peers_find(paired, another) == NULL &&
+	    (configured(c, another) == NULL || !configured(c, another)->has_pin))
+		n++;
+	if (n < 2)
+		return false;
+	snprintf(out, max, "service %s is for %zu homes, and SMTP names nobody before RCPT: it %s; "
+	    "write the one home = \"NAME\" into it, or mode = \"hold\"", s->name, n,
+	    s->mode == CONF_AUTO ? "passes nobody on, and holds all mail" : "refuses everybody");
+	return true;
+}
+
 /* The domains of the grant, in their one spelling; the configuration's where none were named. */
 static int
 domains(const struct conf_edge *c, const char *name, const json_t *list,
@@ -70,7 +94,7 @@ answer_pair(struct writer *w, const json_t *q)
 	const char *list[PEER_DOMAINS_MAX], *name = json_string_value(json_object_get(q, "name"));
 	const struct writer_conf *c = writer_conf(w);
 	unsigned char token[PAIRING_TOKEN_LEN];
-	char hex[2 * PAIRING_TOKEN_LEN + 1], unserved[400];
+	char hex[2 * PAIRING_TOKEN_LEN + 1], warning[400];
 	int64_t now = wall_ms();
 	struct why why;
 	json_t *o;
@@ -98,8 +122,11 @@ answer_pair(struct writer *w, const json_t *q)
 	    "expires", answer_moment(now + PAIRING_MINUTES * 60000),
 	    "minutes", (json_int_t)PAIRING_MINUTES,
 	    "again", peers_find(writer_peers(w), name) != NULL);
-	if (answer_unserved(c->edge, name, unserved, sizeof(unserved)))
-		json_object_set_new(o, "warning", json_string(unserved));
+	if (answer_unserved(c->edge, name, warning, sizeof(warning)))
+		json_object_set_new(o, "warning", json_string(warning));
+	for (size_t i = 0; i < c->edge->nservices; i++)
+		if (answer_crowded(w, &c->edge->services[i], name, warning, sizeof(warning)))
+			json_object_set_new(o, "warning", json_string(warning));
 	explicit_bzero(hex, sizeof(hex));
 	explicit_bzero(token, sizeof(token));
 	return o;

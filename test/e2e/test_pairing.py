@@ -8,9 +8,11 @@ import signal
 import sqlite3
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
 
+from kit.ports import free_port
 from kit.smtp import send_mail
 from kit.stand import message, until
 
@@ -46,6 +48,38 @@ def test_a_line_pairs_once(stand):
     assert r.returncode == 0, r.stderr
     r = redeem(stand, two, text + "\n")
     assert r.returncode != 0 and re.search(r"used|pending|no pairing", r.stderr), r.stderr
+
+
+@pytest.mark.parametrize("mode, words", [
+    ("auto", "passes nobody on, and holds all mail"), ("pass", "refuses everybody")])
+def test_a_second_home_behind_a_listener_that_passes_smtp(make_stand, mode, words):
+    """No configuration could refuse it: said when it is paired, and an alarm until it is mended."""
+    stand = make_stand(opt=[f"edge.service.submission.mode={mode}",
+                            f'edge.service.submission.listen={{"127.0.0.1:{free_port()}"}}'])
+    r = stand.tool("pair", "-c", stand.conf("edge"), "new", "new.test")
+    assert "Warning: service submission is for 2 homes" in r.stderr and words in r.stderr, r.stderr
+    assert stand.status("edge")["alarms"] == [], "it is not paired yet"
+    assert redeem(stand, home_conf(stand, "one"), r.stdout).returncode == 0
+    alarm, = stand.status("edge")["alarms"]
+    assert alarm.startswith("service submission is for 2 homes") and words in alarm, alarm
+    conf = Path(stand.conf("edge"))
+    text, n = re.subn(rf"mode = .?{mode}.?\n", r"\g<0>home = home\n", conf.read_text("utf-8"))
+    assert n == 1
+    conf.write_text(text, "utf-8")
+    os.kill(stand.pid("edge"), signal.SIGHUP)
+    until("it has one home again", 5,
+          lambda: "2 homes" not in " ".join(stand.status("edge")["alarms"]))
+
+
+def test_a_service_for_a_home_that_is_not_there(make_stand):
+    """A slip of the pen, or not paired yet: no configuration can tell, status does."""
+    stand = make_stand(opt=['edge.service.smtp.home={"home", "new"}', "edge.service.smtp.mode=hold",
+                            'edge.postmaster="new"'])
+    alarm, = stand.status("edge")["alarms"]
+    assert alarm.startswith("service smtp names home new, which is not paired"), alarm
+    text = line(stand)
+    assert redeem(stand, home_conf(stand, "one"), text + "\n").returncode == 0
+    assert stand.status("edge")["alarms"] == []
 
 
 def test_a_home_that_no_service_is_for(make_stand):
