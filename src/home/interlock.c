@@ -20,10 +20,16 @@ struct visit {
 	struct backend_call *call;
 	struct conn	*conn;
 	bool		 sniffs;	/* for a mail server in TLS, else for the probe */
-	bool		 secured;
+	enum sniff {			/* how far it is with that */
+		SNIFF_PLAIN = 0,
+		SNIFF_SHAKES,		/* hands: TLS was begun */
+		SNIFF_TLS,		/* nothing was said in it */
+		SNIFF_ASKED,		/* but by us */
+	} sniff;
 };
 
 static void	run_go_on(struct run *);
+static void	on_time(uv_timer_t *);
 
 static const char untested[] = "not yet tested by the interlock";
 
@@ -200,6 +206,27 @@ sniffed(struct visit *v)
 	health_interlock(it->interlock->tunnel->health);
 }
 
+/* Nothing came in time: the next thing to try, or it is no mail server. */
+static void
+sniff_on(struct visit *v)
+{
+	/* To HTTP and its like a bad request, whole; to a mail server that it may leave us. */
+	static const char ask[] = "QUIT\r\n\r\n";
+	struct item *it = v->item;
+	struct why why;
+
+	if (v->sniff == SNIFF_PLAIN && conn_tls(v->conn, it->interlock->tls, false, &why) == 0) {
+		v->sniff = SNIFF_SHAKES;
+		uv_timer_start(&it->timer, on_time, 2 * INTERLOCK_SILENCE_MS, 0);
+	} else if (v->sniff == SNIFF_TLS) {
+		v->sniff = SNIFF_ASKED;
+		uv_timer_start(&it->timer, on_time, INTERLOCK_LATE_MS, 0);
+		conn_write(v->conn, ask, sizeof(ask) - 1);	/* its closed says why it failed */
+	} else {
+		sniffed(v);
+	}
+}
+
 /* The visit is over: why it was not as it should be, or NULL. */
 static void
 visit_end(struct visit *v, const struct why *why)
@@ -225,13 +252,7 @@ on_time(uv_timer_t *timer)
 	struct why why;
 
 	if (it->sniff != NULL) {
-		struct visit *v = it->sniff;
-
-		if (v->secured || conn_tls(v->conn, it->interlock->tls, false, &why) == -1)
-			sniffed(v);
-		else
-			uv_timer_start(&it->timer, on_time, 2 * INTERLOCK_SILENCE_MS, 0);
-		v->secured = true;
+		sniff_on(it->sniff);
 		return;
 	}
 	if (it->run->visit == NULL) {
@@ -281,8 +302,8 @@ on_read(void *arg, struct span in)
 	if (v->sniffs) {
 		if (in.n < RELAY_GREETING_MIN)
 			return 0;		/* it may come in pieces */
-		if (relay_greets(in) || (v->secured && relay_declines(in))) {
-			v->item->greeted_in_tls = v->secured;
+		if (relay_greets(in) || (v->sniff != SNIFF_PLAIN && relay_declines(in))) {
+			v->item->greeted_in_tls = v->sniff != SNIFF_PLAIN;
 			service_greeted(v->item->service);
 		}
 		sniffed(v);
@@ -304,6 +325,7 @@ on_secured(void *arg)
 	if (v->item == NULL)
 		return;
 	if (v->sniffs) {
+		v->sniff = SNIFF_TLS;
 		uv_timer_start(&v->item->timer, on_time, INTERLOCK_SILENCE_MS, 0);
 		return;
 	}

@@ -19,7 +19,9 @@
  *
  * A service that is no mail server by name, port and greeting may be one behind TLS:
  * it is asked before it is opened, and again whenever a mail server would be tried; it
- * stays open meanwhile.
+ * stays open meanwhile.  One that says nothing in TLS is told QUIT: a server of another kind
+ * answers what it does not understand, or hangs up, and one of mail that greets late has
+ * INTERLOCK_LATE_MS to do so.
  *
  * What was asked and answered is told as JSON, for `posthouse interlock` and `status`.
  */
@@ -27,6 +29,7 @@
 #define INTERLOCK_AGAIN_MS	(60u * 1000)	/* after a verdict that is not green */
 #define INTERLOCK_RUN_MS	(5u * 60 * 1000)	/* a whole test; then it cannot be told */
 #define INTERLOCK_SILENCE_MS	1500	/* of a service that may be a mail server in TLS */
+#define INTERLOCK_LATE_MS	30000	/* once asked: as long as edges wait for a banner */
 
 struct interlock;
 

@@ -8,6 +8,7 @@ import socket
 import ssl
 import subprocess
 import threading
+import time
 
 import pytest
 
@@ -320,40 +321,48 @@ def test_a_rude_backend(alone, tmp_path, first, flood, hang_up):
         rude.close()
 
 
-class Busy(Rude):
-    """Behind TLS: it will not serve just now.  Its connections without TLS say nothing."""
+class Tls(Rude):
+    """Behind TLS; its connections without it say nothing."""
 
-    def __init__(self, tmp_path, says):
-        cert, key = tmp_path / "busy.pem", tmp_path / "busy.key"
+    def __init__(self, tmp_path, says, late=0):
+        cert, key = tmp_path / "tls.pem", tmp_path / "tls.key"
         subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
-                        "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj", "/CN=busy",
+                        "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj", "/CN=tls",
                         "-keyout", key, "-out", cert], check=True, capture_output=True)
         self.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.tls.load_cert_chain(cert, key)
+        self.late = late
         super().__init__(says)
 
     def talk(self, guest):
         try:
             with self.tls.wrap_socket(guest, server_side=True) as tls:
+                if self.late is None:
+                    tls.recv(4096)
+                else:
+                    time.sleep(self.late)
                 super().talk(tls)
         except OSError:
             pass
 
 
-@pytest.mark.parametrize("says, up", [(b"421 4.3.2 busy\r\n", False), (b"* OK\r\n", True)],
-                         ids=["mail", "no mail"])
-def test_a_mail_server_in_tls_that_is_busy_when_it_is_asked(alone, tmp_path, says, up):
-    """Its name and ports say nothing, and its next client may be greeted with 220."""
-    busy = Busy(tmp_path, says)
+@pytest.mark.parametrize("says, late, mail", [
+    (b"421 4.3.2 busy\r\n", 0, True),          # its next client may be greeted with 220
+    (b"220 mx\r\n", 4, True),                  # names and lists were looked up before
+    (b"* OK\r\n", 0, False),
+    (b"HTTP/1.1 400 Bad Request\r\n\r\n", None, False),
+], ids=["busy", "late", "imap", "http"])
+def test_a_mail_server_in_tls_whose_name_and_ports_say_nothing(alone, tmp_path, says, late, mail):
+    server = Tls(tmp_path, says, late)
     try:
-        with Stand(tmp_path, opt=[f"home.service.web.backend={busy.where}",
+        with Stand(tmp_path, opt=[f"home.service.web.backend={server.where}",
                                   "home.service.web.proxy=none"]) as stand:
             rc, report = interlock(stand)
-            assert (report["verdict"] == "no mail server") == up, report
-            assert service(stand)["up"] == up
-            assert rc == (0 if up else 1)
+            assert (report["verdict"] == "no mail server") != mail, report
+            assert service(stand)["up"] != mail
+            assert rc == (1 if mail else 0)
     finally:
-        busy.close()
+        server.close()
 
 
 def test_what_is_open_is_cut_when_it_fails(alone, tmp_path):
