@@ -1,7 +1,9 @@
 """What README tells people to type is true."""
 
+import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 
@@ -33,6 +35,103 @@ def test_commands_exist():
     known = set(re.findall(r"^  ([a-z]+) ", usage.stdout + usage.stderr, re.M))
     said = {m for b in blocks() for m in re.findall(r"\bposthouse ([a-z]+)\b", b)}
     assert said and said <= known, said - known
+
+
+def test_what_is_installed_lies_where_it_is_looked_for(tmp_path):
+    """As README configures the build.  fail2ban reads actions below /etc alone."""
+    setup, = [line for b in blocks() for line in b.splitlines() if line.startswith("meson setup ")]
+    words = setup.replace(" build ", f" {tmp_path}/build ").split()
+    subprocess.run(words, cwd=TOP, check=True, capture_output=True)
+    r = subprocess.run(["meson", "introspect", "--installed", tmp_path / "build"], check=True,
+                       capture_output=True, text=True)
+    places = set(json.loads(r.stdout).values())
+    assert "/etc/fail2ban/action.d/posthouse.conf" in places, places
+    assert {"/usr/local/bin/posthouse", "/usr/local/lib/systemd/system/posthouse-edge.service",
+            "/usr/local/lib/systemd/system/posthouse-home.service",
+            "/usr/local/lib/sysusers.d/posthouse.conf",
+            "/usr/local/lib/tmpfiles.d/posthouse.conf"} <= places, places
+
+
+# Both machines in one, with directories, an account and ports of its own; systemd's part is played.
+MACHINE = r"""
+set -eu
+exec 2>&1
+cp -a /etc "$DIR/etc"
+mount --bind "$DIR/etc" /etc
+for d in /run /var/lib /var/mail; do mount -t tmpfs none $d; done
+ip link set lo up
+echo 127.0.0.1 mx1.example.org >> /etc/hosts
+systemd-sysusers "$PWD/packaging/posthouse.sysusers"
+systemd-tmpfiles --create "$PWD/packaging/posthouse.tmpfiles"
+install -m 600 "$DIR/privkey.pem" "$DIR/fullchain.pem" /etc/posthouse/
+mv "$DIR/edge.conf" "$DIR/home.conf" /etc/posthouse/
+posthouse() { "$POSTHOUSE" "$@"; }
+sudo() { "$@"; }
+systemctl() {
+    test "$1 $2" = "enable --now"
+    start=$(sed -n 's|^ExecStart=/usr/bin/posthouse ||p' "packaging/$3.service")
+    user=$(sed -n 's/^User=//p' "packaging/$3.service")
+    setpriv --pdeathsig KILL --reuid "${user:-root}" --regid "${user:-root}" --clear-groups \
+        "$POSTHOUSE" $start > "$DIR/$3.log" & pids="$! ${pids:-}"
+    for _ in $(seq 100); do
+        posthouse status "--${3#posthouse-}" > /dev/null 2>&1 && return
+        sleep 0.1
+    done
+    cat "$DIR/$3.log"
+    return 1
+}
+"""
+
+AFTER = r"""
+for _ in $(seq 100); do
+    posthouse status --home --json | grep -q '"connections": *[1-9]' && break
+    sleep 0.1
+done
+swaks --server 127.0.0.1 --tls --from a@client.test --to bob@example.org > /dev/null
+for _ in $(seq 100); do
+    ls /var/mail/posthouse/bob/new/* && break
+    sleep 0.1
+done
+posthouse interlock
+posthouse ban 192.0.2.7 --for 1h
+posthouse password bob
+posthouse rotate --home > /dev/null
+for role in edge home; do posthouse status --$role; posthouse queue --$role; done
+kill $pids
+wait
+echo All of it was typed.
+"""
+
+
+def test_two_machines_as_typed(tmp_path):
+    """Each command of the section, word for word."""
+    if shutil.which("systemd-sysusers") is None:
+        pytest.skip("no systemd-sysusers here")
+    with open(os.path.join(TOP, "README.md"), encoding="utf-8") as f:
+        section = f.read().split("\n## An edge and a home")[1].split("**Point the MX")[0]
+    typed = [b.strip() for b in blocks() if b.strip() and
+             "    " + b.strip().splitlines()[0] in section]
+    for role, begins in ("edge", "hostname"), ("home", "deliver"):
+        conf, = [b for b in typed if b.startswith(begins)]
+        (tmp_path / f"{role}.conf").write_text(conf + "\n")
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
+                    "ec_paramgen_curve:P-256", "-nodes", "-days", "90", "-subj",
+                    "/CN=mx1.example.org", "-keyout", tmp_path / "privkey.pem", "-out",
+                    tmp_path / "fullchain.pem"], check=True, capture_output=True)
+    script = MACHINE
+    commands = [b for b in typed if b.startswith("sudo ")]
+    assert len(commands) == 4, commands
+    for c in commands:
+        script += f'{c} > "$DIR/line"\n' if "pair --edge" in c else \
+            f'{{ {c}\n}} < "$DIR/line"\n' if "pair --home" in c else c + "\n"
+    everyday = "\n".join(blocks())
+    for c in "posthouse interlock", "posthouse ban 192.0.2.7 --for 1h", "posthouse password":
+        assert c in everyday
+    script += AFTER
+    r = subprocess.run(["unshare", "--mount", "--net", "bash", "-c", script], check=False,
+                       cwd=TOP, capture_output=True, text=True, timeout=120,
+                       env=dict(os.environ, POSTHOUSE=posthouse(), DIR=str(tmp_path)))
+    assert r.returncode == 0 and r.stdout.endswith("All of it was typed.\n"), r.stdout + r.stderr
 
 
 @pytest.mark.parametrize("name", ["demo", "check", "tools/need", "tools/stand"])
