@@ -217,7 +217,7 @@ sniff_on(struct visit *v)
 
 	if (v->sniff == SNIFF_PLAIN && conn_tls(v->conn, it->interlock->tls, false, &why) == 0) {
 		v->sniff = SNIFF_SHAKES;
-		uv_timer_start(&it->timer, on_time, 2 * INTERLOCK_SILENCE_MS, 0);
+		uv_timer_start(&it->timer, on_time, INTERLOCK_SHAKE_MS, 0);
 	} else if (v->sniff == SNIFF_TLS) {
 		v->sniff = SNIFF_ASKED;
 		uv_timer_start(&it->timer, on_time, INTERLOCK_LATE_MS, 0);

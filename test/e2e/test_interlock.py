@@ -336,6 +336,7 @@ class Tls(Rude):
 
     def talk(self, guest):
         try:
+            time.sleep(self.late or 0)
             with self.tls.wrap_socket(guest, server_side=True) as tls:
                 if self.late is None:
                     tls.recv(4096)
@@ -348,7 +349,7 @@ class Tls(Rude):
 
 @pytest.mark.parametrize("says, late, mail", [
     (b"421 4.3.2 busy\r\n", 0, True),          # its next client may be greeted with 220
-    (b"220 mx\r\n", 4, True),                  # names and lists were looked up before
+    (b"220 mx\r\n", 4, True),                  # a small machine; lists that are looked up
     (b"* OK\r\n", 0, False),
     (b"HTTP/1.1 400 Bad Request\r\n\r\n", None, False),
 ], ids=["busy", "late", "imap", "http"])
