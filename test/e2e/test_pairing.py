@@ -295,7 +295,7 @@ def test_mail_for_an_unpaired_home_is_not_forgotten(stand, mark):
     assert re.search(r"2 objects, .* held for home", r.stderr), r.stderr
 
     def alarms():
-        return [a for a in stand.status("edge")["alarms"] if "not paired" in a]
+        return [a for a in stand.status("edge")["alarms"] if "held for home" in a]
     octets = sum(o["size"] for o in stand.queue("edge"))
     alarm, = alarms()
     assert f"2 objects, {octets} octets, held for home home" in alarm and "0 days" in alarm, alarm
