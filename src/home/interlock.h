@@ -29,7 +29,7 @@
 #define INTERLOCK_AGAIN_MS	(60u * 1000)	/* after a verdict that is not green */
 #define INTERLOCK_RUN_MS	(5u * 60 * 1000)	/* a whole test; then it cannot be told */
 #define INTERLOCK_SILENCE_MS	1500	/* of a service that may be a mail server in TLS */
-#define INTERLOCK_SHAKE_MS	10000	/* for its handshake: a small machine that has just started */
+#define INTERLOCK_SHAKE_MS	10000	/* for its handshake: small machines start up, too */
 #define INTERLOCK_LATE_MS	30000	/* once asked: as long as edges wait for a banner */
 
 struct interlock;
