@@ -13,7 +13,9 @@ const fail = (name, what) => {
 };
 
 function key(env, name) {
-	const hex = (env[name] ?? fail(name, "missing; posthouse worker-config makes it")).trim();
+	const hex = (
+		env[name] ?? fail(name, "missing; posthouse worker-config says how to put it")
+	).trim();
 	if (!/^[0-9a-f]{64}$/i.test(hex)) fail(name, "write 64 hexadecimal digits");
 	return Uint8Array.from(hex.match(/../g), (two) => parseInt(two, 16));
 }

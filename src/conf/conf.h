@@ -234,6 +234,7 @@ struct conf_home_service {
 	 */
 	struct netaddr	listen[CONF_LISTEN_MAX];
 	size_t		nlisten;
+	char		url[CONF_URL_MAX];	/* its outside, https; "": not told */
 	uint64_t	size;			/* octets of a pushed object: 32M */
 	unsigned	rate;			/* requests of a Worker in a minute: 600 */
 	uint64_t	bytes;			/* octets of a Worker in an hour: 2G */

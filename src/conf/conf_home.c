@@ -119,6 +119,8 @@ static const struct conf_key keys[] = {
 	{ "service", "listen", CT_LISTEN, CONF_LIST(conf_home_service, listen, nlisten),
 	    .fixed = true, .shown = "127.0.0.1:7480 for service \"push\", none for all others",
 	    .doc = "Where Workers push to, by plain HTTP behind an HTTPS tunnel." },
+	{ "service", "url", CT_STRING, CONF_FIELD(conf_home_service, url), .shown = "none",
+	    .doc = "The https address under which Workers reach it from outside." },
 	{ "service", "size", CT_SIZE, CONF_FIELD(conf_home_service, size), .def = "32M",
 	    CONF_RANGE(64 * CONF_K, 2 * CONF_G),
 	    .doc = "Largest object that is pushed." },

@@ -59,12 +59,18 @@ static int
 push_ok(const struct conf_home *c, const struct conf_home_service *s, size_t i,
     struct conf_fault *f)
 {
+	struct conf_url url;
+	struct why why;
+
 	for (size_t k = 0; k < s->nlisten; k++)
 		if (netaddr_is_global(&s->listen[k]))
 			return conf_fault_set(f, "service", "listen", i, "%s is an address of "
 			    "the internet, and tokens would go over it in the clear; listen on "
 			    "\"" PUSH_DEFAULT "\" and put an HTTPS tunnel or proxy in front",
 			    netaddr_hostport(&s->listen[k]).s);
+	if (s->url[0] != '\0' && (!conf_url_parse(span_str(s->url), &url, &why) || !url.tls))
+		return conf_fault_set(f, "service", "url", i, "write the address at which the "
+		    "tunnel or proxy in front of it is reached, like \"https://push.example.org\"");
 	if (c->nworkers == 0)
 		return conf_fault_set(f, "service", "", i, "nobody may push; write "
 		    "worker \"NAME\" { domains = {...} } for each Worker that may");

@@ -39,5 +39,6 @@ int	ctl_bans(int argc, char **argv);
 int	ctl_config(int argc, char **argv);
 int	ctl_interlock(int argc, char **argv);
 int	ctl_alarm(int argc, char **argv);
+int	ctl_worker_config(int argc, char **argv);
 
 #endif

@@ -48,6 +48,7 @@ static const struct command {
 	{ "ban", ctl_ban, "at home: who may not come in, at any edge" },
 	{ "unban", ctl_unban, "at home: lift bans" },
 	{ "bans", ctl_bans, "at home: who is banned" },
+	{ "worker-config", ctl_worker_config, "at home: a Worker's wrangler.toml, filled in" },
 	{ "config", ctl_config, "every key of a configuration; check a file" },
 	{ "seal", ctl_seal, "seal standard input, as `age -r` does" },
 	{ "unseal", ctl_unseal, "open standard input, as `age -d` does" },
@@ -133,7 +134,7 @@ usage(FILE *to)
 	fputs("usage: posthouse COMMAND [ARGUMENT...]\n\n", to);
 	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
 		if (commands[i].help != NULL)
-			fprintf(to, "  %-9s %s\n", commands[i].name, commands[i].help);
+			fprintf(to, "  %-13s %s\n", commands[i].name, commands[i].help);
 	fputs("\n`posthouse COMMAND --help` tells more of each; see also posthouse(1).\n", to);
 }
 

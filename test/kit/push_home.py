@@ -176,9 +176,8 @@ class PushHome:
         return self.mails(user)
 
 
-def tls_proxy(home, certs, name="localhost"):
-    """nginx where an HTTPS tunnel would end: TLS there, HTTP/1.1 to home.  (it, its URL)"""
-    port = free_port()
+def tls_proxy(home, port, certs, name="localhost"):
+    """nginx where an HTTPS tunnel would end: TLS there, HTTP/1.1 to home."""
     return nginx("http {\n" + NGINX_HTTP + f"""
   access_log off;
   client_max_body_size 64m;
@@ -194,4 +193,4 @@ def tls_proxy(home, certs, name="localhost"):
     }}
   }}
 }}
-""", ("127.0.0.1", port)), f"https://localhost:{port}"
+""", ("127.0.0.1", port))

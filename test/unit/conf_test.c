@@ -88,6 +88,10 @@ static const struct refusal {
 	    "t.conf:4: service.listen: 9.9.9.9:80 is an address of the internet, and tokens would "
 	    "go over it in the clear; listen on \"127.0.0.1:7480\" and put an HTTPS tunnel or "
 	    "proxy in front" },
+	{ "a push service whose outside is no https", CONF_HOME, HOME WORKER
+	    "service \"push\" {\nurl = \"http://push.example.org\" }\n",
+	    "t.conf:5: service.url: write the address at which the tunnel or proxy in front of it "
+	    "is reached, like \"https://push.example.org\"" },
 	{ "a passed service that listens", CONF_HOME, HOME
 	    "service \"imaps\" { listen = {\"[::]:993\"} }\n",
 	    "t.conf:3: service.listen: home listens for Workers alone, in service \"push\"; what "

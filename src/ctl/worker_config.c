@@ -1,0 +1,199 @@
+#include "ctl/ctl.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "ctl/identity.h"
+#include "ctl/opts.h"
+#include "ctl/role.h"
+#include "ctl/state.h"
+
+/* worker-config: worker/wrangler.toml as this home wants it, and what to do with the secrets. */
+static const char template[] =
+#include "ctl/wrangler_template.h"
+;
+
+static const struct opts_use use = {
+	"worker-config", OPT_CONF, 0, 1,
+	"usage: posthouse worker-config [-c FILE] [NAME]\n"
+	"\n"
+	"At home: prints worker/wrangler.toml, filled in for the Worker of this name in\n"
+	"home.conf, or for the only one there; and, on standard error, how to give the Worker\n"
+	"its secrets.  No secret is printed.\n"
+	"\n"
+	"  -c, --config FILE   home's configuration; /etc/posthouse/home.conf\n"
+};
+
+#define RECIPIENTS_TEXT	(2 * AGE_TEXT_MAX)
+
+/* What is put in; what the template has and this has not stays as it is. */
+struct filled {
+	const char	*key;
+	const char	*value;		/* NULL: as the template has it */
+	bool		 off;		/* the line becomes a comment */
+};
+
+static int
+which(const struct role *r, const struct opts *o, const struct conf_worker **w, struct why *why)
+{
+	const struct conf_home *c = r->home;
+
+	if (c->nworkers == 0)
+		return why_set(why, "%s has no worker; write worker \"worker.example.org\" { "
+		    "domains = {\"example.org\"} }", r->file);
+	*w = o->nargs == 1 ? conf_home_worker(c, o->args[0]) : c->nworkers == 1 ? c->workers : NULL;
+	if (*w == NULL)
+		return why_set(why, o->nargs == 1 ? "%s has no worker of that name" :
+		    "%s has several workers; say which", r->file);
+	return 0;
+}
+
+/* To whom it seals: home's newest key, and the recovery key where there is one. */
+static int
+recipients(const struct role *r, char out[RECIPIENTS_TEXT], struct why *why)
+{
+	struct age_recipient newest;
+	struct identities ids = { .n = 0 };
+	struct account account;
+	size_t n;
+	int rc;
+
+	if (state_enter(&account, r, r->home->age_key, why) == -1)
+		return -1;
+	rc = identities_load(&ids, r->home->age_key, why);
+	account_leave(&account);
+	if (rc == -1)
+		return -1;
+	memcpy(newest.pub, ids.id[0].pub, sizeof(newest.pub));
+	identities_fini(&ids);
+	age_recipient_print(&newest, out);
+	n = strlen(out);
+	if (r->home->recovery[0] != '\0')
+		snprintf(out + n, RECIPIENTS_TEXT - n, " %s", r->home->recovery);
+	return 0;
+}
+
+static const struct filled *
+filled_by(const struct filled *f, struct span line)
+{
+	if (line.n > 0 && line.p[0] == '#')
+		line = span_from(line, 1);
+	for (; f->key != NULL; f++) {
+		size_t n = strlen(f->key);
+
+		if ((f->value != NULL || f->off) && line.n >= n &&
+		    memcmp(line.p, f->key, n) == 0 && (line.n == n || line.p[n] == ' '))
+			return f;
+	}
+	return NULL;
+}
+
+/* No value has a quote in it: they are names, recipients, a URL.  What follows is a comment. */
+static void
+print_filled(const struct filled *f)
+{
+	for (struct span rest = span_str(template); rest.n > 0;) {
+		const char *lf = memchr(rest.p, '\n', rest.n);
+		struct span line = span_of(rest.p, (size_t)(lf - rest.p));
+		const struct filled *in = filled_by(f, line);
+		const char *open = in != NULL && !in->off ? memchr(line.p, '"', line.n) : NULL;
+		const char *shut = open != NULL ?
+		    memchr(open + 1, '"', line.n - (size_t)(open + 1 - line.p)) : NULL;
+
+		if (shut != NULL)
+			printf("%s = \"%s\"%.*s\n", in->key, in->value,
+			    (int)(line.p + line.n - shut - 1), shut + 1);
+		else
+			printf("%s%.*s\n", in != NULL && in->off ? "#" : "", (int)line.n, line.p);
+		rest = span_from(rest, line.n + 1);
+	}
+}
+
+/* Of several stores the one that a Worker can write to; NULL: home fetches from none. */
+static const struct conf_bucket *
+bucket_of(const struct conf_home *c)
+{
+	for (size_t i = 0; i < c->nbuckets; i++)
+		if (strstr(c->buckets[i].endpoint, ".r2.cloudflarestorage.com") != NULL)
+			return &c->buckets[i];
+	return c->nbuckets > 0 ? c->buckets : NULL;
+}
+
+static void
+say_secret(const char *name, const char *path)
+{
+	fprintf(stderr, "  head -n 1 %s | npx wrangler secret put %s\n", path, name);
+	if (access(path, F_OK) != 0)
+		fprintf(stderr, "      (it is not there yet: `posthouse keygen` makes it)\n");
+}
+
+static void
+say_secrets(const struct conf_worker *w, bool push)
+{
+	fprintf(stderr, "Its secrets, each by standard input, in the folder of wrangler.toml:\n");
+	say_secret("MAC_KEY", w->mac_key);
+	if (push)
+		say_secret("HTTPS_TOKEN", w->token);
+	fprintf(stderr, "  openssl rand -hex 32 | npx wrangler secret put ID_KEY\n"
+	    "      (once: with another one a message that comes again gets another name)\n");
+}
+
+static int
+worker_config(const struct role *r, const struct conf_worker *w, struct why *why)
+{
+	const struct conf_home_service *push = conf_home_push(r->home);
+	const struct conf_bucket *b = bucket_of(r->home);
+	bool pushes = push != NULL && push->url[0] != '\0';
+	bool usual = b == NULL || strcmp(b->prefix, "pending/") == 0;
+	char to[RECIPIENTS_TEXT];
+	const struct filled fill[] = {
+		{ "EDGE_NAME", w->name, false },
+		{ "RECIPIENTS", to, false },
+		{ "WAYS", pushes ? b != NULL ? "https r2" : "https" : "r2", false },
+		{ "HTTPS_URL", pushes ? push->url : NULL, false },
+		{ "HTTPS_WAIT", pushes ? "10" : NULL, false },
+		{ "BUCKET_PREFIX", usual ? NULL : b->prefix, false },
+		{ "[[r2_buckets]]", NULL, b == NULL },
+		{ "binding", NULL, b == NULL },
+		{ "bucket_name", b != NULL ? b->bucket : NULL, b == NULL },
+		{ NULL, NULL, false },
+	};
+
+	if (!pushes && b == NULL)
+		return why_set(why, "%s has no way for the Worker's mail: write service \"push\" "
+		    "{ url = \"https://...\" }, or a bucket, or both", r->file);
+	if (recipients(r, to, why) == -1)
+		return -1;
+	print_filled(fill);
+	if (fflush(stdout) == EOF || ferror(stdout))
+		return why_sys(why, "standard output");
+	if (push != NULL && !pushes)
+		fprintf(stderr, "WAYS has no https: where Workers reach service \"push\" from "
+		    "outside is not in %s; write url = \"https://...\" there.\n", r->file);
+	if (b == NULL)
+		fprintf(stderr, "WAYS has no r2: %s has no bucket, and while home is away senders "
+		    "keep their mail.\n", r->file);
+	say_secrets(w, pushes);
+	return 0;
+}
+
+int
+ctl_worker_config(int argc, char **argv)
+{
+	const struct conf_worker *w;
+	struct opts o;
+	struct role role;
+	struct why why;
+	int rc = opts_parse(argc, argv, &use, &o);
+
+	if (rc != -1)
+		return rc;
+	if (role_load(&role, &o, CONF_HOME, &why) == 0 && which(&role, &o, &w, &why) == 0 &&
+	    worker_config(&role, w, &why) == 0)
+		rc = CTL_OK;
+	else
+		rc = opts_failed(&use, &why);
+	role_fini(&role);
+	return rc;
+}
