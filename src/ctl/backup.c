@@ -161,21 +161,23 @@ take_ledger(struct backup *b, struct why *why)
 static int
 take_keys(struct backup *b, struct why *why)
 {
-	for (size_t i = 0; backup_keys[i] != NULL; i++) {
+	char key[SUMS_NAME_MAX];
+
+	for (size_t i = 0; backup_key(&b->role, i, key); i++) {
 		char path[BACKUP_PATH_MAX];
 		struct account account;
 		int from;
 
-		backup_key_path(&b->role, backup_keys[i], path);
+		backup_key_path(&b->role, key, path);
 		if (state_enter(&account, &b->role, path, why) == -1)
 			return -1;
 		from = open(path, O_RDONLY | O_CLOEXEC);
 		account_leave(&account);
-		if (from == -1 && errno == ENOENT && i != 0 && i != 2)
+		if (from == -1 && errno == ENOENT && !backup_key_needed(key))
 			continue;
 		if (from == -1)
 			return why_sys(why, "%s", path);
-		if (take(b, from, backup_keys[i], why) == -1)
+		if (take(b, from, key, why) == -1)
 			return -1;
 	}
 	return 0;

@@ -5,15 +5,74 @@
 #include <string.h>
 #include <unistd.h>
 
-const char *const backup_keys[] = {
+static const char *const keys[] = {
 	"age.key", "age-retired.key", "tunnel.pem", "tunnel-next.pem", "password.key",
-	"password-counters", NULL,
+	"password-counters",
 };
+#define NKEYS	(sizeof(keys) / sizeof(keys[0]))
+#define WORKER	"worker-"		/* and its name, and one of these (posthouse.conf(5)) */
+static const char *const of_worker[] = { ".mac", ".token" };
+#define NOF	(sizeof(of_worker) / sizeof(of_worker[0]))
+
+bool
+backup_is_key(const char *name)
+{
+	size_t n = strlen(name);
+
+	for (size_t i = 0; i < NKEYS; i++)
+		if (strcmp(name, keys[i]) == 0)
+			return true;
+	for (size_t i = 0; i < NOF; i++) {
+		size_t end = strlen(of_worker[i]);
+
+		if (strncmp(name, WORKER, strlen(WORKER)) == 0 && n > strlen(WORKER) + end &&
+		    strcmp(name + n - end, of_worker[i]) == 0)
+			return strchr(name, '/') == NULL;
+	}
+	return false;
+}
+
+bool
+backup_key_needed(const char *name)
+{
+	return strcmp(name, "age.key") == 0 || strcmp(name, "tunnel.pem") == 0;
+}
+
+bool
+backup_key(const struct role *r, size_t i, char name[SUMS_NAME_MAX])
+{
+	if (i < NKEYS)
+		return snprintf(name, SUMS_NAME_MAX, "%s", keys[i]) > 0;
+	i -= NKEYS;
+	if (i >= r->home->nworkers * NOF)
+		return false;
+	return snprintf(name, SUMS_NAME_MAX, WORKER "%s%s", r->home->workers[i / NOF].name,
+	    of_worker[i % NOF]) < SUMS_NAME_MAX;
+}
+
+/* Where the configuration has one of a Worker's; NULL: no such key, or no such Worker. */
+static const char *
+path_of_worker(const struct role *r, const char *key)
+{
+	char name[SUMS_NAME_MAX];
+
+	for (size_t i = NKEYS; backup_key(r, i, name); i++) {
+		const struct conf_worker *w = &r->home->workers[(i - NKEYS) / NOF];
+
+		if (strcmp(key, name) == 0)
+			return (i - NKEYS) % NOF == 0 ? w->mac_key : w->token;
+	}
+	return NULL;
+}
 
 void
 backup_key_path(const struct role *r, const char *key, char out[BACKUP_PATH_MAX])
 {
-	if (strcmp(key, "age.key") == 0)
+	const char *of = path_of_worker(r, key);
+
+	if (of != NULL)
+		snprintf(out, BACKUP_PATH_MAX, "%s", of);
+	else if (strcmp(key, "age.key") == 0)
 		snprintf(out, BACKUP_PATH_MAX, "%s", r->home->age_key);
 	else if (strcmp(key, "tunnel.pem") == 0)
 		snprintf(out, BACKUP_PATH_MAX, "%s", r->common->tunnel_key);

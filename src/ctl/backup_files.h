@@ -18,7 +18,11 @@
 #define BACKUP_PATH_MAX	(CONF_PATH_MAX + SUMS_NAME_MAX)
 
 /* Home's keys: in STATE unless the configuration names another place. */
-extern const char *const backup_keys[];		/* NULL at the end */
+/* A key's name, of this home or of one that had other Workers. */
+bool	backup_is_key(const char *name);
+/* The i-th of this home, its Workers' behind the others; false: there are no more. */
+bool	backup_key(const struct role *, size_t i, char name[SUMS_NAME_MAX]);
+bool	backup_key_needed(const char *name);	/* there is no home without it */
 void	backup_key_path(const struct role *, const char *key, char out[BACKUP_PATH_MAX]);
 bool	backup_key_inside(const struct role *, const char *key);	/* it is STATE/key */
 

@@ -65,20 +65,12 @@ in_folder(const char *name, const char *folder)
 	return strncmp(name, folder, n) == 0 && name[n] == '/';
 }
 
-static bool
-is_key(const char *name)
-{
-	for (size_t i = 0; backup_keys[i] != NULL; i++)
-		if (strcmp(name, backup_keys[i]) == 0)
-			return true;
-	return false;
-}
-
 /* Whether it has a place in STATE; the others are read and their sums judged. */
 static bool
 placed(const char *name)
 {
-	return strcmp(name, BACKUP_DB) == 0 || is_key(name) || in_folder(name, BACKUP_EDGES) ||
+	return strcmp(name, BACKUP_DB) == 0 || backup_is_key(name) ||
+	    in_folder(name, BACKUP_EDGES) ||
 	    (in_folder(name, BACKUP_LARGE) && db_name_ok(name + sizeof(BACKUP_LARGE)));
 }
 
@@ -259,10 +251,12 @@ keep_edges(struct restore *r, struct why *why)
 static int
 keys_elsewhere(struct restore *r, struct why *why)
 {
-	for (size_t i = 0; backup_keys[i] != NULL; i++)
-		if (!backup_key_inside(&r->role, backup_keys[i]) &&
-		    faccessat(r->staging, backup_keys[i], F_OK, 0) == 0 &&
-		    key_elsewhere(r, backup_keys[i], why) == -1)
+	char key[SUMS_NAME_MAX];
+
+	for (size_t i = 0; backup_key(&r->role, i, key); i++)
+		if (!backup_key_inside(&r->role, key) &&
+		    faccessat(r->staging, key, F_OK, 0) == 0 &&
+		    key_elsewhere(r, key, why) == -1)
 			return -1;
 	return 0;
 }

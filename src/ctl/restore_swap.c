@@ -81,6 +81,26 @@ move(int from, int to, const char *name)
 	return renameat(from, name, to, name) == 0 || errno == ENOENT ? 0 : -1;
 }
 
+/* Each key that a restore has, from a folder to another. */
+static int
+move_keys(int has, int from, int to)
+{
+	int fd = openat(has, ".", DIRECTORY), rc = 0;
+	DIR *d = fd != -1 ? fdopendir(fd) : NULL;
+	struct dirent *e;
+
+	if (d == NULL) {
+		if (fd != -1)
+			close(fd);
+		return -1;
+	}
+	while (rc == 0 && (e = readdir(d)) != NULL)
+		if (backup_is_key(e->d_name))
+			rc = move(from, to, e->d_name);
+	closedir(d);
+	return rc;
+}
+
 /* Only what will be replaced: what a backup does not have stays as it is. */
 static int
 move_out(int state, int out, int was)
@@ -92,10 +112,7 @@ move_out(int state, int out, int was)
 	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
 		if (move(state, was, all[i]) == -1)
 			return -1;
-	for (size_t i = 0; backup_keys[i] != NULL; i++)
-		if (there(out, backup_keys[i]) && move(state, was, backup_keys[i]) == -1)
-			return -1;
-	return fsync(was) == 0 && fsync(state) == 0 ? 0 : -1;
+	return move_keys(out, state, was) == 0 && fsync(was) == 0 && fsync(state) == 0 ? 0 : -1;
 }
 
 static int
@@ -106,10 +123,7 @@ move_in(int state, int in)
 	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
 		if (move(in, state, all[i]) == -1)
 			return -1;
-	for (size_t i = 0; backup_keys[i] != NULL; i++)
-		if (move(in, state, backup_keys[i]) == -1)
-			return -1;
-	return fsync(state) == 0 && fsync(in) == 0 ? 0 : -1;
+	return move_keys(in, in, state) == 0 && fsync(state) == 0 && fsync(in) == 0 ? 0 : -1;
 }
 
 /* A large object that both have must have one name, so that the store takes it for its own. */

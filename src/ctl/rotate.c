@@ -266,6 +266,9 @@ rotate(const struct role *r, const struct opts *o, struct why *why)
 	    o->finish ? r->common->tunnel_key : next, o->force, why) == -1)
 		return -1;
 	printf("Now: systemctl reload posthouse-%s\n", role_name(r->role));
+	/* An edge says what it seals to; a Worker has no tunnel to be told by, or to say it. */
+	if (!o->finish && age && r->home->nworkers > 0)
+		puts("Then give it to your Workers: posthouse worker-config, npx wrangler deploy");
 	if (!o->finish)
 		puts(r->role == CONF_HOME ? "Later, when edges have handed over what they hold: "
 		    "posthouse rotate --finish" :

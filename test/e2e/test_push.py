@@ -1,6 +1,7 @@
 """Home's push service, as anybody meets it who can connect: its answers, its limits."""
 
 import concurrent.futures
+import glob
 import http.client
 import json
 import os
@@ -13,6 +14,7 @@ import pytest
 
 from kit.push_home import PushHome
 from kit.stand import until
+from kit.worker import EDGE
 
 
 @pytest.fixture(scope="module", name="home")
@@ -225,7 +227,7 @@ def test_keys_are_changed_without_a_pause(mark):
         old = home.token, home.mac_key
         new = {"token": "11" * 32, "mac": "22" * 32}
         for what, value in new.items():
-            path = f"{home.dir}/state/worker-worker.example.test.{what}"
+            path = f"{home.dir}/state/worker-{EDGE}.{what}"
             with open(path, "w", encoding="ascii") as f:
                 f.write(f"{value}\n{old[what == 'mac']}\n")
         home.child.send_signal(signal.SIGHUP)
@@ -235,13 +237,38 @@ def test_keys_are_changed_without_a_pause(mark):
             for key in (old[1], new["mac"]):
                 assert home.put(home.object(mark, key=key), token=token) == (201, "")
         for what, value in new.items():
-            with open(f"{home.dir}/state/worker-worker.example.test.{what}", "w",
+            with open(f"{home.dir}/state/worker-{EDGE}.{what}", "w",
                       encoding="ascii") as f:
                 f.write(f"{value}\n")
         home.child.send_signal(signal.SIGHUP)
         until("the old token is none", 10, lambda: home.ask(
             "DELETE", f"/mail/{uuid.uuid4()}", token=old[0])[0] == 401)
         assert home.put(home.object(mark, key=old[1]), token=new["token"])[0] == 403
+
+
+def test_a_backup_has_the_workers_keys(mark):
+    """What a Worker signed before a disk died is taken by the home that was restored."""
+    with PushHome() as home:
+        made = home.object(mark)
+        home.tool("backup", f"{home.dir}/backup")
+        home.stop()
+        os.rename(f"{home.dir}/state", f"{home.dir}/gone")
+        home.tool("restore", f"{home.dir}/backup")
+        assert (home.key("mac"), home.key("token")) == (home.mac_key, home.token)
+        home.start()
+        assert home.put(made, prefer="wait=10")[0] == 200
+        # A restore over a home that has others: the backup's count, and those go aside.
+        home.tool("backup", f"{home.dir}/backup-2")
+        home.stop()
+        for what in ("mac", "token"):
+            with open(f"{home.dir}/state/worker-{EDGE}.{what}", "w", encoding="ascii") as f:
+                f.write("33" * 32 + "\n")
+        home.tool("restore", f"{home.dir}/backup-2")
+        assert (home.key("mac"), home.key("token")) == (home.mac_key, home.token)
+        (aside,) = glob.glob(f"{home.dir}/state/aside/*/worker-{EDGE}.mac")
+        with open(aside, encoding="ascii") as f:
+            assert f.read() == "33" * 32 + "\n"
+        home.start()
 
 
 def test_home_stops_with_a_verdict_under_way(mark):
