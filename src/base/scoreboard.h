@@ -17,6 +17,7 @@
 #define BOARD_PROCS	12
 #define BOARD_PEERS	64
 #define BOARD_SERVICES	32
+#define BOARD_BUCKETS	8
 #define BOARD_TEXT	128
 #define BOARD_WORDS	512	/* a whole struct why */
 
@@ -81,6 +82,25 @@ struct board_service {			/* home: what edges pass to it */
 	char		why[BOARD_TEXT];	/* it is not up */
 };
 
+/* Home: where mail waits for the drain (home/bucket.h). */
+struct board_bucket {
+	char		name[64];
+	char		error[BOARD_WORDS];	/* why mail stays there, "" */
+	_Atomic int	alarm;		/* error is what no time mends */
+	_Atomic int	looking;	/* a look is under way */
+	_Atomic uint64_t looks;		/* that have ended */
+	_Atomic int64_t	looked_ms;	/* wall clock of the last whole one; 0: never */
+	_Atomic int64_t	next_ms;	/* and of the next */
+	_Atomic int64_t	waiting, octets;	/* as of the last listing, less what was taken */
+	_Atomic int64_t	oldest_ms;	/* when the oldest of them was put there; 0: none is */
+	_Atomic int64_t	taken;		/* since start */
+	_Atomic int64_t	aside;		/* what is no mail of ours, and stays there */
+	/* the one of them that was seen first last */
+	char		aside_name[BOARD_TEXT], aside_why[BOARD_TEXT];
+	/* The bucket's own rules delete what is so old; 0: they delete nothing, -1: not known. */
+	_Atomic int64_t	expires_ms;
+};
+
 /* Why a connection was not passed. */
 enum board_refusal {
 	BR_NO_HOME = 0,		/* none is paired for the service */
@@ -129,6 +149,7 @@ struct scoreboard {
 	struct board_peer peer[BOARD_PEERS];
 	struct board_service service[BOARD_SERVICES];
 	struct board_passed passed[BOARD_SERVICES];
+	struct board_bucket bucket[BOARD_BUCKETS];
 	_Atomic int	identity;	/* the courier's: enum board_identity */
 	char		filter[BOARD_TEXT];	/* home: why mail is delivered unjudged, "" */
 	_Atomic int64_t	count[BC_COUNT];

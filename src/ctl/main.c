@@ -44,6 +44,7 @@ static const struct command {
 	{ "restore", ctl_restore, "at home: a backup, back into home's state" },
 	{ "refile", ctl_refile, "at home: what the catch-all took, to its own mailbox now" },
 	{ "interlock", ctl_interlock, "at home: whether its mail servers relay for strangers" },
+	{ "drain", ctl_drain, "at home: empty its buckets now" },
 	{ "alarm", ctl_alarm, "what is wrong, who was told, and a test of telling" },
 	{ "ban", ctl_ban, "at home: who may not come in, at any edge" },
 	{ "unban", ctl_unban, "at home: lift bans" },
@@ -117,6 +118,7 @@ run_worker(int argc, char **argv)
 		{ "home", PROC_HELPER, &proc_helper },
 		{ "home", PROC_RESOLVER, &proc_resolver },
 		{ "home", PROC_HERALD, &proc_herald },
+		{ "home", PROC_DRAIN, &proc_drain },
 		{ "home", PROC_RUNNER, &proc_runner },
 		{ "home", PROC_PUSH, &proc_push },
 	};

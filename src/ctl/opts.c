@@ -41,6 +41,7 @@ static const struct option_rule {
 	{ "--test", NULL, OPT_TEST, false },
 	{ "--rotate", NULL, OPT_ANEW, false },
 	{ "--accept", NULL, OPT_ACCEPT, false },
+	{ "--once", NULL, OPT_ONCE, false },
 };
 
 int
@@ -134,6 +135,9 @@ apply(const struct opts_use *use, const struct option_rule *r, const char *value
 		break;
 	case OPT_ACCEPT:
 		o->accept = true;
+		break;
+	case OPT_ONCE:
+		o->once = true;
 		break;
 	}
 	return -1;

@@ -32,13 +32,14 @@ enum opt_bits {
 	OPT_ANEW = 1 << 16,	/* --rotate */
 	OPT_ACCEPT = 1 << 17,	/* --accept */
 	OPT_TEST = 1 << 18,	/* --test */
+	OPT_ONCE = 1 << 19,	/* --once */
 };
 
 struct opts {
 	const char	*conf;
 	enum conf_role	 role;
 	bool		 json, object, age, tunnel, finish, force, all, parked, yes, anew, accept,
-			test;
+			test, once;
 	const char	*state, *of, *check, *control, *by, *for_time, *from, *class, *recipient,
 			*older, *size, *to;
 	unsigned long long count;	/* 0: not said */

@@ -212,6 +212,41 @@ services(const json_t *s, bool colour, struct buf *out)
 }
 
 static void
+buckets(const json_t *s, bool colour, struct buf *out)
+{
+	static const char *const headings[] = {
+		"BUCKET", ">WAITING", ">OLDEST", ">TAKEN", ">ASIDE", ">LOOKED", "TROUBLE",
+	};
+	const json_t *list = json_object_get(s, "buckets"), *b;
+	int64_t now = wall_ms();
+	struct table *t;
+	size_t i;
+
+	if (json_array_size(list) == 0 || (t = table_new(headings, 7)) == NULL)
+		return;
+	json_array_foreach(list, i, b) {
+		static const char *const columns[] = { "waiting", "taken", "aside" };
+		int64_t oldest = json_number(b, "oldest_ms"), looked = json_number(b, "looked_ms");
+		char text[3][24];
+
+		for (size_t c = 0; c < 3; c++)
+			snprintf(text[c], sizeof(text[c]), "%lld",
+			    (long long)json_number(b, columns[c]));
+		table_str(t, json_text(b, "name"));
+		table_str(t, text[0]);
+		table_str(t, oldest > 0 ? brief_age(now - oldest).s : "-");
+		table_str(t, text[1]);
+		table_str(t, text[2]);
+		table_str(t, looked > 0 ? brief_age(now - looked).s : "never");
+		table_str(t, json_text(b, "error")[0] != '\0' ? json_text(b, "error") :
+		    json_text(b, "aside_why"));
+	}
+	buf_add_str(out, "\n");
+	table_print(t, colour, out);
+	table_free(&t);
+}
+
+static void
 passed(const json_t *s, bool colour, struct buf *out)
 {
 	static const char *const headings[] = {
@@ -328,6 +363,7 @@ print(json_t *s, bool json, struct why *why)
 	filter(s, &out);
 	peers(s, colour, &out);
 	services(s, colour, &out);
+	buckets(s, colour, &out);
 	passed(s, colour, &out);
 	processes(s, colour, &out);
 	counters(s, colour, &out);

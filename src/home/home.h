@@ -7,7 +7,10 @@
  * ends the channel; the parent's restarts make another.
  */
 enum home_msg {
-	/* courier -> tunnel: u8 flags, u64 size (0 no limit), then age recipients of 32 octets */
+	/*
+	 * courier -> tunnel and drain: u8 flags, u64 size (0 no limit), then age recipients of 32
+	 * octets
+	 */
 	HM_BACKEND = 1,
 	/*
 	 * courier -> helper: read the configured mailbox file and run the command; tag comes

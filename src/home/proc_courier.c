@@ -38,6 +38,7 @@ struct courier_proc {
 	struct courier	 courier;
 	struct chan	*to_writer;	/* came before start */
 	struct chan	*to_tunnel;
+	struct chan	*to_drain;
 	struct chan	*to_helper;
 	struct retired	 retired;
 	struct recipients_out recipients;
@@ -86,7 +87,7 @@ tell_backend(struct courier_proc *cp)
 	struct span part;
 	size_t n = 0;
 
-	if (cp->to_tunnel == NULL || c->nids == 0)
+	if (c->nids == 0)
 		return;
 	put_u64(msg + 1, cp->size);
 	for (; n < c->nids && n < AGE_RECIPIENTS_MAX; n++)
@@ -95,7 +96,10 @@ tell_backend(struct courier_proc *cp)
 	    age_recipient_parse(span_str(conf->recovery), &recovery))
 		memcpy(msg + HM_BACKEND_HEAD + n++ * 32, recovery.pub, 32);
 	part = span_of(msg, HM_BACKEND_HEAD + n * 32);
-	chan_send(cp->to_tunnel, HM_BACKEND, 0, &part, 1, -1);
+	if (cp->to_tunnel != NULL)
+		chan_send(cp->to_tunnel, HM_BACKEND, 0, &part, 1, -1);
+	if (cp->to_drain != NULL)
+		chan_send(cp->to_drain, HM_BACKEND, 0, &part, 1, -1);
 }
 
 /* What an edge may announce is what the server takes, less the lines that we add. */
@@ -152,7 +156,8 @@ static void
 on_tunnel(void *arg, struct chan_msg *m)
 {
 	log_error(
-	    NULL, "tunnel.message type=%u: it has nothing to tell the courier; dropped", m->type);
+	    NULL, "courier.message type=%u: tunnel and drain have nothing to tell; dropped",
+	    m->type);
 }
 
 static void
@@ -161,6 +166,14 @@ on_tunnel_closed(void *arg, const struct why *why)
 	struct courier_proc *cp = arg;
 
 	chan_free(&cp->to_tunnel);
+}
+
+static void
+on_drain_closed(void *arg, const struct why *why)
+{
+	struct courier_proc *cp = arg;
+
+	chan_free(&cp->to_drain);
 }
 
 /* --- keys --------------------------------------------------------------------------------- */
@@ -297,6 +310,13 @@ tunnel_attach(struct courier_proc *cp)
 }
 
 static void
+drain_attach(struct courier_proc *cp)
+{
+	chan_start(cp->to_drain, on_tunnel, on_drain_closed, cp);
+	tell_backend(cp);
+}
+
+static void
 on_peer_chan(struct proc *p, enum proc_kind kind, struct chan *chan)
 {
 	struct courier_proc *cp = courier_of(p);
@@ -328,6 +348,13 @@ on_peer_chan(struct proc *p, enum proc_kind kind, struct chan *chan)
 		cp->to_tunnel = chan;
 		if (cp->started)
 			tunnel_attach(cp);
+		break;
+	case PROC_DRAIN:
+		if (cp->to_drain != NULL)
+			chan_free(&cp->to_drain);
+		cp->to_drain = chan;
+		if (cp->started)
+			drain_attach(cp);
 		break;
 	default:
 		chan_free(&chan);
@@ -396,6 +423,8 @@ run(struct proc *p)
 	cp->to_resolver = NULL;
 	if (cp->to_tunnel != NULL)
 		tunnel_attach(cp);
+	if (cp->to_drain != NULL)
+		drain_attach(cp);
 	if (cp->to_writer != NULL)
 		spool_attach(c->spool, cp->to_writer);
 	cp->to_helper = cp->to_writer = NULL;

@@ -22,6 +22,7 @@ static const struct kind {
 	[PROC_HERALD] = { "herald", false },
 	[PROC_RUNNER] = { "runner", false },	/* as the helper */
 	[PROC_PUSH] = { "push", false },	/* PUSH_VISITORS_MAX (home/push.h) are fewer */
+	[PROC_DRAIN] = { "drain", false },
 };
 
 static const enum proc_kind edge_kinds[] = {
@@ -29,7 +30,7 @@ static const enum proc_kind edge_kinds[] = {
 };
 static const enum proc_kind home_kinds[] = {
 	PROC_WRITER, PROC_RESOLVER, PROC_HELPER, PROC_COURIER, PROC_TUNNEL, PROC_HERALD,
-	PROC_RUNNER, PROC_PUSH, PROC_NONE
+	PROC_RUNNER, PROC_PUSH, PROC_DRAIN, PROC_NONE
 };
 
 static const struct kind_link edge_links[] = {
@@ -44,6 +45,9 @@ static const struct kind_link home_links[] = {
 	{ PROC_TUNNEL, PROC_WRITER },
 	{ PROC_TUNNEL, PROC_RESOLVER },
 	{ PROC_TUNNEL, PROC_COURIER },
+	{ PROC_DRAIN, PROC_WRITER },
+	{ PROC_DRAIN, PROC_RESOLVER },
+	{ PROC_DRAIN, PROC_COURIER },
 	{ PROC_COURIER, PROC_WRITER },
 	{ PROC_COURIER, PROC_HELPER },
 	{ PROC_COURIER, PROC_RESOLVER },
@@ -66,13 +70,16 @@ static const struct gift {
 	{ "age-retired", BIT(PROC_COURIER) },
 	{ "deliver", BIT(PROC_COURIER) },
 	{ "filter", BIT(PROC_COURIER) },
-	{ "worker.mac", BIT(PROC_PUSH) },
+	{ "worker.mac", BIT(PROC_PUSH) | BIT(PROC_DRAIN) },
 	{ "worker.token", BIT(PROC_PUSH) },
 	{ "alarms.url", BIT(PROC_HERALD) },
 	{ "alarms.token", BIT(PROC_HERALD) },
 	{ "alarms.password", BIT(PROC_HERALD) },
+	{ "bucket", BIT(PROC_DRAIN) },
+	{ "bucket.ca", BIT(PROC_DRAIN) },
 }, dirs[] = {
-	{ "large", BIT(PROC_WRITER) | BIT(PROC_RECEPTION) | BIT(PROC_TUNNEL) | BIT(PROC_PUSH) },
+	{ "large", BIT(PROC_WRITER) | BIT(PROC_RECEPTION) | BIT(PROC_TUNNEL) | BIT(PROC_PUSH) |
+	    BIT(PROC_DRAIN) },
 	{ "maildir", BIT(PROC_COURIER) },
 };
 
@@ -126,6 +133,8 @@ kind_wanted(enum proc_kind k, const struct conf_edge *edge, const struct conf_ho
 		return a->command[0] != '\0';
 	if (k == PROC_PUSH)
 		return home != NULL && conf_home_push(home) != NULL;
+	if (k == PROC_DRAIN)
+		return home != NULL && home->nbuckets > 0;
 	if (k == PROC_HELPER)
 		return home != NULL && (home->users_command[0] != '\0' ||
 		    home->users_file[0] != '\0');

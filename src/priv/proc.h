@@ -16,7 +16,7 @@
  * The processes of a role (doc/ARCHITECTURE has the map).
  *
  *	edge:	parent, writer, reception, resolver, herald, runner
- *	home:	parent, writer, tunnel, courier, helper, resolver, herald, runner, push
+ *	home:	parent, writer, tunnel, drain, push, courier, helper, resolver, herald, runner
  *
  * The parent reads configuration and secrets, makes directories, binds
  * listeners, then starts each process by fork and exec of /proc/self/exe (a
@@ -52,6 +52,7 @@ enum proc_kind {
 	PROC_HERALD,		/* tells of alarms: webhook, and at home mail */
 	PROC_RUNNER,		/* the same by the configured command */
 	PROC_PUSH,		/* home: Workers' PUTs; sealed bytes */
+	PROC_DRAIN,		/* home: takes sealed bytes out of buckets */
 	PROC_KINDS
 };
 
@@ -63,7 +64,8 @@ enum proc_msg {
 	 * "alarms.password" (passwords), "alarms.url", "alarms.token", and "tunnel-next" while
 	 * keys are rotated, "age-retired" after it (both empty when that is over); of each worker
 	 * its MAC keys, "worker.mac/NAME", and its tokens, "worker.token/NAME"
-	 * (proto/key_lines.h).  The parent
+	 * (proto/key_lines.h), of each bucket its credentials, "bucket/NAME"
+	 * (proto/s3_keys.h).  The parent
 	 * has seen that each is whole and that a key fits its certificate; "tls.cert" comes
 	 * directly before its "tls.key".
 	 */
@@ -130,7 +132,7 @@ struct proc_ops {
  * until one of them sets it.
  */
 extern const struct proc_ops proc_writer, proc_reception, proc_tunnel, proc_courier, proc_helper,
-    proc_resolver, proc_herald, proc_runner, proc_push;
+    proc_resolver, proc_herald, proc_runner, proc_push, proc_drain;
 
 /* "reception": what argv[3] of a child says */
 const char *proc_kind_name(enum proc_kind);

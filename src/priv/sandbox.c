@@ -54,6 +54,11 @@ paths(const struct proc *p, char large[static CONF_PATH_MAX + 8], struct landloc
 	case PROC_TUNNEL:	/* makes new objects, cannot read those of others */
 		r[n++] = (struct landlock_rule){ large, LL_WRITE };
 		break;
+	case PROC_DRAIN:	/* the same, and the authorities of its stores */
+		r[n++] = (struct landlock_rule){ large, LL_WRITE };
+		r[n++] = (struct landlock_rule){ "/etc/ssl", LL_READ };
+		r[n++] = (struct landlock_rule){ "/usr/share/ca-certificates", LL_READ };
+		break;
 	case PROC_COURIER:	/* tmp/ to new/ is a rename between directories */
 		if (p->home->maildir[0] != '\0')
 			r[n++] = (struct landlock_rule){ p->home->maildir,
@@ -102,7 +107,8 @@ enter_landlock(const struct proc *p, struct why *why)
 		return landlock_enter(rules, n, LL_TCP_PORTS, ports, why);
 	}
 	return landlock_enter(rules, n, p->kind == PROC_TUNNEL || p->kind == PROC_RESOLVER ||
-	    p->kind == PROC_HERALD || p->kind == PROC_RUNNER ? LL_TCP_ANY : LL_TCP_NONE, ports,
+	    p->kind == PROC_HERALD || p->kind == PROC_RUNNER || p->kind == PROC_DRAIN ?
+	    LL_TCP_ANY : LL_TCP_NONE, ports,
 	    why);
 }
 

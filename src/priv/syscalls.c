@@ -18,9 +18,9 @@
 #define ASKING		BIT(PROC_KINDS + 1)
 #define LOOPS		(BIT(PROC_WRITER) | BIT(PROC_RECEPTION) | BIT(PROC_TUNNEL) | \
 			 BIT(PROC_COURIER) | BIT(PROC_RESOLVER) | BIT(PROC_HERALD) | POSTING | \
-			 ASKING | BIT(PROC_PUSH))
+			 ASKING | BIT(PROC_PUSH) | BIT(PROC_DRAIN))
 #define FILES		(BIT(PROC_WRITER) | BIT(PROC_RECEPTION) | BIT(PROC_TUNNEL) | \
-			 BIT(PROC_COURIER) | ASKING | BIT(PROC_PUSH))
+			 BIT(PROC_COURIER) | ASKING | BIT(PROC_PUSH) | BIT(PROC_DRAIN))
 #define ACCEPTORS	(BIT(PROC_WRITER) | BIT(PROC_RECEPTION) | BIT(PROC_PUSH))
 
 /*
@@ -76,6 +76,7 @@ static const struct line {
 	    "the mail server, the filter; their ports are Landlock's matter" },
 	{ POSTING, "pread64", "held objects in files of their own" },
 	{ BIT(PROC_HERALD), "connect", "webhook and relay" },
+	{ BIT(PROC_DRAIN), "connect", "stores" },
 	{ BIT(PROC_TUNNEL) | BIT(PROC_RESOLVER), "connect bind",
 	    "edges and route changes; questions. socket is below, with its families" },
 	{ BIT(PROC_RESOLVER), "socketpair select pselect6 getrusage times", "libunbound" },
@@ -125,7 +126,8 @@ static const struct {
 #define HAS(arg, bit)	{ (arg), SCMP_CMP_MASKED_EQ, (bit), (bit) }
 #define LACKS(arg, bit)	{ (arg), SCMP_CMP_MASKED_EQ, (bit), 0 }
 #define DIALLERS	(BIT(PROC_TUNNEL) | BIT(PROC_RESOLVER))
-#define CONNECTORS	(DIALLERS | POSTING | ASKING | BIT(PROC_HERALD))
+#define CLIENTS		(BIT(PROC_HERALD) | BIT(PROC_DRAIN))
+#define CONNECTORS	(DIALLERS | POSTING | ASKING | CLIENTS)
 
 static const struct narrow {
 	unsigned	 kinds;
@@ -162,9 +164,9 @@ static const struct narrow {
 	{ POSTING | ASKING, "socket", { IS(0, AF_INET) }, 1, 0, "the mail server, the filter" },
 	{ POSTING | ASKING, "socket", { IS(0, AF_INET6) }, 1, 0, "the same" },
 	{ POSTING | ASKING, "socket", { IS(0, AF_UNIX) }, 1, 0, "the same" },
-	{ BIT(PROC_HERALD), "socket", { IS(0, AF_INET) }, 1, 0, "webhook and relay" },
-	{ BIT(PROC_HERALD), "socket", { IS(0, AF_INET6) }, 1, 0, "the same" },
-	{ BIT(PROC_HERALD), "socket", { IS(0, AF_UNIX) }, 1, EACCES,
+	{ CLIENTS, "socket", { IS(0, AF_INET) }, 1, 0, "webhook and relay; stores" },
+	{ CLIENTS, "socket", { IS(0, AF_INET6) }, 1, 0, "the same" },
+	{ CLIENTS, "socket", { IS(0, AF_UNIX) }, 1, EACCES,
 	    "syslog(3) and the like of libraries" },
 	{ LOOPS & ~CONNECTORS, "socket", { { 0 } }, 0, EACCES, "sockets come from the parent" },
 	{ LOOPS & ~CONNECTORS, "connect", { { 0 } }, 0, EACCES, "the same" },

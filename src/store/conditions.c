@@ -166,6 +166,53 @@ backends(const struct finder *f, const struct scoreboard *b)
 		}
 }
 
+/*
+ * A bucket that cannot be emptied, and the age of what waits in it, long before the bucket's own
+ * rules would delete it; and what is no mail of ours, which only its owner can judge.
+ */
+static void
+bucket(const struct finder *f, const struct board_bucket *b, const char *name)
+{
+	int64_t oldest = atomic_load(&b->oldest_ms), expires = atomic_load(&b->expires_ms);
+	int64_t most = f->w->conf.common->alarms.oldest_ms, aside = atomic_load(&b->aside);
+	struct words why = board_words(b->error, sizeof(b->error)), date = { "" };
+	int64_t age = writer_surely_ms(f->w) - oldest;
+
+	if (why.s[0] != '\0')
+		say(f, atomic_load(&b->alarm) != 0 ? CONDITION_NOW : CONDITION_PATIENT, "bucket",
+		    name, "bucket %s is not emptied: %s; what it holds waits there", name, why.s);
+	if (expires > 0 && expires / 2 < most)
+		most = expires / 2;
+	if (oldest > 0 && age > most) {
+		if (expires > 0)
+			wall_iso(oldest + expires, date.s, sizeof(date.s));
+		say(f, CONDITION_NOW, "bucket-waiting", name, "bucket %s: %lld message%s wait%s, "
+		    "the oldest for %lld h%s%.10s: see posthouse status", name,
+		    (long long)atomic_load(&b->waiting), atomic_load(&b->waiting) == 1 ? "" : "s",
+		    atomic_load(&b->waiting) == 1 ? "s" : "", (long long)(age / 3600000),
+		    expires > 0 ? ", which the bucket's own rules delete on " : "", date.s);
+	}
+	if (aside > 0)
+		say(f, CONDITION_NOW, "bucket-aside", name, "bucket %s has %lld object%s that "
+		    "%s no mail for this home, such as %s: %s; look, and remove or sign "
+		    "what it is", name, (long long)aside, aside == 1 ? "" : "s",
+		    aside == 1 ? "is" : "are",
+		    board_words(b->aside_name, sizeof(b->aside_name)).s,
+		    board_words(b->aside_why, sizeof(b->aside_why)).s);
+}
+
+static void
+buckets(const struct finder *f, const struct scoreboard *b)
+{
+	const struct conf_home *c = f->w->conf.home;
+
+	for (size_t i = 0; c != NULL && i < c->nbuckets; i++)
+		for (size_t k = 0; k < BOARD_BUCKETS; k++)
+			if (strncmp(b->bucket[k].name, c->buckets[i].name,
+			    sizeof(b->bucket[k].name)) == 0)
+				bucket(f, &b->bucket[k], c->buckets[i].name);
+}
+
 static void
 certificate(const struct finder *f, struct scoreboard *b)
 {
@@ -480,6 +527,7 @@ conditions(struct writer *w, condition_fn *fn, void *arg, struct why *why)
 		processes(&f, w->conf.board);
 		backends(&f, w->conf.board);
 		certificate(&f, w->conf.board);
+		buckets(&f, w->conf.board);
 	}
 	peers(&f);
 	unserved(&f);

@@ -29,6 +29,8 @@
  *	{"do":"route","mailbox":NAME}		home: whether there is one called so
  *	{"do":"route","catch_alls":true}	home: the mailboxes that catch-alls end in
  *	{"do":"interlock","run":true}		home: reports by service; run: try anew, optional
+ *	{"do":"drain"}				home: a look at each bucket; its number, which
+ *						"looks" of "status" reaches when it is over
  *	{"do":"alarm","test":true}		what is wrong, and what was told; test: begins to
  *						tell a test by every road, optional
  *	{"do":"peers-reload"}			home: STATE/edges/ was changed

@@ -60,6 +60,7 @@ static const struct {
 	{ "pairings", answer_pairings, NULL },
 	{ "peers-reload", answer_peers_reload, NULL },
 	{ "interlock", answer_interlock, NULL },
+	{ "drain", NULL, answer_drain },
 	{ "alarm", answer_alarm, NULL },
 	{ "ban", answer_ban, NULL },
 	{ "unban", answer_unban, NULL },

@@ -52,6 +52,7 @@ json_t	*answer_peers_reload(struct writer *, const json_t *question);
 json_t	*answer_ban(struct writer *, const json_t *question);
 json_t	*answer_unban(struct writer *, const json_t *question);
 json_t	*answer_bans(struct writer *, const json_t *question);
+void	answer_drain(struct writer *, const json_t *question, struct control_answer *);
 
 /* Whether no service of the edge is there for that home, and then what to do, in words. */
 bool	answer_unserved(const struct conf_edge *, const char *home, char *out, size_t max);
@@ -82,6 +83,11 @@ enum used answer_used(uint64_t octets, uint64_t quota, int *percent);
  * board: none of it.
  */
 void	answer_board(json_t *o, struct scoreboard *);
+
+/* A text on the scoreboard, which may change while it is read, and need not end. */
+json_t	*answer_board_text(const char *, size_t max);
+/* home: each bucket, as the drain sees it. */
+json_t	*answer_buckets(struct scoreboard *);
 
 /* home: where held mail goes, how its sender is told there, and what to know about that. */
 json_t	*answer_delivery(const struct conf_home *, struct scoreboard *);

@@ -10,9 +10,8 @@
 
 /* status: totals of the database, peers, and the scoreboard, which is input. */
 
-/* A text on the scoreboard may change while we read it, and need not end. */
-static json_t *
-board_text(const char *p, size_t max)
+json_t *
+answer_board_text(const char *p, size_t max)
 {
 	char copy[BOARD_WORDS];
 
@@ -39,7 +38,7 @@ board_passed_services(struct scoreboard *b)
 				json_object_set_new(why, board_refusal_names[r],
 				    json_integer(atomic_load(&s->why[r])));
 		json_array_append_new(all, json_pack("{s:o, s:I, s:I, s:I, s:I, s:o}",
-		    "service", board_text(s->name, sizeof(s->name)),
+		    "service", answer_board_text(s->name, sizeof(s->name)),
 		    "open", (json_int_t)atomic_load(&s->open),
 		    "total", (json_int_t)atomic_load(&s->total),
 		    "held", (json_int_t)atomic_load(&s->held),
@@ -79,7 +78,7 @@ answer_board(json_t *o, struct scoreboard *b)
 	counters = json_object();
 	for (size_t i = 0; i < BOARD_PROCS; i++) {
 		struct board_proc *p = &b->proc[i];
-		json_t *name = board_text(p->name, sizeof(p->name)), *one;
+		json_t *name = answer_board_text(p->name, sizeof(p->name)), *one;
 		const char *who = json_string_value(name);
 
 		if (who == NULL || who[0] == '\0') {
@@ -90,7 +89,7 @@ answer_board(json_t *o, struct scoreboard *b)
 		    "name", name,
 		    "pid", atomic_load(&p->pid),
 		    "restarts", (json_int_t)atomic_load(&p->restarts),
-		    "sandbox", board_text(p->sandbox, sizeof(p->sandbox)));
+		    "sandbox", answer_board_text(p->sandbox, sizeof(p->sandbox)));
 		json_array_append_new(procs, one);
 	}
 	for (size_t i = 0; i < BOARD_PEERS; i++) {
@@ -99,13 +98,13 @@ answer_board(json_t *o, struct scoreboard *b)
 		if (p->name[0] == '\0')
 			continue;
 		json_array_append_new(peers, json_pack("{s:o, s:I, s:o, s:I, s:I, s:o, s:o}",
-		    "name", board_text(p->name, sizeof(p->name)),
+		    "name", answer_board_text(p->name, sizeof(p->name)),
 		    "connections", (json_int_t)atomic_load(&p->connections),
 		    "since", answer_moment(atomic_load(&p->since_ms)),
 		    "since_ms", (json_int_t)atomic_load(&p->since_ms),
 		    "rtt_us", (json_int_t)atomic_load(&p->rtt_us),
-		    "address", board_text(p->address, sizeof(p->address)),
-		    "error", board_text(p->error, sizeof(p->error))));
+		    "address", answer_board_text(p->address, sizeof(p->address)),
+		    "error", answer_board_text(p->error, sizeof(p->error))));
 		board_list(p, json_array_get(peers, json_array_size(peers) - 1));
 	}
 	for (size_t i = 0; i < BOARD_SERVICES; i++) {
@@ -114,11 +113,11 @@ answer_board(json_t *o, struct scoreboard *b)
 		if (s->name[0] == '\0')
 			continue;
 		json_array_append_new(services, json_pack("{s:o, s:o, s:b, s:I, s:o}",
-		    "name", board_text(s->name, sizeof(s->name)),
-		    "backend", board_text(s->backend, sizeof(s->backend)),
+		    "name", answer_board_text(s->name, sizeof(s->name)),
+		    "backend", answer_board_text(s->backend, sizeof(s->backend)),
 		    "up", atomic_load(&s->up) != 0,
 		    "streams", (json_int_t)atomic_load(&s->streams),
-		    "why", board_text(s->why, sizeof(s->why))));
+		    "why", answer_board_text(s->why, sizeof(s->why))));
 	}
 	for (int i = 0; i < BC_COUNT; i++)
 		json_object_set_new(counters, board_counter_names[i],
@@ -216,8 +215,8 @@ filter(struct writer *w)
 	const struct conf_filter *f = &c->home->filter;
 
 	return json_pack("{s:o, s:o}", "rspamd", answer_text(f->rspamd, sizeof(f->rspamd)),
-	    "trouble", c->board != NULL ? board_text(c->board->filter, sizeof(c->board->filter)) :
-	    json_string(""));
+	    "trouble", c->board != NULL ?
+	    answer_board_text(c->board->filter, sizeof(c->board->filter)) : json_string(""));
 }
 
 static int
@@ -296,6 +295,7 @@ answer_status(struct writer *w, const json_t *question)
 	json_object_set_new(o, "aside", json_integer(db_aside_count(writer_db(w))));
 	if (c->role == CONF_HOME) {
 		json_object_set_new(o, "delivery", answer_delivery(c->home, c->board));
+		json_object_set_new(o, "buckets", answer_buckets(c->board));
 		interlocks(w, o);
 	}
 	if (totals(w, o, &why) == -1 || states(w, o, &why) == -1) {

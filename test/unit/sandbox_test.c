@@ -177,6 +177,7 @@ wanted(const struct attempt *a, enum proc_kind k)
 		    [PROC_RESOLVER] = a->resolver,
 		[PROC_HERALD] = a->herald, [PROC_RUNNER] = a->runner,
 		[PROC_PUSH] = a->reception,	/* it does the same: listens, makes objects */
+		[PROC_DRAIN] = a->tunnel,	/* it makes objects and dials */
 	};
 
 	return by_kind[k];

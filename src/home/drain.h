@@ -1,0 +1,52 @@
+#ifndef HOME_DRAIN_H
+#define HOME_DRAIN_H
+
+#include <uv.h>
+
+#include "base/buf.h"
+#include "home/edges.h"
+#include "net/http.h"
+#include "net/resolve.h"
+#include "priv/proc.h"
+#include "proto/age.h"
+#include "proto/s3_keys.h"
+#include "store/spool.h"
+
+/*
+ * The drain process of a home: it looks into buckets, where edges without a tunnel left sealed
+ * mail, and takes it in.
+ *
+ * It holds each bucket's credentials, each signer's MAC keys and the directory of large objects
+ * (to make files in).  It talks to the stores, the writer (puts) and the resolver.  It sees
+ * sealed octets, but of an older pipeline's mail (home/old_mail.h).  An attacker inside it can
+ * forge the arrival of sealed mail by any signer, and empty the buckets; he cannot open mail, and
+ * nothing that he forges can reach a relay (ORIGIN_BUCKET).
+ */
+struct bucket;
+
+struct drain_proc {
+	struct proc	*proc;
+	uv_loop_t	*loop;
+	struct spool	*spool;		/* NULL before start */
+	struct chan	*to_writer;	/* came before start */
+	struct resolver	*resolver;
+	struct http	*http;
+	struct edges	 edges;
+	struct bucket	*buckets[CONF_BUCKETS_MAX];	/* by their place in the configuration */
+	size_t		 nbuckets;
+	struct s3_keys	 keys[CONF_BUCKETS_MAX];	/* until start */
+	struct chan	*to_courier;	/* came before start */
+	/* What edges seal to: for what came unsealed (home/old_mail.h).  0: not told yet. */
+	struct age_recipient recipients[AGE_RECIPIENTS_MAX];
+	size_t		 nrecipients;
+	struct buf	 authorities[CONF_BUCKETS_MAX];	/* PEM; empty: this machine's */
+	int		 large_fd;
+	bool		 started;	/* run: channels are started as they come */
+	bool		 spool_up;
+	bool		 peers_known;	/* before it, a signer may only not have been told yet */
+	bool		 draining;
+	uv_timer_t	 tick;
+	unsigned	 drain_ticks;
+};
+
+#endif

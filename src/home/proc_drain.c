@@ -1,0 +1,319 @@
+#include "home/drain.h"
+
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "home/bucket.h"
+#include "home/home.h"
+
+/* See home/drain.h for what this process holds and may do. */
+
+#define TICK_MS		1000
+#define DRAIN_TICKS	100	/* of a tenth: what is fetched then is cut, and comes again */
+
+static struct drain_proc *
+drain_of(struct proc *p)
+{
+	struct drain_proc *d = p->arg;
+
+	if (d == NULL) {
+		if ((d = calloc(1, sizeof(*d))) == NULL ||
+		    (d->resolver = resolver_new()) == NULL)
+			abort();	/* at start: memory is out */
+		d->proc = p;
+		d->loop = p->loop;
+		d->large_fd = -1;
+		for (size_t i = 0; i < CONF_BUCKETS_MAX; i++)
+			buf_init(&d->authorities[i], CONF_FILE_MAX);
+		p->arg = d;
+	}
+	return d;
+}
+
+/* --- what the writer tells ---------------------------------------------------------------- */
+
+static void
+go(struct drain_proc *d)
+{
+	for (size_t i = 0; i < d->nbuckets; i++)
+		bucket_go(d->buckets[i]);
+}
+
+static void
+signers_changed(struct drain_proc *d)
+{
+	for (size_t i = 0; i < d->nbuckets && d->peers_known; i++)
+		bucket_signers(d->buckets[i]);
+}
+
+static void
+on_peer(void *arg, const struct peer *p)
+{
+	struct drain_proc *d = arg;
+
+	edges_paired(&d->edges, d->proc->home, p->name, p);
+	signers_changed(d);
+}
+
+static void
+on_peer_gone(void *arg, const char *name)
+{
+	struct drain_proc *d = arg;
+
+	if (edges_find(&d->edges, name) != NULL)
+		edges_paired(&d->edges, d->proc->home, name, NULL);
+}
+
+static void
+on_peers_known(void *arg)
+{
+	struct drain_proc *d = arg;
+
+	d->peers_known = true;
+	go(d);
+}
+
+static void
+on_attached(void *arg, bool up)
+{
+	struct drain_proc *d = arg;
+
+	d->spool_up = up;
+	if (up)
+		go(d);
+}
+
+/* `posthouse drain`: a look at each bucket from now on, and what number it has. */
+static void
+on_question(void *arg, uint64_t question, struct span json)
+{
+	struct drain_proc *d = arg;
+	json_t *q = json_loadb(json.p, json.n, 0, NULL), *answer, *list;
+	const char *ask = json_string_value(json_object_get(q, "do"));
+	char *text;
+
+	if (ask == NULL || strcmp(ask, "drain") != 0) {
+		json_decref(q);
+		return;
+	}
+	list = json_array();
+	for (size_t i = 0; i < d->nbuckets; i++)
+		json_array_append_new(list, json_pack("{s:s, s:I}",
+		    "name", d->proc->home->buckets[i].name,
+		    "look", (json_int_t)bucket_look(d->buckets[i])));
+	answer = json_pack("{s:b, s:o}", "ok", 1, "buckets", list);
+	if ((text = json_dumps(answer, JSON_COMPACT)) != NULL)
+		spool_answer_question(d->spool, question, span_str(text));
+	free(text);
+	json_decref(answer);
+	json_decref(q);
+}
+
+static const struct spool_events spool_events = {
+	.peer = on_peer, .peer_gone = on_peer_gone, .peers_known = on_peers_known,
+	.attached = on_attached, .question = on_question,
+};
+
+/* --- the courier: to which keys mail is sealed ---------------------------------------------- */
+
+static void
+on_courier(void *arg, struct chan_msg *m)
+{
+	struct drain_proc *d = arg;
+	size_t n = m->body.n >= HM_BACKEND_HEAD ? (m->body.n - HM_BACKEND_HEAD) / 32 : 0;
+
+	if (m->type != HM_BACKEND || n > AGE_RECIPIENTS_MAX ||
+	    m->body.n != HM_BACKEND_HEAD + n * 32) {
+		log_error(NULL, "courier.message type=%u octets=%zu is none of ours: dropped",
+		    m->type, m->body.n);
+		return;
+	}
+	memcpy(d->recipients, m->body.p + HM_BACKEND_HEAD, n * 32);
+	d->nrecipients = n;
+}
+
+static void
+on_courier_closed(void *arg, const struct why *why)
+{
+	struct drain_proc *d = arg;
+
+	chan_free(&d->to_courier);	/* what it last said stays good until the next one speaks */
+}
+
+/* --- what the parent tells ---------------------------------------------------------------- */
+
+static void
+take_keys(struct drain_proc *d, size_t i, struct span text)
+{
+	struct s3_keys keys;
+	struct why why;
+
+	/* The parent has seen that it is whole. */
+	if (s3_keys_parse(text, &keys, &why) == -1)
+		log_error(NULL, "bucket.credentials bucket=%s: %s", d->proc->home->buckets[i].name,
+		    why.text);
+	else if (i < d->nbuckets)
+		bucket_keys(d->buckets[i], &keys);
+	else
+		d->keys[i] = keys;
+	s3_keys_fini(&keys);
+}
+
+static void
+on_secret(struct proc *p, const char *name, struct span value)
+{
+	struct drain_proc *d = drain_of(p);
+	const char *whose = strchr(name, '/') != NULL ? strchr(name, '/') + 1 : "";
+
+	if (strncmp(name, "worker.mac/", 11) == 0) {
+		edges_worker_keys(&d->edges, p->home, whose, value);
+		signers_changed(d);
+	}
+	for (size_t i = 0; i < p->home->nbuckets; i++) {
+		if (strcmp(whose, p->home->buckets[i].name) != 0)
+			continue;
+		if (strncmp(name, CONF_BUCKET_SECRET, strlen(CONF_BUCKET_SECRET)) == 0)
+			take_keys(d, i, value);
+		/* Another one is for the next start: the client of the store holds on to it. */
+		else if (strncmp(name, CONF_BUCKET_CA, strlen(CONF_BUCKET_CA)) == 0 &&
+		    d->authorities[i].n == 0)
+			buf_add_span(&d->authorities[i], value);
+	}
+}
+
+static void
+on_dir(struct proc *p, const char *name, int fd)
+{
+	struct drain_proc *d = drain_of(p);
+
+	if (strcmp(name, "large") != 0 || d->large_fd != -1)
+		close(fd);
+	else
+		d->large_fd = fd;
+}
+
+static void
+on_peer_chan(struct proc *p, enum proc_kind kind, struct chan *chan)
+{
+	struct drain_proc *d = drain_of(p);
+
+	switch (kind) {
+	case PROC_RESOLVER:
+		resolver_attach(d->resolver, chan);
+		break;
+	case PROC_COURIER:
+		if (d->to_courier != NULL)
+			chan_free(&d->to_courier);
+		d->to_courier = chan;
+		if (d->started)
+			chan_start(chan, on_courier, on_courier_closed, d);
+		break;
+	case PROC_WRITER:
+		if (d->started)
+			spool_attach(d->spool, chan);
+		else
+			d->to_writer = chan;
+		break;
+	default:
+		chan_free(&chan);
+		break;
+	}
+}
+
+static bool
+any_busy(const struct drain_proc *d)
+{
+	for (size_t i = 0; i < d->nbuckets; i++)
+		if (bucket_busy(d->buckets[i]))
+			return true;
+	return false;
+}
+
+static void
+on_tick(uv_timer_t *timer)
+{
+	struct drain_proc *d = timer->data;
+
+	if (!d->draining || (any_busy(d) && ++d->drain_ticks < DRAIN_TICKS))
+		return;
+	uv_timer_stop(&d->tick);
+	uv_stop(d->loop);
+}
+
+static int
+start(struct proc *p, struct why *why)
+{
+	struct drain_proc *d = drain_of(p);
+	const struct conf_hold *hold = &p->home->hold;
+
+	if (d->large_fd == -1)
+		return why_set(why, "the directory for large objects was not handed over");
+	d->spool = spool_new(&spool_events, d, d->large_fd, hold->memory, hold->threshold);
+	if (d->spool == NULL)
+		return why_sys(why, "spool");
+	if ((d->http = http_new(d->loop, why)) == NULL)
+		return -1;
+	edges_configure(&d->edges, p->home);
+	for (size_t i = 0; i < p->home->nbuckets; i++) {
+		d->buckets[i] = bucket_new(d, i, &d->keys[i], why);
+		s3_keys_fini(&d->keys[i]);
+		if (d->buckets[i] == NULL)
+			return -1;
+		d->nbuckets++;
+	}
+	uv_timer_init(d->loop, &d->tick);
+	d->tick.data = d;
+	return 0;
+}
+
+static void
+run(struct proc *p)
+{
+	struct drain_proc *d = drain_of(p);
+
+	d->started = true;
+	if (d->to_courier != NULL)
+		chan_start(d->to_courier, on_courier, on_courier_closed, d);
+	spool_attach(d->spool, d->to_writer);
+	d->to_writer = NULL;
+}
+
+static void
+reload(struct proc *p)
+{
+	struct drain_proc *d = drain_of(p);
+
+	edges_configure(&d->edges, p->home);
+	for (size_t i = 0; i < d->nbuckets; i++)
+		bucket_configure(d->buckets[i]);
+}
+
+static void
+drain(struct proc *p)
+{
+	struct drain_proc *d = drain_of(p);
+
+	if (d->spool == NULL) {
+		uv_stop(p->loop);
+		return;
+	}
+	d->draining = true;
+	for (size_t i = 0; i < d->nbuckets; i++)
+		bucket_stop(d->buckets[i]);
+	uv_timer_start(&d->tick, on_tick, 0, TICK_MS / 10);
+}
+
+const struct proc_ops proc_drain = {
+	.name = "drain",
+	.start = start,
+	.run = run,
+	.secret = on_secret,
+	.dir = on_dir,
+	.peer = on_peer_chan,
+	.reload = reload,
+	.drain = drain,
+};
