@@ -12,6 +12,7 @@ import time
 
 import pytest
 
+from kit.certs import own_ca
 from kit.smtp import Client, send_mail
 from kit.stand import message, posthouse, until
 
@@ -99,6 +100,22 @@ def certify(stand, days):
                    check=True, capture_output=True)
     os.replace(made, cert)
     return cert, f"{end:%Y-%m-%d}"
+
+
+def test_of_a_chain_the_earliest_end_counts(make_stand):
+    """An intermediate that is over is refused by those who look, however new the certificate."""
+    stand = make_stand(opt=["edge.alarms.certificate=40d"])
+    cert, _ = certify(stand, 60)
+    hup(stand, "edge")
+    until("it is taken", 10, lambda: "secret.read name=tls.cert" in stand.log("edge") and
+          alarms(stand, "edge") == [])
+    own_ca(stand.dir, "between.test")       # for 30 days
+    with open(f"{stand.dir}/between.test.pem", encoding="ascii") as f, \
+            open(cert, "a", encoding="ascii") as chain:
+        chain.write(f.read())
+    hup(stand, "edge")
+    until("the alarm is of the intermediate", 10, lambda: any(
+        f"{cert}, for between.test, ends on" in a for a in alarms(stand, "edge")))
 
 
 def test_a_certificate_that_ends_is_said_until_a_later_one_is_taken(make_stand):
