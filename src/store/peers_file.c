@@ -25,7 +25,8 @@ file_replace(const struct sys *sys, int dir, const char *name, struct span text,
 	int fd;
 
 	snprintf(tmp, sizeof(tmp), ".%s.new", name);
-	fd = sys->openat(dir, tmp, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+	fd = sys->openat(dir, tmp,
+	    O_WRONLY | O_CREAT | O_TRUNC | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (fd == -1)
 		return why_sys(why, "%s: cannot be written", name);
 	if (write_all(sys, fd, text) == -1 || sys->fsync(fd) == -1) {
@@ -43,7 +44,7 @@ file_replace(const struct sys *sys, int dir, const char *name, struct span text,
 int
 file_read(const struct sys *sys, int dir, const char *name, struct buf *out, struct why *why)
 {
-	int fd = sys->openat(dir, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC, 0);
+	int fd = sys->openat(dir, name, O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC, 0);
 	ssize_t n = -1;
 	char *room;
 

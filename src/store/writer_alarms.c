@@ -108,16 +108,16 @@ keep(struct desk *d)
 static void
 recall(struct desk *d)
 {
-	struct why why = { "" };
+	struct why why = { "" }, inner;
 	struct buf text;
 	int rc;
 
 	buf_init(&text, ALARMS_FILE_MAX);
 	rc = file_read(d->w->conf.sys, d->dir, FILE_NAME, &text, &why);
-	if (rc == 1)
-		rc = alarms_read(&d->alarms, buf_span(&text), &why);
+	if (rc == 1 && (rc = alarms_read(&d->alarms, buf_span(&text), &inner)) == -1)
+		why_set(&why, FILE_NAME ": %s", inner.text);
 	if (rc == -1)
-		log_warn(NULL, "alarm.forgotten all are told again: " FILE_NAME ": %s", why.text);
+		log_warn(NULL, "alarm.forgotten all are told again: %s", why.text);
 	buf_fini(&text);
 }
 

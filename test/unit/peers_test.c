@@ -135,6 +135,32 @@ a_bad_file_is_named_and_left_alone(void **state)
 	free(p);
 }
 
+/* Opening one waits for its other end, which nobody ever opens. */
+static void
+a_pipe_where_a_file_should_be_holds_up_nobody(void **state)
+{
+	struct why why = { "" };
+	struct peer *p = a_peer("alice");
+	char dir[64], path[100];
+	struct peers *ps;
+
+	make_dir(dir);
+	ps = open_peers(dir);
+	snprintf(path, sizeof(path), "%s/homes/bob", dir);
+	assert_int_equal(mkfifo(path, 0600), 0);
+	snprintf(path, sizeof(path), "%s/homes/.alice.new", dir);
+	assert_int_equal(mkfifo(path, 0600), 0);
+	alarm(20);
+	assert_int_equal(peers_reload(ps, &why), 0);
+	assert_int_equal(peers_count(ps), 0);
+	assert_int_equal(peers_put(ps, p, &why), -1);
+	assert_non_null(strstr(why.text, "alice: cannot be written"));
+	alarm(0);
+	peers_free(&ps);
+	remove_tree(dir);
+	free(p);
+}
+
 struct paired {
 	unsigned	told;
 	char		error[200];
@@ -216,6 +242,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_line_is_good_for_its_name_its_time_and_five_tries),
 		cmocka_unit_test(a_bad_file_is_named_and_left_alone),
+		cmocka_unit_test(a_pipe_where_a_file_should_be_holds_up_nobody),
 		cmocka_unit_test(everybody_hears_of_a_pairing),
 	};
 
