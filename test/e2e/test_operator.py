@@ -1,8 +1,11 @@
 """Daily work: what is held is found, told about, tried again, parked and thrown away."""
 
 import json
+import random
 import subprocess
+import threading
 
+from kit.liar import Server
 from kit.smtp import send_mail
 from kit.stand import message, posthouse, until
 
@@ -112,3 +115,46 @@ def test_what_was_delivered_is_told_of_but_not_parked(make_stand, mark):
     stand.wait_marked("alice", mark)
     r = stand.tool("park", "-c", stand.conf("home"), id_, check=False)
     assert r.returncode == 1 and "posthouse log" in r.stderr
+
+
+def test_an_operator_in_the_couriers_way_loses_nothing(make_stand, mark):
+    """retry, park, unpark and drop of whatever is there, while it is being delivered and refused."""
+    dice, done, dropped, odd = random.Random(4), threading.Event(), set(), []
+
+    def says(verb, session):
+        dots = dice.random()
+        return None if done.is_set() or verb != b"RCPT" or dots > 0.6 else \
+            b"451 4.3.0 later\r\n" if dots > 0.3 else b"550 5.2.1 no\r\n"
+
+    def meddle(stand, words):
+        while not done.is_set():
+            for id_ in [o["id"] for o in only(stand)][:4]:
+                verb, *more = dice.choice(words)
+                r = stand.tool(verb, "-c", stand.conf("home"), id_, *more, check=False)
+                dropped.update({id_} if verb == "drop" and r.returncode == 0 else ())
+                if r.returncode not in (0, 1) or (r.returncode == 1 and not any(
+                        w in r.stderr for w in ("just now", "already", "nothing", "no such"))):
+                    odd.append(r)
+    with Server(says) as end:
+        stand = make_stand(opt=[f"home.deliver.smtp={end.where}", "home.deliver.retry_max=1s"])
+        words = [["retry"], ["park"], ["unpark", "--to", "bob"], ["unpark", "--to", "alice"]]
+        hands = [threading.Thread(target=meddle, args=(stand, w))
+                 for w in (words, [*words, ["drop", "--yes"]])]
+        for h in hands:
+            h.start()
+        marks = [f"{mark}-{i:03d}." for i in range(60)]
+        for m in marks:
+            assert send_mail(stand.smtp, message(subject=m)).code == 250
+        done.set()
+        for h in hands:
+            h.join()
+        assert not odd
+
+        def empty():
+            for o in only(stand):
+                verb, *more = ("unpark", "--to", "bob") if o["state"] == "parked" else ("retry",)
+                stand.tool(verb, "-c", stand.conf("home"), o["id"], *more, check=False)
+            return only(stand) == [] and stand.queue("edge") == []
+        until("all is delivered", 30, empty, 0.5)
+        times = [sum(m.encode() in octets for _, octets, _ in end.mails) for m in marks]
+        assert max(times) == 1 and times.count(0) == len(dropped)
