@@ -1,5 +1,6 @@
 """Home's drain, against a real S3 server: what lies in a bucket comes home, once."""
 
+import hashlib
 import itertools
 import json
 import os
@@ -10,10 +11,11 @@ import uuid
 
 import pytest
 
-from kit.drained import Home
+from kit.drained import SIGNER, Home
 from kit.objects import Signer, seal, transcript
 from kit.radosgw import MISSING, Radosgw
 from kit.stand import Stand, posthouse, until
+from kit.wires import Cutter
 
 pytestmark = pytest.mark.skipif(bool(MISSING), reason=f"no radosgw here: {', '.join(MISSING)}")
 NUMBER = itertools.count()
@@ -210,3 +212,73 @@ def test_many_drains_at_once_take_each_message_once(home):
         assert r.returncode == 0, said
     assert len(home.stand.wait_mails("alice", 60)) == 60
     assert home.waiting() == []
+
+
+def old(home, octets, **meta):
+    """As the published pipeline leaves it."""
+    name = f"pending/{hashlib.sha256(octets).hexdigest()}.eml"
+    home.store.put(name, octets, meta)
+    return name
+
+
+def test_mail_of_an_older_pipeline_comes_home_under_a_workers_grants(stand, ceph):
+    home = Home(stand, ceph.bucket(f"mail{next(NUMBER)}"), old=f'"{SIGNER}"', poll="24h")
+    big = mail("big", 900000)
+    old(home, mail("plain"), **{"from": "a@client.test", "to": "alice@example.test"})
+    old(home, big, **{"from": "<a@client.test>", "to": "<bob@example.test>"})
+    old(home, mail("null"), **{"from": "<>", "to": "alice@example.test"})
+    old(home, mail("foreign"), **{"from": "a@client.test", "to": "alice@elsewhere.test"})
+    bad = [
+        old(home, mail("nobody")),
+        old(home, mail("no address"), **{"from": "a@client.test", "to": "alice"}),
+        old(home, mail("two"), **{"from": "a@b.test", "to": "alice@example.test, bob@b.test"}),
+        old(home, mail("long"), **{"from": "a@b.test", "to": "a" * 1500 + "@example.test"}),
+        "pending/" + "0" * 64 + ".eml",
+    ]
+    home.store.put(bad[-1], mail("copied"), {"from": "a@b.test", "to": "alice@example.test"})
+    assert home.drain(check=False).returncode == 1
+    assert sorted(home.waiting()) == sorted(bad) and home.bucket()["aside"] == len(bad)
+    stand.home_settled()
+    found = stand.wait_mails("alice", 2)
+    assert sorted(m.partition(b"\n")[0].strip() for m in found) == \
+        [b"Return-Path: <>", b"Return-Path: <a@client.test>"]
+    (one,) = stand.mails("bob")
+    assert big.replace(b"\r\n", b"\n")[-500000:] == one.replace(b"\r\n", b"\n")[-500000:]
+    assert stand.status("home")["parked"].get("foreign") == 1
+    # The same octets to another recipient are another message; the same once more is not.
+    name = old(home, mail("plain"), **{"from": "a@client.test", "to": "bob@example.test"})
+    assert home.drain(check=False).returncode == 1 and name not in home.waiting()
+    stand.wait_mails("bob", 2)
+    old(home, mail("plain"), **{"from": "a@client.test", "to": "bob@example.test"})
+    assert home.drain(check=False).returncode == 1 and name not in home.waiting()
+    stand.home_settled()
+    assert len(stand.mails("bob")) == 2
+
+
+def test_a_way_that_is_cut_again_and_again_loses_nothing(stand, ceph):
+    with Cutter(("127.0.0.1", ceph.port)) as wire:
+        home = Home(stand, ceph.bucket(f"mail{next(NUMBER)}"),
+                    endpoint=f"http://127.0.0.1:{wire.where[1]}")
+        for i in range(40):
+            home.put(mail(f"m{i}", 3000))
+            wire.cut_after("down", 1 + 397 * i % 7000)
+        wire.left["down"] = None
+        stand.wait_mails("alice", 40, seconds=60)
+        until("the bucket is empty", 40, lambda: home.waiting() == [])
+        stand.home_settled()
+        assert len(stand.mails("alice")) == 40 and home.bucket()["aside"] == 0
+
+
+def test_a_store_that_is_away_is_an_alarm_in_time_and_no_loss(stand, ceph):
+    with Cutter(("127.0.0.1", ceph.port)) as wire:
+        home = Home(stand, ceph.bucket(f"mail{next(NUMBER)}"),
+                    endpoint=f"http://127.0.0.1:{wire.where[1]}")
+        wire.refuse = True
+        wire.cut()
+        home.put(mail("waits"))
+        until("status says so", 20, lambda: home.bucket()["error"] != "")
+        assert not home.bucket()["alarm"]           # it happens, and ends by itself
+        assert home.drain(check=False).returncode == 1
+        wire.refuse = False
+        stand.wait_mails("alice", 1, seconds=40)
+        until("all is well", 10, lambda: home.bucket()["error"] == "")
