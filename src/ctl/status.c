@@ -179,9 +179,28 @@ peers(const json_t *s, bool colour, struct buf *out)
 	if (i > 0) {
 		buf_add_str(out, "\n");
 		table_print(t, colour, out);
-	} else
+	} else if (json_array_size(json_object_get(s, "workers")) == 0) {
 		line(out, "peers", "none yet: see posthouse pair --help");
+	}
 	table_free(&t);
+}
+
+static void
+workers(const json_t *s, struct buf *out)
+{
+	const json_t *names = json_object_get(s, "workers"), *push = json_object_get(s, "push");
+	char text[400] = "";
+	size_t n = 0;
+
+	for (size_t i = 0; i < json_array_size(names) && n < sizeof(text); i++)
+		n += (size_t)snprintf(text + n, sizeof(text) - n, "%s%s", i > 0 ? ", " : "",
+		    json_string_value(json_array_get(names, i)));
+	if (n == 0)
+		return;
+	line(out, "workers", "%s", text);
+	for (size_t i = 0; i < json_array_size(push); i++)
+		line(out, i == 0 ? "push" : "", "%s",
+		    json_string_value(json_array_get(push, i)));
 }
 
 static void
@@ -361,6 +380,7 @@ print(json_t *s, bool json, struct why *why)
 	summary(s, &out);
 	delivery(s, &out);
 	filter(s, &out);
+	workers(s, &out);
 	peers(s, colour, &out);
 	services(s, colour, &out);
 	buckets(s, colour, &out);

@@ -267,6 +267,22 @@ interlocks(struct writer *w, json_t *o)
 	json_object_set_new(o, "interlock", list);
 }
 
+/* Who signs here without a tunnel, and where it may push to. */
+static void
+workers(const struct conf_home *c, json_t *o)
+{
+	const struct conf_home_service *push = conf_home_push(c);
+	json_t *names = json_array(), *at = json_array();
+
+	for (size_t i = 0; i < c->nworkers; i++)
+		json_array_append_new(names, answer_text(c->workers[i].name,
+		    sizeof(c->workers[i].name)));
+	for (size_t i = 0; push != NULL && i < push->nlisten; i++)
+		json_array_append_new(at, json_string(netaddr_hostport(&push->listen[i]).s));
+	json_object_set_new(o, "workers", names);
+	json_object_set_new(o, "push", at);
+}
+
 json_t *
 answer_status(struct writer *w, const json_t *question)
 {
@@ -297,6 +313,7 @@ answer_status(struct writer *w, const json_t *question)
 		json_object_set_new(o, "delivery", answer_delivery(c->home, c->board));
 		json_object_set_new(o, "buckets", answer_buckets(c->board));
 		interlocks(w, o);
+		workers(c->home, o);
 	}
 	if (totals(w, o, &why) == -1 || states(w, o, &why) == -1) {
 		json_decref(o);

@@ -38,6 +38,12 @@ def test_what_is_pushed_is_delivered_once(home, mark):
     assert mark.encode() in mail and len(home.mails()) == before + 1
 
 
+def test_status_says_who_pushes_and_where(home):
+    said = home.tool("status").stdout
+    assert f"workers    {EDGE}\npush       127.0.0.1:{home.port}\n" in said
+    assert "none yet" not in said
+
+
 def test_a_verdict(home, mark):
     assert home.put(home.object(mark), prefer="wait=10") == (200, "")
     made = home.object(mark, to="nobody@example.test")
