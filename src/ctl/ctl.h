@@ -41,5 +41,6 @@ int	ctl_interlock(int argc, char **argv);
 int	ctl_alarm(int argc, char **argv);
 int	ctl_worker_config(int argc, char **argv);
 int	ctl_drain(int argc, char **argv);
+int	ctl_bucket(int argc, char **argv);
 
 #endif

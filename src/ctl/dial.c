@@ -2,10 +2,8 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
-#include "net/chan.h"
+#include "ctl/names.h"
 #include "net/conn.h"
 #include "net/resolve.h"
 #include "net/tls.h"
@@ -17,8 +15,7 @@ struct dial {
 	struct dial_to	 to;
 	dial_fn		*done;
 	void		*arg;
-	struct resolve_server *server;
-	struct resolver	*resolver;
+	struct names	 names;
 	SSL_CTX		*ctx;
 	struct h2	*h2;
 	struct netaddr	 addrs[RESOLVE_ADDRS_MAX];
@@ -127,35 +124,6 @@ on_addrs(void *arg, const struct netaddr *addrs, size_t n, const struct why *why
 	dial_next(d);
 }
 
-/* A resolver of our own, both its ends in this process: names are looked up as home does it. */
-static int
-start_resolver(struct dial *d, struct why *why)
-{
-	const struct conf_common *c = &d->to.home->common;
-	const char *servers[4];
-	struct chan *ask, *answer;
-	int ends[2];
-
-	for (size_t i = 0; i < c->nnameservers; i++)
-		servers[i] = c->nameservers[i];
-	d->server = resolve_server_new(d->loop, servers, c->nnameservers, c->dns_timeout_ms, why);
-	if (d->server == NULL)
-		return -1;
-	if ((d->resolver = resolver_new()) == NULL)
-		return why_set(why, "memory is out");
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == -1)
-		return why_sys(why, "socketpair");
-	if ((answer = chan_new(d->loop, ends[0], why)) == NULL) {
-		close(ends[1]);
-		return -1;
-	}
-	resolve_server_client(d->server, answer);
-	if ((ask = chan_new(d->loop, ends[1], why)) == NULL)
-		return -1;
-	resolver_attach(d->resolver, ask);
-	return 0;
-}
-
 /* host:port, "[v6]:port" or "name:port". */
 static int
 start(struct dial *d, struct why *why)
@@ -178,9 +146,9 @@ start(struct dial *d, struct why *why)
 		sizeof(host)) ||
 	    !span_u64(span_str(colon + 1), 65535, &port) || port == 0)
 		return why_set(why, "%s is not host:port", d->to.address);
-	if (start_resolver(d, why) == -1)
+	if (names_begin(&d->names, d->loop, &d->to.home->common, why) == -1)
 		return -1;
-	resolve_host(d->resolver, host, (uint16_t)port, on_addrs, d);
+	resolve_host(d->names.resolver, host, (uint16_t)port, on_addrs, d);
 	return 0;
 }
 
@@ -222,8 +190,7 @@ dial_free(struct dial **dp)
 	d->told = true;
 	if (d->h2 != NULL)
 		h2_abort(d->h2, "no longer wanted");	/* on_closed tells nobody any more */
-	resolver_free(&d->resolver);
-	resolve_server_free(&d->server);
+	names_end(&d->names);
 	SSL_CTX_free(d->ctx);
 	free(d);
 }

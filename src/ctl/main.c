@@ -46,6 +46,7 @@ static const struct command {
 	{ "interlock", ctl_interlock, "at home: whether its mail servers relay for strangers" },
 	{ "drain", ctl_drain, "at home: empty its buckets now" },
 	{ "alarm", ctl_alarm, "what is wrong, who was told, and a test of telling" },
+	{ "bucket", ctl_bucket, "at home: what waits in a bucket, and if all is well with it" },
 	{ "ban", ctl_ban, "at home: who may not come in, at any edge" },
 	{ "unban", ctl_unban, "at home: lift bans" },
 	{ "bans", ctl_bans, "at home: who is banned" },

@@ -52,7 +52,7 @@ osd_class_dir = {classes}
 osd_class_load_list = *
 osd_max_object_name_len = 2048
 [client.rgw]
-rgw_frontends = beast endpoint=127.0.0.1:{port}
+rgw_frontends = beast endpoint=127.0.0.1:{port}{tls}
 rgw_data = {dir}/rgw
 rgw_enable_ops_log = false
 rgw_run_sync_thread = false
@@ -64,11 +64,12 @@ rgw_override_bucket_index_max_shards = 1
 
 
 class Radosgw:
-    """Usable as a context."""
+    """Usable as a context.  cert: (certificate, key), files; then `tls` is an endpoint as well."""
 
-    def __init__(self):
+    def __init__(self, cert=None):
         self.dir, self.port = tempfile.mkdtemp(prefix="ph-ceph-"), free_port()
-        self.children = []
+        self.children, self.cert = [], cert
+        self.tls = f"https://127.0.0.1:{free_port()}"
         try:
             self.start()
         except BaseException:
@@ -91,6 +92,12 @@ class Radosgw:
         assert b.ask("PUT", "", raw=True)[0] == 200
         return b
 
+    def reader(self, key, secret):
+        """Credentials that may read, and nothing else."""
+        self.run("radosgw-admin", "subuser", "create", "--uid=posthouse",
+                 "--subuser=posthouse:reader", "--access=read", "--key-type=s3",
+                 f"--access-key={key}", f"--secret-key={secret}", timeout=60)
+
     # --- the parts ---
 
     def run(self, *words, timeout=30, check=True):
@@ -109,8 +116,11 @@ class Radosgw:
         for part in ("mon", "osd", "rgw", "run"):
             os.mkdir(f"{self.dir}/{part}")
         classes = os.path.dirname(glob.glob("/usr/lib/*/rados-classes/libcls_rgw.so")[0])
+        tls = "" if self.cert is None else (
+            f" ssl_endpoint={self.tls[8:]} ssl_certificate={self.cert[0]}"
+            f" ssl_private_key={self.cert[1]}")
         with open(f"{self.dir}/ceph.conf", "w", encoding="ascii") as f:
-            f.write(CONF.format(dir=self.dir, fsid=fsid, mon=mon, port=self.port,
+            f.write(CONF.format(dir=self.dir, fsid=fsid, mon=mon, port=self.port, tls=tls,
                                 classes=classes))
         monmap = f"{self.dir}/monmap"
         self.run("monmaptool", "--create", "--addv", "a", f"[v1:127.0.0.1:{mon}]", "--fsid", fsid,

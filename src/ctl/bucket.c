@@ -1,0 +1,274 @@
+#include "ctl/ctl.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <jansson.h>
+
+#include "base/clock.h"
+#include "ctl/bucket_check.h"
+#include "ctl/bucket_door.h"
+#include "ctl/choose.h"
+#include "ctl/opts.h"
+#include "ctl/role.h"
+#include "ctl/text.h"
+
+/* bucket ls, bucket check: what waits in a store, and whether home could take it. */
+#define OBJECTS_MAX	1000000		/* some 100 MB of memory, and a thousand requests */
+#define NAMES_MAX	(256u << 20)
+
+static const struct opts_use use = {
+	"bucket", OPT_CONF | OPT_JSON, 1, 2,
+	"usage: posthouse bucket ls|check [-c FILE] [--json] [NAME]\n"
+	"\n"
+	"At home: asks the buckets of the configuration, or the one of that NAME; home need not\n"
+	"be running.\n"
+	"\n"
+	"  ls      what waits there, oldest first\n"
+	"  check   whether the credentials may list, write, read and delete, with an object of\n"
+	"          its own below posthouse-check/ that is deleted again; whether the store\n"
+	"          honours conditions; when its lifecycle rules delete mail; whether the clocks\n"
+	"          agree.  What is wrong is told with what to do, and exit status 1.\n"
+	"\n"
+	"  -c, --config FILE   home's configuration; /etc/posthouse/home.conf\n"
+	"      --json          an array of objects\n"
+};
+
+struct waiting {
+	size_t		 name;		/* where it begins among the names */
+	const char	*bucket;
+	uint64_t	 size;
+	int64_t		 modified_ms;	/* by this clock */
+};
+
+struct found {
+	struct waiting	*list;
+	size_t		 n, room;
+	struct buf	 names;		/* C strings */
+	uint64_t	 octets;
+	bool		 failed;	/* memory, or too many */
+	struct s3_walk	 walk;
+	struct progress	 progress;
+};
+
+static bool
+add(struct found *f, const struct bucket_door *d, const struct s3_object *o)
+{
+	struct waiting *more;
+
+	if (f->n == OBJECTS_MAX)
+		return false;
+	if (f->n == f->room) {
+		f->room = f->room == 0 ? 1024 : 2 * f->room;
+		if ((more = reallocarray(f->list, f->room, sizeof(*more))) == NULL)
+			return false;
+		f->list = more;
+	}
+	f->list[f->n] = (struct waiting){ f->names.n, d->conf->name, o->size,
+		o->modified_ms + d->skew_ms };
+	if (!buf_add(&f->names, o->key, strlen(o->key) + 1))
+		return false;
+	f->octets += o->size;
+	f->n++;
+	return true;
+}
+
+static void
+on_page(void *door, const struct s3_page *page)
+{
+	struct bucket_door *d = door;
+	struct found *f = d->of;
+
+	for (size_t i = 0; i < page->n && !f->failed; i++)
+		f->failed = !add(f, d, &page->objects[i]);
+	progress_tell(&f->progress, "listed", f->n);
+}
+
+static const struct s3_ops list_ops = { .page = on_page, .done = bucket_door_done };
+
+static struct s3_call *
+ask_page(struct bucket_door *d, struct why *why)
+{
+	struct found *f = d->of;
+
+	return s3_list(d->s3, d->conf->prefix, S3_PAGE_MAX, &f->walk, &list_ops, d, why);
+}
+
+static int
+list_one(struct found *f, const struct conf_home *home, const struct conf_bucket *b,
+    struct why *why)
+{
+	struct bucket_door d;
+	int rc = bucket_door_open(&d, home, b, why);
+
+	d.of = f;
+	f->walk = (struct s3_walk){ .pages = 0 };
+	while (rc == 0 && !f->walk.over && !f->failed)
+		if (bucket_ask(&d, ask_page) != S3_DONE)
+			rc = why_set(why, "%.450s", d.answer.why.text);
+	if (rc == 0 && f->failed)
+		rc = why_set(why, "more waits than can be listed here: only the first %zu objects "
+		    "are", f->n);
+	bucket_door_close(&d);
+	return rc;
+}
+
+static int
+by_age(const void *a, const void *b, void *names)
+{
+	const struct waiting *x = a, *y = b;
+
+	if (x->modified_ms != y->modified_ms)
+		return x->modified_ms < y->modified_ms ? -1 : 1;
+	return strcmp((const char *)names + x->name, (const char *)names + y->name);
+}
+
+static int
+print_json(const struct found *f, struct why *why)
+{
+	int64_t now = wall_ms();
+	struct shown text;
+	char iso[40];
+
+	putchar('[');
+	for (size_t i = 0; i < f->n; i++) {
+		const struct waiting *w = &f->list[i];
+		const char *name = f->names.p + w->name;
+		json_t *key = json_string(name), *o;
+
+		if (key == NULL)		/* it is no UTF-8 */
+			key = json_string(shown(span_str(name), &text));
+		wall_iso(w->modified_ms, iso, sizeof(iso));
+		o = json_pack("{s:s, s:o, s:I, s:s, s:I}", "bucket", w->bucket, "key", key,
+		    "size", (json_int_t)w->size, "modified", iso,
+		    "age_s", (json_int_t)((now - w->modified_ms) / 1000));
+		fputs(i > 0 ? ",\n  " : "\n  ", stdout);
+		if (json_dumpf(o, stdout, JSON_ENSURE_ASCII) == -1) {
+			json_decref(o);
+			return why_sys(why, "standard output");
+		}
+		json_decref(o);
+	}
+	fputs(f->n > 0 ? "\n]\n" : "]\n", stdout);
+	return fflush(stdout) == EOF ? why_sys(why, "standard output") : 0;
+}
+
+static int
+print_table(const struct found *f, struct why *why)
+{
+	static const char *const headings[] = { ">AGE", ">SIZE", "BUCKET", "NAME" };
+	struct table *t = table_new(headings, 4);
+	int64_t now = wall_ms();
+	struct buf out;
+	int rc = 0;
+
+	if (t == NULL)
+		return why_sys(why, "memory");
+	for (size_t i = 0; i < f->n; i++) {
+		table_str(t, brief_age(now - f->list[i].modified_ms).s);
+		table_str(t, brief_size(f->list[i].size).s);
+		table_str(t, f->list[i].bucket);
+		table_str(t, f->names.p + f->list[i].name);
+	}
+	buf_init(&out, 256u << 20);
+	if (!table_print(t, text_colour(stdout), &out))
+		rc = why_set(why, "too many to show as a table; use --json");
+	else if (fwrite(out.p, 1, out.n, stdout) != out.n)
+		rc = why_sys(why, "standard output");
+	else
+		printf("%zu %s, %s, the oldest for %s.\n", f->n, f->n == 1 ? "object" : "objects",
+		    brief_size(f->octets).s, brief_age(now - f->list[0].modified_ms).s);
+	buf_fini(&out);
+	table_free(&t);
+	return rc;
+}
+
+static int
+print(struct found *f, bool json, struct why *why)
+{
+	if (f->n > 0)
+		qsort_r(f->list, f->n, sizeof(f->list[0]), by_age, f->names.p);
+	if (json)
+		return print_json(f, why);
+	if (f->n > 0)
+		return print_table(f, why);
+	puts("Nothing waits.");
+	return 0;
+}
+
+/* Those that can be asked are shown, whatever the others say. */
+static int
+list(const struct conf_home *home, const struct conf_bucket *one, bool json)
+{
+	struct found f = { .n = 0 };
+	struct why why;
+	int rc = CTL_OK;
+
+	buf_init(&f.names, NAMES_MAX);
+	progress_begin(&f.progress);
+	for (size_t i = 0; i < home->nbuckets; i++) {
+		const struct conf_bucket *b = &home->buckets[i];
+		struct why words;
+
+		if ((one != NULL && b != one) || list_one(&f, home, b, &why) == 0)
+			continue;
+		progress_end(&f.progress);
+		why_set(&words, "%s: %.440s", b->name, why.text);
+		rc = opts_failed(&use, &words);
+	}
+	progress_end(&f.progress);
+	if ((rc == CTL_OK || f.n > 0 || json) && print(&f, json, &why) == -1)
+		rc = opts_failed(&use, &why);
+	free(f.list);
+	buf_fini(&f.names);
+	return rc;
+}
+
+static int
+check(const struct conf_home *home, const struct conf_bucket *one, bool json)
+{
+	json_t *all = json_array();
+	bool good = true;
+
+	for (size_t i = 0; i < home->nbuckets; i++)
+		if (one == NULL || one == &home->buckets[i])
+			good &= bucket_check(home, &home->buckets[i], json ? all : NULL);
+	if (json) {
+		json_dumpf(all, stdout, JSON_INDENT(2) | JSON_ENSURE_ASCII);
+		putchar('\n');
+	}
+	json_decref(all);
+	return good ? CTL_OK : CTL_FAILED;
+}
+
+int
+ctl_bucket(int argc, char **argv)
+{
+	const struct conf_bucket *one = NULL;
+	struct role role;
+	struct opts o;
+	struct why why;
+	int rc = opts_parse(argc, argv, &use, &o);
+	bool ls;
+
+	if (rc != -1)
+		return rc;
+	ls = strcmp(o.args[0], "ls") == 0;
+	if (!ls && strcmp(o.args[0], "check") != 0)
+		return opts_misused(&use, "ls or check, not", o.args[0]);
+	if (role_load(&role, &o, CONF_HOME, &why) == -1) {
+		rc = opts_failed(&use, &why);
+		role_fini(&role);
+		return rc;
+	}
+	if (role.home->nbuckets == 0)
+		why_set(&why, "%s has no bucket \"NAME\" {...}", role.file);
+	else if (o.nargs == 2 && (one = conf_home_bucket(role.home, o.args[1])) == NULL)
+		why_set(&why, "%s has no bucket \"%.60s\"", role.file, o.args[1]);
+	else
+		rc = ls ? list(role.home, one, o.json) : check(role.home, one, o.json);
+	if (rc == -1)
+		rc = opts_failed(&use, &why);
+	role_fini(&role);
+	return rc;
+}
