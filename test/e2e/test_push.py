@@ -283,7 +283,9 @@ def test_home_stops_with_a_verdict_under_way(mark):
         with concurrent.futures.ThreadPoolExecutor(1) as pool:
             asked = pool.submit(home.put, home.object(mark), prefer="wait=30")
             until("it is held", 10, lambda: "[]" not in home.tool("queue", "--json").stdout)
+            began = time.monotonic()
             home.stop()
-            assert asked.result(15)[0] in (202, 503)
+            assert asked.result(9)[0] in (202, 503)
+            assert time.monotonic() - began < 9     # it is asked to hurry, not cut at the end
         home.start()
         assert "[]" not in home.tool("queue", "--json").stdout
