@@ -335,6 +335,22 @@ an_edge_is_paired(void **state)
 	peer_fini(&peer);
 }
 
+/* Both would sign under one name: whose an object is could not be told. */
+static void
+an_edge_with_a_workers_name_is_not_paired(void **state)
+{
+	struct why why;
+	struct peer peer;
+	int rc;
+
+	memcpy(conf.workers[0].name, "mx1.test", sizeof("mx1.test"));
+	conf.nworkers = 1;
+	rc = pair_with(PART_TRUE, &peer, &why);
+	conf.nworkers = 0;
+	assert_int_equal(rc, -1);
+	assert_non_null(strstr(why.text, "give the Worker another name"));
+}
+
 static void
 every_failure_has_its_reason(void **state)
 {
@@ -381,6 +397,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(an_edge_is_paired),
+		cmocka_unit_test(an_edge_with_a_workers_name_is_not_paired),
 		cmocka_unit_test(every_failure_has_its_reason),
 		cmocka_unit_test(nobody_there),
 	};
