@@ -108,8 +108,8 @@ conf_role(const char *file, struct span text, struct why *why)
 	struct span section = top;	/* the one we are in, or whose title and brace come next */
 	size_t depth = 0, n;
 	bool value = false;		/* behind a "=": a word there is no key */
-	/* Of home's services only one listens, and its file says more elsewhere. */
-	bool listens = false;
+	/* What speaks for each: one word in the wrong file does not decide, a section says most. */
+	size_t edge = 0, home = 0;
 
 	for (size_t i = 0; i < text.n; i += n) {
 		char c = text.p[i];
@@ -125,13 +125,15 @@ conf_role(const char *file, struct span text, struct why *why)
 			bool title = depth == 0 && section.n > 0;
 			enum conf_role r = word_role(section, w);
 
-			if (!value && !title && depth <= 1 && depth == (section.n > 0) &&
-			    r != CONF_NO_ROLE)
-				return r;
-			listens = listens || (!value && depth == 1 &&
-			    span_eq(section, SPAN_LIT("service")) &&
-			    span_eq(w, SPAN_LIT("listen")));
-			if (!value && !title && depth == 0 && has_section(&conf_edge_table, w))
+			if (!value && !title && depth <= 1 && depth == (section.n > 0)) {
+				edge += r == CONF_EDGE ? 2 - depth : 0;
+				home += r == CONF_HOME ? 2 - depth : 0;
+				/* Of home's services only one listens; its file says more. */
+				edge += depth == 1 && span_eq(section, SPAN_LIT("service")) &&
+				    span_eq(w, SPAN_LIT("listen"));
+			}
+			if (!value && !title && depth == 0 &&
+			    (has_section(&conf_edge_table, w) || has_section(&conf_home_table, w)))
 				section = w;
 			value = false;
 			continue;
@@ -146,8 +148,8 @@ conf_role(const char *file, struct span text, struct why *why)
 		if (c == '}' && depth > 0 && --depth == 0)
 			section = top;
 	}
-	if (listens)
-		return CONF_EDGE;
+	if (edge + home > 0)
+		return edge >= home ? CONF_EDGE : CONF_HOME;
 	if (conf_plain_text(file, text, why) == 0)	/* what is broken may hide it */
 		why_set(why, "%s: neither an edge's nor a home's configuration; an edge has "
 		    "service { ... }, a home has deliver { ... }", file);
