@@ -141,22 +141,13 @@ print(json_t *answer, const struct opts *o, struct why *why)
 {
 	bool colour = text_colour(stdout);
 	struct buf out;
-	int rc = 0;
 
-	if (o->json) {
-		json_object_del(answer, "ok");
-		return json_dumpf(answer, stdout, JSON_INDENT(2) | JSON_ENSURE_ASCII) == -1 ||
-		    putchar('\n') == EOF ? why_sys(why, "standard output") : 0;
-	}
+	if (o->json)
+		return print_json(answer, why);
 	buf_init(&out, PAGE_MAX);
 	conditions(answer, colour, &out);
 	print_roads(answer, o->test, colour, &out);
-	if (out.failed)
-		rc = why_set(why, "the answer is too long to show; --json shows it");
-	else if (fwrite(out.p, 1, out.n, stdout) != out.n)
-		rc = why_sys(why, "standard output");
-	buf_fini(&out);
-	return rc;
+	return print_page(&out, why);
 }
 
 int

@@ -138,19 +138,15 @@ dialogue(const json_t *s, bool colour, struct buf *out)
 }
 
 static int
-print(const json_t *answer, bool json, struct why *why)
+print(json_t *answer, bool json, struct why *why)
 {
 	bool colour = text_colour(stdout);
 	const json_t *s;
 	struct buf out;
-	int rc = 0;
 	size_t i;
 
-	if (json) {
-		json_object_del((json_t *)answer, "ok");
-		return json_dumpf(answer, stdout, JSON_INDENT(2) | JSON_ENSURE_ASCII) == -1 ||
-		    putchar('\n') == EOF ? why_sys(why, "standard output") : 0;
-	}
+	if (json)
+		return print_json(answer, why);
 	buf_init(&out, PAGE_MAX);
 	json_array_foreach(json_object_get(answer, "services"), i, s) {
 		if (i > 0)
@@ -161,12 +157,7 @@ print(const json_t *answer, bool json, struct why *why)
 	if (i == 0)
 		buf_add_str(&out, "Nothing is passed to this home: no service in its "
 		    "configuration.\n");
-	if (out.failed)
-		rc = why_set(why, "the answer is too long to show; --json shows it");
-	else if (fwrite(out.p, 1, out.n, stdout) != out.n)
-		rc = why_sys(why, "standard output");
-	buf_fini(&out);
-	return rc;
+	return print_page(&out, why);
 }
 
 int

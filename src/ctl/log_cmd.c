@@ -60,13 +60,9 @@ print(json_t *story, bool json, struct why *why)
 	const json_t *e;
 	struct buf out;
 	size_t i;
-	int rc = 0;
 
-	if (json) {
-		json_object_del(story, "ok");
-		return json_dumpf(story, stdout, JSON_INDENT(2) | JSON_ENSURE_ASCII) == -1 ||
-		    putchar('\n') == EOF ? why_sys(why, "standard output") : 0;
-	}
+	if (json)
+		return print_json(story, why);
 	buf_init(&out, 8u << 20);
 	json_array_foreach(json_object_get(story, "events"), i, e)
 		line(e, &out);
@@ -75,12 +71,7 @@ print(json_t *story, bool json, struct why *why)
 	else
 		word(story, "state", "It is here: ", &out);
 	buf_add_str(&out, ".\n");
-	if (out.failed)
-		rc = why_set(why, "its story is too long to show; --json shows it");
-	else if (fwrite(out.p, 1, out.n, stdout) != out.n)
-		rc = why_sys(why, "standard output");
-	buf_fini(&out);
-	return rc;
+	return print_page(&out, why);
 }
 
 int

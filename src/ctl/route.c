@@ -34,11 +34,8 @@ print(json_t *answer, bool json, struct why *why)
 	const json_t *step;
 	size_t i;
 
-	if (json) {
-		json_object_del(answer, "ok");
-		return json_dumpf(answer, stdout, JSON_INDENT(2) | JSON_ENSURE_ASCII) == -1 ||
-		    putchar('\n') == EOF ? why_sys(why, "standard output") : 0;
-	}
+	if (json)
+		return print_json(answer, why);
 	line("", json_text(answer, "address"), "");
 	if (json_text(answer, "edge")[0] != '\0')
 		line(" by edge ", json_text(answer, "edge"), "");

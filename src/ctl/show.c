@@ -88,12 +88,8 @@ print(json_t *object, bool json, struct why *why)
 	const char *key;
 	json_t *v;
 
-	if (json) {
-		if (json_dumpf(object, stdout, JSON_INDENT(2) | JSON_ENSURE_ASCII) == -1 ||
-		    putchar('\n') == EOF)
-			return why_sys(why, "standard output");
-		return 0;
-	}
+	if (json)
+		return print_json(object, why);
 	json_object_foreach(object, key, v)
 		if (!json_is_array(v) && !ends_ms(key))
 			value(key, v);

@@ -366,15 +366,9 @@ print(json_t *s, bool json, struct why *why)
 {
 	bool colour = text_colour(stdout);
 	struct buf out;
-	int rc = 0;
 
-	if (json) {
-		json_object_del(s, "ok");
-		if (json_dumpf(s, stdout, JSON_INDENT(2) | JSON_ENSURE_ASCII) == -1 ||
-		    putchar('\n') == EOF)
-			return why_sys(why, "standard output");
-		return 0;
-	}
+	if (json)
+		return print_json(s, why);
 	buf_init(&out, PAGE_MAX);
 	alarms(s, colour, &out);
 	summary(s, &out);
@@ -387,12 +381,7 @@ print(json_t *s, bool json, struct why *why)
 	passed(s, colour, &out);
 	processes(s, colour, &out);
 	counters(s, colour, &out);
-	if (out.failed)
-		rc = why_set(why, "the answer is too long to show; --json shows it");
-	else if (fwrite(out.p, 1, out.n, stdout) != out.n)
-		rc = why_sys(why, "standard output");
-	buf_fini(&out);
-	return rc;
+	return print_page(&out, why);
 }
 
 int

@@ -244,6 +244,27 @@ table_free(struct table **tp)
 	free(t);
 }
 
+int
+print_json(json_t *answer, struct why *why)
+{
+	json_object_del(answer, "ok");
+	return json_dumpf(answer, stdout, JSON_INDENT(2) | JSON_ENSURE_ASCII) == -1 ||
+	    putchar('\n') == EOF ? why_sys(why, "standard output") : 0;
+}
+
+int
+print_page(struct buf *page, struct why *why)
+{
+	int rc = 0;
+
+	if (page->failed)
+		rc = why_set(why, "it is too long to show; --json shows it");
+	else if (fwrite(page->p, 1, page->n, stdout) != page->n)
+		rc = why_sys(why, "standard output");
+	buf_fini(page);
+	return rc;
+}
+
 bool
 text_colour(FILE *f)
 {

@@ -6,8 +6,11 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include <jansson.h>
+
 #include "base/buf.h"
 #include "base/span.h"
+#include "base/why.h"
 
 /*
  * What a person reads: words, sizes, ages, tables.  Everything that a sender or
@@ -55,6 +58,11 @@ void	table_str(struct table *, const char *);
 /* With colour, headings in bold.  False: it did not fit. */
 bool	table_print(const struct table *, bool colour, struct buf *out);
 void	table_free(struct table **);
+
+/* An answer whole, without the "ok" that all of them have. */
+int	print_json(json_t *, struct why *);
+/* What was gathered, and its end: it is released.  One that did not fit is refused. */
+int	print_page(struct buf *, struct why *);
 
 /* Whether to colour: a terminal, and NO_COLOR is not set. */
 bool	text_colour(FILE *);

@@ -146,13 +146,8 @@ print(json_t *answer, bool json, struct why *why)
 	size_t i;
 	int rc = 0;
 
-	if (json) {
-		json_object_del(answer, "ok");
-		if (json_dumpf(answer, stdout, JSON_INDENT(2) | JSON_ENSURE_ASCII) == -1 ||
-		    putchar('\n') == EOF)
-			return why_sys(why, "standard output");
-		return 0;
-	}
+	if (json)
+		return print_json(answer, why);
 	if ((t = table_new(headings, 3)) == NULL)
 		return why_sys(why, "memory");
 	buf_init(&out, 4u << 20);
