@@ -140,12 +140,14 @@ learn(struct roster *r, struct why *why)
 	}
 	/* A program's apology is no list: by it everybody would be refused for good. */
 	taken = all.n + all.naliases - configured;
-	if (skipped > taken || (taken == 0 && r->listed > 0)) {
+	if (skipped > taken || (taken == 0 && (r->listed > 0 || configured == 0))) {
 		if (skipped > taken)
 			why_set(why, "%zu of %zu lines are neither a mailbox nor an alias", skipped,
 			    skipped + taken);
-		else
+		else if (r->listed > 0)
 			why_set(why, "it names nobody, and named %zu before", r->listed);
+		else
+			why_set(why, "it names nobody, and nobody else does");
 		mailboxes_fini(&all);
 		return;
 	}

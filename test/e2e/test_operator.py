@@ -118,7 +118,7 @@ def test_what_was_delivered_is_told_of_but_not_parked(make_stand, mark):
 
 
 def test_an_operator_in_the_couriers_way_loses_nothing(make_stand, mark):
-    """retry, park, unpark and drop of whatever is there, while it is being delivered and refused."""
+    """retry, park, unpark and drop of what is there, while it is delivered and refused."""
     dice, done, dropped, odd = random.Random(4), threading.Event(), set(), []
 
     def says(verb, session):

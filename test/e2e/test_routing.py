@@ -54,6 +54,29 @@ def test_a_bad_file_leaves_the_last_good_list(make_stand):
     assert route(stand, "dave@example.test")["mailbox"] == "dave"
 
 
+def test_a_list_that_never_named_anybody_refuses_nobody(make_stand, tmp_path):
+    """As `maddy imap-acct list` at a fresh start: `No users.` for people, and success."""
+    command = tmp_path / "list"
+    command.write_text(f"#!/bin/sh\ncat {tmp_path}/users || echo No users. >&2\n")
+    os.chmod(command, 0o755)
+    os.chmod(tmp_path, 0o755)
+    stand = make_stand()
+    stand.stop("home")
+    with open(stand.conf("home"), encoding="utf-8") as f:
+        text = f.read()
+    users = 'users = {"alice", "bob"}'
+    assert users in text
+    write(stand.conf("home"), text.replace(users, f'command = "{command}"\nrefresh = "10s"\n'
+                                             'roles = "foo@example.test"'))
+    stand.start("home")
+    until("it is an alarm", 10, lambda: "names nobody" in str(stand.status("home")["alarms"]))
+    assert route(stand, "foo@example.test")["reply"].startswith("450 4.1.1")
+    (tmp_path / "users").write_text("foo@example.test\nbar@example.test\n")
+    until("they are there", 60, lambda: "mailbox" in route(stand, "foo@example.test"))
+    assert route(stand, "bar@example.test")["mailbox"] == "bar@example.test"
+    until("the alarm ends", 10, lambda: stand.status("home")["alarms"] == [])
+
+
 def test_route_explains(make_stand):
     stand, _ = with_file(make_stand, "j.smith\n@example.test alice\n",
                          'domain "example.test" { aliases = {"sales: bob"} dots = false }')
