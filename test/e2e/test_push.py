@@ -252,6 +252,53 @@ def test_keys_are_changed_without_a_pause(mark):
         assert home.put(home.object(mark, key=old[1]), token=new["token"])[0] == 403
 
 
+@pytest.mark.parametrize("process", ["writer", "push"])
+def test_a_process_is_killed_and_nothing_is_lost(mark, process):
+    """What had its 201 is delivered once; what had another answer, or none, is taken again."""
+    with PushHome() as home:
+        made = [home.object(f"{mark}-{n}") for n in range(6)]
+        with concurrent.futures.ThreadPoolExecutor(3) as pool:
+            asked = [pool.submit(home.put, m) for m in made]
+            home.kill(process)
+            for a in asked:
+                try:
+                    assert a.result(30)[0] in (201, 503)
+                except OSError:
+                    pass
+        until("home takes pushed mail again", 20, home.answers, 0.1)
+        for m in made:
+            until("it is taken", 20, lambda m=m: home.put(m)[0] == 201, 0.2)
+        home.wait_mails(len(made))
+
+
+def test_a_worker_is_added_and_taken_away_without_a_pause(mark):
+    with PushHome() as home:
+        with open(home.conf, encoding="ascii") as f:
+            text = f.read()
+        with open(home.conf, "a", encoding="ascii") as f:
+            f.write('worker "second.test" { domains = {"second.test"} }\n')
+        home.tool("keygen")
+        home.child.send_signal(signal.SIGHUP)
+        with open(f"{home.dir}/state/worker-second.test.mac", encoding="ascii") as f:
+            key = f.read().strip()
+        with open(f"{home.dir}/state/worker-second.test.token", encoding="ascii") as f:
+            token = f.read().strip()
+        made = home.object(mark, to="bob@second.test", key=key, edge="second.test")
+        until("it may push", 10, lambda: home.put(made, token=token)[0] == 201)
+        home.wait_mails(1, "bob")
+        # Each signs for itself, and for its own domains.
+        assert home.put(home.object(mark, key=key))[0] == 403
+        other = home.object(mark, to="alice@example.test", key=key, edge="second.test")
+        assert home.put(other, token=token)[0] == 201
+        until("it is parked", 10,
+              lambda: "class      foreign" in home.tool("show", str(other[0])).stdout)
+        with open(home.conf, "w", encoding="ascii") as f:
+            f.write(text)
+        home.child.send_signal(signal.SIGHUP)
+        until("it may not any more", 10, lambda: home.put(made, token=token)[0] == 401)
+        assert home.put(home.object(mark))[0] == 201
+
+
 def test_a_backup_has_the_workers_keys(mark):
     """What a Worker signed before a disk died is taken by the home that was restored."""
     with PushHome() as home:
