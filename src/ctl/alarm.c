@@ -143,11 +143,11 @@ print(json_t *answer, const struct opts *o, struct why *why)
 	struct buf out;
 
 	if (o->json)
-		return print_json(answer, why);
+		return text_json(answer, why);
 	buf_init(&out, PAGE_MAX);
 	conditions(answer, colour, &out);
 	print_roads(answer, o->test, colour, &out);
-	return print_page(&out, why);
+	return text_page(&out, why);
 }
 
 int

@@ -146,7 +146,7 @@ print(json_t *answer, bool json, struct why *why)
 	size_t i;
 
 	if (json)
-		return print_json(answer, why);
+		return text_json(answer, why);
 	buf_init(&out, PAGE_MAX);
 	json_array_foreach(json_object_get(answer, "services"), i, s) {
 		if (i > 0)
@@ -157,7 +157,7 @@ print(json_t *answer, bool json, struct why *why)
 	if (i == 0)
 		buf_add_str(&out, "Nothing is passed to this home: no service in its "
 		    "configuration.\n");
-	return print_page(&out, why);
+	return text_page(&out, why);
 }
 
 int

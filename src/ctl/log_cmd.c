@@ -62,7 +62,7 @@ print(json_t *story, bool json, struct why *why)
 	size_t i;
 
 	if (json)
-		return print_json(story, why);
+		return text_json(story, why);
 	buf_init(&out, 8u << 20);
 	json_array_foreach(json_object_get(story, "events"), i, e)
 		line(e, &out);
@@ -71,7 +71,7 @@ print(json_t *story, bool json, struct why *why)
 	else
 		word(story, "state", "It is here: ", &out);
 	buf_add_str(&out, ".\n");
-	return print_page(&out, why);
+	return text_page(&out, why);
 }
 
 int

@@ -35,7 +35,7 @@ print(json_t *answer, bool json, struct why *why)
 	size_t i;
 
 	if (json)
-		return print_json(answer, why);
+		return text_json(answer, why);
 	line("", json_text(answer, "address"), "");
 	if (json_text(answer, "edge")[0] != '\0')
 		line(" by edge ", json_text(answer, "edge"), "");

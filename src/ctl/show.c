@@ -89,7 +89,7 @@ print(json_t *object, bool json, struct why *why)
 	json_t *v;
 
 	if (json)
-		return print_json(object, why);
+		return text_json(object, why);
 	json_object_foreach(object, key, v)
 		if (!json_is_array(v) && !ends_ms(key))
 			value(key, v);

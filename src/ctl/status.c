@@ -368,7 +368,7 @@ print(json_t *s, bool json, struct why *why)
 	struct buf out;
 
 	if (json)
-		return print_json(s, why);
+		return text_json(s, why);
 	buf_init(&out, PAGE_MAX);
 	alarms(s, colour, &out);
 	summary(s, &out);
@@ -381,7 +381,7 @@ print(json_t *s, bool json, struct why *why)
 	passed(s, colour, &out);
 	processes(s, colour, &out);
 	counters(s, colour, &out);
-	return print_page(&out, why);
+	return text_page(&out, why);
 }
 
 int

@@ -245,7 +245,7 @@ table_free(struct table **tp)
 }
 
 int
-print_json(json_t *answer, struct why *why)
+text_json(json_t *answer, struct why *why)
 {
 	json_object_del(answer, "ok");
 	return json_dumpf(answer, stdout, JSON_INDENT(2) | JSON_ENSURE_ASCII) == -1 ||
@@ -253,7 +253,7 @@ print_json(json_t *answer, struct why *why)
 }
 
 int
-print_page(struct buf *page, struct why *why)
+text_page(struct buf *page, struct why *why)
 {
 	int rc = 0;
 

@@ -60,9 +60,9 @@ bool	table_print(const struct table *, bool colour, struct buf *out);
 void	table_free(struct table **);
 
 /* An answer whole, without the "ok" that all of them have. */
-int	print_json(json_t *, struct why *);
+int	text_json(json_t *, struct why *);
 /* What was gathered, and its end: it is released.  One that did not fit is refused. */
-int	print_page(struct buf *, struct why *);
+int	text_page(struct buf *, struct why *);
 
 /* Whether to colour: a terminal, and NO_COLOR is not set. */
 bool	text_colour(FILE *);

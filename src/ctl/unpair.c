@@ -147,7 +147,7 @@ print(json_t *answer, bool json, struct why *why)
 	int rc = 0;
 
 	if (json)
-		return print_json(answer, why);
+		return text_json(answer, why);
 	if ((t = table_new(headings, 3)) == NULL)
 		return why_sys(why, "memory");
 	buf_init(&out, 4u << 20);
