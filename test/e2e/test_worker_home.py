@@ -9,15 +9,14 @@ import tomllib
 import pytest
 
 from kit.certs import own_ca
-from kit.ports import free_port
-from kit.push_home import Backend, PushHome, tls_proxy
+from kit.cloudflare import Cloudflare
+from kit.push_home import Backend
 from kit.stand import header, posthouse, until
-from kit.worker import EDGE, Worker, runtime_missing
+from kit.worker import EDGE, runtime_missing
 
 pytestmark = pytest.mark.skipif(runtime_missing() != "", reason=runtime_missing())
 
 MAIL = b"From: <a@far.test>\r\nSubject: hello\r\n\r\n.dot\r\n..dots\r\n\xffthe last line\r\n"
-TO = "alice@example.test"
 
 
 @pytest.fixture(scope="module", name="certs")
@@ -27,34 +26,16 @@ def made_certs(tmp_path_factory):
     return str(dir_)
 
 
-class Pair:
-    """A home, nginx in front of it, and a Worker that `posthouse worker-config` configured."""
-
-    def __init__(self, stack, certs, bindings=(), service="", **home):
-        port = free_port()
-        self.home = stack.enter_context(PushHome(
-            service=f'url = "https://localhost:{port}" {service}', **home))
-        stack.enter_context(tls_proxy(self.home, port, certs))
-        made = self.home.tool("worker-config")
-        bound = {**tomllib.loads(made.stdout)["vars"], "MAC_KEY": self.home.mac_key,
-                 "HTTPS_TOKEN": self.home.token, "WAYS": "https r2", **dict(bindings)}
-        self.worker = stack.enter_context(
-            Worker(bound.pop("RECIPIENTS"), ca=f"{certs}/ca.pem", **bound))
-
-    def send(self, mail=MAIL, to=TO, from_="a@far.test"):
-        return self.worker.email(from_, to, mail)
-
-
 @pytest.fixture(scope="module", name="pair")
 def running(certs):
     with contextlib.ExitStack() as stack:
-        yield Pair(stack, certs, bindings={"SEAL_MAX": str(25 << 20)})
+        yield Cloudflare(stack, certs, bindings={"SEAL_MAX": str(25 << 20)})
 
 
 @pytest.fixture(name="make")
 def maker(certs):
     with contextlib.ExitStack() as stack:
-        yield lambda **kw: Pair(stack, certs, **kw)
+        yield lambda **kw: Cloudflare(stack, certs, **kw)
 
 
 def mark_in(mark, mail=MAIL):

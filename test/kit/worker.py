@@ -8,9 +8,12 @@ import shutil
 import subprocess
 import urllib.parse
 
+from kit.ports import free_port
+from kit.s3 import Bucket
 from kit.stand import TOP
 
 MODULES = os.environ.get("POSTHOUSE_NODE_MODULES", "/var/cache/posthouse-test/node/node_modules")
+HERE = os.path.join(TOP, "test", "worker")
 EDGE = "worker.example.test"
 
 
@@ -23,10 +26,18 @@ def runtime_missing():
     return ""
 
 
-class Worker:
-    """One runtime with its bucket; usable as a context. bindings are added to a usual set."""
+def r2_store():
+    """R2's simulator as a client of S3 will see it: to be written into home.conf before the runtime
+    is there, as what home.conf says is bound in it."""
+    return Bucket(f"http://127.0.0.1:{free_port()}", "mail", secrets.token_hex(16),
+                  secrets.token_hex(32))
 
-    def __init__(self, recipients="", *, ca=None, entry=None, more=(), **bindings):
+
+class Worker:
+    """One runtime with its bucket; usable as a context. bindings are added to a usual set.
+    store: the bucket's S3 face, as r2_store() made it; without it there is none."""
+
+    def __init__(self, recipients="", *, ca=None, entry=None, more=(), store=None, **bindings):
         self.mac_key, self.id_key = secrets.token_bytes(32), secrets.token_bytes(32)
         usual = {
             "EDGE_NAME": EDGE,
@@ -34,17 +45,20 @@ class Worker:
             "MAC_KEY": self.mac_key.hex(),
             "ID_KEY": self.id_key.hex(),
             "WAYS": "r2",
+            "S3_KEY": store.key if store else None,
+            "S3_SECRET": store.secret if store else None,
         }
         config = {
             "modules": MODULES,
             "worker": os.path.join(TOP, "worker"),
-            "entry": entry or os.path.join(TOP, "test", "worker", "entry.js"),
-            "more": list(more),
+            "port": urllib.parse.urlsplit(store.endpoint).port if store else 0,
+            "entry": entry or os.path.join(HERE, "entry.js"),
+            "more": list(more) if entry else [{"type": "ESModule", "path": f"{HERE}/s3.js"}],
             "bindings": {k: v for k, v in {**usual, **bindings}.items() if v is not None},
         }
         env = dict(os.environ, **({"NODE_EXTRA_CA_CERTS": ca} if ca else {}))
         self.process = subprocess.Popen(
-            ["node", os.path.join(TOP, "test", "worker", "runtime.mjs")],
+            ["node", os.path.join(HERE, "runtime.mjs")],
             env=env,
             text=True,
             stdin=subprocess.PIPE,

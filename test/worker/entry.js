@@ -5,8 +5,10 @@
 //	GET /bucket		the names in it
 //	GET /bucket/NAME	an object; its metadata as x-meta-...
 //	PUT /bucket/NAME	puts one, with x-meta-... as its metadata
+//	/mail/...		the same bucket as home's drain asks it, by S3 (s3.js)
 
 import worker from "../../worker/posthouse.js";
+import { s3 } from "./s3.js";
 
 const broken = new Proxy(
 	{},
@@ -73,6 +75,8 @@ export default {
 				env,
 				decodeURIComponent(pathname.slice("/bucket/".length)),
 			);
+		if (/^\/mail(\/|$)/.test(pathname))
+			return s3(request, env.MAIL, env.S3_KEY, env.S3_SECRET);
 		return worker.fetch(request, env, ctx);
 	},
 };

@@ -3,7 +3,7 @@
 //	node runtime.mjs <configuration	prints READY PORT; ends with its standard input
 //
 // A line of JSON: { "modules": folder of node_modules, "worker": folder, "entry": file,
-// "bindings": {...}, "r2": folder, "more": modules beside the Worker's }
+// "port": 0 for any, "bindings": {...}, "r2": folder, "more": modules beside the Worker's }
 
 import { createRequire } from "node:module";
 import { createInterface } from "node:readline";
@@ -23,7 +23,7 @@ const files = readdirSync(config.worker)
 
 const runtime = new Miniflare({
 	host: "127.0.0.1",
-	port: 0,
+	port: config.port,
 	cf: false,
 	log: new Log(LogLevel.WARN),
 	modulesRoot: top,
