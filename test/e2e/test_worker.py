@@ -241,7 +241,7 @@ def test_an_address_that_nobody_could_use_is_refused(worker, from_, to, reason):
         ({"RECIPIENTS": "age1typo"}, "is no age recipient"),
         ({"RECIPIENTS": ""}, "0 age recipients; write 1 to 8"),
         ({"MAC_KEY": "beef"}, "MAC_KEY: write 64 hexadecimal digits"),
-        ({"ID_KEY": None}, "ID_KEY: missing; posthouse worker-config makes it"),
+        ({"ID_KEY": None}, "ID_KEY: missing; posthouse worker-config says how to put it"),
         ({"EDGE_NAME": "two words"}, "EDGE_NAME: write the name"),
         ({"WAYS": "r2 https"}, "WAYS: r2 keeps what no other way took, so it stands last"),
         ({"WAYS": "pigeon"}, 'WAYS: "pigeon"; write some of https smtp r2'),
