@@ -93,6 +93,8 @@ reply(struct MHD_Connection *c, unsigned status, const char *text)
 	return rc;
 }
 
+static void on_again(uv_timer_t *);
+
 static void
 on_told(void *arg, unsigned status, const char *text)
 {
@@ -105,6 +107,8 @@ on_told(void *arg, unsigned status, const char *text)
 		r->suspended = false;
 		r->visitor->since_ms = now_ms(r->visitor->push);
 		MHD_resume_connection(r->connection);
+		/* Its epoll does not tell of a connection that was resumed. */
+		uv_timer_start(&r->visitor->push->again, on_again, 0, 0);
 	}
 }
 

@@ -53,6 +53,15 @@ def test_a_verdict(home, mark):
     assert str(made[0]) not in home.tool("queue", "--json").stdout
 
 
+def test_an_answer_goes_out_as_soon_as_it_is_known(home, mark):
+    """A sender waits for it; the next tick of home's clock would cost each message a second."""
+    made = [home.object(f"{mark}-{n}") for n in range(10)]
+    began = time.monotonic()
+    for m in made:
+        assert home.put(m, prefer="wait=10") == (200, "")
+    assert time.monotonic() - began < 6
+
+
 def test_a_domain_that_the_worker_was_not_given_is_parked(home, mark):
     made = home.object(mark, to="alice@elsewhere.test")
     assert home.put(made) == (201, "")
