@@ -29,6 +29,7 @@ struct http_call {
 	size_t		 left;		/* octets that the answer's body may still have */
 	bool		 going;
 	bool		 paused;
+	bool		 headed;	/* the final answer's head came to its end */
 	struct later	 resume;	/* to be done before the loop sleeps */
 	struct why	 why;		/* ours; "" libcurl's words count */
 	char		 words[CURL_ERROR_SIZE];
@@ -62,8 +63,9 @@ end_of(struct http_call *c, CURLcode code)
 {
 	curl_off_t connected = 0, sent = 0;
 
+	/* libcurl 7.88 takes a head that breaks off between two lines for a whole one. */
 	if (code == CURLE_OK)
-		return HTTP_ANSWERED;
+		return c->headed ? HTTP_ANSWERED : HTTP_BROKEN;
 	/* A kept connection took no time to make, but then something of ours went out on it. */
 	curl_easy_getinfo(c->easy, CURLINFO_CONNECT_TIME_T, &connected);
 	curl_easy_getinfo(c->easy, CURLINFO_PRETRANSFER_TIME_T, &sent);
@@ -85,6 +87,8 @@ end_call(struct http_call *c, CURLcode code)
 
 	if (end == HTTP_ANSWERED)
 		status = http_call_status(c);
+	if (why.text[0] == '\0' && code == CURLE_OK)
+		why_set(&why, "the answer broke off in its head");
 	if (why.text[0] == '\0')
 		why_set(&why, "%s", c->words[0] != '\0' ? c->words : curl_easy_strerror(code));
 	call_free(c);
@@ -274,6 +278,7 @@ on_head(char *line, size_t size, size_t n, void *arg)
 	struct http_call *c = arg;
 	const char *colon = memchr(line, ':', n);
 
+	c->headed |= http_call_status(c) >= 200 && (line[0] == '\r' || line[0] == '\n');
 	if (c->ops->head != NULL && http_call_status(c) >= 200 && colon != NULL)
 		c->ops->head(c->arg, span_of(line, (size_t)(colon - line)),
 		    trimmed(span_of(colon + 1, (size_t)(line + n - colon - 1))));

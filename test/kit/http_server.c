@@ -14,6 +14,7 @@ struct client {
 	uv_stream_t	*stream;
 	struct buf	 heard;
 	bool		 answered;
+	unsigned	 answers;
 	char		 room[65536];
 };
 
@@ -60,7 +61,12 @@ on_written(uv_write_t *w, int status)
 		return;
 	}
 	free(w);
-	hang_up(c);
+	if (++c->answers > server.answers || status != 0) {
+		hang_up(c);
+		return;
+	}
+	c->answered = false;
+	buf_clear(&c->heard);
 }
 
 /* Whether head and body are there; RFC 9112 6.3 as far as libcurl speaks it. */
@@ -94,6 +100,10 @@ on_read(uv_stream_t *s, ssize_t n, const uv_buf_t *b)
 	buf_clear(&server.heard);
 	buf_add_span(&server.heard, buf_span(&c->heard));
 	server.served++;
+	if (server.answers > 0 && c->answers == server.answers) {
+		hang_up(c);
+		return;
+	}
 	if (server.says == NULL)
 		return;
 	w = malloc(sizeof(*w));

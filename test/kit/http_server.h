@@ -15,6 +15,8 @@ struct http_server {
 	const char	*says;		/* NULL: nothing, ever */
 	bool		 endless;	/* and then it goes on with x */
 	bool		 refuses;	/* closes before it reads */
+	/* That a connection gets; then it is closed, at the next request; 0: one, and closed. */
+	unsigned	 answers;
 	size_t		 reads_max;	/* octets of a request that it reads; 0: all */
 	unsigned	 served;	/* requests that were whole */
 	unsigned	 open;		/* connections now */

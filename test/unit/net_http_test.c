@@ -163,6 +163,7 @@ static const struct {
 	    HTTP_ANSWERED, 200, "" },
 	{ "cut short", "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhello", HTTP_BROKEN, 0,
 	    "" },
+	{ "cut in its head", "HTTP/1.1 200 OK\r\nX-Kind: a\r\n", HTTP_BROKEN, 0, "" },
 	{ "no HTTP at all", "220 mail.example ESMTP\r\n", HTTP_BROKEN, 0, "" },
 	{ "not a word", "", HTTP_BROKEN, 0, "" },
 };
