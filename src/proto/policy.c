@@ -215,6 +215,24 @@ get_service(const json_t *o, void *out, struct why *why)
 	return true;
 }
 
+static bool
+get_login(const json_t *o, void *out, struct why *why)
+{
+	struct login *l = out;
+	const json_t *name = json_object_get(o, "name"), *list = json_object_get(o, "digests"), *j;
+	size_t i;
+
+	if (!json_is_string(name) || !address_domain(text_of(name), l->name))
+		return why_set(why, "\"name\" is not a domain name"), false;
+	if (!json_is_array(list) || json_array_size(list) > LOGIN_DIGESTS_MAX)
+		return why_set(why, "\"digests\" are not %d at most", LOGIN_DIGESTS_MAX), false;
+	json_array_foreach(list, i, j)
+		if (!json_is_string(j) ||
+		    !hex_decode(text_of(j), l->digests[l->ndigests++], LOGIN_DIGEST_LEN))
+			return why_set(why, "a digest is not 64 hex digits"), false;
+	return true;
+}
+
 /* An optional array of at most two pins. */
 static bool
 get_pins(const json_t *list, struct pin pins[2], size_t *n)
@@ -289,7 +307,9 @@ policy_from(const json_t *root, struct policy *p, struct why *why)
 	if (!get_array(root, "domains", POLICY_DOMAINS_MAX, sizeof(*p->domains), &p->domains,
 	    &p->ndomains, get_domain, why) ||
 	    !get_array(root, "services", POLICY_SERVICES_MAX, sizeof(*p->services), &p->services,
-	    &p->nservices, get_service, why))
+	    &p->nservices, get_service, why) ||
+	    !get_array(root, "logins", POLICY_LOGINS_MAX, sizeof(*p->logins), &p->logins,
+	    &p->nlogins, get_login, why))
 		return false;
 	for (size_t i = 0; i < p->ndomains; i++)
 		total += p->domains[i].ndigests;
@@ -394,6 +414,30 @@ print_keys(const struct policy *p)
 }
 
 static json_t *
+print_logins(const struct policy *p)
+{
+	json_t *list = json_array();
+	char hex[2 * LOGIN_DIGEST_LEN + 1];
+	int failed = 0;
+
+	for (size_t i = 0; i < p->nlogins; i++) {
+		json_t *digests = json_array();
+
+		for (size_t k = 0; k < p->logins[i].ndigests; k++) {
+			hex_encode(p->logins[i].digests[k], LOGIN_DIGEST_LEN, hex);
+			failed |= json_array_append_new(digests, json_string(hex));
+		}
+		failed |= json_array_append_new(list, json_pack("{ss, so}",
+		    "name", p->logins[i].name, "digests", digests));
+	}
+	if (failed != 0) {
+		json_decref(list);
+		return NULL;
+	}
+	return list;
+}
+
+static json_t *
 print_root(const struct policy *p)
 {
 	json_t *domains = json_array(), *services = json_array();
@@ -409,6 +453,8 @@ print_root(const struct policy *p)
 	if (p->nedge_pins > 0)
 		failed |= json_object_set_new(root, "edge", json_pack("{so}",
 		    "pins", print_pins(p->edge_pins, p->nedge_pins)));
+	if (p->nlogins > 0)
+		failed |= json_object_set_new(root, "logins", print_logins(p));
 	for (size_t i = 0; i < p->ndomains && !failed; i++)
 		failed |= json_array_append_new(domains, print_domain(&p->domains[i]));
 	for (size_t i = 0; i < p->nservices && !failed; i++)
@@ -451,6 +497,7 @@ policy_free(struct policy **pp)
 		free(p->domains[i].digests);
 	free(p->domains);
 	free(p->services);
+	free(p->logins);
 	free(p);
 }
 

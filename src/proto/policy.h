@@ -10,6 +10,7 @@
 #include "base/span.h"
 #include "base/why.h"
 #include "proto/address.h"
+#include "proto/login.h"
 #include "proto/pairing.h"
 
 /*
@@ -26,13 +27,14 @@
  *	 "domains": [{"name": "example.org", "unknown": "accept" | "refuse",
  *		"fold_case": true, "ignore_dots": false, "tag": "+", "salt": "<32 hex>",
  *		"learned_ms": 1795232400000, "digests": "<base64>"}],
- *	 "services": [{"name": "imaps", "up": true}]}
+ *	 "services": [{"name": "imaps", "up": true}],
+ *	 "logins": [{"name": "worker.example.org", "digests": ["<64 hex>"]}]}
  *
  * Only version is compulsory, and within an entry name, and salt where
- * unknown is "refuse".  digests: all of the domain's, 16 octets each, one behind
+ * unknown is "refuse".  digests of a domain: all of them, 16 octets each, one behind
  * the other in ascending order; one string, as 200,000 of them would cost JSON
- * far more.  Bans are a list of their own (proto/ban_list.h): one changes often, and
- * there may be many.
+ * far more.  logins are proto/login.h's.  Bans are a list of their own
+ * (proto/ban_list.h): one changes often, and there may be many.
  */
 #define POLICY_VERSION		1
 /* POLICY_RECIPIENTS_MAX digests are 4.3 MB. */
@@ -40,6 +42,7 @@
 #define POLICY_DOMAINS_MAX	256
 #define POLICY_BANS_MAX		100000
 #define POLICY_SERVICES_MAX	64
+#define POLICY_LOGINS_MAX	16
 #define POLICY_RECIPIENTS_MAX	200000		/* of all domains together */
 #define POLICY_DIGEST_LEN	16
 
@@ -92,6 +95,8 @@ struct policy {
 	size_t		 ndomains;
 	struct policy_service *services;
 	size_t		 nservices;
+	struct login	*logins;
+	size_t		 nlogins;
 };
 
 /* NULL with why on anything that is not a policy. */

@@ -57,11 +57,14 @@ on_ehlo(struct smtp_srv *s, struct span arg, struct smtp_ev *ev)
 		return;
 	s->esmtp = true;
 	r = smtp_reply(250, 0, 0, 0,
-	    "%s\nPIPELINING\nSIZE %llu\n8BITMIME\nCHUNKING%s%s%s\nENHANCEDSTATUSCODES",
+	    "%s\nPIPELINING\nSIZE %llu\n8BITMIME\nCHUNKING%s%s%s%s\nENHANCEDSTATUSCODES",
 	    s->conf->hostname, (unsigned long long)s->size,
 	    (s->ext & SMTP_EXT_STARTTLS) != 0 ? "\nSTARTTLS" : "",
 	    (s->ext & SMTP_EXT_SMTPUTF8) != 0 ? "\nSMTPUTF8" : "",
-	    (s->ext & SMTP_EXT_DSN) != 0 ? "\nDSN" : "");
+	    (s->ext & SMTP_EXT_DSN) != 0 ? "\nDSN" : "",
+	    /* RFC 4954 4: not again once it was done */
+	    (s->ext & SMTP_EXT_AUTH) != 0 && s->secured && !s->authed ?
+	    "\nAUTH PLAIN LOGIN" : "");
 	srv_say_reply(s, &r);
 }
 
@@ -124,7 +127,8 @@ on_path(struct smtp_srv *s, struct span arg, struct span word, enum smtp_params_
 static void
 on_mail(struct smtp_srv *s, struct span arg, struct smtp_ev *ev)
 {
-	on_path(s, arg, SPAN_LIT("FROM:"), SMTP_PARAMS_MAIL, ev);
+	if (srv_may_mail(s))
+		on_path(s, arg, SPAN_LIT("FROM:"), SMTP_PARAMS_MAIL, ev);
 }
 
 static void
@@ -229,9 +233,9 @@ static const struct verb {
 	{ "NOOP", ANY, on_noop, 0, NULL },
 	{ "QUIT", ANY, on_quit, 0, NULL },
 	{ "STARTTLS", IN(SMTP_P_READY), on_starttls, 503, "After EHLO, outside of a transaction" },
+	{ "AUTH", ANY, srv_on_auth, 0, NULL },
 	{ "VRFY", ANY, on_vrfy, 0, NULL },
 	{ "HELP", ANY, on_help, 0, NULL },
-	{ "AUTH", NEVER, NULL, 502, "No login here: this server only receives" },
 	{ "EXPN", NEVER, NULL, 502, "Not here" },
 	{ "ETRN", NEVER, NULL, 502, "Not here" },
 	{ "TURN", NEVER, NULL, 502, "Not here" },
@@ -258,6 +262,10 @@ command(struct smtp_srv *s, struct span line, struct smtp_ev *ev)
 		    "%s Too many commands without a message", s->conf->hostname);
 
 		srv_say_last(s, &r);
+		return;
+	}
+	if (s->login_step != LOGIN_NONE) {
+		srv_login_line(s, line, ev);
 		return;
 	}
 	for (size_t i = 0; i < line.n; i++) {
@@ -323,7 +331,8 @@ srv_line_step(struct smtp_srv *s, const char *in, size_t len, struct smtp_ev *ev
 
 	if (bad != NULL) {
 		s->line_bad = true;
-		buf_fini(&s->line);
+		buf_wipe(&s->line);
+		srv_login_end(s);
 		s->commands++;
 		srv_say(s, 500, 5, 5, 2, bad);
 		return i;

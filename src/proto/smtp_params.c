@@ -115,6 +115,13 @@ on_notify(struct span v, uint64_t size_max, struct smtp_params *p)
 	return seen != 0 ? GOOD : MALFORMED;
 }
 
+/* RFC 4954 5: to be taken by who offers AUTH, and of no meaning here: nothing is relayed. */
+static enum verdict
+on_auth(struct span v, uint64_t size_max, struct smtp_params *p)
+{
+	return v.n > 0 && v.n <= ORCPT_MAX && is_xtext(v, false) ? GOOD : MALFORMED;
+}
+
 /* v.p is NULL where no value was given. */
 static const struct param {
 	const char	*name;
@@ -127,6 +134,7 @@ static const struct param {
 	{ "SMTPUTF8", SMTP_PARAMS_MAIL, SMTP_EXT_SMTPUTF8, on_smtputf8 },
 	{ "RET",      SMTP_PARAMS_MAIL, SMTP_EXT_DSN,      on_ret },
 	{ "ENVID",    SMTP_PARAMS_MAIL, SMTP_EXT_DSN,      on_envid },
+	{ "AUTH",     SMTP_PARAMS_MAIL, SMTP_EXT_AUTH,     on_auth },
 	{ "NOTIFY",   SMTP_PARAMS_RCPT, SMTP_EXT_DSN,      on_notify },
 	{ "ORCPT",    SMTP_PARAMS_RCPT, SMTP_EXT_DSN,      on_orcpt },
 };

@@ -49,10 +49,13 @@ smtp_reply_print(const struct smtp_reply *r, struct buf *out)
 		const char *part = last ? " " : "-";
 		size_t e = strlen(enhanced);
 
-		/* Nothing after the code: no space at the end of the line either. */
+		/*
+		 * Nothing after the code: no space at the end of the line either, but in an
+		 * empty challenge (RFC 4954 8).
+		 */
 		if (n == 0 && e > 0)
 			e--;
-		else if (n == 0 && last)
+		else if (n == 0 && last && r->code != 334)
 			part = "";
 		buf_addf(out, "%03u%s%.*s%.*s\r\n", r->code, part, (int)e, enhanced, (int)n, p);
 		if (last)

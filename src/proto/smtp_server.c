@@ -31,6 +31,13 @@ smtp_srv_size_most(struct smtp_srv *s, uint64_t most)
 }
 
 void
+smtp_srv_in_tls(struct smtp_srv *s)
+{
+	s->secured = true;
+	s->ext &= ~(unsigned)SMTP_EXT_STARTTLS;
+}
+
+void
 smtp_srv_free(struct smtp_srv **sp)
 {
 	struct smtp_srv *s = *sp;
@@ -39,6 +46,7 @@ smtp_srv_free(struct smtp_srv **sp)
 		return;
 	buf_fini(&s->line);
 	buf_fini(&s->out);
+	srv_login_end(s);
 	free(s->addr);
 	free(s->helo);
 	free(s->verdict);
@@ -142,9 +150,11 @@ tell_waiting(struct smtp_srv *s, struct smtp_ev *ev)
 static void
 take_back(struct smtp_srv *s)
 {
+	if (s->login != NULL && s->login_step == LOGIN_NONE)
+		srv_login_end(s);
 	if (s->line_whole) {
 		s->line_whole = false;
-		buf_fini(&s->line);
+		buf_wipe(&s->line);		/* it may have been a password */
 		free(s->addr);
 		s->addr = NULL;
 	}
@@ -198,7 +208,17 @@ smtp_srv_answer(struct smtp_srv *s, const struct smtp_reply *r)
 		return;
 	assert(asked != SMTP_EV_NONE && r->code != 0);
 	s->asked = SMTP_EV_NONE;
-	if (asked == SMTP_EV_MAIL) {
+	if (asked == SMTP_EV_AUTH) {
+		s->authed = yes;
+		s->logins_refused += !yes;
+		srv_say_reply(s, r);
+		if (s->logins_refused >= SMTP_LOGINS_MAX && s->phase != SMTP_P_CLOSED) {
+			struct smtp_reply enough = smtp_reply(421, 4, 7, 0,
+			    "%s Too many wrong passwords", s->conf->hostname);
+
+			srv_say_last(s, &enough);
+		}
+	} else if (asked == SMTP_EV_MAIL) {
 		s->txn.open = yes;
 		if (yes) {
 			s->phase = SMTP_P_MAIL;

@@ -27,6 +27,10 @@
  * stands behind STARTTLS there is thrown away and the command answered 501 5.5.2;
  * what is given between the 220 and smtp_srv_secured is thrown away too.
  *
+ * AUTH (RFC 4954), where SMTP_EXT_AUTH asks for it: PLAIN (RFC 4616) and LOGIN, inside TLS
+ * only, and no MAIL without it.  Nobody logs in twice in a session, or a fourth time
+ * after three wrong ones.  What was said is compared by the caller and wiped after that.
+ *
  * Content that is at fault is read to its end (CRLF.CRLF, or of the chunk), told
  * by SMTP_EV_ABORT when the fault is seen and refused when the end has come.  It
  * is never the end of data in another's eyes that makes commands of content: where
@@ -44,6 +48,13 @@ struct smtp_limits {			/* each with its default from conf.h */
 
 #define SMTP_LINE_MIN		64
 /*
+ * Of a login: a user is called as a host may be (RFC 1035 2.3.4), a password is what a
+ * file of ours may hold.  In base64 both fit into a line of 2,048 octets.
+ */
+#define SMTP_USER_MAX		255
+#define SMTP_PASSWORD_MAX	500
+#define SMTP_LOGINS_MAX		3	/* refused ones of a session, then 421 */
+/*
  * Octets of refused content that are read beyond the limit of size before we hang
  * up instead: enough for a sender that did not look at SIZE to hear his 552.
  */
@@ -58,6 +69,7 @@ enum smtp_ext {				/* what EHLO announces beyond the fixed set */
 	SMTP_EXT_STARTTLS = 1 << 0,
 	SMTP_EXT_SMTPUTF8 = 1 << 1,
 	SMTP_EXT_DSN      = 1 << 2,
+	SMTP_EXT_AUTH     = 1 << 3,	/* compulsory; offered inside TLS only */
 };
 
 struct smtp_srv_conf {			/* borrowed for the session's life, shared by all */
@@ -70,6 +82,8 @@ enum smtp_ev_type {
 	SMTP_EV_NONE = 0,	/* all input used; feed more */
 	SMTP_EV_REPLY,		/* take out before stepping again: see smtp_srv_out */
 	SMTP_EV_HELO,		/* arg: the name given; told only, no answer is owed */
+	/* user, and his password in arg.  Answer it: 235, 535, or 454 where nobody can tell. */
+	SMTP_EV_AUTH,
 	SMTP_EV_MAIL,		/* arg: parameters as received, address in addr.  Answer it. */
 	SMTP_EV_RCPT,		/* arg: parameters as received, address in addr.  Answer it. */
 	SMTP_EV_BEGIN,		/* DATA or the first BDAT.  Answer it: 354, or 4xx/5xx */
@@ -90,6 +104,7 @@ struct smtp_ev {
 	struct span	 arg;
 	const struct address *addr;	/* MAIL, RCPT: good until the next step */
 	struct span	 path;		/* MAIL, RCPT: the path with its brackets, as received */
+	struct span	 user;		/* AUTH: as said, without a NUL */
 };
 
 enum smtp_phase {
@@ -115,6 +130,8 @@ struct smtp_srv *smtp_srv_new(const struct smtp_srv_conf *, unsigned ext);
 void	smtp_srv_free(struct smtp_srv **);
 /* Before the first step: this session takes no larger messages than that. */
 void	smtp_srv_size_most(struct smtp_srv *, uint64_t);
+/* Before the first step: the connection began with TLS (RFC 8314 3.3). */
+void	smtp_srv_in_tls(struct smtp_srv *);
 
 /*
  * Consumes a part of the input and tells at most one event.  Returns the bytes
@@ -125,7 +142,7 @@ void	smtp_srv_size_most(struct smtp_srv *, uint64_t);
 size_t	smtp_srv_step(struct smtp_srv *, const char *, size_t, struct smtp_ev *);
 
 /*
- * The decision on the MAIL, RCPT, BEGIN or EOM just told.  After it, step again.
+ * The decision on the AUTH, MAIL, RCPT, BEGIN or EOM just told.  After it, step again.
  * 421 says so and ends the session.  Ignored once the session is closed.
  */
 void	smtp_srv_answer(struct smtp_srv *, const struct smtp_reply *);

@@ -17,12 +17,26 @@
  *
  *	smtp_server.c	 the session: steps, answers, what is said and how it ends
  *	smtp_commands.c	 lines, and the commands in them
+ *	smtp_auth.c	 AUTH, and the lines that answer our challenges
  *	smtp_body.c	 what stands behind DATA and BDAT, kept or refused
  */
 enum waiting {				/* told before anything more is read */
 	WAIT_ABORT    = 1 << 0,
 	WAIT_HELO     = 1 << 1,
 	WAIT_STARTTLS = 1 << 2,
+};
+
+enum login_step {			/* of AUTH: what the next line is */
+	LOGIN_NONE = 0,
+	LOGIN_PLAIN,			/* all of PLAIN */
+	LOGIN_USER,			/* LOGIN: the user */
+	LOGIN_PASSWORD,
+};
+
+/* Wiped before it is freed: by the step after its answer, and when the exchange ends. */
+struct smtp_login {
+	size_t		nuser, npassword;
+	char		user[SMTP_USER_MAX], password[SMTP_PASSWORD_MAX];
 };
 
 /* What belongs to one message.  It ends in srv_txn_end and nowhere else. */
@@ -46,6 +60,10 @@ struct smtp_srv {
 
 	bool		 esmtp;
 	bool		 secured;
+	bool		 authed;
+	enum login_step	 login_step;
+	struct smtp_login *login;
+	unsigned	 logins_refused;
 	bool		 handshake;	/* STARTTLS was told: whatever comes is not for us */
 
 	/* The line being read.  `line` holds bytes only where the input ended in it. */
@@ -81,6 +99,13 @@ void	srv_say(struct smtp_srv *, unsigned code, unsigned a, unsigned b, unsigned 
 void	srv_out_of_memory(struct smtp_srv *);
 /* The event is a question: no step goes on until smtp_srv_answer. */
 void	srv_ask(struct smtp_srv *, struct smtp_ev *, enum smtp_ev_type what);
+
+/* smtp_auth.c: AUTH in the table of commands, a line while login_step says so, its end. */
+void	srv_on_auth(struct smtp_srv *, struct span arg, struct smtp_ev *);
+void	srv_login_line(struct smtp_srv *, struct span line, struct smtp_ev *);
+void	srv_login_end(struct smtp_srv *);
+/* True, or 530 was said: nobody mails here before he has logged in. */
+bool	srv_may_mail(struct smtp_srv *);
 
 /*
  * smtp_commands.c, and below it smtp_body.c.  A step is smtp_srv_step for its part of the

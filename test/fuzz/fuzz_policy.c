@@ -32,6 +32,9 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 		assert(policy_domain_knows(&p->domains[i], "alice") ==
 		    policy_domain_knows(&q->domains[i], "alice"));
 	}
+	assert(p->nlogins == q->nlogins);
+	for (size_t i = 0; i < p->nlogins; i++)
+		assert(p->logins[i].ndigests == q->logins[i].ndigests);
 	buf_fini(&first);
 	buf_fini(&second);
 	policy_free(&p);

@@ -1,5 +1,5 @@
 /*
- * The SMTP machine.  First octet: extensions and bare_lf; second and third: how
+ * The SMTP machine.  First octet: extensions, bare_lf and TLS; second and third: how
  * the input is cut.  Whatever the cut, the same replies, the same messages and the
  * same endings; what is accepted holds no bare CR or LF and no NUL, keeps to the
  * limits, and a whole message said again by DATA comes out the same.
@@ -24,7 +24,7 @@ struct run {
 	struct buf	 told;		/* replies and events, in order */
 	struct buf	 body;
 	struct buf	 kept;		/* the last message accepted */
-	bool		 open, began, asked, starttls, closed;
+	bool		 open, began, asked, starttls, closed, tls, login, authed;
 };
 
 static struct smtp_reply
@@ -32,6 +32,14 @@ decide(struct run *r, const struct smtp_ev *ev)
 {
 	unsigned char c = 0;
 
+	if (ev->type == SMTP_EV_AUTH) {
+		must(ev->user.n > 0 && ev->user.n <= SMTP_USER_MAX);
+		must(ev->arg.n > 0 && ev->arg.n <= SMTP_PASSWORD_MAX);
+		must(memchr(ev->user.p, 0, ev->user.n) == NULL);
+		must(memchr(ev->arg.p, 0, ev->arg.n) == NULL);
+		return ev->arg.p[0] == 'x' ? smtp_reply(235, 2, 7, 0, "Welcome") :
+		    smtp_reply(535, 5, 7, 8, "No");
+	}
 	if (ev->addr != NULL) {
 		c = (unsigned char)ev->addr->local[0];
 		must(ev->path.n >= 2 && ev->path.p[0] == '<' && ev->path.p[ev->path.n - 1] == '>');
@@ -70,8 +78,11 @@ on_answer(struct run *r, struct smtp_srv *s, const struct smtp_ev *ev)
 	bool yes = reply.code < 400;
 
 	must(!r->closed);
-	if (ev->type == SMTP_EV_MAIL) {
-		must(!r->open);
+	if (ev->type == SMTP_EV_AUTH) {
+		must(r->login && (r->tls || r->starttls) && !r->open && !r->authed);
+		r->authed = yes;
+	} else if (ev->type == SMTP_EV_MAIL) {
+		must(!r->open && (!r->login || r->authed));
 		r->open = yes;
 	} else if (ev->type == SMTP_EV_RCPT) {
 		must(r->open && !r->began);
@@ -90,8 +101,8 @@ on_answer(struct run *r, struct smtp_srv *s, const struct smtp_ev *ev)
 		buf_clear(&r->body);
 		r->open = r->began = false;
 	}
-	buf_addf(&r->told, "\nask %d %.*s %.*s\n", ev->type, (int)ev->path.n, ev->path.p,
-	    (int)ev->arg.n, ev->arg.p);
+	buf_addf(&r->told, "\nask %d %.*s %.*s %.*s\n", ev->type, (int)ev->user.n, ev->user.p,
+	    (int)ev->path.n, ev->path.p, (int)ev->arg.n, ev->arg.p);
 	smtp_srv_answer(s, &reply);
 }
 
@@ -130,6 +141,7 @@ on_event(struct run *r, struct smtp_srv *s, const struct smtp_ev *ev)
 		smtp_srv_secured(s);
 		must(smtp_srv_phase(s) == SMTP_P_GREETED && smtp_srv_helo(s).n == 0);
 		break;
+	case SMTP_EV_AUTH:
 	case SMTP_EV_MAIL:
 	case SMTP_EV_RCPT:
 	case SMTP_EV_BEGIN:
@@ -144,14 +156,17 @@ on_event(struct run *r, struct smtp_srv *s, const struct smtp_ev *ev)
 static void
 run(struct run *r, unsigned how, const char *in, size_t n, size_t first, size_t piece)
 {
-	struct smtp_srv *s = smtp_srv_new(&confs[(how & 8) != 0], how & 7);
+	unsigned ext = (how & 7) | ((how & 16) != 0 ? SMTP_EXT_AUTH : 0u);
+	struct smtp_srv *s = smtp_srv_new(&confs[(how & 8) != 0], ext);
 	size_t at = 0;
 
-	*r = (struct run){ 0 };
+	*r = (struct run){ .login = (how & 16) != 0, .tls = (how & 32) != 0 };
 	buf_init(&r->told, LOG_MAX);
 	buf_init(&r->body, LOG_MAX);
 	buf_init(&r->kept, LOG_MAX);
 	must(s != NULL);
+	if (r->tls)
+		smtp_srv_in_tls(s);
 	for (size_t k = first; at < n; k = piece) {
 		size_t used = 0, idle = 0;
 		struct smtp_ev ev;
@@ -218,7 +233,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 
 	if (n < 4)
 		return 0;
-	how = data[0] & 15;
+	how = data[0] & 63;
 	first = data[1] + 1u;
 	piece = data[2] % 16 + 1u;
 	data += 3;

@@ -30,8 +30,22 @@ starts(const struct address *a, const char *s)
 }
 
 static struct smtp_reply
+decide_login(struct play *p, const struct smtp_ev *ev)
+{
+	bool right = span_eq(ev->arg, SPAN_LIT("open sesame"));
+
+	if (span_eq(ev->user, SPAN_LIT("later")))
+		return smtp_reply(454, 4, 7, 0, "Later");
+	buf_add_span(&p->arrived, ev->user);
+	buf_add_str(&p->arrived, right ? "+" : "-");
+	return right ? smtp_reply(235, 2, 7, 0, "Welcome") : smtp_reply(535, 5, 7, 8, "Wrong");
+}
+
+static struct smtp_reply
 decide(struct play *p, const struct smtp_ev *ev)
 {
+	if (ev->type == SMTP_EV_AUTH)
+		return decide_login(p, ev);
 	if (ev->type == SMTP_EV_EOM)
 		return p->body.n > 0 && memmem(p->body.p, p->body.n, "SPAM", 4) != NULL ?
 		    smtp_reply(550, 5, 7, 1, "No") : smtp_reply(250, 2, 0, 0, "Kept");
@@ -90,7 +104,7 @@ answer(struct play *p, const struct smtp_ev *ev)
 		buf_add_span(&p->arrived, buf_span(&p->body));
 		buf_add(&p->arrived, ")", 1);
 	}
-	if (ev->type != SMTP_EV_MAIL && ev->type != SMTP_EV_RCPT)
+	if (ev->type == SMTP_EV_BEGIN || ev->type == SMTP_EV_EOM)
 		buf_clear(&p->body);
 	smtp_srv_answer(p->srv, &r);
 }
@@ -144,6 +158,8 @@ play_init(struct play *p, unsigned with)
 	buf_init(&p->body, LOG_MAX);
 	if ((p->srv = smtp_srv_new(&confs[(with & NORMALIZE) != 0], with & 0xff)) == NULL)
 		abort();
+	if ((with & IN_TLS) != 0)
+		smtp_srv_in_tls(p->srv);
 	hear(p, "", 0);
 }
 
@@ -459,6 +475,7 @@ main(void)
 	unsigned played = 0, failed = 0;
 
 	play_all(command_talks, &played, &failed);
+	play_all(auth_talks, &played, &failed);
 	play_all(data_talks, &played, &failed);
 	play_all(chunk_talks, &played, &failed);
 	failed += !test_nul();

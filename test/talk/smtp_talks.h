@@ -7,9 +7,11 @@ enum {
 	DSN       = SMTP_EXT_DSN,
 	UTF8      = SMTP_EXT_SMTPUTF8,
 	TLS       = SMTP_EXT_STARTTLS,
+	AUTH      = SMTP_EXT_AUTH,
 	NORMALIZE = 1 << 8,		/* beside the extensions */
 	FULL      = 1 << 9,		/* whole replies are compared, not only codes */
 	MAILS     = 1 << 10,		/* and the events of MAIL and RCPT are written down */
+	IN_TLS    = 1 << 11,		/* from the first octet */
 };
 
 #define E	"EHLO a\r\n"
@@ -30,7 +32,10 @@ enum {
  * 550, with "later" 451, "hang" 421; data for "full" 452 and for "never" 554;
  * a message that holds "SPAM" 550.
  *
- * Arrived: messages accepted in "()"; "!" an abort; "#" where the session ended.
+ * The password is "open sesame" for everybody; the user "later" cannot be judged now.
+ *
+ * Arrived: messages accepted in "()"; "!" an abort; "user+" who logged in,
+ * "user-" who could not; "#" where the session ended.
  */
 struct talk {
 	const char	*name;
@@ -39,6 +44,6 @@ struct talk {
 };
 
 /* By story; each table ends with a talk that has no name. */
-extern const struct talk command_talks[], data_talks[], chunk_talks[];
+extern const struct talk command_talks[], auth_talks[], data_talks[], chunk_talks[];
 
 #endif

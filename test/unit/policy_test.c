@@ -25,7 +25,8 @@
 	SALT ",\"learned_ms\":1795232400000,\"digests\":\"" ZEROES "\"}]," \
 	"\"services\":[{\"name\":\"imaps\",\"up\":true}]," \
 	"\"keys\":{\"pins\":[\"sha256:" HEX64 "\"],\"recipients\":[\"" AGE "\"]}," \
-	"\"edge\":{\"pins\":[\"sha256:" HEX64 "\"]}}"
+	"\"edge\":{\"pins\":[\"sha256:" HEX64 "\"]}," \
+	"\"logins\":[{\"name\":\"worker.example.org\",\"digests\":[\"" HEX64 "\"]}]}"
 
 #define DOMAIN(rest)	"{\"version\":1,\"domains\":[{\"name\":\"example.org\"," rest "}]}"
 
@@ -55,6 +56,13 @@ documents(void **state)
 		{ "{\"version\":1,\"stale_after_ms\":1.5}", "stale_after_ms" },
 		{ "{\"version\":1,\"backend\":[]}", "backend" },
 		{ "{\"version\":1,\"backend\":{\"dsn\":1}}", "backend" },
+		{ "{\"version\":1,\"logins\":{}}", "logins" },
+		{ "{\"version\":1,\"logins\":[{\"name\":\"a b\",\"digests\":[]}]}", "name" },
+		{ "{\"version\":1,\"logins\":[{\"name\":\"a.test\"}]}", "digests" },
+		{ "{\"version\":1,\"logins\":[{\"name\":\"a.test\",\"digests\":[\"" HEX64 "\",\""
+		    HEX64 "\",\"" HEX64 "\"]}]}", "digests" },
+		{ "{\"version\":1,\"logins\":[{\"name\":\"a.test\",\"digests\":[\"00\"]}]}",
+		    "digest" },
 		{ "{\"version\":1,\"keys\":[]}", "keys" },
 		{ "{\"version\":1,\"keys\":{\"pins\":[\"sha256:00\"]}}", "keys" },
 		{ "{\"version\":1,\"keys\":{\"recipients\":\"" AGE "\"}}", "keys" },
