@@ -148,6 +148,7 @@ struct conf_service {
 	/* With several homes: whose are the names that nobody claims.  "": nobody's. */
 	char		default_home[PAIRING_NAME_MAX + 1];
 	bool		allow_private;	/* clients that are no strangers of the internet */
+	bool		auth;		/* held mail of those only that home lets log in */
 	/* Load balancers: theirs begin with a PROXY header, and nobody else's may. */
 	struct conf_net	proxy_from[CONF_NETS_MAX];
 	size_t		nproxy_from;
@@ -252,6 +253,10 @@ struct conf_worker {
 	char		token[CONF_PATH_MAX];
 	char		domains[PEER_DOMAINS_MAX][256];
 	size_t		ndomains;
+	/* Edges that it may hand mail to by SMTP, and that vouch for it then. */
+	char		edges[CONF_EDGES_MAX][256];
+	size_t		nedges;
+	char		password[CONF_PATH_MAX];	/* there; default STATE/worker-NAME.smtp */
 };
 
 /* How the bucket is named in a request: before the host's name, or in the path. */
@@ -425,6 +430,8 @@ bool	conf_edge_serves(const struct conf_edge *, const char *home, const struct c
 bool	conf_service_smtp(const struct conf_service *);
 /* Whether its clients begin with TLS, so that they can name a home (RFC 8314). */
 bool	conf_service_tls_first(const struct conf_service *);
+/* Of a service with auth: whether TLS begins at once, and not with STARTTLS. */
+bool	conf_service_tls_at_once(const struct conf_service *);
 bool	conf_smtp_name(const char *service);
 bool	conf_smtp_port(uint16_t);
 

@@ -78,9 +78,11 @@ static const struct conf_key keys[] = {
 	    .doc = "Home or homes that connections here are for." },
 	{ "service", "mode", CT_WORD, CONF_FIELD(conf_service, mode),
 	    CONF_RANGE(CONF_AUTO, CONF_HOLD), .words = mode_words,
-	    .shown = "auto for the service \"smtp\", else pass",
+	    .shown = "auto for the service \"smtp\", hold with auth, else pass",
 	    .doc = "pass: the connection goes home as it is; hold: this edge speaks SMTP itself, "
 		"seals, and keeps until home has it; auto: pass while home can, else hold." },
+	{ "service", "auth", CT_BOOL, CONF_FIELD(conf_service, auth), .def = "false",
+	    .doc = "Take mail only from Workers that home names, after AUTH inside TLS." },
 	{ "service", "default_home", CT_HOME, CONF_FIELD(conf_service, default_home),
 	    .shown = "none: such a connection is closed",
 	    .doc = "With several homes: whose the connections are that name nobody, or a name "

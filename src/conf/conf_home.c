@@ -68,6 +68,11 @@ static const struct conf_key keys[] = {
 	{ "worker", "token", CT_PATH, CONF_FIELD(conf_worker, token),
 	    .shown = "worker-NAME.token in state",
 	    .doc = "File of the token with which it pushes; made by posthouse keygen." },
+	{ "worker", "edges", CT_DOMAINS, CONF_LIST(conf_worker, edges, nedges), .shown = "none",
+	    .doc = "Edges that take mail from this Worker by SMTP, after a login." },
+	{ "worker", "password", CT_PATH, CONF_FIELD(conf_worker, password),
+	    .shown = "worker-NAME.smtp in state",
+	    .doc = "File of its password there; made by posthouse keygen." },
 
 	{ "bucket", "endpoint", CT_STRING, CONF_FIELD(conf_bucket, endpoint), .fixed = true,
 	    .shown = "none: it must be given",

@@ -36,6 +36,15 @@ conf_service_tls_first(const struct conf_service *s)
 	    s->mode != CONF_AUTO;
 }
 
+bool
+conf_service_tls_at_once(const struct conf_service *s)
+{
+	for (size_t i = 0; i < s->nlisten; i++)
+		if (s->listen[i].port == 465)
+			return true;
+	return strcmp(s->name, "submissions") == 0;
+}
+
 static bool
 has_port(const struct conf_service *s, uint16_t port)
 {
@@ -60,7 +69,7 @@ conf_edge_serves(const struct conf_edge *c, const char *home, const struct conf_
 	*mail = NULL;
 	for (size_t i = 0; i < c->nservices; i++) {
 		const struct conf_service *s = &c->services[i];
-		bool takes_mail = s->mode != CONF_PASS || conf_service_smtp(s);
+		bool takes_mail = !s->auth && (s->mode != CONF_PASS || conf_service_smtp(s));
 
 		if (takes_mail && *mail == NULL)
 			*mail = s;
@@ -111,10 +120,38 @@ holding_ok(const struct conf_service *s, size_t i, struct conf_fault *f)
 	static const uint16_t tls[] = { 443, 465, 993, 995 };
 
 	for (size_t n = 0; n < sizeof(tls) / sizeof(tls[0]) && s->mode != CONF_PASS; n++)
-		if (has_port(s, tls[n]))
+		if (has_port(s, tls[n]) && !(s->auth && tls[n] == 465))
 			return conf_fault_set(f, "service", "mode", i,
 			    "on port %u clients begin with TLS, which this edge cannot hold in "
 			    "their home's place; write mode = \"pass\"", (unsigned)tls[n]);
+	return 0;
+}
+
+/* Where somebody logs in: for him there is TLS, or there is nothing. */
+static int
+auth_ok(const struct conf_edge *c, const struct conf_service *s, size_t i, struct conf_fault *f)
+{
+	if (!s->auth)
+		return 0;
+	if (s->mode != CONF_HOLD)
+		return conf_fault_set(f, "service", "mode", i,
+		    "with auth this edge speaks SMTP itself; write mode = \"hold\", or take mode "
+		    "away");
+	if (c->tls.cert[0] == '\0')
+		return conf_fault_set(f, "service", "auth", i,
+		    "no password is taken without TLS, and there is no certificate; write "
+		    "tls { cert = ... key = ... }");
+	if (s->nproxy_from > 0 && conf_service_tls_at_once(s))
+		return conf_fault_set(f, "service", "proxy_from", i,
+		    "behind a load balancer TLS begins with STARTTLS here; use port 587");
+	if (has_port(s, 25))
+		return conf_fault_set(f, "service", "listen", i,
+		    "on port 25 strangers bring their mail, and nobody logs in; use 587 or 465");
+	for (size_t n = 0; n < s->nlisten && has_port(s, 465); n++)
+		if (s->listen[n].port != 465)
+			return conf_fault_set(f, "service", "listen", i,
+			    "on port 465 TLS begins at once, on others with STARTTLS; write a "
+			    "service for each");
 	return 0;
 }
 
@@ -189,10 +226,11 @@ conf_services_settle(struct conf_edge *c, struct conf_fault *f)
 		struct conf_service *s = &c->services[i];
 
 		if (s->mode == CONF_BY_NAME)
-			s->mode = strcmp(s->name, "smtp") == 0 ? CONF_AUTO : CONF_PASS;
+			s->mode = s->auth ? CONF_HOLD :
+			    strcmp(s->name, "smtp") == 0 ? CONF_AUTO : CONF_PASS;
 		if (name_ok(s, i, f) == -1 || listeners_ok(c, s, i, f) == -1 ||
-		    holding_ok(s, i, f) == -1 || balancers_ok(s, i, f) == -1 ||
-		    passing_ok(c, s, i, f) == -1)
+		    holding_ok(s, i, f) == -1 || auth_ok(c, s, i, f) == -1 ||
+		    balancers_ok(s, i, f) == -1 || passing_ok(c, s, i, f) == -1)
 			return -1;
 	}
 	return 0;

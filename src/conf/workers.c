@@ -51,7 +51,8 @@ worker_ok(const struct conf_home *c, struct conf_worker *w, size_t i, struct con
 		return conf_fault_set(f, "worker", "domains", i, "missing; write whose "
 		    "mail this Worker may bring, like domains = {\"example.org\"}");
 	return file_of(w->mac_key, c, w, "mac", f) == -1 ||
-	    file_of(w->token, c, w, "token", f) == -1 ? -1 : 0;
+	    file_of(w->token, c, w, "token", f) == -1 ||
+	    file_of(w->password, c, w, "smtp", f) == -1 ? -1 : 0;
 }
 
 /* What it hears are tokens and sealed mail, by plain HTTP: TLS is the tunnel's in front of it. */

@@ -11,7 +11,7 @@ static const char *const keys[] = {
 };
 #define NKEYS	(sizeof(keys) / sizeof(keys[0]))
 #define WORKER	"worker-"		/* and its name, and one of these (posthouse.conf(5)) */
-static const char *const of_worker[] = { ".mac", ".token" };
+static const char *const of_worker[] = { ".mac", ".token", ".smtp" };
 #define NOF	(sizeof(of_worker) / sizeof(of_worker[0]))
 
 bool
@@ -58,9 +58,10 @@ path_of_worker(const struct role *r, const char *key)
 
 	for (size_t i = NKEYS; backup_key(r, i, name); i++) {
 		const struct conf_worker *w = &r->home->workers[(i - NKEYS) / NOF];
+		const char *const paths[NOF] = { w->mac_key, w->token, w->password };
 
 		if (strcmp(key, name) == 0)
-			return (i - NKEYS) % NOF == 0 ? w->mac_key : w->token;
+			return paths[(i - NKEYS) % NOF];
 	}
 	return NULL;
 }

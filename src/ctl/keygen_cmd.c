@@ -117,7 +117,9 @@ workers(const struct role *r, struct why *why)
 
 	for (size_t i = 0; i < r->home->nworkers; i++)
 		if (worker_key("MAC key", r->home->workers[i].mac_key, r, why) == -1 ||
-		    (push && worker_key("token", r->home->workers[i].token, r, why) == -1))
+		    (push && worker_key("token", r->home->workers[i].token, r, why) == -1) ||
+		    (r->home->workers[i].nedges > 0 &&
+		    worker_key("password", r->home->workers[i].password, r, why) == -1))
 			return -1;
 	return 0;
 }

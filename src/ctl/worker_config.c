@@ -135,6 +135,8 @@ say_secrets(const struct conf_worker *w, bool push)
 	say_secret("MAC_KEY", w->mac_key);
 	if (push)
 		say_secret("HTTPS_TOKEN", w->token);
+	if (w->nedges > 0)
+		say_secret("SMTP_PASSWORD", w->password);
 	fprintf(stderr, "  openssl rand -hex 32 | npx wrangler secret put ID_KEY\n"
 	    "      (once: with another one a message that comes again gets another name)\n");
 }
@@ -145,14 +147,17 @@ worker_config(const struct role *r, const struct conf_worker *w, struct why *why
 	const struct conf_home_service *push = conf_home_push(r->home);
 	const struct conf_bucket *b = bucket_of(r->home);
 	bool pushes = push != NULL && push->url[0] != '\0';
+	bool by_smtp = w->nedges > 0;
 	bool usual = b == NULL || strcmp(b->prefix, "pending/") == 0;
-	char to[RECIPIENTS_TEXT];
+	char to[RECIPIENTS_TEXT], ways[32];
 	const struct filled fill[] = {
 		{ "EDGE_NAME", w->name, false },
 		{ "RECIPIENTS", to, false },
-		{ "WAYS", pushes ? b != NULL ? "https r2" : "https" : "r2", false },
+		{ "WAYS", ways, false },
 		{ "HTTPS_URL", pushes ? push->url : NULL, false },
 		{ "HTTPS_WAIT", pushes ? "10" : NULL, false },
+		{ "SMTP_HOST", by_smtp ? w->edges[0] : NULL, false },
+		{ "SMTP_USER", by_smtp ? w->name : NULL, false },
 		{ "BUCKET_PREFIX", usual ? NULL : b->prefix, false },
 		{ "[[r2_buckets]]", NULL, b == NULL },
 		{ "binding", NULL, b == NULL },
@@ -160,9 +165,13 @@ worker_config(const struct role *r, const struct conf_worker *w, struct why *why
 		{ NULL, NULL, false },
 	};
 
-	if (!pushes && b == NULL)
+	if (!pushes && !by_smtp && b == NULL)
 		return why_set(why, "%s has no way for the Worker's mail: write service \"push\" "
-		    "{ url = \"https://...\" }, or a bucket, or both", r->file);
+		    "{ url = \"https://...\" }, a bucket, or edges of the worker, or several of them",
+		    r->file);
+	snprintf(ways, sizeof(ways), "%s%s%s%s%s", pushes ? "https" : "",
+	    pushes && (by_smtp || b != NULL) ? " " : "", by_smtp ? "smtp" : "",
+	    by_smtp && b != NULL ? " " : "", b != NULL ? "r2" : "");
 	if (recipients(r, to, why) == -1)
 		return -1;
 	print_filled(fill);

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "edge/logins.h"
 #include "edge/recipient.h"
 #include "edge/session_in.h"
 #include "net/conn.h"
@@ -15,6 +16,12 @@ static struct smtp_reply
 not_kept_reply(const struct why *why)
 {
 	return smtp_reply(452, 4, 3, 1, "Not accepted, nothing was kept: %s", why->text);
+}
+
+static struct smtp_reply
+no_id_reply(void)
+{
+	return smtp_reply(451, 4, 6, 0, "Not accepted: X-Posthouse-Id must stand on top");
 }
 
 void
@@ -68,6 +75,10 @@ message_mail(struct session *s, const struct smtp_ev *ev)
 	struct txn *t;
 
 	message_end(s);
+	if (s->user != NULL && !logins_named(s->user_home, s->user)) {
+		session_say(s, smtp_reply(451, 4, 7, 1, "You may not log in here any more"));
+		return;
+	}
 	if (!has_room(s)) {
 		log_info(s->sid, "smtp.later peer=%s at=mail size=%llu: out of room",
 		    netaddr_ip(&s->client).s, (unsigned long long)smtp_srv_declared_size(s->srv));
@@ -84,7 +95,8 @@ message_mail(struct session *s, const struct smtp_ev *ev)
 	    envelope_set_from(t->env, ev->addr, ev->arg)) {
 		s->txn = t;
 		t->began = instant_now();
-		if (s->name == NULL && s->lookup == NULL && edge_conf(s->edge)->client_names)
+		if (s->user == NULL && s->name == NULL && s->lookup == NULL &&
+		    edge_conf(s->edge)->client_names)
 			s->lookup = resolve_name(s->edge->resolver, &s->client, on_name, s);
 		session_say(s, smtp_reply(250, 2, 1, 0, "Sender ok"));
 		return;
@@ -100,7 +112,7 @@ message_rcpt(struct session *s, const struct smtp_ev *ev)
 {
 	const struct conf_edge *conf = edge_conf(s->edge);
 	struct recipient_rules rules = { &s->edge->homes, session_service(s), conf->postmaster,
-		&s->client, wall_ms(), s->txn->home };
+		&s->client, wall_ms(), s->txn->home != NULL ? s->txn->home : s->user_home };
 	struct smtp_reply reply;
 	struct home *h;
 
@@ -135,9 +147,26 @@ protocol(const struct session *s)
 		utf8 |= s->txn->env->rcpts[i].addr.utf8;
 	if (!smtp_srv_esmtp(s->srv))
 		return "SMTP";
+	if (s->user != NULL)
+		return utf8 ? "UTF8SMTPSA" : "ESMTPSA";
 	if (utf8)
 		return s->secured ? "UTF8SMTPS" : "UTF8SMTP";
 	return s->secured ? "ESMTPS" : "ESMTP";
+}
+
+/*
+ * A Worker's object goes by the Worker's own name and id, as if it had been made there: so it is
+ * one message in home's ledger, whatever roads it comes by.  Who sits at the other end of this
+ * connection is not who sent the message, and is left out.
+ */
+static void
+fill_pushed(struct session *s)
+{
+	struct envelope *env = s->txn->env;
+
+	span_copy(span_str(s->user), env->edge, sizeof(env->edge));
+	env->esmtp = true;
+	env->id = s->txn->pushed.id;
 }
 
 static void
@@ -162,23 +191,35 @@ begin_object(struct session *s, struct why *why)
 {
 	struct txn *t = s->txn;
 	unsigned char rnd[10];
-	char tls[128] = "", rcpt[400] = "";
+	char tls[128] = "", rcpt[400] = "", helo[sizeof(t->env->helo)];
 	struct spool_meta meta = { .origin = ORIGIN_RECEPTION, .received_ms = wall_ms(),
 		.client_net = netaddr_network(&s->client, 24, 48) };
 	struct trace trace;
 
-	random_bytes(rnd, sizeof(rnd));
-	meta.id = uuid_v7(meta.received_ms, rnd);
-	span_copy(span_str(s->terms->hostname), meta.signer, sizeof(meta.signer));
 	span_copy(span_str(t->home->name), meta.home, sizeof(meta.home));
-	meta.verdict = edge_conf(s->edge)->verdict_ms > 0 && t->home->handover != NULL &&
-	    handover_tunnels(t->home->handover) > 0;
-	fill_envelope(s, meta.id);
+	if (s->user != NULL) {
+		/*
+		 * No verdict: a Worker that did not wait for it leaves the message in its bucket,
+		 * under an id that home must not hold for refused then.
+		 */
+		meta.origin = ORIGIN_PUSH;
+		meta.id = t->pushed.id;
+		span_copy(span_str(s->user), meta.signer, sizeof(meta.signer));
+		fill_pushed(s);
+	} else {
+		random_bytes(rnd, sizeof(rnd));
+		meta.id = uuid_v7(meta.received_ms, rnd);
+		span_copy(span_str(s->terms->hostname), meta.signer, sizeof(meta.signer));
+		meta.verdict = edge_conf(s->edge)->verdict_ms > 0 && t->home->handover != NULL &&
+		    handover_tunnels(t->home->handover) > 0;
+		fill_envelope(s, meta.id);
+	}
 	if (s->secured)
 		tls_describe(conn_ssl(s->conn), tls, sizeof(tls));
 	if (t->env->nrcpts == 1)
 		address_print(&t->env->rcpts[0].addr, rcpt, sizeof(rcpt));
-	trace = (struct trace){ .helo = t->env->helo, .client = s->client, .by = s->terms->hostname,
+	span_copy(smtp_srv_helo(s->srv), helo, sizeof(helo));
+	trace = (struct trace){ .helo = helo, .client = s->client, .by = s->terms->hostname,
 		.client_name = t->env->client_name[0] != '\0' ? t->env->client_name : NULL,
 		.with = protocol(s), .tls = tls[0] != '\0' ? tls : NULL,
 		.rcpt = rcpt[0] != '\0' ? rcpt : NULL, .id = meta.id,
@@ -196,7 +237,8 @@ message_begin(struct session *s)
 		s->waiting = WAIT_NAME;	/* on_name comes back here; the resolver bounds the wait */
 		return;
 	}
-	if (begin_object(s, &why) == -1) {
+	/* A Worker's begins when its id is known: the first line tells. */
+	if (s->user == NULL && begin_object(s, &why) == -1) {
 		log_warn(s->sid, "smtp.later peer=%s: %s", netaddr_ip(&s->client).s, why.text);
 		board_add(edge_board(s->edge), BC_DEFERRED, 1);
 		session_say(s, not_kept_reply(&(struct why){ "out of room" }));
@@ -205,21 +247,46 @@ message_begin(struct session *s)
 	session_say(s, smtp_reply(354, 0, 0, 0, "End data with <CR><LF>.<CR><LF>"));
 }
 
+/*
+ * The rest is read and forgotten: in DATA there is no other place to
+ * say so than its end.
+ */
+static void
+body_failed(struct session *s, const struct why *why, struct smtp_reply r)
+{
+	log_warn(s->sid, "smtp.later peer=%s: %s", netaddr_ip(&s->client).s, why->text);
+	object_out_free(&s->txn->out);
+	s->txn->failed = r;
+}
+
+/*
+ * Takes the id off the top; with it the object begins.  451 where there is none: a Worker has
+ * other ways, and its configuration's fault is not to become a bounce.
+ */
+static struct span
+take_pushed(struct session *s, struct span octets)
+{
+	struct txn *t = s->txn;
+	struct why why = { "" };
+
+	octets = span_from(octets, pushed_id_step(&t->pushed, octets));
+	if (t->pushed.is == PUSHED_ID_NONE)
+		body_failed(s, &(struct why){ "no id on top" }, no_id_reply());
+	else if (t->pushed.is == PUSHED_ID_THERE && begin_object(s, &why) == -1)
+		body_failed(s, &why, not_kept_reply(&(struct why){ "out of room" }));
+	return octets;
+}
+
 void
 message_body(struct session *s, struct span octets)
 {
 	struct txn *t = s->txn;
 	struct why why = { "" };
 
-	if (t->failed.code != 0 || object_out_add(t->out, octets, &why) == 0)
-		return;
-	/*
-	 * The rest is read and forgotten: in DATA there is no other place to
-	 * say so than its end.
-	 */
-	log_warn(s->sid, "smtp.later peer=%s: %s", netaddr_ip(&s->client).s, why.text);
-	object_out_free(&t->out);
-	t->failed = not_kept_reply(&(struct why){ "out of room" });
+	if (s->user != NULL && t->pushed.is == PUSHED_ID_MORE)
+		octets = take_pushed(s, octets);
+	if (t->out != NULL && octets.n > 0 && object_out_add(t->out, octets, &why) == -1)
+		body_failed(s, &why, not_kept_reply(&(struct why){ "out of room" }));
 }
 
 /* --- the end of data ---------------------------------------------------------------------- */
@@ -322,6 +389,8 @@ message_eom(struct session *s)
 	struct why why = { "" };
 	struct smtp_reply failed = t->failed;
 
+	if (failed.code == 0 && t->out == NULL)
+		failed = no_id_reply();		/* shorter than that line */
 	if (failed.code == 0 && (p = calloc(1, sizeof(*p))) != NULL) {
 		*p = (struct pending){ .session = s, .home = t->home, .began = t->began,
 			.nrcpts = t->env->nrcpts };

@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 #include "edge/bans.h"
+#include "edge/logins.h"
 #include "edge/recipient.h"
 #include "edge/session_in.h"
 #include "net/conn.h"
@@ -59,6 +60,7 @@ on_closed(void *arg, const struct why *why)
 	smtp_srv_free(&s->srv);
 	terms_drop(&s->terms);
 	clients_leave(e->clients, &s->client);
+	free(s->user);
 	if (s->prev != NULL)
 		s->prev->next = s->next;
 	else
@@ -139,7 +141,8 @@ extensions(const struct session *s)
 	}
 	if (seen == 0)
 		ext = 0;
-	return ext | (s->edge->smtp_tls != NULL ? SMTP_EXT_STARTTLS : 0u);
+	return ext | (s->edge->smtp_tls != NULL ? SMTP_EXT_STARTTLS : 0u) |
+	    (service->auth ? SMTP_EXT_AUTH : 0u);
 }
 
 void
@@ -177,6 +180,29 @@ flush(struct session *s)
 		s->waiting = WAIT_DRAIN;
 }
 
+/*
+ * Of a user that nobody is called no name is logged: it may be somebody's password, typed a
+ * line too early.
+ */
+static void
+login(struct session *s, const struct smtp_ev *ev)
+{
+	const char *name;
+	struct smtp_reply r;
+
+	s->user_home = logins_find(&s->edge->homes, session_service(s), ev->user, ev->arg, &name,
+	    &r);
+	if (s->user_home != NULL && (s->user = strdup(name)) == NULL)
+		r = smtp_reply(454, 4, 7, 0, "Out of memory; try again later");
+	if (r.code == 235)
+		log_info(s->sid, "smtp.login peer=%s user=%s home=%s", netaddr_ip(&s->client).s,
+		    name, s->user_home->name);
+	else
+		log_warn(s->sid, "smtp.login_failed service=%s peer=%s code=%u", s->service,
+		    netaddr_ip(&s->client).s, r.code);
+	session_say(s, r);
+}
+
 static void
 act(struct session *s, const struct smtp_ev *ev)
 {
@@ -186,6 +212,9 @@ act(struct session *s, const struct smtp_ev *ev)
 		break;
 	case SMTP_EV_REPLY:
 		flush(s);
+		break;
+	case SMTP_EV_AUTH:
+		login(s, ev);
 		break;
 	case SMTP_EV_MAIL:
 		message_mail(s, ev);
@@ -239,7 +268,8 @@ start_tls(struct session *s)
 static bool
 unknown_balancer(struct session *s, struct span in)
 {
-	if (s->closing || smtp_srv_phase(s->srv) != SMTP_P_GREETED || !proxy_header_begins(in))
+	if (s->closing || s->secured || smtp_srv_phase(s->srv) != SMTP_P_GREETED ||
+	    !proxy_header_begins(in))
 		return false;
 	log_info(s->sid, "smtp.refuse service=%s peer=%s: it sends a PROXY header and is not in"
 	    " service.proxy_from", s->service, netaddr_ip(&s->client).s);
@@ -299,9 +329,12 @@ on_secured(void *arg)
 	struct session *s = arg;
 
 	s->secured = true;
-	smtp_srv_secured(s->srv);
 	board_add(edge_board(s->edge), BC_TLS_TOTAL, 1);
 	deadline(s, s->terms->timeouts.command_ms);
+	if (s->tls_at_once)
+		on_read(s, span_of("", 0));	/* the greeting */
+	else
+		smtp_srv_secured(s->srv);
 }
 
 static const struct conn_ops ops = {
@@ -376,6 +409,8 @@ admit(struct edge *e, const struct netaddr *client, const struct conf_service *s
 		if ((s->srv = smtp_srv_new(&e->terms->smtp, extensions(s))) != NULL) {
 			if (size_most(s) > 0)
 				smtp_srv_size_most(s->srv, size_most(s));
+			if ((s->tls_at_once = service->auth && conf_service_tls_at_once(service)))
+				smtp_srv_in_tls(s->srv);
 			return s;
 		}
 	}
@@ -399,7 +434,10 @@ begin(struct session *s)
 	e->nsessions++;
 	board_add(edge_board(e), BC_CONNECTIONS, 1);
 	log_debug(s->sid, "smtp.open peer=%s", netaddr_hostport(&s->client).s);
-	on_read(s, span_of("", 0));		/* the greeting */
+	if (s->tls_at_once)
+		start_tls(s);
+	else
+		on_read(s, span_of("", 0));	/* the greeting */
 }
 
 void

@@ -6,6 +6,7 @@
 #include "edge/handover.h"
 #include "edge/object_out.h"
 #include "proto/envelope.h"
+#include "proto/pushed_id.h"
 
 /*
  * Shared by session.c (a connection: bytes, time, beginning and end) and message.c
@@ -33,6 +34,8 @@ struct txn {
 	struct envelope	*env;
 	struct home	*home;		/* of the first accepted recipient */
 	struct object_out *out;
+	/* Of a Worker's: what stands on top.  The object begins behind it. */
+	struct pushed_id pushed;
 	/* Code 0: all is well; else what to say at the end of data. */
 	struct smtp_reply failed;
 	struct instant	 began;
@@ -47,6 +50,9 @@ struct session {
 	char		 service[CONF_NAME_MAX];
 	char		 sid[12];
 	char		*name;		/* the client's, once looked up; "" none */
+	/* Who logged in, and the home that vouches for him; NULL: a stranger. */
+	char		*user;
+	struct home	*user_home;
 	struct netaddr	 client;
 	struct netaddr	 dest;		/* where it came in; port 0: what its socket says */
 	struct txn	*txn;
@@ -57,6 +63,7 @@ struct session {
 	enum waiting	 waiting;
 	unsigned	 bare_lf;	/* counted so far */
 	bool		 secured, closing, starttls;
+	bool		 tls_at_once;
 	bool		 banned;	/* ends when what it waits for is answered */
 };
 

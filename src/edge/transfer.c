@@ -318,19 +318,24 @@ put_object(struct transfer *t)
 {
 	struct handover *ho = t->ho;
 	char path[64], mac[2 * OBJECT_MAC_LEN + 1], length[24], wait[32];
-	struct h2_header headers[3] = {
+	struct h2_header headers[4] = {
 		{ "posthouse-mac", { mac, 2 * OBJECT_MAC_LEN } },
 		{ "content-length", { length, 0 } },
-		{ "prefer", { wait, 0 } },
 	};
-	struct h2_head head = { .method = SPAN_LIT("PUT"), .headers = headers,
-		.nheaders = t->ask != NULL && t->ask->fn != NULL ? 3 : 2 };
+	struct h2_head head = { .method = SPAN_LIT("PUT"), .headers = headers, .nheaders = 2 };
 
 	hex_encode(t->obj.mac, OBJECT_MAC_LEN, mac);
 	headers[1].value.n = (size_t)snprintf(length, sizeof(length), "%llu",
 	    (unsigned long long)t->obj.size);
-	headers[2].value.n = (size_t)snprintf(wait, sizeof(wait), "wait=%lld",
-	    (long long)((edge_conf(ho->edge)->verdict_ms + 999) / 1000));
+	if (t->ask != NULL && t->ask->fn != NULL) {
+		snprintf(wait, sizeof(wait), "wait=%lld",
+		    (long long)((edge_conf(ho->edge)->verdict_ms + 999) / 1000));
+		headers[head.nheaders++] = (struct h2_header){ "prefer", span_str(wait) };
+	}
+	/* We vouch for it; it is a Worker's. */
+	if (t->obj.meta.origin == ORIGIN_PUSH)
+		headers[head.nheaders++] = (struct h2_header){ "posthouse-signer",
+			span_str(t->obj.meta.signer) };
 	snprintf(path, sizeof(path), "/mail/%s", uuid_text(t->obj.meta.id).s);
 	head.path = span_str(path);
 	t->moved = instant_now();

@@ -294,7 +294,8 @@ arrival_take(struct arrival *a, const struct arrival_head *head)
 		answer(a, 503, "the spool is not there yet");
 		return;
 	}
-	span_copy(span_str(a->signer), meta.signer, sizeof(meta.signer));
+	span_copy(span_str(head->worker != NULL ? head->worker : a->signer), meta.signer,
+	    sizeof(meta.signer));
 	span_copy(span_str(e->peer.home), meta.home, sizeof(meta.home));
 	meta.received_ms = wall_ms();
 	meta.verdict = a->wait_s >= 0;

@@ -48,6 +48,7 @@ struct arrival_head {
 	struct span	 length;	/* content-length */
 	bool		 has_body;
 	enum spool_origin origin;
+	const char	*worker;	/* whom the signer vouches for; NULL: it is its own */
 	int		 wait_s;	/* -1: no verdict is asked */
 };
 

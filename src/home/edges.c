@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/codec.h"
 #include "base/log.h"
 
 static void
@@ -100,6 +101,53 @@ edges_worker_keys(struct edges *es, const struct conf_home *conf, const char *na
 		return;
 	e->nworker_mac = key_lines_read(text, e->worker_mac);
 	join(e, conf);
+}
+
+void
+edges_worker_password(struct edges *es, const char *name, struct span text)
+{
+	struct home_edge *e = edge_make(es, name);
+	struct secret keys[KEY_LINES_MAX];
+	size_t n = key_lines_read(text, keys);
+	char said[2 * SECRET_LEN + 1];
+
+	if (e == NULL)
+		n = 0;
+	else
+		e->login = (struct login){ .ndigests = 0 };
+	for (size_t i = 0; i < n; i++) {
+		hex_encode(keys[i].b, SECRET_LEN, said);
+		if (login_digest(span_str(name), span_str(said), e->login.digests[i]))
+			e->login.ndigests = i + 1;
+	}
+	if (n > 0)
+		span_copy(span_str(e->name), e->login.name, sizeof(e->login.name));
+	explicit_bzero(keys, sizeof(keys));
+	explicit_bzero(said, sizeof(said));
+}
+
+static bool
+is_among(const char (*names)[256], size_t n, const char *name)
+{
+	for (size_t i = 0; i < n; i++)
+		if (strcasecmp(names[i], name) == 0)
+			return true;
+	return false;
+}
+
+bool
+edge_vouches(const struct conf_home *conf, const struct home_edge *e,
+    const struct home_edge *worker)
+{
+	const struct conf_worker *w = conf_home_worker(conf, worker->name);
+
+	if (w == NULL || !edge_is_worker(worker) || edge_is_worker(e) ||
+	    !is_among(w->edges, w->nedges, e->name))
+		return false;
+	for (size_t i = 0; i < w->ndomains; i++)
+		if (!is_among(e->peer.domains, e->peer.ndomains, w->domains[i]))
+			return false;
+	return true;
 }
 
 void

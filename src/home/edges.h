@@ -7,6 +7,7 @@
 #include "base/scoreboard.h"
 #include "conf/conf.h"
 #include "proto/key_lines.h"
+#include "proto/login.h"
 #include "proto/pairing.h"
 #include "store/spool.h"
 
@@ -31,6 +32,7 @@ struct home_edge {
 	bool		worker;
 	struct secret	worker_mac[KEY_LINES_MAX];
 	size_t		nworker_mac;
+	struct login	login;		/* of the worker; no digests: nobody logs in as it */
 	unsigned	row;		/* in the scoreboard */
 	unsigned	streams;	/* passed now (home/passage.h) */
 	/* this home's address as the edge sees it: its public one behind NAT */
@@ -52,6 +54,14 @@ struct home_edge *edges_paired(struct edges *, const struct conf_home *, const c
 /* The keys of a worker, its file's text; once before edges_configure and at each change. */
 void	edges_worker_keys(struct edges *, const struct conf_home *, const char *name,
 	    struct span text);
+/* The same of its password at edges, of which only digests stay here. */
+void	edges_worker_password(struct edges *, const char *name, struct span text);
+/*
+ * Whether what a worker handed to that edge is taken as the worker's: the configuration says
+ * so, and the edge is granted every domain that the worker is.
+ */
+bool	edge_vouches(const struct conf_home *, const struct home_edge *,
+	    const struct home_edge *worker);
 /* Whether it is a worker, and no edge. */
 static inline bool
 edge_is_worker(const struct home_edge *e)

@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "base/log.h"
 #include "home/arrival.h"
 
 struct intake {
@@ -89,11 +90,33 @@ intake_new(struct origin *o, struct h2_stream *stream, struct uuid id)
 	return NULL;
 }
 
+/*
+ * Who made it: the edge (NULL), or a Worker that handed it over there.  By its own name and id it
+ * is one message here, whatever roads it comes by.  False: an edge that may not speak for him.
+ */
+static bool
+maker(const struct origin *o, struct span said, const char **worker)
+{
+	const struct home_edge *e = tunnel_edge(o->tunnel, o->edge), *w;
+	char name[256];
+
+	*worker = NULL;
+	if (said.n == 0)
+		return true;
+	if (e == NULL || !span_copy(said, name, sizeof(name)) ||
+	    (w = tunnel_edge(o->tunnel, name)) == NULL ||
+	    !edge_vouches(tunnel_conf(o->tunnel), e, w))
+		return false;
+	*worker = w->name;
+	return true;
+}
+
 void
 intake_put(struct origin *o, struct h2_stream *stream, struct uuid id, const struct h2_head *head,
     bool has_body)
 {
-	const struct arrival_head said = {
+	const struct span signer = h2_header_get(head, "posthouse-signer");
+	struct arrival_head said = {
 		.mac = h2_header_get(head, "posthouse-mac"),
 		.length = h2_header_get(head, "content-length"),
 		.has_body = has_body, .origin = ORIGIN_TUNNEL, .wait_s = origin_prefer_wait(head),
@@ -103,11 +126,20 @@ intake_put(struct origin *o, struct h2_stream *stream, struct uuid id, const str
 
 	if (in == NULL)
 		return;
-	if (busy || o->tunnel->draining)
+	if (busy || o->tunnel->draining) {
 		arrival_refuse(in->arrival, 503,
 		    busy ? "too many at once on one tunnel" : "the spool is not there yet");
-	else
+	} else if (!maker(o, signer, &said.worker)) {
+		log_error(NULL, "mail.vouched edge=%s id=%s worker=%s: not taken; its edges do not "
+		    "name this one, or it has a domain that the edge was not granted", o->edge,
+		    uuid_text(id).s, log_safe(signer).s);
+		arrival_refuse(in->arrival, 403,
+		    "this edge may not speak for that Worker: see worker.edges in home.conf");
+	} else {
+		if (said.worker != NULL)
+			said.origin = ORIGIN_PUSH;
 		arrival_take(in->arrival, &said);
+	}
 }
 
 void

@@ -24,6 +24,20 @@ fill_domain(const struct tunnel_proc *t, const char *name, bool whole, struct po
 	}
 }
 
+/* Who may hand mail over at that edge. */
+static void
+fill_logins(const struct tunnel_proc *t, const struct home_edge *e, struct policy *p,
+    struct login logins[CONF_WORKERS_MAX])
+{
+	p->logins = logins;
+	for (size_t i = 0; i < t->edges.n && p->nlogins < CONF_WORKERS_MAX; i++) {
+		const struct home_edge *w = t->edges.list[i];
+
+		if (w->login.ndigests > 0 && edge_vouches(tunnel_conf(t), e, w))
+			logins[p->nlogins++] = w->login;
+	}
+}
+
 static bool
 print(const struct tunnel_proc *t, const struct home_edge *e, uint64_t counter, bool whole,
     struct buf *out)
@@ -36,6 +50,7 @@ print(const struct tunnel_proc *t, const struct home_edge *e, uint64_t counter, 
 		.dsn = b->dsn,
 		.size = b->size };
 	struct policy_service services[CONF_SERVICES_MAX];
+	struct login logins[CONF_WORKERS_MAX];
 	bool ok;
 
 	if (t->mark.epoch == 0)
@@ -58,6 +73,7 @@ print(const struct tunnel_proc *t, const struct home_edge *e, uint64_t counter, 
 		    sizeof(services[0].name));
 		services[p.nservices].up = service_up(s);
 	}
+	fill_logins(t, e, &p, logins);
 	for (size_t i = 0; i < p.ndomains; i++)
 		fill_domain(t, e->peer.domains[i], whole, &p.domains[i]);
 	ok = policy_print(&p, out);

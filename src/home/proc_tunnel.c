@@ -262,6 +262,13 @@ on_secret(struct proc *p, const char *name, struct span value)
 	bool next = strcmp(name, "tunnel-next") == 0;
 	struct buf *b = next ? &t->next_pem : &t->pem;
 
+	if (strncmp(name, "worker.smtp/", 12) == 0) {
+		edges_worker_password(&t->edges, name + 12, value);
+		if (t->spool != NULL)
+			policy_changed(t);
+		return;
+	}
+
 	if (!next && strcmp(name, "tunnel") != 0)
 		return;
 	if (b->n > 0 && span_eq(buf_span(b), value))

@@ -72,6 +72,7 @@ static const struct gift {
 	{ "filter", BIT(PROC_COURIER) },
 	{ "worker.mac", BIT(PROC_PUSH) | BIT(PROC_DRAIN) },
 	{ "worker.token", BIT(PROC_PUSH) },
+	{ "worker.smtp", BIT(PROC_TUNNEL) },
 	{ "alarms.url", BIT(PROC_HERALD) },
 	{ "alarms.token", BIT(PROC_HERALD) },
 	{ "alarms.password", BIT(PROC_HERALD) },

@@ -63,9 +63,9 @@ enum proc_msg {
 	 * body: name NUL, bytes: "tls.cert", "tls.key", "tunnel", "age", "deliver", "filter" and
 	 * "alarms.password" (passwords), "alarms.url", "alarms.token", and "tunnel-next" while
 	 * keys are rotated, "age-retired" after it (both empty when that is over); of each worker
-	 * its MAC keys, "worker.mac/NAME", and its tokens, "worker.token/NAME"
-	 * (proto/key_lines.h), of each bucket its credentials, "bucket/NAME"
-	 * (proto/s3_keys.h).  The parent
+	 * its MAC keys, "worker.mac/NAME", its tokens, "worker.token/NAME", and its password
+	 * at edges, "worker.smtp/NAME" (proto/key_lines.h), of each bucket its credentials,
+	 * "bucket/NAME" (proto/s3_keys.h).  The parent
 	 * has seen that each is whole and that a key fits its certificate; "tls.cert" comes
 	 * directly before its "tls.key".
 	 */

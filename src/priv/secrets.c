@@ -40,10 +40,12 @@ list_workers(struct secrets *s, const struct conf_home *home)
 
 		snprintf(name, sizeof(name), "worker.mac/%s", w->name);
 		add(s, name, "worker.mac_key", w->mac_key, false);
-		if (conf_home_push(home) == NULL)
-			continue;
 		snprintf(name, sizeof(name), "worker.token/%s", w->name);
-		add(s, name, "worker.token", w->token, false);
+		if (conf_home_push(home) != NULL)
+			add(s, name, "worker.token", w->token, false);
+		snprintf(name, sizeof(name), "worker.smtp/%s", w->name);
+		if (w->nedges > 0)
+			add(s, name, "worker.password", w->password, false);
 	}
 }
 

@@ -17,7 +17,7 @@
  * certificate), in a forked process: OpenSSL's memory and its parsing of files
  * that others can write stay out of the one process that may be root.
  */
-#define SECRETS_MAX (9 + 2 * CONF_WORKERS_MAX + 2 * CONF_BUCKETS_MAX)
+#define SECRETS_MAX (9 + 3 * CONF_WORKERS_MAX + 2 * CONF_BUCKETS_MAX)
 
 struct secret_mark {			/* tells one version of a file from another */
 	bool	there;

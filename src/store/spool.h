@@ -36,7 +36,7 @@ enum spool_origin {
 	ORIGIN_RECEPTION,	/* heard by this edge */
 	ORIGIN_TUNNEL,		/* by an edge's tunnel */
 	ORIGIN_BUCKET,
-	ORIGIN_PUSH,
+	ORIGIN_PUSH,		/* by a Worker's push, to us or to an edge that vouches for it */
 	ORIGIN_SUBMISSION,
 };
 

@@ -40,7 +40,8 @@ meta_ok(const struct writer *w, const struct spool_meta *m)
 	if (m->signer[0] == '\0')
 		return false;
 	if (w->conf.role == CONF_EDGE)
-		return m->origin == ORIGIN_RECEPTION && pairing_name_ok(span_str(m->home));
+		return (m->origin == ORIGIN_RECEPTION || m->origin == ORIGIN_PUSH) &&
+		    pairing_name_ok(span_str(m->home));
 	/* SUBMISSION is what may reach a relay; no process of today takes any in. */
 	return m->origin == ORIGIN_TUNNEL || m->origin == ORIGIN_BUCKET || m->origin == ORIGIN_PUSH;
 }

@@ -373,16 +373,28 @@ sign(const char *body, size_t n, unsigned char key0, char hex[2 * OBJECT_MAC_LEN
 	hex_encode(mac, sizeof(mac), hex);
 }
 
-struct ask
-put(const char *body, size_t n, unsigned char key, const char *prefer)
+static struct ask
+put_with(const char *body, size_t n, unsigned char key, const char *name, const char *value)
 {
 	struct ask a = { .body = body, .n = n };
 	char mac[2 * OBJECT_MAC_LEN + 1], path[64];
-	struct h2_header h[] = { { "posthouse-mac", { mac, 64 } }, { "prefer", span_str(prefer) } };
+	struct h2_header h[] = { { "posthouse-mac", { mac, 64 } }, { name, span_str(value) } };
 
 	sign(body, n, key, mac);
 	snprintf(path, sizeof(path), "/mail/%s", id_text);
-	ask(&a, "PUT", path, h, prefer[0] != '\0' ? 2 : 1);
+	ask(&a, "PUT", path, h, value[0] != '\0' ? 2 : 1);
 	RUN_UNTIL(a.closed);
 	return a;
+}
+
+struct ask
+put(const char *body, size_t n, unsigned char key, const char *prefer)
+{
+	return put_with(body, n, key, "prefer", prefer);
+}
+
+struct ask
+put_for(const char *signer, const char *body, size_t n, unsigned char key)
+{
+	return put_with(body, n, key, "posthouse-signer", signer);
 }

@@ -61,5 +61,7 @@ void	ask(struct ask *, const char *method, const char *path, const struct h2_hea
 extern const char id_text[];
 void	sign(const char *body, size_t, unsigned char key0, char hex[2 * OBJECT_MAC_LEN + 1]);
 struct ask put(const char *body, size_t, unsigned char key, const char *prefer);
+/* The same, as what somebody else handed to that edge. */
+struct ask put_for(const char *signer, const char *body, size_t, unsigned char key);
 
 #endif

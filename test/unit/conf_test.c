@@ -259,6 +259,30 @@ static const struct refusal {
 	    "t.conf:2: service.listen: \"192.0.2.1\" is no address and port; write \"[::]:25\" for "
 	    "every "
 	    "address, or one like \"192.0.2.1:25\"" },
+	{ "a login without TLS", CONF_EDGE,
+	    "hostname = a.b\nservice x { listen = {\"[::]:587\"}\nauth = true }\n",
+	    "t.conf:3: service.auth: no password is taken without TLS, and there is no "
+	    "certificate; write tls { cert = ... key = ... }" },
+	{ "a login at somebody else's server", CONF_EDGE,
+	    "hostname = a.b\nservice x { listen = {\"[::]:587\"} auth = true\nmode = pass }\n",
+	    "t.conf:3: service.mode: with auth this edge speaks SMTP itself; write "
+	    "mode = \"hold\", or take mode away" },
+	{ "a login where strangers come", CONF_EDGE,
+	    "hostname = a.b\ntls { cert = /c key = /k }\n"
+	    "service x { auth = true\nlisten = {\"[::]:25\"} }\n",
+	    "t.conf:4: service.listen: on port 25 strangers bring their mail, and nobody logs in; "
+	    "use 587 or 465" },
+	{ "two beginnings of TLS in one service", CONF_EDGE,
+	    "hostname = a.b\ntls { cert = /c key = /k }\n"
+	    "service x { auth = true\nlisten = {\"[::]:465\", \"[::]:587\"} }\n",
+	    "t.conf:4: service.listen: on port 465 TLS begins at once, on others with STARTTLS; "
+	    "write a service for each" },
+	{ "TLS at once behind a balancer", CONF_EDGE,
+	    "hostname = a.b\ntls { cert = /c key = /k }\n"
+	    "service submissions { auth = true listen = {\"[::]:99\"}\n"
+	    "proxy_from = {\"10.0.0.0/24\"} }\n",
+	    "t.conf:4: service.proxy_from: behind a load balancer TLS begins with STARTTLS here; "
+	    "use port 587" },
 	{ "no service", CONF_EDGE, "hostname = a.b\n",
 	    "t.conf: no service; write service \"smtp\" { listen = {\"[::]:25\"} }" },
 	{ "a service that listens nowhere", CONF_EDGE, "hostname = a.b\n\nservice s { }\n",

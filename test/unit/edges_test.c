@@ -104,6 +104,43 @@ a_paired_edge_keeps_its_name_from_a_worker(void **state)
 }
 
 static void
+an_edge_vouches_for_a_worker_that_it_was_given_and_no_domain_more(void **state)
+{
+	struct conf_home *c = conf(HOME "worker \"w.example.org\" { domains = {\"example.org\"} "
+	    "edges = {\"mx1.example.org\"} }\n");
+	struct peer p = { .name = "mx1.example.org", .ndomains = 1,
+		.domains = { "example.org" } };
+	struct edges es = { .n = 0 };
+	struct home_edge *one, *two, *w;
+
+	assert_string_equal(c->workers[0].password,
+	    "/var/lib/posthouse/home/worker-w.example.org.smtp");
+	edges_configure(&es, c);
+	one = edges_paired(&es, c, "MX1.example.org", &p);
+	two = edges_paired(&es, c, "mx2.example.org", &p);
+	w = edges_find(&es, "w.example.org");
+	assert_true(edge_vouches(c, one, w));
+	assert_false(edge_vouches(c, two, w));
+	assert_false(edge_vouches(c, one, one));
+	assert_false(edge_vouches(c, one, two));
+	assert_false(edge_vouches(c, w, w));
+	span_copy(SPAN_LIT("example.net"), c->workers[0].domains[1],
+	    sizeof(c->workers[0].domains[1]));
+	c->workers[0].ndomains = 2;
+	assert_false(edge_vouches(c, one, w));
+
+	assert_int_equal(w->login.ndigests, 0);
+	edges_worker_password(&es, "w.example.org", span_str(KEY_A KEY_B));
+	assert_int_equal(w->login.ndigests, 2);
+	assert_true(login_is(&w->login, SPAN_LIT("w.example.org"),
+	    span_of(KEY_B, sizeof(KEY_B) - 2)));
+	edges_worker_password(&es, "w.example.org", SPAN_LIT("a word\n"));
+	assert_int_equal(w->login.ndigests, 0);
+	edges_fini(&es);
+	free(c);
+}
+
+static void
 key_files(void **state)
 {
 	static const struct {
@@ -137,6 +174,7 @@ main(void)
 		cmocka_unit_test(a_worker_signs_with_its_key_for_its_domains),
 		cmocka_unit_test(a_worker_that_left_the_configuration_signs_nothing),
 		cmocka_unit_test(a_paired_edge_keeps_its_name_from_a_worker),
+		cmocka_unit_test(an_edge_vouches_for_a_worker_that_it_was_given_and_no_domain_more),
 		cmocka_unit_test(key_files),
 	};
 

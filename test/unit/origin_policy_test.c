@@ -54,6 +54,37 @@ policy_says_what_was_granted_and_nothing_else(void **state)
 }
 
 static void
+policy_says_who_may_log_in_at_that_edge_alone(void **state)
+{
+	static const char key[] =
+	    "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
+	struct conf_worker *w = &conf.workers[0];
+	struct why why = { "" };
+	struct policy *p;
+	struct ask a;
+
+	*w = (struct conf_worker){ .name = "w.example.org", .ndomains = 1, .nedges = 1,
+		.domains = { "example.org" }, .edges = { "mx1.example.org" } };
+	conf.nworkers = 1;
+	edges_configure(&T.edges, &conf);
+	edges_worker_password(&T.edges, "w.example.org", span_str(key));
+	a = get_policy("", "", "");
+	p = policy_parse(span_of(a.answer, a.nanswer), &why);
+	assert_non_null(p);
+	assert_int_equal(p->nlogins, 1);
+	assert_true(login_is(&p->logins[0], SPAN_LIT("w.example.org"), span_str(key)));
+	policy_free(&p);
+	span_copy(SPAN_LIT("mx2.example.org"), w->edges[0], sizeof(w->edges[0]));
+	a = get_policy(a.etag, "", "");
+	assert_int_equal(a.status, 200);
+	p = policy_parse(span_of(a.answer, a.nanswer), &why);
+	assert_non_null(p);
+	assert_int_equal(p->nlogins, 0);
+	policy_free(&p);
+	conf.nworkers = 0;
+}
+
+static void
 a_long_poll_is_answered_when_policy_changes(void **state)
 {
 	static struct ask polls[ORIGIN_WAITERS_MAX + 1];
@@ -348,6 +379,7 @@ main(void)
 #define TEST(f) cmocka_unit_test_setup_teardown(f, origin_setup, origin_teardown)
 	const struct CMUnitTest tests[] = {
 		TEST(policy_says_what_was_granted_and_nothing_else),
+		TEST(policy_says_who_may_log_in_at_that_edge_alone),
 		TEST(a_long_poll_is_answered_when_policy_changes),
 		TEST(policy_waits_for_the_ledger),
 		TEST(keys_seen_are_kept),

@@ -121,6 +121,57 @@ an_edge_without_a_key_gives_nothing(void **state)
 	assert_int_equal(play.commits + play.asides, 0);
 }
 
+/* A worker of the configuration, for that domain, to be let in at that edge. */
+static void
+with_worker(const char *domain, const char *edge)
+{
+	struct conf_worker *w = &conf.workers[0];
+
+	*w = (struct conf_worker){ .name = "w.example.org", .ndomains = 1, .nedges = 1 };
+	span_copy(span_str(domain), w->domains[0], sizeof(w->domains[0]));
+	span_copy(span_str(edge), w->edges[0], sizeof(w->edges[0]));
+	conf.nworkers = 1;
+	edges_configure(&T.edges, &conf);
+}
+
+static void
+what_a_worker_handed_to_an_edge_is_the_workers(void **state)
+{
+	with_worker("example.org", "mx1.example.org");
+	assert_int_equal(put_for("W.example.org", "sealed", 6, 1).status, 201);
+	assert_string_equal(play.meta.signer, "w.example.org");
+	assert_int_equal(play.meta.origin, ORIGIN_PUSH);
+	assert_string_equal(uuid_text(play.meta.id).s, id_text);
+	/* Its own, on the same tunnel, is its own. */
+	assert_int_equal(put("other", 5, 1, "").status, 201);
+	assert_string_equal(play.meta.signer, "mx1.example.org");
+	assert_int_equal(play.meta.origin, ORIGIN_TUNNEL);
+	/* And it vouches by its key, or not at all. */
+	assert_int_equal(put_for("w.example.org", "sealed", 6, 3).status, 403);
+	assert_int_equal(play.asides, 1);
+	conf.nworkers = 0;
+}
+
+static void
+an_edge_speaks_for_nobody_whom_it_was_not_given(void **state)
+{
+	static const char *const names[] = { "w.example.org", "mx1.example.org", "mx2.example.org",
+		"nobody" };
+	struct peer other = paired();
+
+	span_copy(SPAN_LIT("mx2.example.org"), other.name, sizeof(other.name));
+	edges_paired(&T.edges, &conf, "mx2.example.org", &other);
+	with_worker("example.org", "mx2.example.org");
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		assert_int_equal(put_for(names[i], "sealed", 6, 1).status, 403);
+	with_worker("elsewhere.example", "mx1.example.org");	/* not this edge's domain */
+	assert_int_equal(put_for("w.example.org", "sealed", 6, 1).status, 403);
+	conf.nworkers = 0;
+	edges_configure(&T.edges, &conf);			/* it left the configuration */
+	assert_int_equal(put_for("w.example.org", "sealed", 6, 1).status, 403);
+	assert_int_equal(play.commits + play.asides, 0);
+}
+
 static const struct bad {
 	const char	*name, *method, *path, *header, *value, *body;
 	unsigned	 status;
@@ -242,6 +293,8 @@ main(void)
 		TEST(a_wrong_mac_is_set_aside),
 		TEST(what_cannot_be_set_aside_is_not_said_to_be),
 		TEST(an_edge_without_a_key_gives_nothing),
+		TEST(what_a_worker_handed_to_an_edge_is_the_workers),
+		TEST(an_edge_speaks_for_nobody_whom_it_was_not_given),
 		TEST(anything_else_is_refused),
 		TEST(what_cannot_be_kept_is_not_taken),
 		TEST(puts_at_once_are_bounded),

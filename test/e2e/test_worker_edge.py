@@ -1,0 +1,252 @@
+"""A Worker hands mail to an edge by SMTP: in TLS, after a login, under its own id."""
+
+import base64
+import json
+import os
+import ssl
+
+import pytest
+
+from kit.certs import own_ca
+from kit.ports import free_port
+from kit.smtp import Client
+from kit.stand import header, headers, message, until
+from kit.wires import Wire
+from kit.worker import Worker, runtime_missing
+
+NAME = "cloud"
+ID = "0193e4a0-5c1f-8c62-9a55-3f0d7c8c2a11"
+TO = "alice@example.test"
+needs_runtime = pytest.mark.skipif(runtime_missing() != "", reason=runtime_missing())
+
+
+@pytest.fixture(scope="module", name="certs")
+def made_certs(tmp_path_factory):
+    dir_ = tmp_path_factory.mktemp("ca")
+    own_ca(dir_, "localhost")
+    os.chmod(dir_ / "localhost.key", 0o600)
+    return str(dir_)
+
+
+@pytest.fixture(name="taking")
+def stand_that_takes(make_stand, certs):
+    """taking(*opt) -> a stand whose edge takes mail from the Worker, with where and password."""
+    def make(*opt, service="submission"):
+        port = free_port()
+        stand = make_stand(opt=[
+            f"edge.tls.cert={certs}/localhost.pem", f"edge.tls.key={certs}/localhost.key",
+            f'edge.service.{service}.listen={{"127.0.0.1:{port}"}}',
+            f"edge.service.{service}.auth=true",
+            f'home.worker.{NAME}.domains={{"example.test"}}',
+            f'home.worker.{NAME}.edges={{"edge.test"}}', *opt])
+        stand.wait_policy()
+        with open(f"{stand.env['HOME_STATE']}/worker-{NAME}.smtp", encoding="ascii") as f:
+            stand.password = f.read().strip()
+        stand.taking = "127.0.0.1", port
+        return stand
+    return make
+
+
+class LostAnswer(Wire):
+    """The answer to whatever is longer than that never arrives."""
+
+    def __init__(self, to, octets):
+        self.most, self.lost = octets, 0
+        super().__init__(to)
+
+    async def pump(self, src, dst, way):
+        heard = 0
+        while data := await src.read(65536):
+            if way == "up":
+                heard += len(data)
+                self.lost += self.lost == 0 and heard > self.most
+            elif self.lost == 1:
+                self.lost = 2
+                return
+            dst.write(data)
+            await dst.drain()
+
+
+def plain(user, password):
+    return base64.b64encode(f"\0{user}\0{password}".encode()).decode()
+
+
+def logged_in(stand, user=NAME, password=None):
+    c = Client(stand.taking)
+    c.hello()
+    assert "AUTH PLAIN LOGIN" in c.starttls().text
+    r = c.cmd(f"AUTH PLAIN {plain(user, password or stand.password)}")
+    return c, r
+
+
+def push(stand, raw, id_=ID, to=TO):
+    c, r = logged_in(stand)
+    assert r.code == 235, r.text
+    with c:
+        c.begin("s@client.test", [to])
+        return c.data((f"X-Posthouse-Id: {id_}\r\n" if id_ else "").encode() + raw)
+
+
+def smtp(stand, where=None, **more):
+    return {"EDGE_NAME": NAME, "SMTP_HOST": "localhost",
+            "SMTP_PORT": str((where or stand.taking)[1]), "SMTP_USER": NAME,
+            "SMTP_PASSWORD": stand.password, **more}
+
+
+# --- who may ------------------------------------------------------------------------------------
+
+
+def test_nobody_is_let_in_but_the_worker(taking, mark):
+    stand = taking()
+    with Client(stand.taking) as c:
+        offered = c.hello().text
+        assert "STARTTLS" in offered and "AUTH" not in offered
+        assert c.cmd(f"AUTH PLAIN {plain(NAME, stand.password)}").code == 538
+        assert c.cmd("MAIL FROM:<s@client.test>").code == 530
+        assert "AUTH PLAIN LOGIN" in c.starttls().text
+        assert c.cmd("MAIL FROM:<s@client.test>").code == 530
+    for user, password in (NAME, "0" * 64), ("alice", stand.password), (NAME, stand.password[:-1]):
+        c, r = logged_in(stand, user, password)
+        with c:
+            assert r.code == 535 and c.cmd("MAIL FROM:<s@client.test>").code == 530
+    c, _ = logged_in(stand, NAME, "wrong")
+    with c:
+        assert [c.cmd(f"AUTH PLAIN {plain(NAME, 'wrong')}").code for _ in "12"] == [535, 535]
+        assert c.reply().code == 421 and c.closed()
+    assert stand.log("edge").count(" smtp.login_failed service=submission peer=127.0.0.1 ") == 6
+    assert stand.password not in stand.log("edge") + stand.log("home")
+    # Where strangers bring their mail nothing is offered, in TLS or not.
+    with Client(stand.smtp) as c:
+        c.hello()
+        assert "AUTH" not in c.starttls().text
+
+
+def test_logged_in_and_still_no_relay(taking, mark):
+    stand = taking()
+    c, r = logged_in(stand)
+    with c:
+        assert r.code == 235
+        c.ok("MAIL FROM:<s@client.test>")
+        assert c.cmd("RCPT TO:<bob@elsewhere.test>").code == 550
+        assert c.cmd("RCPT TO:<bob%elsewhere.test@edge.test>").code == 550
+        assert c.cmd("RCPT TO:<nobody@example.test>").code == 550
+        assert c.cmd("AUTH PLAIN xxxx").code == 503
+
+
+def test_a_service_called_submissions_begins_with_tls(taking, mark):
+    stand = taking(service="submissions")
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    c = Client(stand.taking)
+    c.sock = context.wrap_socket(c.sock)
+    with c:
+        offered = c.hello().text
+        assert "AUTH PLAIN LOGIN" in offered and "STARTTLS" not in offered
+        c.ok("AUTH LOGIN", 334)
+        c.ok(base64.b64encode(NAME.encode()).decode(), 334)
+        c.ok(base64.b64encode(stand.password.encode()).decode(), 235)
+        c.begin("s@client.test", [TO])
+        assert c.data(f"X-Posthouse-Id: {ID}\r\n".encode() + message(subject=mark)).code == 250
+    stand.wait_marked("alice", mark)
+
+
+def test_its_configuration_is_printed(taking):
+    stand = taking()
+    said = stand.tool("worker-config", "-c", stand.conf("home"))
+    for line in 'WAYS = "smtp"', 'SMTP_HOST = "edge.test"', f'SMTP_USER = "{NAME}"':
+        assert f"\n{line}" in said.stdout
+    assert f"/worker-{NAME}.smtp | npx wrangler secret put SMTP_PASSWORD" in said.stderr
+    assert stand.password not in said.stdout + said.stderr
+
+
+# --- its id -------------------------------------------------------------------------------------
+
+
+def test_once_at_home_however_often_it_is_pushed(taking, mark):
+    stand = taking()
+    stand.stop("home")
+    assert push(stand, message(subject=mark)).code == 250
+    assert push(stand, message(subject=mark)).code == 250
+    o, = stand.queue("edge")
+    assert o["id"] == ID and o["signer"] == NAME
+    stand.start("home")
+    mail, = stand.wait_marked("alice", mark)
+    stand.edge_empty()
+    assert push(stand, message(subject=mark)).code == 250     # home remembers what was delivered
+    stand.edge_empty()
+    stand.home_settled()
+    assert len(stand.wait_marked("alice", mark)) == 1
+    assert "with ESMTPSA" in header(mail, "received") and ID in header(mail, "received")
+    assert [k for k, _ in headers(mail)].count("x-posthouse-id") <= 1
+    told = json.loads(stand.tool("log", ID, "-c", stand.conf("home"), "--json").stdout)
+    assert told["signer"] == NAME
+
+
+def test_what_has_no_id_on_top_is_not_taken(taking, mark):
+    stand = taking()
+    for raw in (message(subject=mark), b"x\r\n", b"Subject: x\r\nX-Posthouse-Id: " + ID.encode() +
+                b"\r\n\r\n"):
+        r = push(stand, raw, id_=None)
+        assert r.code == 451 and "X-Posthouse-Id" in r.text
+    assert stand.queue("edge") == [] and stand.queue("home") == []
+
+
+def test_an_edge_that_the_worker_is_not_given_to_lets_nobody_in(taking, mark):
+    stand = taking(f'home.worker.{NAME}.edges={{"other.test"}}')
+    c, r = logged_in(stand)
+    with c:
+        assert r.code == 535
+
+
+def test_a_worker_with_a_domain_more_than_the_edge_has_is_let_in_nowhere(taking, mark):
+    stand = taking(f'home.worker.{NAME}.domains={{"example.test", "elsewhere.test"}}')
+    c, r = logged_in(stand)
+    with c:
+        assert r.code == 535
+
+
+# --- the real Worker ----------------------------------------------------------------------------
+
+
+@needs_runtime
+def test_the_worker_delivers(taking, certs, mark):
+    stand = taking()
+    with Worker(stand.recipient(), ca=f"{certs}/ca.pem", **smtp(stand, WAYS="smtp r2")) as worker:
+        assert worker.email("a@far.test", TO, message(subject=mark))["outcome"] == "accept"
+        assert worker.bucket() == []
+        large = message(subject=f"{mark}-large", body=("x" * 70 + "\r\n") * 30000)
+        assert worker.email("a@far.test", TO, large)["outcome"] == "accept"
+        assert worker.email("a@far.test", "nobody@example.test", message())["outcome"] == "reject"
+    mails = stand.wait_marked("alice", mark, 2)
+    assert sorted(len(m) > 1 << 20 for m in mails) == [False, True]
+    assert stand.queue("home") == []
+
+
+@needs_runtime
+def test_the_worker_heard_no_answer_and_comes_again(taking, certs, mark):
+    """By the bucket and by SMTP once more: one message."""
+    stand = taking()
+    raw = message(subject=mark, body=("y" * 70 + "\r\n") * 2000)
+    with LostAnswer(stand.taking, 100000) as wire, Worker(
+            stand.recipient(), ca=f"{certs}/ca.pem",
+            **smtp(stand, wire.where, WAYS="smtp r2")) as worker:
+        assert worker.email("a@far.test", TO, raw)["outcome"] == "accept"
+        assert wire.lost == 2
+        name, = worker.bucket()
+        mail, = stand.wait_marked("alice", mark)
+        assert header(mail, "received").find(name[8:-4]) > 0
+        assert worker.email("a@far.test", TO, raw)["outcome"] == "accept"
+        until("it came again", 10, lambda: stand.log("edge").count(" smtp.accept ") == 2)
+    stand.edge_empty()
+    stand.home_settled()
+    assert len(stand.wait_marked("alice", mark)) == 1
+
+
+@needs_runtime
+def test_the_worker_with_a_wrong_password_leaves_it_in_the_bucket(taking, certs, mark):
+    stand = taking()
+    with Worker(stand.recipient(), ca=f"{certs}/ca.pem",
+                **smtp(stand, WAYS="smtp r2", SMTP_PASSWORD="0" * 64)) as worker:
+        assert worker.email("a@far.test", TO, message(subject=mark))["outcome"] == "accept"
+        assert len(worker.bucket()) == 1
+    assert stand.queue("edge") == []
