@@ -167,8 +167,8 @@ worker_config(const struct role *r, const struct conf_worker *w, struct why *why
 
 	if (!pushes && !by_smtp && b == NULL)
 		return why_set(why, "%s has no way for the Worker's mail: write service \"push\" "
-		    "{ url = \"https://...\" }, a bucket, or edges of the worker, or several of them",
-		    r->file);
+		    "{ url = \"https://...\" }, a bucket, or edges of the worker, or "
+		    "several of them", r->file);
 	snprintf(ways, sizeof(ways), "%s%s%s%s%s", pushes ? "https" : "",
 	    pushes && (by_smtp || b != NULL) ? " " : "", by_smtp ? "smtp" : "",
 	    by_smtp && b != NULL ? " " : "", b != NULL ? "r2" : "");
