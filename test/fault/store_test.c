@@ -10,6 +10,7 @@
 #include <sqlite3.h>
 #include <sys/wait.h>
 
+#include "store/db_copy.h"
 #include "store_vfs.h"
 
 enum { N = 8 };
@@ -365,6 +366,106 @@ sweep(enum conf_role role, enum fault_mode mode, const char *what)
 	}
 	print_message("%s: %u calls failed\n", what, faults);
 	assert_true(faults > 50);
+}
+
+/* --- a restore ------------------------------------------------------------------------------ */
+
+/* As `posthouse restore --accept` changes the copy: what is here is carried over into it. */
+static bool
+restore_into(struct stage *next, const struct stage *here)
+{
+	struct why why = { "" };
+	bool ok;
+
+	open_db(next);
+	if (next->db == NULL)
+		return false;
+	ok = db_carry(next->db, here->dir, &why) != -1 && db_restage(next->db, &why) != -1 &&
+	    db_new_epoch(next->db, &why) == 0 && db_commit(next->db, &why) == 0;
+	db_close(&next->db);
+	return ok;
+}
+
+static void
+drop_large(const struct stage *g)
+{
+	char path[200];
+
+	snprintf(path, sizeof(path), "%s/large", g->dir);
+	remove_tree(path);
+}
+
+/* Both as they are without faults: four objects here, two of them in their own state there. */
+static void
+two_homes(struct stage *here, struct stage *next)
+{
+	*here = *next = (struct stage){ .role = CONF_HOME };
+	dir_make(here->dir);
+	dir_make(next->dir);
+	open_db(here);
+	put_batch(here, 0, 5000, false, 1, 100);
+	put_batch(here, 2, 20000, true, 3, 9000);
+	note_one(here, 3, LEDGER_PARKED);
+	db_close(&here->db);
+	open_db(next);
+	put_batch(next, 4, 30000, true, 5, 3000);
+	note_one(next, 5, LEDGER_STAGED);
+	db_close(&next->db);
+}
+
+static void
+sweep_restore(enum fault_mode mode, const char *what)
+{
+	unsigned at, told = 0;
+	bool hit = true;
+
+	for (at = 1; hit; at++) {
+		struct stage here, next;
+		bool ok;
+
+		fault_begin(mode, 0);
+		two_homes(&here, &next);
+		fault_power_cut(here.dir);	/* none: what was noted of these files is forgotten */
+		fault_begin(mode, at);
+		ok = restore_into(&next, &here);
+		hit = fault_hit();
+		fault_power_cut(next.dir);
+		fault_end();
+		told += !ok;
+		assert_true(ok || hit);
+		/* What was told done is there; after a failure the copy is thrown away. */
+		for (unsigned n = 0; n < 4; n++) {
+			next.x[n] = here.x[n];
+			next.noting[n] = here.noting[n];
+			next.noted[n] = here.noted[n];
+		}
+		next.noting[5] = 0;
+		next.noted[5] = LEDGER_QUEUED;
+		/* A large file that its opening could not look at: parked, with an alarm. */
+		next.noting[2] |= 1u << LEDGER_PARKED;
+		next.noting[4] |= 1u << LEDGER_PARKED;
+		if (ok)
+			drop_large(&here);	/* of its two names */
+		else
+			drop_large(&next);
+		check(ok ? &next : &here, what, at);
+		remove_tree(next.dir);
+		remove_tree(here.dir);
+	}
+	print_message("%s: %u of %u were told\n", what, told, at - 2);
+	assert_true(told > 3);
+}
+
+static void
+one_call_fails_in_a_restore(void **state)
+{
+	sweep_restore(FAULT_ONCE, "restore, once");
+}
+
+static void
+the_disk_goes_bad_in_a_restore(void **state)
+{
+	sweep_restore(FAULT_STAYS, "restore, from there on");
 }
 
 static void
@@ -812,6 +913,8 @@ main(void)
 		cmocka_unit_test(one_call_fails_at_home),
 		cmocka_unit_test(the_disk_goes_bad_at_home),
 		cmocka_unit_test(the_power_goes_at_home),
+		cmocka_unit_test(one_call_fails_in_a_restore),
+		cmocka_unit_test(the_disk_goes_bad_in_a_restore),
 		cmocka_unit_test(a_failing_disk_is_no_old_ledger),
 		cmocka_unit_test(what_was_gathered_is_read_back_and_leaves_in_a_few_writes),
 		cmocka_unit_test(a_damaged_database_is_set_aside_whole),
