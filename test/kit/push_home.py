@@ -99,7 +99,12 @@ class PushHome:
         with open(f"{self.dir}/log", "ab") as log:
             self.child = subprocess.Popen([posthouse(), "home", "-c", self.conf], stdout=log,
                                           stderr=log)
-        until("home takes pushed mail", 20, self.answers, 0.1)
+        try:
+            until("home takes pushed mail", 20, self.answers, 0.1)
+        except AssertionError:
+            self.child.kill()
+            self.child.wait()
+            raise
 
     def answers(self):
         assert self.child.poll() is None, self.log()

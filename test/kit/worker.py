@@ -60,6 +60,7 @@ class Worker:
         self.process = subprocess.Popen(
             ["node", os.path.join(HERE, "runtime.mjs")],
             env=env,
+            start_new_session=True,  # Ctrl-C is not for it: it ends with its standard input
             text=True,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
