@@ -248,10 +248,10 @@ failed(struct bucket *b, const struct listed *what, const struct fetch_end *end)
 
 	why_set(&why, "%s: %s", log_safe(span_str(what->name)).s, words);
 	if (needs_operator(a->end) || a->end == S3_SLOW_DOWN ||
-	    ++l->failures >= BUCKET_FAILURES_MAX) {
-		l->stopped = true;
-		trouble(b, a);
-	}
+	    ++l->failures >= BUCKET_FAILURES_MAX)
+		l->stopped = l->failed = true;
+	if (a->end == S3_SLOW_DOWN)
+		l->wait_ms = a->wait_ms;
 	show_error(b, why.text, needs_operator(a->end));
 }
 
@@ -263,6 +263,8 @@ taken(struct bucket *b, const struct listed *what, const struct fetch_end *end)
 	l->taken++;
 	l->octets += what->size;
 	atomic_fetch_add(&b->board->taken, 1);
+	if (conf_of(b)->keep_ms > 0)
+		pace_spend(&b->pace, 1, boot_ms());	/* the copy */
 	if (!end->before)
 		board_add(b->drain->proc->board, BC_RECEIVED, 1);
 	log_info(NULL, "mail.in bucket=%s edge=%s name=%s size=%llu%s", conf_of(b)->name,

@@ -1,0 +1,125 @@
+"""Home's drain, and a store that fails, lies, or never comes to an end."""
+
+import time
+import uuid
+
+import pytest
+
+from kit.drained import Home
+from kit.lying_store import LyingStore, error
+from kit.stand import Stand, until
+
+
+@pytest.fixture(name="stand")
+def made_stand(tmp_path):
+    with Stand(tmp_path / "stand") as s:
+        s.stop("edge")
+        yield s
+        assert s.complaints() == []
+
+
+@pytest.fixture(name="store")
+def made_store():
+    with LyingStore() as s:
+        yield s
+
+
+def mail(mark):
+    return f"From: <a@client.test>\r\nSubject: {mark}\r\n\r\n{mark}\r\n".encode()
+
+
+def test_one_object_that_is_always_cut_stops_no_other(stand, store):
+    home = Home(stand, store)
+    bad = home.put(mail("cut"))
+    store.lie = lambda method, key, query: 100 if key == bad else None
+    for i in range(5):
+        home.put(mail(f"m{i}"))
+    stand.wait_mails("alice", 5)
+    until("it is named", 10, lambda: bad[len("pending/"):] in home.bucket()["error"])
+    until("nothing else waits", 10, lambda: home.waiting() == [bad])
+    assert home.bucket()["waiting"] == 1
+    time.sleep(3)
+    # Twice at once, and then a minute later.
+    assert store.asked.count(("GET", bad)) == 2
+    store.lie = lambda *_: None
+    store.objects[bad] = (*store.objects[bad][:2], time.time() + 5)     # it was put anew
+    stand.wait_mails("alice", 6)
+
+
+@pytest.mark.parametrize("status, code", [(429, "TooManyRequests"), (503, "SlowDown"),
+                                          (500, "InternalError")])
+def test_a_store_that_wants_to_be_left_alone_is(stand, store, status, code):
+    home = Home(stand, store)
+    home.put(mail("waits"))
+    store.lie = lambda *_: error(status, code, **{"retry-after": "4"})
+    until("it says so", 10, lambda: home.bucket()["error"] != "")
+    before = len(store.asked)
+    time.sleep(3)
+    assert len(store.asked) - before <= (0 if status != 500 else 2)
+    assert not home.bucket()["alarm"]
+    store.lie = lambda *_: None
+    stand.wait_mails("alice", 1, seconds=30)
+    until("all is well", 10, lambda: home.bucket()["error"] == "")
+
+
+def test_a_listing_in_circles_is_said_and_what_it_named_comes_home(stand, store):
+    home = Home(stand, store)
+
+    def circle(method, key, query):
+        if key or "lifecycle" in query:
+            return None
+        status, headers, body = store.truth(method, key, {"prefix": "pending/"})
+        return status, headers, body.replace(
+            b"<IsTruncated>false</IsTruncated>",
+            b"<IsTruncated>true</IsTruncated><NextContinuationToken>again</NextContinuationToken>")
+    for i in range(3):
+        home.put(mail(f"m{i}"))
+    store.lie = circle
+    stand.wait_mails("alice", 3)
+    until("it is said", 10, lambda: home.bucket()["error"] != "")
+    looks = len([1 for a in store.asked if a == ("GET", "")])
+    time.sleep(2)
+    assert len([1 for a in store.asked if a == ("GET", "")]) - looks < 10
+
+
+def test_deleting_that_fails_delivers_once_and_is_an_alarm(stand, store):
+    home = Home(stand, store)
+    store.lie = lambda method, key, query: error(403, "AccessDenied") if method == "DELETE" else None
+    name = home.put(mail("once"))
+    stand.wait_mails("alice", 1)
+    until("an alarm", 20, lambda: home.bucket()["alarm"])
+    until("it tries again", 20, lambda: store.asked.count(("DELETE", name)) > 1)
+    assert store.asked.count(("GET", name)) == 1
+    stand.kill("home")
+    stand.start("home")
+    until("home knows it", 20, lambda: " known=1" in stand.log("home") or
+          store.asked.count(("GET", name)) == 2)
+    store.lie = lambda *_: None
+    until("the bucket is empty", 30, lambda: home.waiting() == [])
+    stand.home_settled()
+    assert len(stand.mails("alice")) == 1
+
+
+def test_a_bucket_full_of_strangers_things_is_counted_and_costs_one_look_at_each(stand, store):
+    for i in range(2500):
+        store.put(f"pending/{uuid.uuid4()}.age", b"x" * 50, {"posthouse-edge": "stranger.test",
+                                                             "posthouse-mac": "0" * 64})
+    home = Home(stand, store)
+    until("all are counted", 60, lambda: home.bucket()["aside"] == 2500)
+    home.put(mail("good"))
+    stand.wait_mails("alice", 1)
+    assert len(store.keys()) == 2500
+    assert len([1 for m, k in store.asked if m == "GET" and k]) == 2501
+    assert stand.log("home").count("bucket.aside") <= 25
+
+
+def test_no_more_octets_than_home_may_keep_are_fetched(stand, store):
+    home = Home(stand, store)
+    store.lie = lambda method, key, query: (200, {"content-type": "application/xml"}, (
+        "<?xml version=\"1.0\"?><ListBucketResult><IsTruncated>false</IsTruncated><Contents><Key>"
+        f"pending/{uuid.UUID(int=7)}.age</Key><Size>99999999999999</Size><LastModified>"
+        "2026-11-21T00:00:00.000Z</LastModified></Contents></ListBucketResult>").encode()) \
+        if not key and "lifecycle" not in query else None
+    until("it is counted", 20, lambda: home.bucket()["aside"] == 1)
+    assert "quota" in home.bucket()["aside_why"]
+    assert not [1 for m, k in store.asked if k]
