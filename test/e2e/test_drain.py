@@ -1,6 +1,7 @@
 """Home's drain, against a real S3 server: what lies in a bucket comes home, once."""
 
 import hashlib
+import http.client
 import itertools
 import json
 import os
@@ -13,6 +14,7 @@ import pytest
 
 from kit.drained import SIGNER, Home
 from kit.objects import Signer, seal, transcript
+from kit.ports import free_port
 from kit.radosgw import MISSING, Radosgw
 from kit.stand import Stand, posthouse, until
 from kit.wires import Cutter
@@ -71,6 +73,22 @@ def test_an_object_that_came_twice_is_one_message(home):
     home.stand.home_settled()
     assert len(home.stand.mails("alice")) == 1
     assert " known=1" in home.stand.log("home")
+
+
+def test_what_was_pushed_and_lies_in_the_bucket_too_is_one_message(stand, ceph):
+    port = free_port()
+    home = Home(stand, ceph.bucket(f"mail{next(NUMBER)}"), push=port)
+    name, sealed, meta = home.signer.make(home.recipient, mail("both ways"))
+    c = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    c.request("PUT", "/mail/" + name[len("pending/"):-len(".age")], sealed,
+              {"authorization": f"Bearer {home.token}", "posthouse-mac": meta["posthouse-mac"]})
+    assert c.getresponse().status == 201
+    c.close()
+    home.store.put(name, sealed, meta)
+    until("the bucket is empty", 20, lambda: home.waiting() == [])
+    assert " known=1" in stand.log("home")
+    stand.home_settled()
+    assert len(stand.mails("alice")) == 1
 
 
 def test_what_is_no_mail_of_ours_stays_there_is_named_and_not_fetched_again(home):
