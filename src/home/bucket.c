@@ -575,7 +575,8 @@ bucket_configure(struct bucket *b)
 	const struct conf_bucket *c = conf_of(b);
 
 	pace_configure(&b->pace, c->poll_ms, c->requests);
-	bucket_signers(b);
+	shunned_again(b->shunned);
+	(void)bucket_look(b);
 }
 
 void
