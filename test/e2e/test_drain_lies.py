@@ -84,7 +84,7 @@ def test_a_listing_in_circles_is_said_and_what_it_named_comes_home(stand, store)
 
 def test_deleting_that_fails_delivers_once_and_is_an_alarm(stand, store):
     home = Home(stand, store)
-    store.lie = lambda method, key, query: error(403, "AccessDenied") if method == "DELETE" else None
+    store.lie = lambda method, *_: error(403, "AccessDenied") if method == "DELETE" else None
     name = home.put(mail("once"))
     stand.wait_mails("alice", 1)
     until("an alarm", 20, lambda: home.bucket()["alarm"])

@@ -1,4 +1,4 @@
-/* Names in a bucket: one of ours is made of nothing else than its form says, and fits where it goes. */
+/* Names in a bucket: one of ours is nothing else than its form says, and fits where it goes. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
