@@ -425,7 +425,7 @@ sweep_restore(enum fault_mode mode, const char *what)
 
 		fault_begin(mode, 0);
 		two_homes(&here, &next);
-		fault_power_cut(here.dir);	/* none: what was noted of these files is forgotten */
+		fault_power_cut(here.dir);	/* none: its notes are forgotten */
 		fault_begin(mode, at);
 		ok = restore_into(&next, &here);
 		hit = fault_hit();
