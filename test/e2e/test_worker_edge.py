@@ -8,11 +8,12 @@ import ssl
 import pytest
 
 from kit.certs import own_ca
+from kit.drained import write_key
 from kit.ports import free_port
 from kit.smtp import Client
 from kit.stand import header, headers, message, until
 from kit.wires import Wire
-from kit.worker import Worker, runtime_missing
+from kit.worker import Worker, r2_store, runtime_missing
 
 NAME = "cloud"
 ID = "0193e4a0-5c1f-8c62-9a55-3f0d7c8c2a11"
@@ -240,6 +241,32 @@ def test_the_worker_heard_no_answer_and_comes_again(taking, certs, mark):
     stand.edge_empty()
     stand.home_settled()
     assert len(stand.wait_marked("alice", mark)) == 1
+
+
+@needs_runtime
+def test_what_came_by_the_edge_and_by_the_bucket_is_one(taking, certs, mark, tmp_path):
+    """The edge has it and its answer was lost, so that the Worker left it in the bucket too."""
+    store = r2_store()
+    secret = write_key(tmp_path, "s3.keys", f"{store.key}\n{store.secret}")
+    stand = taking(f"home.bucket.r2.endpoint={store.endpoint}", "home.bucket.r2.poll=1s",
+                   f"home.bucket.r2.bucket={store.name}", f"home.bucket.r2.credentials={secret}")
+    with open(f"{stand.env['HOME_STATE']}/worker-{NAME}.mac", encoding="ascii") as f:
+        mac = f.read().strip()
+    stand.stop("home")
+    with LostAnswer(stand.taking, 100000) as wire, Worker(
+            stand.recipient(), ca=f"{certs}/ca.pem", store=store,
+            **smtp(stand, wire.where, WAYS="smtp r2", MAC_KEY=mac)) as worker:
+        raw = message(subject=mark, body=("y" * 70 + "\r\n") * 2000)
+        assert worker.email("a@far.test", TO, raw)["outcome"] == "accept"
+        held, = stand.queue("edge")
+        assert worker.bucket() == [f"pending/{held['id']}.age"]
+        stand.start("home")
+        stand.wait_marked("alice", mark)
+        stand.edge_empty()
+        until("the bucket is empty", 20, lambda: worker.bucket() == [])
+    stand.home_settled()
+    assert len(stand.wait_marked("alice", mark)) == 1
+    assert stand.queue("home") == []
 
 
 @needs_runtime
