@@ -304,7 +304,7 @@ begin(struct ask *a, struct why *why)
 	struct http_call *h;
 
 	why_set(why, "memory is out");
-	a->reading = unseal_new(c->ids, c->nids + c->nretired, &a->p->content);
+	a->reading = unseal_new(c->ids, c->nids + c->nretired, &a->p->content, &a->p->payload);
 	if (a->reading == NULL || (h = http_call_new(f->http, &r, &ops, a, why)) == NULL)
 		return false;
 	if (!add_fields(a, h) || !http_call_go(h, why)) {

@@ -95,7 +95,8 @@ content_begin(struct lane *l)
 	    uuid_text(l->now->p.object.meta.id).s);
 	l->rest = span_str(l->head);
 	l->headed = false;
-	l->reading = unseal_new(c->ids, c->nids + c->nretired, &l->now->p.content);
+	l->reading = unseal_new(c->ids, c->nids + c->nretired, &l->now->p.content,
+	    &l->now->p.payload);
 }
 
 /* The message, as fast as the server takes it, in few writes: each of them wakes the server. */

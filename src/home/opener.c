@@ -183,7 +183,7 @@ on_body(struct reading *r, struct span body)
 static enum unseal_ev
 read_once(struct reading *r, const struct spool_content *c)
 {
-	struct unseal *u = unseal_new(r->o->ids, r->o->nids, c);
+	struct unseal *u = unseal_new(r->o->ids, r->o->nids, c, &r->p->payload);
 	enum unseal_ev ev = UNSEAL_LATER;
 	struct span body;
 

@@ -45,6 +45,7 @@ struct parcel {				/* one object in the courier's hands */
 	/* Only looked at, and some entry is open: what another reading needs. */
 	struct envelope	*env;
 	struct spool_content content;	/* its own; ok says that it is there */
+	struct age_payload payload;	/* known from the first reading on */
 	uint64_t	 octets;	/* of the message */
 	bool		 eight_bit;	/* some of them beyond ASCII */
 	struct buf	 heads;		/* the filter's lines, CRLF each, to go on top */

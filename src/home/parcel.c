@@ -17,6 +17,7 @@ parcel_fini(struct parcel *p)
 	free(p->fresh);
 	envelope_free(&p->env);
 	buf_fini(&p->heads);
+	age_payload_fini(&p->payload);
 	if (p->content.ok && p->content.fd != -1)
 		close(p->content.fd);
 	free((void *)p->content.data.p);

@@ -11,6 +11,7 @@
 struct unseal {
 	const struct spool_content *content;
 	struct age_open	*age;
+	struct age_payload *known;
 	struct batch_reader *batch;
 	struct buf	 plain;
 	size_t		 used;		/* of plain */
@@ -21,7 +22,8 @@ struct unseal {
 };
 
 struct unseal *
-unseal_new(const struct age_identity *ids, size_t n, const struct spool_content *content)
+unseal_new(const struct age_identity *ids, size_t n, const struct spool_content *content,
+    struct age_payload *known)
 {
 	struct unseal *u = calloc(1, sizeof(*u));
 
@@ -29,7 +31,9 @@ unseal_new(const struct age_identity *ids, size_t n, const struct spool_content 
 		return NULL;
 	u->content = content;
 	buf_init(&u->plain, PLAIN_MAX);
-	u->age = age_open_new(ids, n);
+	u->known = known;
+	u->at = known->key.set ? (off_t)known->at : 0;
+	u->age = known->key.set ? age_open_again(known) : age_open_new(ids, n);
 	u->batch = batch_reader_new();
 	if (content->fd != -1)
 		u->piece = malloc(PIECE);
@@ -78,6 +82,7 @@ open_piece(struct unseal *u)
 {
 	const struct spool_content *c = u->content;
 	const char *p = u->piece;
+	enum unseal_ev ev;
 	ssize_t n;
 
 	buf_clear(&u->plain);
@@ -98,8 +103,10 @@ open_piece(struct unseal *u)
 	}
 	u->at += n;
 	u->ended = n == 0;
-	return judge(u, n == 0 ? age_open_end(u->age, &u->plain, &u->why) :
+	ev = judge(u, n == 0 ? age_open_end(u->age, &u->plain, &u->why) :
 	    age_open_add(u->age, p, (size_t)n, &u->plain, &u->why));
+	(void)age_open_payload(u->age, u->known);
+	return ev;
 }
 
 enum unseal_ev

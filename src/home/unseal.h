@@ -26,8 +26,12 @@ enum unseal_ev {
 
 struct unseal;
 
-/* Identities and content are borrowed until _free.  NULL: memory is out. */
-struct unseal *unseal_new(const struct age_identity *, size_t n, const struct spool_content *);
+/*
+ * All is borrowed until _free.  known: the same one for each reading of this object, so that
+ * only the first of them pays for the identities.  NULL: memory is out.
+ */
+struct unseal *unseal_new(const struct age_identity *, size_t n, const struct spool_content *,
+    struct age_payload *known);
 void	unseal_free(struct unseal **);		/* wipes */
 enum unseal_ev unseal_next(struct unseal *, struct span *body);
 const struct envelope *unseal_envelope(const struct unseal *);

@@ -100,4 +100,17 @@ enum age_result age_open_add(struct age_open *, const void *, size_t, struct buf
 enum age_result age_open_end(struct age_open *, struct buf *out, struct why *);
 void	age_open_free(struct age_open **);
 
+/*
+ * What a reading knows once the header is behind it, for another of the same octets, which
+ * then needs no identity: the header is nearly all that opening a small file costs.  It opens
+ * that one file, so whoever keeps it keeps a secret.
+ */
+struct age_payload {
+	struct secret	 key;		/* not set: not known yet */
+	size_t		 at;		/* octets before the payload: age_open_again takes none */
+};
+bool	age_open_payload(const struct age_open *, struct age_payload *);
+struct age_open *age_open_again(const struct age_payload *);	/* NULL: memory is out */
+void	age_payload_fini(struct age_payload *);
+
 #endif

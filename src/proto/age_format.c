@@ -83,17 +83,28 @@ age_header_mac(const unsigned char file_key[AGE_FILE_KEY], struct span header,
 }
 
 bool
+age_payload_key(const unsigned char file_key[AGE_FILE_KEY], const unsigned char nonce[AGE_NONCE],
+    unsigned char out[32])
+{
+	return hkdf_sha256(span_of(file_key, AGE_FILE_KEY), span_of(nonce, AGE_NONCE),
+	    SPAN_LIT("payload"), out);
+}
+
+bool
+age_stream_with(struct age_stream *s, EVP_CIPHER_CTX *ctx, const unsigned char key[32])
+{
+	*s = (struct age_stream){ .ctx = ctx };
+	/* The direction is set again with each chunk's nonce; the key stays. */
+	return EVP_EncryptInit_ex2(ctx, crypto_chacha(), key, NULL, NULL) == 1;
+}
+
+bool
 age_stream_start(struct age_stream *s, EVP_CIPHER_CTX *ctx,
     const unsigned char file_key[AGE_FILE_KEY], const unsigned char nonce[AGE_NONCE])
 {
 	unsigned char key[32];
-	bool ok;
+	bool ok = age_payload_key(file_key, nonce, key) && age_stream_with(s, ctx, key);
 
-	*s = (struct age_stream){ .ctx = ctx };
-	/* The direction is set again with each chunk's nonce; the key stays. */
-	ok = hkdf_sha256(span_of(file_key, AGE_FILE_KEY), span_of(nonce, AGE_NONCE),
-	    SPAN_LIT("payload"), key) &&
-	    EVP_EncryptInit_ex2(ctx, crypto_chacha(), key, NULL, NULL) == 1;
 	explicit_bzero(key, sizeof(key));
 	return ok;
 }

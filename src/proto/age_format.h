@@ -35,7 +35,10 @@ struct age_stream {
 	uint64_t	 counter;
 };
 
+bool	age_payload_key(const unsigned char file_key[AGE_FILE_KEY],
+	    const unsigned char nonce[AGE_NONCE], unsigned char out[32]);
 /* Takes the context's key over; ctx stays the caller's. */
+bool	age_stream_with(struct age_stream *, EVP_CIPHER_CTX *, const unsigned char key[32]);
 bool	age_stream_start(struct age_stream *, EVP_CIPHER_CTX *,
 	    const unsigned char file_key[AGE_FILE_KEY], const unsigned char nonce[AGE_NONCE]);
 /* Puts out n + AGE_TAG. */

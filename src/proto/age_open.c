@@ -40,6 +40,7 @@ struct age_open {
 	unsigned char	 file_key[AGE_FILE_KEY];
 	unsigned char	 nonce[AGE_NONCE];
 	size_t		 nnonce;
+	struct age_payload payload;		/* known from there on */
 	struct age_stream stream;
 	struct buf	 held;			/* sealed octets of what may be the last chunk */
 };
@@ -75,6 +76,35 @@ age_open_new(const struct age_identity *ids, size_t n)
 	if (!crypto_init() || o->stanzas == NULL || (o->ctx = EVP_CIPHER_CTX_new()) == NULL)
 		age_open_free(&o);
 	return o;
+}
+
+struct age_open *
+age_open_again(const struct age_payload *known)
+{
+	struct age_open *o = calloc(1, sizeof(*o));
+
+	if (o == NULL)
+		return NULL;
+	buf_init(&o->held, AGE_SEALED_CHUNK);
+	o->payload = *known;
+	o->phase = IN_PAYLOAD;
+	if (!crypto_init() || (o->ctx = EVP_CIPHER_CTX_new()) == NULL ||
+	    !age_stream_with(&o->stream, o->ctx, known->key.b))
+		age_open_free(&o);
+	return o;
+}
+
+bool
+age_open_payload(const struct age_open *o, struct age_payload *out)
+{
+	*out = o->payload;
+	return o->payload.key.set;
+}
+
+void
+age_payload_fini(struct age_payload *p)
+{
+	secret_fini(&p->key);
 }
 
 /* Tries one identity on every X25519 stanza.  AGE_NO_MATCH: none of them is its own. */
@@ -128,6 +158,7 @@ header_done(struct age_open *o, const unsigned char mac[32])
 		return fail(o, AGE_NO_ROOM, "out of memory");
 	if (!secret_eq(want, mac, sizeof(want)))
 		return fail(o, AGE_MALFORMED, "age header: its MAC is wrong: it was changed");
+	o->payload.at = o->head.n;
 	buf_fini(&o->head);
 	free(o->stanzas);
 	o->stanzas = NULL;
@@ -261,6 +292,21 @@ header_step(struct age_open *o, struct span *in)
 	return AGE_OK;
 }
 
+/* File key and nonce are there. */
+static bool
+payload_begin(struct age_open *o)
+{
+	unsigned char key[32];
+	bool ok = age_payload_key(o->file_key, o->nonce, key) &&
+	    age_stream_with(&o->stream, o->ctx, key);
+
+	secret_set(&o->payload.key, key);
+	explicit_bzero(key, sizeof(key));
+	explicit_bzero(o->file_key, sizeof(o->file_key));
+	o->phase = IN_PAYLOAD;
+	return ok;
+}
+
 static enum age_result
 nonce_step(struct age_open *o, struct span *in)
 {
@@ -271,10 +317,9 @@ nonce_step(struct age_open *o, struct span *in)
 	*in = span_from(*in, n);
 	if (o->nnonce < AGE_NONCE)
 		return AGE_OK;
-	if (!age_stream_start(&o->stream, o->ctx, o->file_key, o->nonce))
+	if (!payload_begin(o))
 		return fail(o, AGE_NO_ROOM, "out of memory");
-	explicit_bzero(o->file_key, sizeof(o->file_key));
-	o->phase = IN_PAYLOAD;
+	o->payload.at += AGE_NONCE;
 	return AGE_OK;
 }
 
