@@ -97,6 +97,22 @@ note(struct shipment *s)
 }
 
 static void
+note_ended(struct post *p)
+{
+	struct shipment *s;
+
+	uv_timer_stop(&p->gather);
+	while ((s = take(&p->ended)) != NULL)
+		note(s);
+}
+
+static void
+on_gather(uv_timer_t *timer)
+{
+	note_ended(timer->data);
+}
+
+static void
 on_renote(uv_timer_t *timer)
 {
 	struct post *p = timer->data;
@@ -166,7 +182,7 @@ post_busy(const struct post *p)
 void
 post_forget(struct post *p)
 {
-	struct shipments *all[] = { &p->waiting, &p->ready, &p->stuck };
+	struct shipments *all[] = { &p->waiting, &p->ready, &p->ended, &p->stuck };
 	struct shipment *s;
 
 	p->life++;
@@ -290,7 +306,9 @@ post_shipped(struct post *p, struct shipment *s)
 	for (size_t k = 0; k < s->mail.nrcpts; k++)	/* others had it before */
 		if (s->p.entries[s->entry[k]].state == LEDGER_DELIVERED)
 			courier_log_delivered(p->c, &s->p, &s->p.entries[s->entry[k]]);
-	note(s);
+	put(&p->ended, s);
+	if (p->ended.n == 1)
+		uv_timer_start(&p->gather, on_gather, POST_GATHER_MS, 0);
 }
 
 /* --- what goes when ------------------------------------------------------------------------- */
@@ -320,14 +338,16 @@ enough_ahead(const struct post *p, const struct shipment *s)
 	return n >= POST_AHEAD || overtakes(p, &p->waiting, s);
 }
 
-/* Noted ahead: a lane that ends one message finds the next. */
+/* Noted ahead, many at a time: a lane that ends one message finds the next. */
 static void
 arm(struct post *p)
 {
 	struct shipment **at = &p->waiting.first, *s;
+	size_t most = POST_STOCK * (size_t)p->conf->deliver.connections;
 
-	while (!p->paused && p->proven && !p->c->draining && *at != NULL &&
-	    p->narmed + p->ready.n < 2 * (size_t)p->conf->deliver.connections) {
+	if (p->paused || !p->proven || p->c->draining || p->narmed + p->ready.n > most / 2)
+		return;
+	while (*at != NULL && p->narmed + p->ready.n < most) {
 		if (enough_ahead(p, *at)) {
 			at = &(*at)->next;
 			continue;
@@ -338,6 +358,18 @@ arm(struct post *p)
 		shipment_sending(s);
 		note(s);
 	}
+}
+
+/* What ended goes with what was armed just now, or when nothing is awaited that it could go with. */
+static void
+gather(struct post *p, bool armed)
+{
+	size_t going = 0;
+
+	for (size_t i = 0; i < p->nlanes; i++)
+		going += lane_now(p->lanes[i]) != NULL;
+	if (armed || going == 0 || p->ended.n >= p->conf->deliver.connections)
+		note_ended(p);
 }
 
 /* One that is ready must wait for another into the same mailbox. */
@@ -426,11 +458,15 @@ open_lanes(struct post *p)
 void
 post_go(struct post *p)
 {
+	size_t armed;
+
 	if (!p->c->up)
 		return;
+	armed = p->narmed;
 	arm(p);
 	hand_out(p);
 	open_lanes(p);
+	gather(p, p->narmed > armed);
 }
 
 /* --- a post --------------------------------------------------------------------------------- */
@@ -481,6 +517,7 @@ post_new(struct courier *c, post_offers_fn *offers, void *arg, struct why *why)
 	p->arg = arg;
 	p->waiting.end = &p->waiting.first;
 	p->ready.end = &p->ready.first;
+	p->ended.end = &p->ended.first;
 	p->stuck.end = &p->stuck.first;
 	p->cli = (struct smtp_cli_conf){ .lmtp = conf->deliver.to == CONF_TO_LMTP,
 		.tls = tls[conf->deliver.tls], .helo = conf->common.hostname,
@@ -488,7 +525,8 @@ post_new(struct courier *c, post_offers_fn *offers, void *arg, struct why *why)
 	destination(p);
 	uv_timer_init(c->loop, &p->again);
 	uv_timer_init(c->loop, &p->renote);
-	p->again.data = p->renote.data = p;
+	uv_timer_init(c->loop, &p->gather);
+	p->again.data = p->renote.data = p->gather.data = p;
 	p->renote.timer_cb = on_renote;
 	name = p->host[0] != '\0' ? p->host : netaddr_ip(&p->addr).s;
 	p->tls = conf->deliver.tls == CONF_TLS_VERIFY ?
@@ -522,9 +560,17 @@ post_reload(struct post *p)
 }
 
 static void
-on_renote_closed(uv_handle_t *h)
+on_gather_closed(uv_handle_t *h)
 {
 	free(h->data);
+}
+
+static void
+on_renote_closed(uv_handle_t *h)
+{
+	struct post *p = h->data;
+
+	uv_close((uv_handle_t *)&p->gather, on_gather_closed);
 }
 
 /* One after the other: libuv says nothing of the order in which it closes. */

@@ -20,6 +20,10 @@
  * answered is `uncertain` and goes again, under the same X-Posthouse-Id.  `sending` is
  * durable before the first octet, so that a crash cannot make it look untried.
  *
+ * A commit costs more than a message.  So while mail is under way ends are gathered, one for
+ * each connection at most and not for long, and noted with the next to be sent.  A crash
+ * meanwhile makes them uncertain, as it does those whose answer is still on its way.
+ *
  * Connections are kept between messages, several at once; by LMTP no two carry mail for one
  * mailbox, and it gets its mail in order.  A destination that does not
  * serve is left alone for a pause that doubles; what was in hand is deferred until then
@@ -34,6 +38,8 @@
 #define POST_MAILS_MAX		200		/* on one connection: servers want an end */
 #define POST_LANES_MAX		64
 #define POST_AHEAD		2		/* by LMTP, of a mailbox: one goes, one is ready */
+#define POST_STOCK		4		/* noted as `sending` ahead, for each connection */
+#define POST_GATHER_MS		10		/* an end waits so long for others to be noted with */
 
 struct courier;
 struct chan;
@@ -44,7 +50,7 @@ typedef void post_offers_fn(void *arg, const struct smtp_ehlo *);
 
 /* Before the sandbox.  NULL with why. */
 struct post *post_new(struct courier *, post_offers_fn *, void *arg, struct why *);
-void	post_free(struct post **);			/* the loop must run twice more */
+void	post_free(struct post **);			/* the loop must run thrice more */
 void	post_resolver(struct post *, struct chan *);	/* takes it */
 void	post_password(struct post *, struct span);
 

@@ -53,13 +53,15 @@ struct post {
 	enum board_identity shows;
 	struct lane	*lanes[POST_LANES_MAX];
 	size_t		 nlanes;
-	struct shipments waiting, ready, stuck;	/* stuck: a note failed */
+	/* ended: not noted yet; stuck: a note failed */
+	struct shipments waiting, ready, ended, stuck;
 	struct shipment	*armed;		/* being noted as sending, ready, or in a lane */
 	size_t		 nhand, narmed;	/* in hand; of these being noted as sending */
 	size_t		 njudged;	/* of these with the filter */
 	unsigned	 life;		/* how often all was forgotten */
 	uv_timer_t	 again;		/* after a pause */
 	uv_timer_t	 renote;	/* what is stuck */
+	uv_timer_t	 gather;	/* what is ended */
 	bool		 paused, proven;
 	int64_t		 pause_ms;
 	post_offers_fn	*offers;
