@@ -52,6 +52,42 @@ connections_are_kept_and_no_more_are_made_than_may_be(void **state)
 	mail_server_end();
 }
 
+/* All is over; most: of ends that waited to be noted, which none does with nothing under way. */
+static bool
+watched(size_t *most)
+{
+	bool going = false;
+
+	for (size_t i = 0; i < C.post->nlanes; i++)
+		going = going || lane_now(C.post->lanes[i]) != NULL;
+	if (C.post->ended.n > *most)
+		*most = C.post->ended.n;
+	assert_true(going || C.post->ended.n == 0);
+	return C.post->nhand == 0 && server.mails > 0;
+}
+
+static void
+ends_wait_for_one_another_and_a_lone_one_for_nobody(void **state)
+{
+	size_t most = 0;
+
+	hold("<alice@example.org>", BODY, FLAWLESS, false);
+	mail_server_begin(false);
+	birth();
+	work_begins();
+	RUN_UNTIL((answer_all(), watched(&most)));
+	assert_int_equal(most, 0);
+	for (int i = 0; i < 40; i++)
+		hold("<alice@example.org>", BODY, FLAWLESS, false);
+	courier_events.work(&C);
+	RUN_UNTIL((answer_all(), watched(&most) && server.mails == 41));
+	assert_in_range(most, 1, conf.deliver.connections - 1);
+	death();
+	for (size_t i = 0; i < nledger; i++)
+		assert_int_equal(ledger[i].entries[0].state, LEDGER_DELIVERED);
+	mail_server_end();
+}
+
 static void
 by_lmtp_each_recipient_has_a_word_of_his_own(void **state)
 {
@@ -190,6 +226,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(a_message_is_one_transaction_whoever_it_is_for),
 		TEST(connections_are_kept_and_no_more_are_made_than_may_be),
+		TEST(ends_wait_for_one_another_and_a_lone_one_for_nobody),
 		TEST(by_lmtp_each_recipient_has_a_word_of_his_own),
 		TEST(what_is_damaged_is_parked_and_never_sent),
 		TEST(nothing_is_tried_where_no_server_is),
