@@ -78,6 +78,6 @@ void	courier_init(struct courier *, uv_loop_t *, const struct conf_home *, struc
 void	courier_work(struct courier *);		/* claim if there is room and reason */
 void	courier_alarm(struct courier *);	/* from trouble, roster and keys */
 bool	courier_busy(const struct courier *);	/* a batch is under way */
-void	courier_fini(struct courier *);		/* the loop must run thrice more */
+void	courier_fini(struct courier *);		/* the loop must run three times more */
 
 #endif

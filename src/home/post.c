@@ -360,7 +360,7 @@ arm(struct post *p)
 	}
 }
 
-/* What ended goes with what was armed just now, or when nothing is awaited that it could go with. */
+/* What ended goes with what was armed just now, or as soon as nothing else is awaited. */
 static void
 gather(struct post *p, bool armed)
 {

@@ -39,7 +39,7 @@
 #define POST_LANES_MAX		64
 #define POST_AHEAD		2		/* by LMTP, of a mailbox: one goes, one is ready */
 #define POST_STOCK		4		/* noted as `sending` ahead, for each connection */
-#define POST_GATHER_MS		10		/* an end waits so long for others to be noted with */
+#define POST_GATHER_MS		10		/* an end waits for others so long */
 
 struct courier;
 struct chan;
@@ -50,7 +50,7 @@ typedef void post_offers_fn(void *arg, const struct smtp_ehlo *);
 
 /* Before the sandbox.  NULL with why. */
 struct post *post_new(struct courier *, post_offers_fn *, void *arg, struct why *);
-void	post_free(struct post **);			/* the loop must run thrice more */
+void	post_free(struct post **);			/* the loop must run three times more */
 void	post_resolver(struct post *, struct chan *);	/* takes it */
 void	post_password(struct post *, struct span);
 
