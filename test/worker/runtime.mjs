@@ -10,6 +10,9 @@ import { createInterface } from "node:readline";
 import { readdirSync } from "node:fs";
 import path from "node:path";
 
+// Node 18, which Debian 12 has, keeps it elsewhere.
+globalThis.File ??= (await import("node:buffer")).File;
+
 const lines = createInterface({ input: process.stdin });
 const config = JSON.parse(await new Promise((first) => lines.once("line", first)));
 const { Miniflare, Log, LogLevel } = createRequire(path.join(config.modules, "x"))("miniflare");
