@@ -467,7 +467,8 @@ on_addrs(void *arg, const struct netaddr *addrs, size_t n, const struct why *why
 	}
 	s3->naddrs = n < RESOLVE_ADDRS_MAX ? n : RESOLVE_ADDRS_MAX;
 	s3->asked = instant_now();
-	memcpy(s3->addrs, addrs, s3->naddrs * sizeof(addrs[0]));
+	if (n > 0)
+		memcpy(s3->addrs, addrs, s3->naddrs * sizeof(addrs[0]));
 	why_set(&words, "%s: its address is not to be found: %.250s", s3->endpoint,
 	    why != NULL ? why->text : "no answer");
 	for (struct s3_call *c = s3->calls; c != NULL; c = c->next) {
