@@ -32,8 +32,15 @@ export async function httpsPush(https, object, deadline) {
 		signal: stop,
 	});
 	const said = await deadline.limit(answer(response), "home's answer");
-	if ([200, 201, 202].includes(response.status)) return {};
-	if (response.status === 422 && /^5\d\d[ -]/.test(said)) return { refused: said };
+	const taken = [200, 201, 202].includes(response.status),
+		refused = response.status === 422 && /^5\d\d[ -]/.test(said);
+	// Where the address is wrong, some other server may say 200 to everything.
+	if ((taken || refused) && response.headers.get("posthouse-id") !== object.id)
+		throw new Error(
+			`${response.status}, but not from home's push service: is HTTPS_URL right?`,
+		);
+	if (taken) return {};
+	if (refused) return { refused: said };
 	throw new Error(`home answered ${response.status} ${said.split("\n")[0].slice(0, 200)}`);
 }
 

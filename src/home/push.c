@@ -21,6 +21,7 @@ struct request {
 	struct visitor	*visitor;
 	struct MHD_Connection *connection;
 	struct push_worker *worker;
+	struct uuid	 id;
 	struct arrival	*arrival;
 	bool		 ended;		/* all of its octets are here */
 	bool		 suspended;	/* until it is told */
@@ -69,8 +70,9 @@ now_ms(const struct push *p)
 
 /* --- answering ---------------------------------------------------------------------------- */
 
+/* of: the object that this is about; NULL: none. */
 static enum MHD_Result
-reply(struct MHD_Connection *c, unsigned status, const char *text)
+say(struct MHD_Connection *c, unsigned status, const char *text, const struct uuid *of)
 {
 	struct MHD_Response *r = MHD_create_response_from_buffer(strlen(text), (void *)text,
 	    MHD_RESPMEM_MUST_COPY);
@@ -78,6 +80,9 @@ reply(struct MHD_Connection *c, unsigned status, const char *text)
 
 	if (r == NULL)
 		return MHD_NO;
+	/* A Worker takes no answer for home's without it: some server says 200 to everything. */
+	if (of != NULL)
+		MHD_add_response_header(r, "Posthouse-Id", uuid_text(*of).s);
 	if (text[0] != '\0')
 		MHD_add_response_header(r, "Content-Type", "text/plain; charset=us-ascii");
 	if (status == 401) {
@@ -91,6 +96,19 @@ reply(struct MHD_Connection *c, unsigned status, const char *text)
 	rc = MHD_queue_response(c, status, r);
 	MHD_destroy_response(r);
 	return rc;
+}
+
+static enum MHD_Result
+reply(struct MHD_Connection *c, unsigned status, const char *text)
+{
+	return say(c, status, text, NULL);
+}
+
+/* What the request was told. */
+static enum MHD_Result
+answer(const struct request *r)
+{
+	return say(r->connection, r->status, r->text, &r->id);
 }
 
 static void on_again(uv_timer_t *);
@@ -171,6 +189,7 @@ request_new(struct visitor *v, struct MHD_Connection *c, struct push_worker *w, 
 	r->visitor = v;
 	r->connection = c;
 	r->worker = w;
+	r->id = id;
 	if ((r->arrival = arrival_new(&at, w->name, id, on_told, r)) == NULL) {
 		free(r);
 		return NULL;
@@ -215,7 +234,7 @@ begin(struct visitor *v, struct MHD_Connection *c, const char *url, const char *
 		take(r);
 	else
 		arrival_confirm(r->arrival);
-	return r->told ? reply(c, r->status, r->text) : MHD_YES;
+	return r->told ? answer(r) : MHD_YES;
 }
 
 static enum MHD_Result
@@ -243,7 +262,7 @@ on_request(void *arg, struct MHD_Connection *c, const char *url, const char *met
 		arrival_end(r->arrival);
 	}
 	if (r->told)
-		return reply(c, r->status, r->text);
+		return answer(r);
 	r->suspended = true;
 	MHD_suspend_connection(c);
 	return MHD_YES;

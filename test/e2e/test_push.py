@@ -126,7 +126,7 @@ def test_pieces_and_chunks(home, mark):
     said = raw(home, *(bytes([o]) for o in head(
         home, f"/mail/{id_}", f"Posthouse-Mac: {mac}", f"Content-Length: {len(sealed)}",
         "Connection: close") + sealed))
-    assert said.startswith(b"HTTP/1.1 201 ")
+    assert said.startswith(b"HTTP/1.1 201 ") and f"\r\nPosthouse-Id: {id_}\r\n".encode() in said
     id_, sealed, mac = home.object(mark)
     chunks = b"".join(b"%x\r\n%s\r\n" % (len(sealed[i:i + 7]), sealed[i:i + 7])
                       for i in range(0, len(sealed), 7))

@@ -16,12 +16,14 @@ def server_side(certs, name="localhost"):
 
 
 class HttpsHome(http.server.ThreadingHTTPServer):
-    """Answers with answer(method, headers, body) -> (status, text); keeps what was asked."""
+    """Answers with answer(method, headers, body) -> (status, text); keeps what was asked.
+    posthouse: whether it is one, which names the object that it answers about."""
 
     daemon_threads = True
 
-    def __init__(self, certs, answer):
+    def __init__(self, certs, answer, posthouse=True):
         super().__init__(("127.0.0.1", 0), HttpsRequest)
+        self.posthouse = posthouse
         self.socket = server_side(certs).wrap_socket(self.socket, server_side=True)
         self.url = f"https://localhost:{self.server_address[1]}"
         self.answer, self.asked = answer, []
@@ -51,6 +53,8 @@ class HttpsRequest(http.server.BaseHTTPRequestHandler):
         status, text = self.server.answer(self.command, self.headers, body)
         self.send_response(status)
         self.send_header("content-length", str(len(text)))
+        if self.server.posthouse:
+            self.send_header("posthouse-id", self.path.removeprefix("/mail/"))
         self.end_headers()
         self.wfile.write(text.encode())
 
