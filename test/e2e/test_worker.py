@@ -79,6 +79,10 @@ def test_a_message_waits_in_the_bucket_sealed(worker, keys):
     "from_, path",
     [
         ("", b"<>"),
+        ("<>", b"<>"),
+        (None, b"<>"),
+        ("a@[192.0.2.1]", b"<a@[192.0.2.1]>"),
+        ("a@Xn--A_b.test.", b"<a@xn--a_b.test>"),
         ("a b@far.test", b'<"a b"@far.test>'),
         ('"a\\"b"@far.test', b'<"a\\"b"@far.test>'),
         (
@@ -88,8 +92,8 @@ def test_a_message_waits_in_the_bucket_sealed(worker, keys):
     ],
 )
 def test_a_reverse_path_is_spelled_as_an_object_has_it(worker, keys, from_, path):
-    before = worker.bucket()
-    assert worker.email(from_, "alice@example.test", MAIL)["outcome"] == "accept"
+    before, mail = worker.bucket(), MAIL + repr(from_).encode()
+    assert worker.email(from_, "alice@example.test", mail)["outcome"] == "accept"
     assert b"\r\nMAIL FROM:" + path in opened(worker, keys, only_new(worker, before))
 
 
@@ -226,6 +230,12 @@ def test_too_large_to_seal_and_no_other_way(worker):
             "553 5.1.7 the sender's address cannot be used: its domain is none",
         ),
         ("a@far.test", "", "553 5.1.3 the recipient's address cannot be used: it is empty"),
+        ("a@b..test", "alice@example.test", "553 5.1.7 the sender's address"),
+        ("a@-b.test", "alice@example.test", "553 5.1.7 the sender's address"),
+        ('a@"b".test', "alice@example.test", "553 5.1.7 the sender's address"),
+        ("a@b(c).test", "alice@example.test", "553 5.1.7 the sender's address"),
+        ("a@[IPv6:::1::]", "alice@example.test", "553 5.1.7 the sender's address"),
+        ("a\x85b@far.test", "alice@example.test", "553 5.1.7 the sender's address"),
         ("a\r\nRCPT TO:<x@y>@far.test", "alice@example.test", "553 5.1.7 the sender's address"),
         ("a@far.test", "al\x00ce@example.test", "553 5.1.3 the recipient's address"),
     ],

@@ -98,8 +98,10 @@ class Worker:
             connection.close()
 
     def email(self, from_, to, raw, **more):
-        """{"outcome": "accept" | "reject" | "throw", "reason": ..., "ms": ...}"""
-        query = urllib.parse.urlencode({"from": from_, "to": to, **more})
+        """{"outcome": "accept" | "reject" | "throw", "reason": ..., "ms": ...}; from_ None: it is
+        null."""
+        said = {"from": from_, "to": to, **more}
+        query = urllib.parse.urlencode({k: v for k, v in said.items() if v is not None})
         status, _, said = self.ask("POST", f"/email?{query}", raw)
         assert status == 200, said
         return json.loads(said)
