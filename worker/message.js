@@ -6,13 +6,13 @@ const FROM_CLOUDFLARE =
 	/^from +([\x21-\x7e]{1,255}) +\(\[?([\da-f:.]+)\]?\) +by +cloudflare-email\.(net|com)[ ;]/i;
 const TRACE_MAX = 2048; // octets of the first header field that are looked at
 
-// All of message.raw.  One that ends early is an error: the sender keeps it.
-export async function readWhole(message) {
+// All of message.raw.  One that ends early, or stands still, is an error: the sender keeps it.
+export async function readWhole(message, deadline) {
 	const whole = new Uint8Array(message.rawSize);
 	const reader = message.raw.getReader();
 	let at = 0;
 	for (;;) {
-		const { done, value } = await reader.read();
+		const { done, value } = await deadline.limit(reader.read(), "the message's octets");
 		if (done) break;
 		if (at + value.length > whole.length)
 			throw new Error(
@@ -30,7 +30,7 @@ export async function readWhole(message) {
 export function envelope(message) {
 	let which = "5.1.7 the sender's address";
 	try {
-		const from = spelled(message.from);
+		const from = spelled(message.from ?? "");
 		which = "5.1.3 the recipient's address";
 		const to = spelled(message.to);
 		if (to === "") throw new Error("it is empty");

@@ -14,14 +14,18 @@ import { smtpPush } from "./smtp_push.js";
 // For the Worker's log: what became of it, and no address.
 const log = (id, way, outcome) => console.log(JSON.stringify({ id, way, outcome }));
 
-const words = (error) => String(error?.message ?? error).slice(0, 300);
+// What another server says may have addresses in it.
+const words = (error) =>
+	String(error?.message ?? error)
+		.replace(/[^\s<>]+@[^\s<>]+/g, "...")
+		.slice(0, 300);
 
 // A reply as setReject wants it: text in one line.
 const reason = (reply) => reply.replace(/\s*[\r\n]+\s*(\d{3}[- ])?/g, " ").slice(0, 500);
 
 async function small(message, config, envelope, deadline, ctx) {
 	const when = new Date();
-	const raw = await readWhole(message);
+	const raw = await readWhole(message, deadline);
 	const id = await idOf(config.idKey, "message", envelope, raw);
 	const from = client(raw);
 	const object =
@@ -30,21 +34,18 @@ async function small(message, config, envelope, deadline, ctx) {
 			: undefined;
 	const pushing = new Deadline(deadline.left() - (config.bucket ? BUCKET_MS : 0));
 	const failures = [];
+	const as = { id, client: from, envelope, when };
 	const by = {
-		https: () => httpsPush(config.https, object, pushing),
-		smtp: () =>
-			smtpPush(
-				config,
-				{ id, client: from, envelope, when },
-				raw,
-				raw.length,
-				pushing,
-			),
+		https: (until) => httpsPush(config.https, object, until),
+		smtp: (until) => smtpPush(config, as, raw, raw.length, until),
 		r2: async () => (await toBucket(config, object, when, deadline)) ?? {},
 	};
+	let pushes = config.ways.filter((way) => way !== "r2").length;
 	for (const way of config.ways) {
+		// One that hangs leaves the next its share.
+		const until = new Deadline(Math.floor(pushing.left() / Math.max(1, pushes--)));
 		try {
-			const { refused } = await by[way]();
+			const { refused } = await by[way](until);
 			log(id, way, refused === undefined ? "taken" : "refused");
 			if (refused === undefined) return;
 			message.setReject(reason(refused));

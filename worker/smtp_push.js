@@ -9,46 +9,77 @@ const CR = 13,
 	LF = 10,
 	DOT = 46;
 const text = new TextEncoder();
+// For good, and about the message or its recipient: what else begins with a 5 is about us.
+const REFUSES = /^55/;
 
-// RFC 5321 4.5.2, over pieces of any size; ends with the final dot.
+// RFC 5321 4.5.2, over pieces of any size; ends with the final dot.  What ends a line goes out as
+// CRLF, whatever it was: a CR or LF alone would let a sender end the data where the next server
+// believes in such line ends (SMTP smuggling).
 export class DotStuffer {
 	constructor() {
-		this.last = [CR, LF];
+		this.begins = true; // the next octet begins a line
+		this.cr = false; // a CR came, whose LF may follow
 	}
 
 	add(piece) {
-		const dots = [];
-		for (let at = piece.indexOf(DOT); at >= 0; at = piece.indexOf(DOT, at + 1)) {
-			const before = at > 0 ? piece[at - 1] : this.last[1];
-			const earlier =
-				at > 1 ? piece[at - 2] : at === 1 ? this.last[1] : this.last[0];
-			if (before === LF && earlier === CR) dots.push(at);
+		const more = []; // [where, octet], to be put in
+		let at = 0,
+			cr = -1,
+			lf = -1;
+		const next = (octet, known) => {
+			if (known >= at) return known;
+			const found = piece.indexOf(octet, at);
+			return found < 0 ? piece.length : found;
+		};
+		if (this.cr && piece.length > 0) {
+			if (piece[0] === LF) at = 1;
+			else more.push([0, LF]);
+			this.cr = false;
+			this.begins = true;
 		}
-		if (piece.length > 0)
-			this.last = [piece.length > 1 ? piece.at(-2) : this.last[1], piece.at(-1)];
-		if (dots.length === 0) return piece;
-		const out = new Uint8Array(piece.length + dots.length);
+		while (at < piece.length) {
+			if (this.begins && piece[at] === DOT) more.push([at, DOT]);
+			cr = next(CR, cr);
+			lf = next(LF, lf);
+			const end = Math.min(cr, lf);
+			this.begins = end < piece.length;
+			at = end + 1;
+			if (end === piece.length) break;
+			if (lf < cr) more.push([end, CR]);
+			else if (at === piece.length) this.cr = true;
+			else if (lf === at) at++;
+			else more.push([at, LF]);
+		}
+		if (more.length === 0) return piece;
+		const out = new Uint8Array(piece.length + more.length);
 		let from = 0;
-		dots.forEach((at, n) => {
-			out.set(piece.subarray(from, at), from + n);
-			out[at + n] = DOT;
-			from = at;
+		more.forEach(([where, octet], n) => {
+			out.set(piece.subarray(from, where), from + n);
+			out[where + n] = octet;
+			from = where;
 		});
-		out.set(piece.subarray(from), from + dots.length);
+		out.set(piece.subarray(from), from + more.length);
 		return out;
 	}
 
 	end() {
-		return text.encode(
-			this.last[0] === CR && this.last[1] === LF ? ".\r\n" : "\r\n.\r\n",
-		);
+		return text.encode(this.cr ? "\n.\r\n" : this.begins ? ".\r\n" : "\r\n.\r\n");
 	}
 }
 
-async function* pieces(head, body) {
+// A stream that stands still is an error like any other: at 50 s Cloudflare would end it for good.
+async function* pieces(head, body, deadline) {
 	yield head;
-	if (body instanceof Uint8Array) yield body;
-	else yield* body;
+	if (body instanceof Uint8Array) {
+		yield body;
+		return;
+	}
+	const reader = body.getReader();
+	for (;;) {
+		const { done, value } = await deadline.limit(reader.read(), "the message's octets");
+		if (done) return;
+		yield value;
+	}
 }
 
 // Sends head and body, size octets in all, by DATA or BDAT, and returns the last reply.
@@ -58,7 +89,7 @@ async function sendMessage(client, head, body, size) {
 	let sent = 0;
 
 	if (chunking) await client.send(`BDAT ${size} LAST\r\n`, "BDAT");
-	for await (const piece of pieces(head, body)) {
+	for await (const piece of pieces(head, body, client.deadline)) {
 		sent += piece.length;
 		if (sent > size) throw new Error("the message is longer than was announced");
 		await client.send(chunking ? piece : stuffer.add(piece), "the message");
@@ -98,24 +129,24 @@ export async function smtpPush(config, message, body, bodySize, deadline) {
 		const mail = mailFrom(client, from, to, size),
 			data = client.offers.has("CHUNKING") ? [] : ["DATA"];
 		const commands = [mail, `RCPT TO:<${to}>`, ...data];
+		const verbs = ["MAIL FROM", "RCPT TO", "DATA"]; // logs have no addresses
 		const replies = [];
 		if (client.offers.has("PIPELINING"))
 			await client.send(commands.map((c) => `${c}\r\n`).join(""), "MAIL");
 		for (const [n, command] of commands.entries()) {
 			replies.push(
 				client.offers.has("PIPELINING")
-					? await client.reply(command)
-					: await client.command(command),
+					? await client.reply(verbs[n])
+					: await client.command(command, verbs[n]),
 			);
 			if (replies[n].code >= 400) {
-				if (n === 1 && replies[n].code >= 500)
-					// about this recipient, and for good
+				if (n === 1 && REFUSES.test(replies[n].code))
 					return { refused: replies[n].text };
-				throw new Error(`${command.split(":")[0]}: ${replies[n].text}`);
+				throw new Error(`${verbs[n]}: ${replies[n].text}`);
 			}
 		}
 		const last = await sendMessage(client, head, body, size);
-		if (last.code >= 500) return { refused: last.text };
+		if (REFUSES.test(last.code)) return { refused: last.text };
 		if (last.code >= 400) throw new Error(`end of data: ${last.text}`);
 		await client.quit();
 		return {};

@@ -2,6 +2,7 @@
 // any size goes, and a null sender is allowed.
 //
 //	POST /email?from=..&to=..[&size=N][&bucket=fails]	a message -> { outcome, reason, ms }
+//				stalls=1: after it comes neither more nor an end
 //	GET /bucket		the names in it
 //	GET /bucket/NAME	an object; its metadata as x-meta-...
 //	PUT /bucket/NAME	puts one, with x-meta-... as its metadata
@@ -19,13 +20,21 @@ const broken = new Proxy(
 	},
 );
 
+const whole = (request) => request.body ?? new Response("").body;
+
+function stalled(request) {
+	const { readable, writable } = new TransformStream();
+	request.body.pipeTo(writable, { preventClose: true });
+	return readable;
+}
+
 async function mail(request, env, ctx, asked) {
 	const result = { outcome: "accept" };
 	const began = Date.now();
 	const message = {
-		from: asked.get("from") ?? "",
+		from: asked.get("from"),
 		to: asked.get("to") ?? "",
-		raw: request.body ?? new Response("").body,
+		raw: asked.has("stalls") ? stalled(request) : whole(request),
 		rawSize: Number(asked.get("size") ?? request.headers.get("content-length")),
 		headers: new Headers(),
 		setReject(reason) {
