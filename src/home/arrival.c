@@ -94,7 +94,7 @@ answer(struct arrival *a, unsigned status, const char *text)
 		return;
 	a->answered = true;
 	if (status == 200 || status == 201 || status == 202)
-		board_add(a->at.board, BC_RECEIVED, 1);
+		board_add(a->at.intake->proc->board, BC_RECEIVED, 1);
 	/* All texts are ours or an smtp_reply's: printable.  A log line has their first line. */
 	log_info(NULL, "%s edge=%s id=%s size=%llu status=%u%s%.*s",
 	    a->confirming ? "mail.confirmed" : "mail.in", a->signer, uuid_text(a->id).s,
@@ -142,7 +142,7 @@ on_over(void *arg, enum outcome o, const struct smtp_reply *reply)
 	struct arrival *a = arg;
 
 	a->owed--;
-	if (o == OUTCOME_PENDING && !*a->at.spool_up)
+	if (o == OUTCOME_PENDING && !a->at.intake->up)
 		answer(a, 503, "the ledger went away while it was asked");
 	else
 		answer_outcome(a, o, reply);
@@ -156,7 +156,7 @@ end_wait(struct arrival *a)
 		return;
 	a->over_asked = true;
 	a->owed++;
-	ledger_verdict_over(a->at.spool, a->row, on_over, a);
+	ledger_verdict_over(a->at.intake->spool, a->row, on_over, a);
 }
 
 static void
@@ -185,12 +185,12 @@ on_outcome(void *arg, enum outcome o, const struct smtp_reply *reply)
 static void
 await_verdict(struct arrival *a)
 {
-	uv_timer_init(a->at.loop, &a->timer);
+	uv_timer_init(a->at.intake->proc->loop, &a->timer);
 	a->timer.data = a;
 	a->has_timer = true;
 	uv_timer_start(&a->timer, on_late, (uint64_t)a->wait_s * 1000, 0);
 	a->owed++;
-	ledger_watch(a->at.spool, a->row, on_outcome, a);
+	ledger_watch(a->at.intake->spool, a->row, on_outcome, a);
 }
 
 void
@@ -250,7 +250,7 @@ on_set_aside(void *arg, bool ok, const struct why *why)
 static void
 keep(struct arrival *a)
 {
-	const struct home_edge *e = edges_find(a->at.edges, a->signer);
+	const struct home_edge *e = edges_find(&a->at.intake->edges, a->signer);
 
 	if (e == NULL || e->peer.nmac == 0) {
 		answer(a, 403, "this edge is not paired with this home: it has no MAC key here");
@@ -261,7 +261,7 @@ keep(struct arrival *a)
 		spool_put_commit(&a->put, a->mac, on_kept, a);
 		return;
 	}
-	board_add(a->at.board, BC_FORGED, 1);
+	board_add(a->at.intake->proc->board, BC_FORGED, 1);
 	log_error(NULL,
 	    "mail.forged edge=%s id=%s: its MAC is wrong, it is set aside and not delivered",
 	    a->signer, uuid_text(a->id).s);
@@ -273,7 +273,7 @@ keep(struct arrival *a)
 void
 arrival_take(struct arrival *a, const struct arrival_head *head)
 {
-	const struct home_edge *e = edges_find(a->at.edges, a->signer);
+	const struct home_edge *e = edges_find(&a->at.intake->edges, a->signer);
 	struct spool_meta meta = { .id = a->id, .origin = head->origin };
 	unsigned long long n = 0;
 
@@ -290,7 +290,7 @@ arrival_take(struct arrival *a, const struct arrival_head *head)
 		answer(a, 413, a->at.too_large);
 		return;
 	}
-	if (!*a->at.spool_up || e == NULL) {
+	if (!a->at.intake->up || e == NULL) {
 		answer(a, 503, "the spool is not there yet");
 		return;
 	}
@@ -299,7 +299,7 @@ arrival_take(struct arrival *a, const struct arrival_head *head)
 	span_copy(span_str(e->peer.home), meta.home, sizeof(meta.home));
 	meta.received_ms = wall_ms();
 	meta.verdict = a->wait_s >= 0;
-	a->put = spool_put_new(a->at.spool, &meta);
+	a->put = spool_put_new(a->at.intake->spool, &meta);
 	a->omac = object_mac_new();
 	if (a->put == NULL || a->omac == NULL)
 		answer(a, 503, "memory is out");
@@ -351,10 +351,10 @@ void
 arrival_confirm(struct arrival *a)
 {
 	a->confirming = true;
-	if (!*a->at.spool_up) {
+	if (!a->at.intake->up) {
 		answer(a, 503, "the spool is not there yet");
 		return;
 	}
 	a->owed++;
-	ledger_confirm_refused(a->at.spool, a->signer, a->id, on_confirmed, a);
+	ledger_confirm_refused(a->at.intake->spool, a->signer, a->id, on_confirmed, a);
 }

@@ -2,15 +2,12 @@
 #define HOME_ARRIVAL_H
 
 #include <stdint.h>
-#include <uv.h>
 
-#include "base/scoreboard.h"
-#include "home/edges.h"
-#include "store/spool.h"
+#include "home/intake.h"
 
 /*
  * One sealed object on its way from its signer into the spool, whichever HTTP brought it: a
- * tunnel's PUT (home/intake.h) or a Worker's (home/push.h).
+ * tunnel's PUT (home/origin_put.h) or a Worker's (home/push.h).
  *
  * The octets go to the spool as they come and are not opened here.  At the end the MAC is
  * judged under the keys of its signer; then its owner is told an HTTP status, once:
@@ -33,11 +30,7 @@
 struct arrival;
 
 struct arrival_at {			/* where it arrives; what it points to outlives it */
-	uv_loop_t	*loop;
-	struct spool	*spool;
-	const bool	*spool_up;
-	const struct edges *edges;
-	struct scoreboard *board;
+	const struct intake *intake;
 	uint64_t	 most;		/* octets of an object; 413 beyond it */
 	const char	*too_large;	/* in words, for that */
 };

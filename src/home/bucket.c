@@ -140,7 +140,7 @@ put_aside(struct bucket *b, const struct listed *what, const char *why)
 static bool
 ready(const struct bucket *b)
 {
-	return b->drain->spool_up && b->drain->peers_known && !b->drain->draining;
+	return b->drain->intake.up && !b->drain->draining;
 }
 
 static void

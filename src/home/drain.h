@@ -4,13 +4,11 @@
 #include <uv.h>
 
 #include "base/buf.h"
-#include "home/edges.h"
+#include "home/intake.h"
 #include "net/http.h"
 #include "net/resolve.h"
-#include "priv/proc.h"
 #include "proto/age.h"
 #include "proto/s3_keys.h"
-#include "store/spool.h"
 
 /*
  * The drain process of a home: it looks into buckets, where edges without a tunnel left sealed
@@ -27,11 +25,9 @@ struct bucket;
 struct drain_proc {
 	struct proc	*proc;
 	uv_loop_t	*loop;
-	struct spool	*spool;		/* NULL before start */
-	struct chan	*to_writer;	/* came before start */
+	struct intake	 intake;
 	struct resolver	*resolver;
 	struct http	*http;
-	struct edges	 edges;
 	struct bucket	*buckets[CONF_BUCKETS_MAX];	/* by their place in the configuration */
 	size_t		 nbuckets;
 	struct s3_keys	 keys[CONF_BUCKETS_MAX];	/* until start */
@@ -40,10 +36,6 @@ struct drain_proc {
 	struct age_recipient recipients[AGE_RECIPIENTS_MAX];
 	size_t		 nrecipients;
 	struct buf	 authorities[CONF_BUCKETS_MAX];	/* PEM; empty: this machine's */
-	int		 large_fd;
-	bool		 started;	/* run: channels are started as they come */
-	bool		 spool_up;
-	bool		 peers_known;	/* before it, a signer may only not have been told yet */
 	bool		 draining;
 	uv_timer_t	 tick;
 	unsigned	 drain_ticks;

@@ -203,7 +203,7 @@ judge_old(struct fetch *f)
 static void
 judge(struct fetch *f)
 {
-	const struct home_edge *e = edges_find(&f->from.drain->edges, f->end.signer);
+	const struct home_edge *e = edges_find(&f->from.drain->intake.edges, f->end.signer);
 
 	if (e == NULL || e->peer.nmac == 0) {
 		why_set(&f->end.words, "%s is not paired with this home any more",
@@ -240,7 +240,8 @@ static bool
 on_old_head(struct fetch *f, const struct s3_head *h)
 {
 	const struct drain_proc *d = f->from.drain;
-	const struct home_edge *w = f->from.old != NULL ? edges_find(&d->edges, f->from.old) : NULL;
+	const struct home_edge *w = f->from.old == NULL ? NULL :
+	    edges_find(&d->intake.edges, f->from.old);
 	struct span from = meta_get(h, "from"), to = meta_get(h, "to");
 	bool later;
 
@@ -253,8 +254,8 @@ on_old_head(struct fetch *f, const struct s3_head *h)
 	span_copy(span_str(w->name), f->end.signer, sizeof(f->end.signer));
 	if (d->nrecipients == 0)
 		return unkept(f, "the keys that it is to be sealed to are not known yet");
-	f->old = old_mail_new(d->spool, w, d->recipients, d->nrecipients, f->what.name, from, to,
-	    &later, &f->end.words);
+	f->old = old_mail_new(d->intake.spool, w, d->recipients, d->nrecipients, f->what.name,
+	    from, to, &later, &f->end.words);
 	f->end.what = later ? FETCH_UNKEPT : FETCH_ASIDE;
 	return f->old != NULL;
 }
@@ -274,7 +275,7 @@ on_head(void *arg, const struct s3_head *h)
 		return aside(f, "it has no posthouse-mac of 64 hexadecimal digits, or no "
 		    "posthouse-edge");
 	if (!span_copy(signer, f->end.signer, sizeof(f->end.signer)) ||
-	    (e = edges_find(&f->from.drain->edges, f->end.signer)) == NULL ||
+	    (e = edges_find(&f->from.drain->intake.edges, f->end.signer)) == NULL ||
 	    e->peer.nmac == 0) {
 		why_set(&f->end.words, "it says that it is by %s, which is not paired with this "
 		    "home", log_safe(signer).s);
@@ -283,7 +284,7 @@ on_head(void *arg, const struct s3_head *h)
 	}
 	span_copy(span_str(e->name), meta.signer, sizeof(meta.signer));
 	span_copy(span_str(e->peer.home), meta.home, sizeof(meta.home));
-	f->put = spool_put_new(f->from.drain->spool, &meta);
+	f->put = spool_put_new(f->from.drain->intake.spool, &meta);
 	f->omac = object_mac_new();
 	return f->put != NULL && f->omac != NULL ? true : unkept(f, "memory is out");
 }

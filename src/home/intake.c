@@ -1,173 +1,173 @@
 #include "home/intake.h"
 
-#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
-#include "base/log.h"
-#include "home/arrival.h"
+/* --- what the writer tells ---------------------------------------------------------------- */
 
-struct intake {
-	struct intake	*next;		/* of origin->puts */
-	struct origin	*origin;	/* NULL: the tunnel is gone */
-	struct h2_stream *stream;
-	struct arrival	*arrival;	/* NULL: memory was out */
+static void
+on_peer(void *arg, const struct peer *p)
+{
+	struct intake *in = arg;
+	struct peer named = { 0 };
+	struct home_edge *e;
+
+	memcpy(named.name, p->name, sizeof(named.name));
+	e = edges_paired(&in->edges, in->proc->home, p->name, in->names_only ? &named : p);
+	if (e != NULL && in->events->paired != NULL)
+		in->events->paired(in->arg, e);
+}
+
+static void
+on_peer_gone(void *arg, const char *name)
+{
+	struct intake *in = arg;
+	struct home_edge *e = edges_find(&in->edges, name);
+
+	if (e == NULL)
+		return;
+	edges_paired(&in->edges, in->proc->home, name, NULL);
+	if (in->events->unpaired != NULL)
+		in->events->unpaired(in->arg, e);
+}
+
+/* Before it an edge's name could still be taken for a Worker's. */
+static void
+on_peers_known(void *arg)
+{
+	struct intake *in = arg;
+
+	in->up = in->known = true;
+	if (in->events->up != NULL)
+		in->events->up(in->arg);
+}
+
+static void
+on_attached(void *arg, bool up)
+{
+	struct intake *in = arg;
+
+	if (!up)
+		in->up = false;
+}
+
+static void
+on_mark(void *arg, struct ledger_mark m)
+{
+	struct intake *in = arg;
+
+	if (in->events->mark != NULL)
+		in->events->mark(in->arg, m);
+}
+
+static void
+on_interlock(void *arg, uint64_t run)
+{
+	struct intake *in = arg;
+
+	if (in->events->interlock != NULL)
+		in->events->interlock(in->arg, run);
+}
+
+static void
+on_question(void *arg, uint64_t question, struct span json)
+{
+	struct intake *in = arg;
+
+	if (in->events->question != NULL)
+		in->events->question(in->arg, question, json);
+}
+
+static void
+on_bans(void *arg, const struct spool_bans *told)
+{
+	struct intake *in = arg;
+
+	if (in->events->bans != NULL)
+		in->events->bans(in->arg, told);
+}
+
+static const struct spool_events spool_events = {
+	.peer = on_peer, .peer_gone = on_peer_gone, .peers_known = on_peers_known,
+	.attached = on_attached, .mark = on_mark, .interlock = on_interlock,
+	.question = on_question, .bans = on_bans,
 };
 
-static void
-on_told(void *arg, unsigned status, const char *text)
-{
-	struct intake *in = arg;
+/* --- what the parent hands over ----------------------------------------------------------- */
 
-	if (in->origin != NULL)
-		origin_answer(in->origin, in->stream, status, text);
+void
+intake_dir(struct intake *in, const char *name, int fd)
+{
+	if (strcmp(name, "large") != 0 || in->large_fd != -1)
+		close(fd);
+	else
+		in->large_fd = fd;
 }
 
-static void
-on_data(void *arg, struct span s)
+bool
+intake_secret(struct intake *in, const char *name, struct span value)
 {
-	struct intake *in = arg;
+	static const char of[] = "worker.mac/";
 
-	h2_consumed(in->stream, s.n);	/* it is taken, or not wanted any more */
-	if (in->arrival != NULL)
-		arrival_add(in->arrival, s);
-}
-
-static void
-on_end(void *arg)
-{
-	struct intake *in = arg;
-
-	if (in->arrival != NULL)
-		arrival_end(in->arrival);
-}
-
-static void
-on_closed(void *arg, const struct why *why)
-{
-	struct intake *in = arg;
-
-	if (in->origin != NULL) {
-		for (struct intake **at = &in->origin->puts; *at != NULL; at = &(*at)->next)
-			if (*at == in) {
-				*at = in->next;
-				break;
-			}
-		in->origin->nputs--;
-	}
-	if (in->arrival != NULL)
-		arrival_leave(&in->arrival);
-	free(in);
-}
-
-static const struct h2_stream_ops intake_ops = {
-	.data = on_data, .end = on_end, .closed = on_closed
-};
-
-/* NULL, and 503 was answered: memory is out. */
-static struct intake *
-intake_new(struct origin *o, struct h2_stream *stream, struct uuid id)
-{
-	struct tunnel_proc *t = o->tunnel;
-	const struct arrival_at at = {
-		.loop = t->loop, .spool = t->spool, .spool_up = &t->spool_up, .edges = &t->edges,
-		.board = t->proc->board, .most = tunnel_conf(t)->hold.quota,
-		.too_large = "larger than this home's quota (hold { quota = ... })",
-	};
-	struct intake *in = calloc(1, sizeof(*in));
-
-	if (in == NULL) {
-		origin_answer_now(o, stream, 503, "memory is out");
-		return NULL;
-	}
-	in->origin = o;
-	in->stream = stream;
-	in->next = o->puts;
-	o->puts = in;
-	o->nputs++;
-	h2_stream_own(stream, &intake_ops, in);
-	if ((in->arrival = arrival_new(&at, o->edge, id, on_told, in)) != NULL)
-		return in;
-	origin_answer(o, stream, 503, "memory is out");
-	return NULL;
-}
-
-/*
- * Who made it: the edge (NULL), or a Worker that handed it over there.  By its own name and id it
- * is one message here, whatever roads it comes by.  False: an edge that may not speak for him.
- */
-static bool
-maker(const struct origin *o, struct span said, const char **worker)
-{
-	const struct home_edge *e = tunnel_edge(o->tunnel, o->edge), *w;
-	char name[256];
-
-	*worker = NULL;
-	if (said.n == 0)
-		return true;
-	if (e == NULL || !span_copy(said, name, sizeof(name)) ||
-	    (w = tunnel_edge(o->tunnel, name)) == NULL ||
-	    !edge_vouches(tunnel_conf(o->tunnel), e, w))
+	if (strncmp(name, of, sizeof(of) - 1) != 0)
 		return false;
-	*worker = w->name;
+	edges_worker_keys(&in->edges, in->proc->home, name + sizeof(of) - 1, value);
 	return true;
 }
 
 void
-intake_put(struct origin *o, struct h2_stream *stream, struct uuid id, const struct h2_head *head,
-    bool has_body)
+intake_writer(struct intake *in, struct chan *chan)
 {
-	const struct span signer = h2_header_get(head, "posthouse-signer");
-	struct arrival_head said = {
-		.mac = h2_header_get(head, "posthouse-mac"),
-		.length = h2_header_get(head, "content-length"),
-		.has_body = has_body, .origin = ORIGIN_TUNNEL, .wait_s = origin_prefer_wait(head),
-	};
-	bool busy = o->nputs >= ORIGIN_PUTS_MAX;
-	struct intake *in = intake_new(o, stream, id);
-
-	if (in == NULL)
+	if (in->running) {
+		spool_attach(in->spool, chan);
 		return;
-	if (busy || o->tunnel->draining) {
-		arrival_refuse(in->arrival, 503,
-		    busy ? "too many at once on one tunnel" : "the spool is not there yet");
-	} else if (!maker(o, signer, &said.worker)) {
-		log_error(NULL, "mail.vouched edge=%s id=%s worker=%s: not taken; its edges do not "
-		    "name this one, or it has a domain that the edge was not granted", o->edge,
-		    uuid_text(id).s, log_safe(signer).s);
-		arrival_refuse(in->arrival, 403,
-		    "this edge may not speak for that Worker: see worker.edges in home.conf");
-	} else {
-		if (said.worker != NULL)
-			said.origin = ORIGIN_PUSH;
-		arrival_take(in->arrival, &said);
 	}
+	if (in->to_writer != NULL)
+		chan_free(&in->to_writer);
+	in->to_writer = chan;
+}
+
+/* --- its life ------------------------------------------------------------------------------ */
+
+void
+intake_init(struct intake *in, struct proc *p)
+{
+	*in = (struct intake){ .proc = p, .large_fd = -1 };
+}
+
+int
+intake_start(struct intake *in, const struct intake_events *events, void *arg, struct why *why)
+{
+	static const struct intake_events none;
+	const struct conf_hold *hold = &in->proc->home->hold;
+
+	in->events = events != NULL ? events : &none;
+	in->arg = arg;
+	if (in->large_fd == -1)
+		return why_set(why, "the directory for large objects was not handed over");
+	in->spool = spool_new(&spool_events, in, in->large_fd, hold->memory, hold->threshold);
+	if (in->spool == NULL)
+		return why_sys(why, "spool");
+	edges_configure(&in->edges, in->proc->home);
+	return 0;
 }
 
 void
-intake_confirm(struct origin *o, struct h2_stream *stream, struct uuid id)
+intake_run(struct intake *in)
 {
-	struct intake *in = intake_new(o, stream, id);
-
-	if (in != NULL)
-		arrival_confirm(in->arrival);
+	in->running = true;
+	spool_attach(in->spool, in->to_writer);
+	in->to_writer = NULL;
 }
 
 void
-intake_hurry(struct origin *o)
+intake_reload(struct intake *in)
 {
-	for (struct intake *in = o->puts; in != NULL; in = in->next)
-		if (in->arrival != NULL)
-			arrival_hurry(in->arrival);
+	edges_configure(&in->edges, in->proc->home);
 }
 
 void
-intake_orphan(struct origin *o)
+intake_fini(struct intake *in)
 {
-	struct intake *in;
-
-	while ((in = o->puts) != NULL) {
-		o->puts = in->next;
-		in->origin = NULL;
-		in->next = NULL;
-	}
-	o->nputs = 0;
+	edges_fini(&in->edges);
 }

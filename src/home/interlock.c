@@ -81,8 +81,8 @@ collect_addresses(const struct tunnel_proc *t, struct run *r)
 	char whose[80];
 
 	r->naddresses = 0;
-	for (size_t i = 0; i < t->edges.n; i++) {
-		const struct home_edge *e = t->edges.list[i];
+	for (size_t i = 0; i < t->intake.edges.n; i++) {
+		const struct home_edge *e = t->intake.edges.list[i];
 		size_t n = t->dialers[e->row] == NULL ? 0 :
 		    dialer_addresses(t->dialers[e->row], list, DIALER_ADDRESSES_MAX);
 
@@ -138,8 +138,8 @@ collect_names(const struct tunnel_proc *t, struct run *r)
 {
 	const struct conf_home *conf = tunnel_conf(t);
 
-	for (size_t i = 0; i < t->edges.n; i++) {
-		const struct home_edge *e = t->edges.list[i];
+	for (size_t i = 0; i < t->intake.edges.n; i++) {
+		const struct home_edge *e = t->intake.edges.list[i];
 
 		if (r->setup.helo == NULL)
 			r->setup.helo = e->name;
@@ -664,7 +664,7 @@ interlock_tick(struct interlock *il)
 				visit_drop(it->sniff);
 			continue;
 		}
-		if (!il->tunnel->peers_known || !il->tunnel->own.known)
+		if (!il->tunnel->intake.known || !il->tunnel->own.known)
 			continue;
 		if (it->cleared && !covered(il->tunnel, it)) {
 			item_forget(it);

@@ -7,7 +7,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "home/dialer.h"
-#include "home/intake.h"
+#include "home/origin_put.h"
 #include "home/passage.h"
 #include "home/policy_out.h"
 #include "net/tls.h"
@@ -404,7 +404,7 @@ note_keys(struct origin *o, struct span seen, struct span edge_pins)
 	if (memcmp(&now, &e->paired, sizeof(now)) != 0) {
 		log_info(NULL, "edge.keys edge=%s pins=%zu recipients=%zu", o->edge, now.npins,
 		    now.nrecipients);
-		spool_peer_update(o->tunnel->spool, &now, NULL, NULL);
+		spool_peer_update(o->tunnel->intake.spool, &now, NULL, NULL);
 	}
 	peer_fini(&now);
 }
@@ -413,7 +413,7 @@ note_keys(struct origin *o, struct span seen, struct span edge_pins)
 static void
 note_address(struct origin *o, struct span ip)
 {
-	struct home_edge *e = edges_find(&o->tunnel->edges, o->edge);
+	struct home_edge *e = edges_find(&o->tunnel->intake.edges, o->edge);
 	struct netaddr a;
 
 	if (e == NULL || !netaddr_parse_ip(ip, &a))
@@ -429,7 +429,7 @@ note_address(struct origin *o, struct span ip)
 static void
 note_refused(struct origin *o, struct span said)
 {
-	struct home_edge *e = edges_find(&o->tunnel->edges, o->edge);
+	struct home_edge *e = edges_find(&o->tunnel->intake.edges, o->edge);
 	struct ledger_mark refused = { 0, 0 };
 
 	if (e == NULL)
@@ -511,9 +511,9 @@ ask_mail(struct origin *o, struct h2_stream *stream, struct span id_text,
 	if (!uuid_parse(id_text, &id))
 		origin_answer_now(o, stream, 404, "an object is named by a UUID: /mail/<id>");
 	else if (span_eq(head->method, SPAN_LIT("PUT")))
-		intake_put(o, stream, id, head, has_body);
+		origin_put(o, stream, id, head, has_body);
 	else if (span_eq(head->method, SPAN_LIT("DELETE")))
-		intake_confirm(o, stream, id);
+		origin_put_confirm(o, stream, id);
 	else
 		origin_answer_now(o, stream, 405, "PUT or DELETE");
 }
@@ -556,7 +556,7 @@ origin_finish(struct origin *o)
 {
 	while (o->waiters != NULL)
 		waiter_answer(o->waiters);
-	intake_hurry(o);
+	origin_put_hurry(o);
 }
 
 void
@@ -565,7 +565,7 @@ origin_free(struct origin **op)
 	struct origin *o = *op;
 
 	*op = NULL;
-	intake_orphan(o);
+	origin_put_orphan(o);
 	while (o->waiters != NULL)
 		waiter_end(o->waiters);
 	free(o);

@@ -17,14 +17,14 @@
 #define ORIGIN_WAIT_MAX		3600	/* seconds of Prefer: wait that are honoured */
 #define ORIGIN_WRITER_WAIT	10	/* seconds that a first policy waits for the ledger */
 
-struct intake;
+struct put;
 struct waiter;
 
 struct origin {
 	struct tunnel_proc *tunnel;
 	char		 edge[256];
 	struct h2	*h2;
-	struct intake	*puts;		/* under way */
+	struct put	*puts;		/* under way */
 	unsigned	 nputs;
 	struct waiter	*waiters;
 	unsigned	 nwaiters;

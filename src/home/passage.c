@@ -365,7 +365,7 @@ passage_new(struct origin *o, struct h2_stream *stream, struct home_edge *edge, 
 void
 passage_open(struct origin *o, struct h2_stream *stream, const struct h2_head *head)
 {
-	struct home_edge *edge = edges_find(&o->tunnel->edges, o->edge);
+	struct home_edge *edge = edges_find(&o->tunnel->intake.edges, o->edge);
 	struct service *s = NULL;
 	struct passage *p;
 	struct span name;

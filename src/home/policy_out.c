@@ -30,8 +30,8 @@ fill_logins(const struct tunnel_proc *t, const struct home_edge *e, struct polic
     struct login logins[CONF_WORKERS_MAX])
 {
 	p->logins = logins;
-	for (size_t i = 0; i < t->edges.n && p->nlogins < CONF_WORKERS_MAX; i++) {
-		const struct home_edge *w = t->edges.list[i];
+	for (size_t i = 0; i < t->intake.edges.n && p->nlogins < CONF_WORKERS_MAX; i++) {
+		const struct home_edge *w = t->intake.edges.list[i];
 
 		if (w->login.ndigests > 0 && edge_vouches(tunnel_conf(t), e, w))
 			logins[p->nlogins++] = w->login;

@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/log.h"
 #include "home/bucket.h"
@@ -26,7 +25,7 @@ drain_of(struct proc *p)
 			abort();	/* at start: memory is out */
 		d->proc = p;
 		d->loop = p->loop;
-		d->large_fd = -1;
+		intake_init(&d->intake, p);
 		for (size_t i = 0; i < CONF_BUCKETS_MAX; i++)
 			buf_init(&d->authorities[i], CONF_FILE_MAX);
 		p->arg = d;
@@ -37,54 +36,25 @@ drain_of(struct proc *p)
 /* --- what the writer tells ---------------------------------------------------------------- */
 
 static void
-go(struct drain_proc *d)
-{
-	for (size_t i = 0; i < d->nbuckets; i++)
-		bucket_go(d->buckets[i]);
-}
-
-static void
 signers_changed(struct drain_proc *d)
 {
-	for (size_t i = 0; i < d->nbuckets && d->peers_known; i++)
+	for (size_t i = 0; i < d->nbuckets && d->intake.known; i++)
 		bucket_signers(d->buckets[i]);
 }
 
 static void
-on_peer(void *arg, const struct peer *p)
+on_paired(void *arg, struct home_edge *e)
 {
-	struct drain_proc *d = arg;
-
-	edges_paired(&d->edges, d->proc->home, p->name, p);
-	signers_changed(d);
+	signers_changed(arg);
 }
 
 static void
-on_peer_gone(void *arg, const char *name)
+on_up(void *arg)
 {
 	struct drain_proc *d = arg;
 
-	if (edges_find(&d->edges, name) != NULL)
-		edges_paired(&d->edges, d->proc->home, name, NULL);
-}
-
-static void
-on_peers_known(void *arg)
-{
-	struct drain_proc *d = arg;
-
-	d->peers_known = true;
-	go(d);
-}
-
-static void
-on_attached(void *arg, bool up)
-{
-	struct drain_proc *d = arg;
-
-	d->spool_up = up;
-	if (up)
-		go(d);
+	for (size_t i = 0; i < d->nbuckets; i++)
+		bucket_go(d->buckets[i]);
 }
 
 /* `posthouse drain`: a look at each bucket from now on, and what number it has. */
@@ -107,15 +77,14 @@ on_question(void *arg, uint64_t question, struct span json)
 		    "look", (json_int_t)bucket_look(d->buckets[i])));
 	answer = json_pack("{s:b, s:o}", "ok", 1, "buckets", list);
 	if ((text = json_dumps(answer, JSON_COMPACT)) != NULL)
-		spool_answer_question(d->spool, question, span_str(text));
+		spool_answer_question(d->intake.spool, question, span_str(text));
 	free(text);
 	json_decref(answer);
 	json_decref(q);
 }
 
-static const struct spool_events spool_events = {
-	.peer = on_peer, .peer_gone = on_peer_gone, .peers_known = on_peers_known,
-	.attached = on_attached, .question = on_question,
+static const struct intake_events events = {
+	.paired = on_paired, .up = on_up, .question = on_question,
 };
 
 /* --- the courier: to which keys mail is sealed ---------------------------------------------- */
@@ -169,10 +138,8 @@ on_secret(struct proc *p, const char *name, struct span value)
 	struct drain_proc *d = drain_of(p);
 	const char *whose = strchr(name, '/') != NULL ? strchr(name, '/') + 1 : "";
 
-	if (strncmp(name, "worker.mac/", 11) == 0) {
-		edges_worker_keys(&d->edges, p->home, whose, value);
+	if (intake_secret(&d->intake, name, value))
 		signers_changed(d);
-	}
 	for (size_t i = 0; i < p->home->nbuckets; i++) {
 		if (strcmp(whose, p->home->buckets[i].name) != 0)
 			continue;
@@ -188,12 +155,7 @@ on_secret(struct proc *p, const char *name, struct span value)
 static void
 on_dir(struct proc *p, const char *name, int fd)
 {
-	struct drain_proc *d = drain_of(p);
-
-	if (strcmp(name, "large") != 0 || d->large_fd != -1)
-		close(fd);
-	else
-		d->large_fd = fd;
+	intake_dir(&drain_of(p)->intake, name, fd);
 }
 
 static void
@@ -209,14 +171,11 @@ on_peer_chan(struct proc *p, enum proc_kind kind, struct chan *chan)
 		if (d->to_courier != NULL)
 			chan_free(&d->to_courier);
 		d->to_courier = chan;
-		if (d->started)
+		if (d->intake.running)
 			chan_start(chan, on_courier, on_courier_closed, d);
 		break;
 	case PROC_WRITER:
-		if (d->started)
-			spool_attach(d->spool, chan);
-		else
-			d->to_writer = chan;
+		intake_writer(&d->intake, chan);
 		break;
 	default:
 		chan_free(&chan);
@@ -248,16 +207,11 @@ static int
 start(struct proc *p, struct why *why)
 {
 	struct drain_proc *d = drain_of(p);
-	const struct conf_hold *hold = &p->home->hold;
 
-	if (d->large_fd == -1)
-		return why_set(why, "the directory for large objects was not handed over");
-	d->spool = spool_new(&spool_events, d, d->large_fd, hold->memory, hold->threshold);
-	if (d->spool == NULL)
-		return why_sys(why, "spool");
+	if (intake_start(&d->intake, &events, d, why) == -1)
+		return -1;
 	if ((d->http = http_new(d->loop, why)) == NULL)
 		return -1;
-	edges_configure(&d->edges, p->home);
 	for (size_t i = 0; i < p->home->nbuckets; i++) {
 		d->buckets[i] = bucket_new(d, i, &d->keys[i], why);
 		s3_keys_fini(&d->keys[i]);
@@ -275,11 +229,9 @@ run(struct proc *p)
 {
 	struct drain_proc *d = drain_of(p);
 
-	d->started = true;
 	if (d->to_courier != NULL)
 		chan_start(d->to_courier, on_courier, on_courier_closed, d);
-	spool_attach(d->spool, d->to_writer);
-	d->to_writer = NULL;
+	intake_run(&d->intake);
 }
 
 static void
@@ -287,7 +239,7 @@ reload(struct proc *p)
 {
 	struct drain_proc *d = drain_of(p);
 
-	edges_configure(&d->edges, p->home);
+	intake_reload(&d->intake);
 	for (size_t i = 0; i < d->nbuckets; i++)
 		bucket_configure(d->buckets[i]);
 }
@@ -297,7 +249,7 @@ drain(struct proc *p)
 {
 	struct drain_proc *d = drain_of(p);
 
-	if (d->spool == NULL) {
+	if (d->intake.spool == NULL) {
 		uv_stop(p->loop);
 		return;
 	}

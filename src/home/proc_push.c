@@ -3,9 +3,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
-#include "home/edges.h"
 #include "home/push.h"
-#include "priv/proc.h"
 
 /*
  * The push process of a home: Workers' PUTs, by plain HTTP behind an HTTPS tunnel.
@@ -21,15 +19,11 @@
 
 struct push_proc {
 	struct proc	*proc;
-	struct spool	*spool;		/* NULL before start */
-	struct chan	*to_writer;	/* came before start */
-	struct push	*push;
-	struct edges	 edges;
+	struct intake	 intake;
+	struct push	*push;		/* NULL before start */
 	uv_timer_t	 late;		/* the end of a drain */
-	int		 large_fd;
 	int		 listen[LISTENERS_MAX];
 	size_t		 nlisten;
-	bool		 spool_up;
 	struct {			/* tokens that came before start */
 		char	 name[256];
 		struct buf text;
@@ -46,55 +40,12 @@ push_of(struct proc *p)
 		if ((pp = calloc(1, sizeof(*pp))) == NULL)
 			abort();	/* at start, before anything is served */
 		pp->proc = p;
-		pp->large_fd = -1;
+		intake_init(&pp->intake, p);
+		pp->intake.names_only = true;
 		p->arg = pp;
 	}
 	return pp;
 }
-
-/* --- the writer --------------------------------------------------------------------------- */
-
-static void
-on_peer(void *arg, const struct peer *p)
-{
-	struct push_proc *pp = arg;
-	struct peer named = { 0 };	/* that the name is taken is all there is to know of it */
-
-	memcpy(named.name, p->name, sizeof(named.name));
-	edges_paired(&pp->edges, pp->proc->home, p->name, &named);
-}
-
-static void
-on_peer_gone(void *arg, const char *name)
-{
-	struct push_proc *pp = arg;
-
-	if (edges_find(&pp->edges, name) != NULL)
-		edges_paired(&pp->edges, pp->proc->home, name, NULL);
-}
-
-/* Before them an edge's name could still be taken for a Worker's. */
-static void
-on_peers_known(void *arg)
-{
-	struct push_proc *pp = arg;
-
-	pp->spool_up = true;
-}
-
-static void
-on_attached(void *arg, bool up)
-{
-	struct push_proc *pp = arg;
-
-	if (!up)
-		pp->spool_up = false;
-}
-
-static const struct spool_events spool_events = {
-	.peer = on_peer, .peer_gone = on_peer_gone, .peers_known = on_peers_known,
-	.attached = on_attached,
-};
 
 /* --- what the parent tells ---------------------------------------------------------------- */
 
@@ -115,14 +66,9 @@ static void
 on_secret(struct proc *p, const char *name, struct span value)
 {
 	struct push_proc *pp = push_of(p);
-	const char *slash = strchr(name, '/');
 
-	if (slash == NULL)
-		return;
-	if (strncmp(name, "worker.mac/", 11) == 0)
-		edges_worker_keys(&pp->edges, p->home, slash + 1, value);
-	else if (strncmp(name, "worker.token/", 13) == 0)
-		take_token(pp, slash + 1, value);
+	if (!intake_secret(&pp->intake, name, value) && strncmp(name, "worker.token/", 13) == 0)
+		take_token(pp, name + 13, value);
 }
 
 static void
@@ -139,44 +85,25 @@ on_listen(struct proc *p, const char *service, int fd)
 static void
 on_dir(struct proc *p, const char *name, int fd)
 {
-	struct push_proc *pp = push_of(p);
-
-	if (strcmp(name, "large") != 0 || pp->large_fd != -1)
-		close(fd);
-	else
-		pp->large_fd = fd;
+	intake_dir(&push_of(p)->intake, name, fd);
 }
 
 static void
 on_peer_chan(struct proc *p, enum proc_kind kind, struct chan *chan)
 {
-	struct push_proc *pp = push_of(p);
-
-	if (kind != PROC_WRITER)
-		chan_free(&chan);
-	else if (pp->spool != NULL)
-		spool_attach(pp->spool, chan);
+	if (kind == PROC_WRITER)
+		intake_writer(&push_of(p)->intake, chan);
 	else
-		pp->to_writer = chan;
+		chan_free(&chan);
 }
 
 static int
 start(struct proc *p, struct why *why)
 {
 	struct push_proc *pp = push_of(p);
-	const struct conf_hold *hold = &p->home->hold;
-	const struct push_at at = {
-		.loop = p->loop, .spool_up = &pp->spool_up, .edges = &pp->edges,
-		.board = p->board, .conf = p->home,
-		.spool = spool_new(&spool_events, pp, pp->large_fd, hold->memory, hold->threshold),
-	};
 
-	if (pp->large_fd == -1)
-		return why_set(why, "the directory for large objects was not handed over");
-	if ((pp->spool = at.spool) == NULL)
-		return why_sys(why, "spool");
-	edges_configure(&pp->edges, p->home);
-	if ((pp->push = push_new(&at, why)) == NULL)
+	if (intake_start(&pp->intake, NULL, NULL, why) == -1 ||
+	    (pp->push = push_new(&pp->intake, why)) == NULL)
 		return -1;
 	for (size_t i = 0; i < pp->nearly; i++) {
 		push_token(pp->push, pp->early[i].name, buf_span(&pp->early[i].text));
@@ -192,8 +119,7 @@ run(struct proc *p)
 {
 	struct push_proc *pp = push_of(p);
 
-	spool_attach(pp->spool, pp->to_writer);
-	pp->to_writer = NULL;
+	intake_run(&pp->intake);
 	for (size_t i = 0; i < pp->nlisten; i++)
 		push_listen(pp->push, pp->listen[i]);
 }
@@ -201,7 +127,7 @@ run(struct proc *p)
 static void
 reload(struct proc *p)
 {
-	edges_configure(&push_of(p)->edges, p->home);
+	intake_reload(&push_of(p)->intake);
 }
 
 static void
@@ -237,7 +163,7 @@ stop(struct proc *p)
 	struct push_proc *pp = push_of(p);
 
 	push_free(&pp->push);
-	edges_fini(&pp->edges);
+	intake_fini(&pp->intake);
 }
 
 const struct proc_ops proc_push = {

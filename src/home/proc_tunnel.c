@@ -2,7 +2,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/codec.h"
@@ -32,7 +31,7 @@ tunnel_of(struct proc *p)
 			abort();	/* at start, before anything is served */
 		t->proc = p;
 		t->loop = p->loop;
-		t->large_fd = -1;
+		intake_init(&t->intake, p);
 		buf_init(&t->pem, CONF_FILE_MAX);
 		buf_init(&t->next_pem, CONF_FILE_MAX);
 		p->arg = t;
@@ -73,7 +72,7 @@ edge_apply(struct tunnel_proc *t, struct home_edge *e, bool new_key)
 					 : NULL;
 	struct why why = { "" };
 
-	if (t->draining || t->spool == NULL)
+	if (t->draining || t->intake.spool == NULL)
 		return;
 	if (edge_is_worker(e)) {
 		if (*d != NULL)
@@ -101,44 +100,39 @@ edge_apply(struct tunnel_proc *t, struct home_edge *e, bool new_key)
 static void
 edges_apply(struct tunnel_proc *t, bool new_key)
 {
-	for (size_t i = 0; i < t->edges.n; i++)
-		edge_apply(t, t->edges.list[i], new_key);
+	for (size_t i = 0; i < t->intake.edges.n; i++)
+		edge_apply(t, t->intake.edges.list[i], new_key);
 }
 
 static void
-on_peer(void *arg, const struct peer *p)
+on_paired(void *arg, struct home_edge *e)
 {
 	struct tunnel_proc *t = arg;
-	struct home_edge *e = edges_paired(&t->edges, tunnel_conf(t), p->name, p);
 
-	if (e == NULL || !t->peers_known)
+	if (!t->intake.known)
 		return;
 	edge_apply(t, e, false);
 	policy_changed(t);
 }
 
 static void
-on_peer_gone(void *arg, const char *name)
+on_unpaired(void *arg, struct home_edge *e)
 {
 	struct tunnel_proc *t = arg;
-	struct home_edge *e = edges_find(&t->edges, name);
 
-	if (e == NULL)
-		return;
-	log_info(NULL, "edge.unpaired edge=%s", name);
-	edges_paired(&t->edges, tunnel_conf(t), name, NULL);
+	log_info(NULL, "edge.unpaired edge=%s", e->name);
 	edge_apply(t, e, false);
 	policy_changed(t);
 }
 
 static void
-on_peers_known(void *arg)
+on_up(void *arg)
 {
 	struct tunnel_proc *t = arg;
 
-	t->peers_known = true;
+	interlock_tell(t->interlock);
 	edges_apply(t, false);
-	if (t->edges.n == 0)
+	if (t->intake.edges.n == 0)
 		log_warn(NULL,
 		    "edge.none: no edge is paired; run `posthouse pair` at the edge, then at home");
 }
@@ -155,21 +149,11 @@ on_mark(void *arg, struct ledger_mark m)
 }
 
 static void
-on_attached(void *arg, bool up)
-{
-	struct tunnel_proc *t = arg;
-
-	t->spool_up = up;
-	if (up)
-		interlock_tell(t->interlock);
-}
-
-static void
 on_interlock_told(void *arg, const char *service, struct span json)
 {
 	struct tunnel_proc *t = arg;
 
-	spool_interlock(t->spool, service, json);
+	spool_interlock(t->intake.spool, service, json);
 }
 
 static void
@@ -189,9 +173,9 @@ on_bans(void *arg, const struct spool_bans *told)
 		policy_changed(t);
 }
 
-static const struct spool_events spool_events = {
-	.peer = on_peer, .peer_gone = on_peer_gone, .peers_known = on_peers_known, .mark = on_mark,
-	.attached = on_attached, .interlock = on_interlock, .bans = on_bans,
+static const struct intake_events events = {
+	.paired = on_paired, .unpaired = on_unpaired, .up = on_up, .mark = on_mark,
+	.interlock = on_interlock, .bans = on_bans,
 };
 
 /* --- the courier -------------------------------------------------------------------------- */
@@ -263,12 +247,11 @@ on_secret(struct proc *p, const char *name, struct span value)
 	struct buf *b = next ? &t->next_pem : &t->pem;
 
 	if (strncmp(name, "worker.smtp/", 12) == 0) {
-		edges_worker_password(&t->edges, name + 12, value);
-		if (t->spool != NULL)
+		edges_worker_password(&t->intake.edges, name + 12, value);
+		if (t->intake.spool != NULL)
 			policy_changed(t);
 		return;
 	}
-
 	if (!next && strcmp(name, "tunnel") != 0)
 		return;
 	if (b->n > 0 && span_eq(buf_span(b), value))
@@ -277,7 +260,7 @@ on_secret(struct proc *p, const char *name, struct span value)
 	buf_init(b, CONF_FILE_MAX);
 	buf_add_span(b, value);
 	take_pins(t);
-	if (t->spool == NULL)
+	if (t->intake.spool == NULL)
 		return;
 	if (!next)
 		edges_apply(t, true);
@@ -287,12 +270,7 @@ on_secret(struct proc *p, const char *name, struct span value)
 static void
 on_dir(struct proc *p, const char *name, int fd)
 {
-	struct tunnel_proc *t = tunnel_of(p);
-
-	if (strcmp(name, "large") != 0 || t->large_fd != -1)
-		close(fd);
-	else
-		t->large_fd = fd;
+	intake_dir(&tunnel_of(p)->intake, name, fd);
 }
 
 static void
@@ -302,10 +280,7 @@ on_peer_chan(struct proc *p, enum proc_kind kind, struct chan *chan)
 
 	switch (kind) {
 	case PROC_WRITER:
-		if (t->spool != NULL)
-			spool_attach(t->spool, chan);
-		else
-			t->to_writer = chan;
+		intake_writer(&t->intake, chan);
 		break;
 	case PROC_RESOLVER:
 		if (t->resolver == NULL)
@@ -318,7 +293,7 @@ on_peer_chan(struct proc *p, enum proc_kind kind, struct chan *chan)
 		if (t->to_courier != NULL)
 			chan_free(&t->to_courier);
 		t->to_courier = chan;
-		if (t->spool != NULL)
+		if (t->intake.running)
 			courier_attach(t);
 		break;
 	default:
@@ -365,7 +340,7 @@ on_tick(uv_timer_t *timer)
 	for (size_t i = 0; i < EDGES_MAX; i++)
 		if (t->dialers[i] != NULL)
 			dialer_tick(t->dialers[i]);
-	t->proc->board->count[BC_MEMORY] = (int64_t)spool_memory(t->spool);
+	t->proc->board->count[BC_MEMORY] = (int64_t)spool_memory(t->intake.spool);
 	passages_tick(t);
 	if (!t->draining)
 		interlock_tick(t->interlock);
@@ -390,18 +365,14 @@ static int
 start(struct proc *p, struct why *why)
 {
 	struct tunnel_proc *t = tunnel_of(p);
-	const struct conf_hold *hold = &p->home->hold;
 	struct why w = { "" };
 
 	if (t->pem.n == 0)
 		return why_set(why, "the tunnel key is missing: run `posthouse keygen`");
-	if (t->large_fd == -1)
-		return why_set(why, "the directory for large objects was not handed over");
 	if (t->resolver == NULL && (t->resolver = resolver_new()) == NULL)
 		return why_sys(why, "resolver");
-	t->spool = spool_new(&spool_events, t, t->large_fd, hold->memory, hold->threshold);
-	if (t->spool == NULL)
-		return why_sys(why, "spool");
+	if (intake_start(&t->intake, &events, t, why) == -1)
+		return -1;
 	if ((t->health = health_new(t, policy_changed, t)) == NULL)
 		return why_sys(why, "health");
 	if ((t->interlock = interlock_new(t, on_interlock_told, t)) == NULL)
@@ -416,7 +387,6 @@ start(struct proc *p, struct why *why)
 		log_warn(
 		    NULL, "network.watch: %s; edges are dialled again by the clock alone", w.text);
 	read_addrs(t);
-	edges_configure(&t->edges, p->home);
 	uv_timer_init(t->loop, &t->tick);
 	t->tick.data = t;
 	return 0;
@@ -430,8 +400,7 @@ run(struct proc *p)
 	health_configure(t->health, t->proc->home);
 	interlock_configure(t->interlock);
 	courier_attach(t);
-	spool_attach(t->spool, t->to_writer);
-	t->to_writer = NULL;
+	intake_run(&t->intake);
 	uv_timer_start(&t->tick, on_tick, TICK_MS, TICK_MS);
 }
 
@@ -440,8 +409,8 @@ reload(struct proc *p)
 {
 	struct tunnel_proc *t = tunnel_of(p);
 
-	edges_configure(&t->edges, p->home);
-	if (t->peers_known)
+	intake_reload(&t->intake);
+	if (t->intake.known)
 		edges_apply(t, false);
 	health_configure(t->health, p->home);	/* it tells what has changed */
 	interlock_configure(t->interlock);
@@ -452,7 +421,7 @@ drain(struct proc *p)
 {
 	struct tunnel_proc *t = tunnel_of(p);
 
-	if (t->spool == NULL) {
+	if (t->intake.spool == NULL) {
 		uv_stop(p->loop);
 		return;
 	}

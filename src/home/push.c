@@ -47,7 +47,7 @@ struct listener {
 };
 
 struct push {
-	struct push_at	 at;
+	const struct intake *intake;
 	struct push_gate gate;
 	struct MHD_Daemon *daemon;
 	struct listener	*listeners;
@@ -65,7 +65,7 @@ struct push {
 static int64_t
 now_ms(const struct push *p)
 {
-	return (int64_t)uv_now(p->at.loop);
+	return (int64_t)uv_now(p->intake->proc->loop);
 }
 
 /* --- answering ---------------------------------------------------------------------------- */
@@ -133,7 +133,7 @@ on_told(void *arg, unsigned status, const char *text)
 static enum MHD_Result
 deny(struct push *p, struct MHD_Connection *c)
 {
-	board_add(p->at.board, BC_PUSH_DENIED, 1);
+	board_add(p->intake->proc->board, BC_PUSH_DENIED, 1);
 	p->denied++;
 	if (p->denied_ms == 0 || now_ms(p) - p->denied_ms >= DENIED_EVERY_MS) {
 		log_warn(NULL, "push.denied requests=%u: without a Worker's token", p->denied);
@@ -173,11 +173,10 @@ static struct request *
 request_new(struct visitor *v, struct MHD_Connection *c, struct push_worker *w, struct uuid id)
 {
 	struct push *p = v->push;
-	const struct conf_home_service *s = conf_home_push(p->at.conf);
-	uint64_t quota = p->at.conf->hold.quota;
+	const struct conf_home_service *s = conf_home_push(p->intake->proc->home);
+	uint64_t quota = p->intake->proc->home->hold.quota;
 	const struct arrival_at at = {
-		.loop = p->at.loop, .spool = p->at.spool, .spool_up = p->at.spool_up,
-		.edges = p->at.edges, .board = p->at.board,
+		.intake = p->intake,
 		.most = s->size < quota ? s->size : quota,
 		.too_large = s->size < quota ? "larger than service \"push\" { size = ... }" :
 		    "larger than this home's quota (hold { quota = ... })",
@@ -211,7 +210,7 @@ begin(struct visitor *v, struct MHD_Connection *c, const char *url, const char *
 	struct request *r;
 	struct uuid id;
 
-	if (w == NULL || conf_home_worker(p->at.conf, w->name) == NULL)
+	if (w == NULL || conf_home_worker(p->intake->proc->home, w->name) == NULL)
 		return deny(p, c);
 	v->known = true;
 	if (path.n <= mail.n || memcmp(path.p, mail.p, mail.n) != 0 ||
@@ -221,8 +220,8 @@ begin(struct visitor *v, struct MHD_Connection *c, const char *url, const char *
 		return reply(c, 405, "PUT or DELETE\n");
 	if (p->draining)
 		return reply(c, 503, "home is stopping\n");
-	if (!push_gate_pass(w, conf_home_push(p->at.conf), now_ms(p))) {
-		board_add(p->at.board, BC_PUSH_LIMITED, 1);
+	if (!push_gate_pass(w, conf_home_push(p->intake->proc->home), now_ms(p))) {
+		board_add(p->intake->proc->board, BC_PUSH_LIMITED, 1);
 		log_warn(NULL, "push.limited edge=%s: above service \"push\" { rate, bytes }",
 		    w->name);
 		return reply(c, 429, "above this Worker's rate or bytes at home\n");
@@ -431,7 +430,7 @@ on_said(void *arg, const char *fmt, va_list ap)
 }
 
 struct push *
-push_new(const struct push_at *at, struct why *why)
+push_new(const struct intake *intake, struct why *why)
 {
 	struct push *p = calloc(1, sizeof(*p));
 	const union MHD_DaemonInfo *info;
@@ -440,7 +439,7 @@ push_new(const struct push_at *at, struct why *why)
 		why_sys(why, "push");
 		return NULL;
 	}
-	p->at = *at;
+	p->intake = intake;
 	p->daemon = MHD_start_daemon(MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET |
 	    MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, NULL, NULL, on_request, p,
 	    MHD_OPTION_EXTERNAL_LOGGER, on_said, p,
@@ -451,7 +450,7 @@ push_new(const struct push_at *at, struct why *why)
 	    MHD_OPTION_NOTIFY_CONNECTION, on_connection, p,
 	    MHD_OPTION_END);
 	info = p->daemon != NULL ? MHD_get_daemon_info(p->daemon, MHD_DAEMON_INFO_EPOLL_FD) : NULL;
-	if (info == NULL || uv_poll_init(at->loop, &p->poll, info->epoll_fd) != 0) {
+	if (info == NULL || uv_poll_init(intake->proc->loop, &p->poll, info->epoll_fd) != 0) {
 		why_set(why, "push: libmicrohttpd does not start");
 		if (p->daemon != NULL)
 			MHD_stop_daemon(p->daemon);
@@ -459,8 +458,8 @@ push_new(const struct push_at *at, struct why *why)
 		return NULL;
 	}
 	p->poll.data = p;
-	uv_timer_init(at->loop, &p->again);
-	uv_timer_init(at->loop, &p->tick);
+	uv_timer_init(intake->proc->loop, &p->again);
+	uv_timer_init(intake->proc->loop, &p->tick);
 	p->again.data = p->tick.data = p;
 	uv_poll_start(&p->poll, UV_READABLE, on_epoll);
 	uv_timer_start(&p->tick, on_tick, TICK_MS, TICK_MS);
@@ -478,7 +477,7 @@ push_listen(struct push *p, int fd)
 {
 	struct listener *l = calloc(1, sizeof(*l));
 
-	if (l == NULL || uv_poll_init(p->at.loop, &l->poll, fd) != 0)
+	if (l == NULL || uv_poll_init(p->intake->proc->loop, &l->poll, fd) != 0)
 		abort();		/* at start: memory is out */
 	l->push = p;
 	l->fd = fd;

@@ -2,13 +2,9 @@
 #define HOME_PUSH_H
 
 #include <stdbool.h>
-#include <uv.h>
 
-#include "base/scoreboard.h"
 #include "base/span.h"
-#include "conf/conf.h"
-#include "home/edges.h"
-#include "store/spool.h"
+#include "home/intake.h"
 
 /*
  * Service "push": the origin that Workers reach through an HTTPS tunnel or proxy, HTTP/1.1 on
@@ -34,16 +30,8 @@
 
 struct push;
 
-struct push_at {			/* what it points to outlives it */
-	uv_loop_t	*loop;
-	struct spool	*spool;
-	const bool	*spool_up;
-	const struct edges *edges;
-	struct scoreboard *board;
-	const struct conf_home *conf;	/* changes in place */
-};
-
-struct push *push_new(const struct push_at *, struct why *);	/* NULL with why */
+/* NULL with why.  The intake was started, and outlives it. */
+struct push *push_new(const struct intake *, struct why *);
 /* A token file's text, of that worker; at any time. */
 void	push_token(struct push *, const char *worker, struct span text);
 /* Takes it: a listening socket that does not block. */

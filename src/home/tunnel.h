@@ -5,15 +5,13 @@
 #include <stdbool.h>
 #include <uv.h>
 
-#include "home/recipients.h"
 #include "base/buf.h"
 #include "home/bans.h"
-#include "home/edges.h"
+#include "home/intake.h"
+#include "home/recipients.h"
 #include "net/own_addrs.h"
 #include "net/resolve.h"
 #include "net/splice.h"
-#include "priv/proc.h"
-#include "store/spool.h"
 
 /*
  * The tunnel process of a home: it dials edges and serves the requests that
@@ -43,14 +41,12 @@ struct delivery {			/* what held mail is delivered to, as the courier said */
 struct tunnel_proc {
 	struct proc	*proc;
 	uv_loop_t	*loop;
-	struct spool	*spool;		/* NULL before start */
+	struct intake	 intake;
 	struct resolver	*resolver;
-	struct chan	*to_writer;	/* came before start */
 	struct chan	*to_courier;
 	struct netwatch	*netwatch;
 	struct health	*health;	/* what is passed, and whether it may be */
 	struct interlock *interlock;	/* which of them are mail servers that may be reached */
-	struct edges	 edges;
 	struct own_addrs own;
 	struct dialer	*dialers[EDGES_MAX];	/* by row of the edge; NULL: not dialled */
 	struct splices	 splices;
@@ -65,9 +61,6 @@ struct tunnel_proc {
 	struct pin	 pins[2];
 	size_t		 npins;
 	uv_timer_t	 tick;		/* the scoreboard's figures; the end of a drain */
-	int		 large_fd;
-	bool		 spool_up;
-	bool		 peers_known;	/* before it, a grant may only not have been told yet */
 	unsigned	 addrs_ticks;	/* since own was read */
 	bool		 draining;
 	unsigned	 drain_ticks;
@@ -84,7 +77,7 @@ tunnel_conf(const struct tunnel_proc *t)
 static inline const struct home_edge *
 tunnel_edge(const struct tunnel_proc *t, const char *name)
 {
-	return edges_find(&t->edges, name);
+	return edges_find(&t->intake.edges, name);
 }
 
 #endif

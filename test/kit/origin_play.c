@@ -261,10 +261,11 @@ origin_setup(void **state)
 	memset(&board, 0, sizeof(board));
 	conf.hold.quota = 1 << 24;
 	proc = (struct proc){ .loop = &loop, .home = &conf, .board = &board };
-	T = (struct tunnel_proc){ .proc = &proc, .loop = &loop, .mark = { 5, 41 }, .spool_up = true,
-		.peers_known = true, .npins = 1, .delivery = { .smtputf8 = true, .dsn = true } };
+	T = (struct tunnel_proc){ .proc = &proc, .loop = &loop, .mark = { 5, 41 },
+		.intake = { .proc = &proc, .up = true, .known = true }, .npins = 1,
+		.delivery = { .smtputf8 = true, .dsn = true } };
 	T.health = health_new(&T, on_health, NULL);
-	assert_non_null(edges_paired(&T.edges, &conf, p.name, &p));
+	assert_non_null(edges_paired(&T.intake.edges, &conf, p.name, &p));
 	tcp_pair(fds);
 	edge_ready = false;
 	edge_h2 = end_new(fds[1], true, &edge_ops);
@@ -286,7 +287,7 @@ origin_teardown(void **state)
 		play.open[i].fn(play.open[i].arg, OUTCOME_PENDING, NULL);
 	health_free(&T.health);
 	loop_end();
-	edges_fini(&T.edges);
+	edges_fini(&T.intake.edges);
 	home_bans_fini(&T.bans);
 	buf_fini(&play.octets);
 	return 0;

@@ -151,7 +151,7 @@ learn(const char *address)
 	else
 		snprintf(p.address, sizeof(p.address), "127.0.0.1:%u", E.port);
 	assert_int_equal(tls_pem_pin(net_key_span(&edge_key), &p.pins[0], &why), 0);
-	edge = edges_paired(&T.edges, &conf, p.name, &p);
+	edge = edges_paired(&T.intake.edges, &conf, p.name, &p);
 	assert_non_null(edge);
 }
 
@@ -164,7 +164,7 @@ setup(void **state)
 	conf.connections = 2;
 	proc = (struct proc){ .loop = &loop, .home = &conf, .board = &board };
 	T = (struct tunnel_proc){
-		.proc = &proc, .loop = &loop, .mark = { 5, 41 }, .peers_known = true
+		.proc = &proc, .loop = &loop, .mark = { 5, 41 }, .intake.known = true
 	};
 	T.resolver = resolver_new();
 	buf_init(&T.pem, 8192);
@@ -181,7 +181,7 @@ teardown(void **state)
 	loop_end();
 	resolver_free(&T.resolver);
 	buf_fini(&T.pem);
-	edges_fini(&T.edges);
+	edges_fini(&T.intake.edges);
 	return 0;
 }
 
@@ -338,7 +338,7 @@ a_changed_address_a_lost_pin_and_fewer_connections_take_effect(void **state)
 	RUN_UNTIL(row()->connections == 1 && E.open == 1);
 	p = edge->paired;
 	memset(p.pins[0].b, 1, PIN_LEN);
-	edges_paired(&T.edges, &conf, p.name, &p);
+	edges_paired(&T.intake.edges, &conf, p.name, &p);
 	assert_int_equal(dialer_configure(dialer, false, &why), 0);
 	RUN_UNTIL(row()->connections == 0 && strstr(row()->error, "another key") != NULL);
 }

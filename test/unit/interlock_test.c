@@ -157,7 +157,7 @@ setup(void **state)
 	snprintf(paired.name, sizeof(paired.name), "mx1.example.org");
 	snprintf(paired.domains[0], sizeof(paired.domains[0]), "example.org");
 	paired.ndomains = 1;
-	assert_non_null(edges_paired(&T.edges, &conf, paired.name, &paired));
+	assert_non_null(edges_paired(&T.intake.edges, &conf, paired.name, &paired));
 	assert_true(netaddr_parse_ip(SPAN_LIT("192.168.7.2"), &own[0].addr));
 	assert_true(netaddr_parse_ip(SPAN_LIT("127.0.0.1"), &own[1].addr));
 	T.own.list = own;
@@ -185,7 +185,7 @@ teardown(void **state)
 	play_backend_end(&B);
 	play_backend_hang_up(&B);
 	loop_end();
-	edges_fini(&T.edges);
+	edges_fini(&T.intake.edges);
 	return 0;
 }
 
@@ -216,7 +216,7 @@ run(void)
 static void
 ready(void)
 {
-	T.peers_known = T.own.known = true;
+	T.intake.known = T.own.known = true;
 	RUN_UNTIL(item()->service->state == SERVICE_ANSWERS);
 }
 

@@ -45,7 +45,7 @@ policy_says_what_was_granted_and_nothing_else(void **state)
 	policy_free(&p);
 	span_copy(SPAN_LIT("mx2.example.org"), other.name, sizeof(other.name));
 	span_copy(SPAN_LIT("secret.example"), other.domains[0], sizeof(other.domains[0]));
-	edges_paired(&T.edges, &conf, other.name, &other);
+	edges_paired(&T.intake.edges, &conf, other.name, &other);
 	T.mark.counter = 42;
 	b = get_policy(
 	    a.etag, "", ""); /* another edge's grant and a new message change nothing here */
@@ -66,8 +66,8 @@ policy_says_who_may_log_in_at_that_edge_alone(void **state)
 	*w = (struct conf_worker){ .name = "w.example.org", .ndomains = 1, .nedges = 1,
 		.domains = { "example.org" }, .edges = { "mx1.example.org" } };
 	conf.nworkers = 1;
-	edges_configure(&T.edges, &conf);
-	edges_worker_password(&T.edges, "w.example.org", span_str(key));
+	edges_configure(&T.intake.edges, &conf);
+	edges_worker_password(&T.intake.edges, "w.example.org", span_str(key));
 	a = get_policy("", "", "");
 	p = policy_parse(span_of(a.answer, a.nanswer), &why);
 	assert_non_null(p);
@@ -103,7 +103,7 @@ a_long_poll_is_answered_when_policy_changes(void **state)
 	assert_int_equal(origin->nwaiters, ORIGIN_WAITERS_MAX);
 	p.ndomains = 2;
 	span_copy(SPAN_LIT("example.net"), p.domains[1], sizeof(p.domains[1]));
-	edges_paired(&T.edges, &conf, p.name, &p);
+	edges_paired(&T.intake.edges, &conf, p.name, &p);
 	origin_policy(origin);
 	for (size_t i = 1; i <= ORIGIN_WAITERS_MAX; i++) {
 		RUN_UNTIL(polls[i].closed);
@@ -152,7 +152,7 @@ keys_seen_are_kept(void **state)
 	assert_int_equal(play.update.nrecipients, 1);
 	assert_memory_equal(play.update.recipients[0].pub, r.pub, 32);
 	p = play.update;
-	edges_paired(&T.edges, &conf, p.name, &p);
+	edges_paired(&T.intake.edges, &conf, p.name, &p);
 	get_policy("", "", seen);
 	assert_int_equal(play.updates, 1);			/* known already */
 	age_identity_fini(&id);
@@ -180,7 +180,7 @@ static void
 an_edge_says_where_home_comes_from(void **state)
 {
 	struct h2_header h = { "posthouse-home-address", SPAN_LIT("2001:db8::7") };
-	const struct home_edge *e = T.edges.list[0];
+	const struct home_edge *e = T.intake.edges.list[0];
 	struct ask good = { .body = NULL }, bad = { .body = NULL };
 
 	assert_false(e->sees_us);
@@ -215,7 +215,7 @@ an_edges_next_key_is_believed_beside_the_one_it_shows(void **state)
 
 	/* Said back only once it is kept. */
 	peer = play.update;
-	edges_paired(&T.edges, &conf, peer.name, &peer);
+	edges_paired(&T.intake.edges, &conf, peer.name, &peer);
 	ask(&told, "GET", "/policy", NULL, 0);
 	RUN_UNTIL(told.closed);
 	assert_non_null(p = policy_parse(span_of(told.answer, told.nanswer), &why));

@@ -116,7 +116,7 @@ what_cannot_be_set_aside_is_not_said_to_be(void **state)
 static void
 an_edge_without_a_key_gives_nothing(void **state)
 {
-	edges_paired(&T.edges, &conf, "mx1.example.org", NULL);
+	edges_paired(&T.intake.edges, &conf, "mx1.example.org", NULL);
 	assert_int_equal(put("sealed", 6, 1, "").status, 403);
 	assert_int_equal(play.commits + play.asides, 0);
 }
@@ -131,7 +131,7 @@ with_worker(const char *domain, const char *edge)
 	span_copy(span_str(domain), w->domains[0], sizeof(w->domains[0]));
 	span_copy(span_str(edge), w->edges[0], sizeof(w->edges[0]));
 	conf.nworkers = 1;
-	edges_configure(&T.edges, &conf);
+	edges_configure(&T.intake.edges, &conf);
 }
 
 static void
@@ -160,14 +160,14 @@ an_edge_speaks_for_nobody_whom_it_was_not_given(void **state)
 	struct peer other = paired();
 
 	span_copy(SPAN_LIT("mx2.example.org"), other.name, sizeof(other.name));
-	edges_paired(&T.edges, &conf, "mx2.example.org", &other);
+	edges_paired(&T.intake.edges, &conf, "mx2.example.org", &other);
 	with_worker("example.org", "mx2.example.org");
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 		assert_int_equal(put_for(names[i], "sealed", 6, 1).status, 403);
 	with_worker("elsewhere.example", "mx1.example.org");	/* not this edge's domain */
 	assert_int_equal(put_for("w.example.org", "sealed", 6, 1).status, 403);
 	conf.nworkers = 0;
-	edges_configure(&T.edges, &conf);			/* it left the configuration */
+	edges_configure(&T.intake.edges, &conf);		/* it left the configuration */
 	assert_int_equal(put_for("w.example.org", "sealed", 6, 1).status, 403);
 	assert_int_equal(play.commits + play.asides, 0);
 }
@@ -216,9 +216,9 @@ what_cannot_be_kept_is_not_taken(void **state)
 	play.add_fails = true;
 	assert_int_equal(put("sealed", 6, 1, "").status, 503);
 	play.add_fails = false;
-	T.spool_up = false;
+	T.intake.up = false;
 	assert_int_equal(put("sealed", 6, 1, "").status, 503);
-	T.spool_up = true;
+	T.intake.up = true;
 	assert_int_equal(play.commits, 0);
 	assert_int_equal(play.drops, play.puts);
 	assert_int_equal(put("sealed", 6, 1, "").status, 201);
