@@ -435,8 +435,9 @@ run_end(struct run *r)
 	for (size_t i = 0; i < r->naddresses; i++)
 		it->tried[i] = r->addresses[i].ip;
 	it->run_done = r->number;
-	it->due_ms = uv_now(it->interlock->tunnel->loop) +
-	    (r->stale ? 0 : it->cleared ? INTERLOCK_HOUR_MS : INTERLOCK_AGAIN_MS);
+	/* Health says when what was not reached is back: from then on nobody is to wait for us. */
+	it->due_ms = uv_now(it->interlock->tunnel->loop) + (r->stale || r->unreachable ? 0 :
+	    it->cleared ? INTERLOCK_HOUR_MS : INTERLOCK_AGAIN_MS);
 	snprintf(it->words, sizeof(it->words), "the interlock's verdict is \"%s\": see posthouse "
 	    "interlock", relay_verdict_name(res.verdict));
 	interlock_report(r, &res);

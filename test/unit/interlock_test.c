@@ -371,6 +371,25 @@ who_came_before_the_server_was_away_is_cut_when_another_is_back(void **state)
 	service_leave(item()->service);
 }
 
+/* While it was away the operator wanted to know why; it came back before health looked again. */
+static void
+what_comes_back_is_tried_at_once(void **state)
+{
+	struct service *s = item()->service;
+
+	ready();
+	play_backend_end(&B);
+	play_backend_hang_up(&B);
+	service_unreachable(s, "as the test says");
+	run();
+	assert_int_equal(item()->verdict, RELAY_CANNOT_TELL);
+	play_backend_begin(&B);
+	service_reached(s);
+	assert_true(ticked());
+	RUN_UNTIL(item()->run == NULL);
+	assert_null(interlock_closed(T.interlock, s));
+}
+
 /* Each wait ends by the clock, and what was not heard proves nothing. */
 static void
 silence_proves_nothing(void **state)
@@ -408,6 +427,7 @@ main(void)
 		TEST(who_came_before_the_server_was_away_is_cut_when_another_is_back),
 		cmocka_unit_test_setup_teardown(what_is_no_mail_server_is_asked_again_each_hour,
 		    tls_setup, teardown),
+		TEST(what_comes_back_is_tried_at_once),
 		TEST(silence_proves_nothing),
 	};
 
