@@ -82,7 +82,7 @@ struct board_service {			/* home: what edges pass to it */
 	char		why[BOARD_TEXT];	/* it is not up */
 };
 
-/* Home: where mail waits for the drain (home/bucket.h). */
+/* Where mail waits for home's drain: as home sees it (home/bucket.h), or an edge that fills it. */
 struct board_bucket {
 	char		name[64];
 	char		error[BOARD_WORDS];	/* why mail stays there, "" */
@@ -93,12 +93,14 @@ struct board_bucket {
 	_Atomic int64_t	next_ms;	/* and of the next */
 	_Atomic int64_t	waiting, octets;	/* as of the last listing, less what was taken */
 	_Atomic int64_t	oldest_ms;	/* when the oldest of them was put there; 0: none is */
-	_Atomic int64_t	taken;		/* since start */
+	_Atomic int64_t	taken;		/* since start; edge: put there */
 	_Atomic int64_t	aside;		/* what is no mail of ours, and stays there */
 	/* the one of them that was seen first last */
 	char		aside_name[BOARD_TEXT], aside_why[BOARD_TEXT];
 	/* The bucket's own rules delete what is so old; 0: they delete nothing, -1: not known. */
 	_Atomic int64_t	expires_ms;
+	/* edge: the store does not answer, or not us: no mail is taken until it does */
+	_Atomic int	away;
 };
 
 /* Why a connection was not passed. */

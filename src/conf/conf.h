@@ -194,6 +194,10 @@ struct conf_edge {
 	unsigned	connections_client;	/* per /32 or /64: 100 */
 	struct conf_timeouts timeouts;
 	struct conf_hold hold;
+	/* "s3://BUCKET/PREFIX": where mail is kept, by bucket's other keys; "": here (doc/STORE) */
+	char		spool[400];
+	struct conf_bucket bucket[1];
+	size_t		nbuckets;		/* 0: spool is "" */
 	int64_t		verdict_ms;		/* 0: never ask */
 	unsigned	verdicts;		/* at once: 100; beyond it plain hold */
 	/* PUTs at once to one home: 32; large objects take at most half. */
@@ -267,6 +271,7 @@ enum conf_bucket_style {
 
 /* bucket "r2" {...}: an S3 store that whoever has no tunnel puts held mail into (doc/BUCKET). */
 #define CONF_BUCKETS_MAX	8
+#define CONF_PUTS_MAX		256	/* each has a connection of its own */
 #define CONF_FETCHES_MAX	64
 /* Its files, among the secrets: "bucket/NAME" (proto/s3_keys.h), "bucket.ca/NAME" (PEM). */
 #define CONF_BUCKET_SECRET	"bucket/"
@@ -285,6 +290,8 @@ struct conf_bucket {
 	uint64_t	requests;		/* that cost, a month: 500000 */
 	int64_t		keep_ms;		/* what was taken, in processed/; 0: deleted */
 	unsigned	fetches;		/* at once: 16 */
+	unsigned	puts;			/* an edge's, at once: 32 */
+	int64_t		patience_ms;		/* an edge's: how long a sender waits for it, 1m */
 	/* Whose is what the older layout has, pending/<sha256>.eml: a worker {}.  "": nobody's. */
 	char		old[256];
 };
@@ -414,7 +421,6 @@ struct conf_home {
 const struct conf_worker *conf_home_worker(const struct conf_home *, const char *name);
 /* service "push"; NULL: Workers push nothing here. */
 const struct conf_home_service *conf_home_push(const struct conf_home *);
-const struct conf_bucket *conf_home_bucket(const struct conf_home *, const char *name);
 /* NULL: none has that name. */
 const struct conf_service *conf_edge_service(const struct conf_edge *, const char *name);
 /*

@@ -22,6 +22,10 @@ static const struct conf_section sections[] = {
 	    .title_size = sizeof(((struct conf_service *)0)->name),
 	    .items = offsetof(struct conf_edge, services), .item_size = sizeof(struct conf_service),
 	    .count = offsetof(struct conf_edge, nservices), .room = CONF_SERVICES_MAX },
+	{ .name = "bucket", .titled = true, .fixed = true, .title = CT_STRING,
+	    .title_size = sizeof(((struct conf_bucket *)0)->name),
+	    .items = offsetof(struct conf_edge, bucket), .item_size = sizeof(struct conf_bucket),
+	    .count = offsetof(struct conf_edge, nbuckets), .room = 1 },
 	{ .name = "limits" },
 	{ .name = "hold" },
 	{ .name = "alarms" },
@@ -41,6 +45,10 @@ static const struct conf_key keys[] = {
 	{ "", "verdict", CT_TIME, CONF_FIELD(conf_edge, verdict_ms), .def = "0s",
 	    CONF_RANGE(0, 5 * CONF_MINUTE),	/* a sender waits ten minutes at the final dot */
 	    .doc = "Longest wait for home's word before the sender is answered; 0s never asks." },
+
+	{ "", "spool", CT_STRING, CONF_FIELD(conf_edge, spool), .fixed = true,
+	    .shown = "none: in state",
+	    .doc = "Where mail is kept: \"s3://BUCKET/PREFIX\", a store that home empties." },
 
 	{ "tls", "cert", CT_PATH, CONF_FIELD(conf_edge, tls.cert), .shown = "none: no STARTTLS",
 	    .doc = "Certificate chain for STARTTLS, PEM; read again when the file changes." },
@@ -94,6 +102,14 @@ static const struct conf_key keys[] = {
 	    .shown = "none",
 	    .doc = "Load balancers: their connections begin with a PROXY header, "
 		"and nobody else's may." },
+
+	CONF_BUCKET_KEYS,
+	{ "bucket", "puts", CT_NUMBER, CONF_FIELD(conf_bucket, puts), .def = "32",
+	    CONF_RANGE(1, CONF_PUTS_MAX), .doc = "Objects on their way into it at once." },
+	{ "bucket", "patience", CT_TIME, CONF_FIELD(conf_bucket, patience_ms), .def = "1m",
+	    /* RFC 5321 4.5.3.2.6: a sender waits ten minutes at the final dot */
+	    CONF_RANGE(CONF_SECOND, 5 * CONF_MINUTE),
+	    .doc = "How long a sender waits for the store, then it is told 451." },
 
 	{ "limits", "line", CT_NUMBER, CONF_FIELD(conf_edge, limits.line), .def = "2048",
 	    /* RFC 5321 4.5.3.1.4, and what DSN and SMTPUTF8 add */
@@ -208,6 +224,7 @@ settle(void *conf, struct conf_fault *f)
 		    "a certificate and its key go together; %s is missing",
 		    c->tls.cert[0] != '\0' ? "tls.key" : "tls.cert");
 	if (domains_ok(c, f) == -1 || conf_services_settle(c, f) == -1 ||
+	    conf_spool_settle(c, f) == -1 ||
 	    conf_common_settle(&c->common, &c->hold, f) == -1)
 		return -1;
 	if (c->limits.size > c->hold.quota)

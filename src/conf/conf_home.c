@@ -9,7 +9,6 @@
 static const char *const identity_words[] = { "auto", "xclient", "proxy", "none", NULL };
 static const char *const reject_words[] = { "park", "junk", NULL };
 static const char *const tls_words[] = { "auto", "off", "require", "verify", NULL };
-static const char *const style_words[] = { "path", "host", NULL };
 static const char *const proxy_words[] = { "v2", "v1", "none", NULL };
 
 static const struct conf_section sections[] = {
@@ -74,25 +73,9 @@ static const struct conf_key keys[] = {
 	    .shown = "worker-NAME.smtp in state",
 	    .doc = "File of its password there; made by posthouse keygen." },
 
-	{ "bucket", "endpoint", CT_STRING, CONF_FIELD(conf_bucket, endpoint), .fixed = true,
-	    .shown = "none: it must be given",
-	    .doc = "The store's URL, without the bucket: \"https://s3.example.net\"." },
+	CONF_BUCKET_KEYS,
 	{ "bucket", "bucket", CT_STRING, CONF_FIELD(conf_bucket, bucket), .fixed = true,
 	    .shown = "none: it must be given", .doc = "The bucket's name there." },
-	{ "bucket", "region", CT_STRING, CONF_FIELD(conf_bucket, region), .fixed = true,
-	    .def = "auto", .doc = "The region that requests are signed for." },
-	{ "bucket", "style", CT_WORD, CONF_FIELD(conf_bucket, style), .fixed = true,
-	    .def = "path", .words = style_words,
-	    .doc = "Whether the bucket's name is in the path or before the host's." },
-	{ "bucket", "plain", CT_BOOL, CONF_FIELD(conf_bucket, plain), .fixed = true,
-	    .def = "false",
-	    .doc = "Allow an http endpoint outside this machine and its own network." },
-	{ "bucket", "authorities", CT_PATH, CONF_FIELD(conf_bucket, authorities), .fixed = true,
-	    .shown = "those of this machine",
-	    .doc = "PEM file of the authorities that an https endpoint is believed by." },
-	{ "bucket", "credentials", CT_PATH, CONF_FIELD(conf_bucket, credentials), .fixed = true,
-	    .shown = "none: they must be given",
-	    .doc = "File of access key id and secret, readable by nobody else." },
 	{ "bucket", "prefix", CT_STRING, CONF_FIELD(conf_bucket, prefix), .fixed = true,
 	    .def = "pending/", .doc = "Where in the bucket mail waits; it ends in a slash." },
 	{ "bucket", "poll", CT_TIME, CONF_FIELD(conf_bucket, poll_ms), .def = "30s",

@@ -112,6 +112,26 @@ extern const struct conf_table conf_edge_table, conf_home_table;
 #define CONF_HOUR	(60 * CONF_MINUTE)
 #define CONF_DAY	(24 * CONF_HOUR)
 
+/* How a store is reached: home, which empties its buckets, and an edge, which fills one. */
+#define CONF_BUCKET_KEYS \
+	{ "bucket", "endpoint", CT_STRING, CONF_FIELD(conf_bucket, endpoint), .fixed = true, \
+	    .shown = "none: it must be given", \
+	    .doc = "The store's URL, without the bucket: \"https://s3.example.net\"." }, \
+	{ "bucket", "region", CT_STRING, CONF_FIELD(conf_bucket, region), .fixed = true, \
+	    .def = "auto", .doc = "The region that requests are signed for." }, \
+	{ "bucket", "style", CT_WORD, CONF_FIELD(conf_bucket, style), .fixed = true, \
+	    .def = "path", .words = conf_bucket_styles, \
+	    .doc = "Whether the bucket's name is in the path or before the host's." }, \
+	{ "bucket", "plain", CT_BOOL, CONF_FIELD(conf_bucket, plain), .fixed = true, \
+	    .def = "false", \
+	    .doc = "Allow an http endpoint outside this machine and its own network." }, \
+	{ "bucket", "authorities", CT_PATH, CONF_FIELD(conf_bucket, authorities), .fixed = true, \
+	    .shown = "those of this machine", \
+	    .doc = "PEM file of the authorities that an https endpoint is believed by." }, \
+	{ "bucket", "credentials", CT_PATH, CONF_FIELD(conf_bucket, credentials), .fixed = true, \
+	    .shown = "none: they must be given", \
+	    .doc = "File of access key id and secret, readable by nobody else." }
+
 /* What both roles have.  s: the role's struct, whose `common` and `hold` they are in. */
 #define CONF_COMMON_KEYS(s, role) \
 	{ "", "state", CT_PATH, CONF_FIELD(s, common.state), \
@@ -220,8 +240,10 @@ int	conf_services_settle(struct conf_edge *, struct conf_fault *);
 /* workers.c: the rules of a home's Workers; makes service "push" what it is. */
 int	conf_workers_settle(struct conf_home *, struct conf_fault *);
 
-/* buckets.c: the rules of a home's buckets. */
+/* buckets.c: the rules of a home's buckets, and of an edge's spool, which it takes apart. */
+extern const char *const conf_bucket_styles[];
 int	conf_buckets_settle(const struct conf_home *, struct conf_fault *);
+int	conf_spool_settle(struct conf_edge *, struct conf_fault *);
 
 /* conf.c: the rules that both roles share. */
 bool	conf_service_name_ok(const char *);	/* goes into :authority, policy and logs as it is */

@@ -13,16 +13,16 @@
 #include "ctl/role.h"
 #include "ctl/text.h"
 
-/* bucket ls, bucket check: what waits in a store, and whether home could take it. */
+/* bucket ls, bucket check: what waits in a store, and whether it could be put there and taken. */
 #define OBJECTS_MAX	1000000		/* some 100 MB of memory, and a thousand requests */
 #define NAMES_MAX	(256u << 20)
 
 static const struct opts_use use = {
-	"bucket", OPT_CONF | OPT_JSON, 1, 2,
-	"usage: posthouse bucket ls|check [-c FILE] [--json] [NAME]\n"
+	"bucket", OPT_CONF | OPT_ROLE | OPT_JSON, 1, 2,
+	"usage: posthouse bucket ls|check [-c FILE | --edge | --home] [--json] [NAME]\n"
 	"\n"
-	"At home: asks the buckets of the configuration, or the one of that NAME; home need not\n"
-	"be running.\n"
+	"Asks the buckets of home's configuration, or the one of that NAME, or the bucket that is\n"
+	"an edge's spool; neither need be running.\n"
 	"\n"
 	"  ls      what waits there, oldest first\n"
 	"  check   whether the credentials may list, write, read and delete, with an object of\n"
@@ -30,7 +30,8 @@ static const struct opts_use use = {
 	"          honours conditions; when its lifecycle rules delete mail; whether the clocks\n"
 	"          agree.  What is wrong is told with what to do, and exit status 1.\n"
 	"\n"
-	"  -c, --config FILE   home's configuration; /etc/posthouse/home.conf\n"
+	"  -c, --config FILE   the role's configuration\n"
+	"      --edge, --home  the role's file in /etc/posthouse\n"
 	"      --json          an array of objects\n"
 };
 
@@ -95,11 +96,11 @@ ask_page(struct bucket_door *d, struct why *why)
 }
 
 static int
-list_one(struct found *f, const struct conf_home *home, const struct conf_bucket *b,
+list_one(struct found *f, const struct conf_common *common, const struct conf_bucket *b,
     struct why *why)
 {
 	struct bucket_door d;
-	int rc = bucket_door_open(&d, home, b, why);
+	int rc = bucket_door_open(&d, common, b, why);
 
 	d.of = f;
 	f->walk = (struct s3_walk){ .pages = 0 };
@@ -196,9 +197,15 @@ print(struct found *f, bool json, struct why *why)
 	return 0;
 }
 
+struct which {
+	const struct role *role;
+	const struct conf_bucket *list;
+	size_t		 n;
+};
+
 /* Those that can be asked are shown, whatever the others say. */
 static int
-list(const struct conf_home *home, const struct conf_bucket *one, bool json)
+list(const struct which *w, bool json)
 {
 	struct found f = { .n = 0 };
 	struct why why;
@@ -206,11 +213,11 @@ list(const struct conf_home *home, const struct conf_bucket *one, bool json)
 
 	buf_init(&f.names, NAMES_MAX);
 	progress_begin(&f.progress);
-	for (size_t i = 0; i < home->nbuckets; i++) {
-		const struct conf_bucket *b = &home->buckets[i];
+	for (size_t i = 0; i < w->n; i++) {
+		const struct conf_bucket *b = &w->list[i];
 		struct why words;
 
-		if ((one != NULL && b != one) || list_one(&f, home, b, &why) == 0)
+		if (list_one(&f, w->role->common, b, &why) == 0)
 			continue;
 		progress_end(&f.progress);
 		why_set(&words, "%s: %.440s", b->name, why.text);
@@ -225,14 +232,13 @@ list(const struct conf_home *home, const struct conf_bucket *one, bool json)
 }
 
 static int
-check(const struct conf_home *home, const struct conf_bucket *one, bool json)
+check(const struct which *w, bool json)
 {
 	json_t *all = json_array();
 	bool good = true;
 
-	for (size_t i = 0; i < home->nbuckets; i++)
-		if (one == NULL || one == &home->buckets[i])
-			good &= bucket_check(home, &home->buckets[i], json ? all : NULL);
+	for (size_t i = 0; i < w->n; i++)
+		good &= bucket_check(w->role, &w->list[i], json ? all : NULL);
 	if (json) {
 		json_dumpf(all, stdout, JSON_INDENT(2) | JSON_ENSURE_ASCII);
 		putchar('\n');
@@ -241,10 +247,29 @@ check(const struct conf_home *home, const struct conf_bucket *one, bool json)
 	return good ? CTL_OK : CTL_FAILED;
 }
 
+/* -1 with why: the configuration has none, or none of that name. */
+static int
+choose_bucket(struct which *w, const struct role *r, const char *name, struct why *why)
+{
+	bool edge = r->role == CONF_EDGE;
+
+	*w = (struct which){ r, edge ? r->edge->bucket : r->home->buckets,
+		edge ? r->edge->nbuckets : r->home->nbuckets };
+	if (w->n == 0)
+		return why_set(why, "%s has no bucket \"NAME\" {...}", r->file);
+	for (size_t i = 0; name != NULL && i < w->n; i++)
+		if (strcmp(w->list[i].name, name) == 0) {
+			w->list += i;
+			w->n = 1;
+			return 0;
+		}
+	return name == NULL ? 0 : why_set(why, "%s has no bucket \"%.60s\"", r->file, name);
+}
+
 int
 ctl_bucket(int argc, char **argv)
 {
-	const struct conf_bucket *one = NULL;
+	struct which which;
 	struct role role;
 	struct opts o;
 	struct why why;
@@ -256,19 +281,11 @@ ctl_bucket(int argc, char **argv)
 	ls = strcmp(o.args[0], "ls") == 0;
 	if (!ls && strcmp(o.args[0], "check") != 0)
 		return opts_misused(&use, "ls or check, not", o.args[0]);
-	if (role_load(&role, &o, CONF_HOME, &why) == -1) {
+	if (role_load(&role, &o, CONF_NO_ROLE, &why) == -1 ||
+	    choose_bucket(&which, &role, o.nargs == 2 ? o.args[1] : NULL, &why) == -1)
 		rc = opts_failed(&use, &why);
-		role_fini(&role);
-		return rc;
-	}
-	if (role.home->nbuckets == 0)
-		why_set(&why, "%s has no bucket \"NAME\" {...}", role.file);
-	else if (o.nargs == 2 && (one = conf_home_bucket(role.home, o.args[1])) == NULL)
-		why_set(&why, "%s has no bucket \"%.60s\"", role.file, o.args[1]);
 	else
-		rc = ls ? list(role.home, one, o.json) : check(role.home, one, o.json);
-	if (rc == -1)
-		rc = opts_failed(&use, &why);
+		rc = ls ? list(&which, o.json) : check(&which, o.json);
 	role_fini(&role);
 	return rc;
 }

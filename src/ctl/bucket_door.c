@@ -6,7 +6,7 @@
 
 #define AUTHORITIES_MAX	(1u << 20)
 
-/* As the parent has it of a running home's (priv/secrets.c). */
+/* As the parent of a running role has it (priv/secrets.c). */
 static int
 read_keys(const char *path, struct s3_keys *keys, struct why *why)
 {
@@ -30,8 +30,8 @@ read_keys(const char *path, struct s3_keys *keys, struct why *why)
 }
 
 int
-bucket_door_open(struct bucket_door *d, const struct conf_home *home, const struct conf_bucket *b,
-    struct why *why)
+bucket_door_open(struct bucket_door *d, const struct conf_common *common,
+    const struct conf_bucket *b, struct why *why)
 {
 	struct s3_place at = { .endpoint = b->endpoint, .bucket = b->bucket, .region = b->region,
 		.virtual_host = b->style == CONF_BUCKET_HOST };
@@ -42,7 +42,7 @@ bucket_door_open(struct bucket_door *d, const struct conf_home *home, const stru
 	if (uv_loop_init(&d->loop) != 0)
 		return why_set(why, "memory is out");
 	d->begun = true;
-	if (names_begin(&d->names, &d->loop, &home->common, why) == -1 ||
+	if (names_begin(&d->names, &d->loop, common, why) == -1 ||
 	    (d->http = http_new(&d->loop, why)) == NULL ||
 	    (b->authorities[0] != '\0' &&
 	    read_file(b->authorities, AUTHORITIES_MAX, &d->authorities, why) == -1) ||

@@ -9,8 +9,8 @@
 #include "net/s3.h"
 
 /*
- * A bucket of home's configuration, for a command that asks one thing after another: on a loop of
- * its own, with the credentials of the file and no running home.
+ * A bucket of a configuration, for a command that asks one thing after another: on a loop of its
+ * own, with the credentials of the file and no running edge or home.
  */
 struct bucket_door {
 	const struct conf_bucket *conf;
@@ -26,8 +26,8 @@ struct bucket_door {
 };
 
 /* -1 with why: to be closed all the same. */
-int	bucket_door_open(struct bucket_door *, const struct conf_home *, const struct conf_bucket *,
-	    struct why *);
+int	bucket_door_open(struct bucket_door *, const struct conf_common *,
+	    const struct conf_bucket *, struct why *);
 void	bucket_door_close(struct bucket_door *);
 
 /* Begins the call, with the door as arg and bucket_door_done among its ops. */

@@ -46,7 +46,7 @@ static const struct command {
 	{ "interlock", ctl_interlock, "at home: whether its mail servers relay for strangers" },
 	{ "drain", ctl_drain, "at home: empty its buckets now" },
 	{ "alarm", ctl_alarm, "what is wrong, who was told, and a test of telling" },
-	{ "bucket", ctl_bucket, "at home: what waits in a bucket, and if all is well with it" },
+	{ "bucket", ctl_bucket, "what waits in a bucket, and if all is well with it" },
 	{ "ban", ctl_ban, "at home: who may not come in, at any edge" },
 	{ "unban", ctl_unban, "at home: lift bans" },
 	{ "bans", ctl_bans, "at home: who is banned" },
@@ -110,6 +110,7 @@ run_worker(int argc, char **argv)
 	} kinds[] = {
 		{ "edge", PROC_WRITER, &proc_writer },
 		{ "edge", PROC_RECEPTION, &proc_reception },
+		{ "edge", PROC_BUCKET, &proc_bucket },
 		{ "edge", PROC_RESOLVER, &proc_resolver },
 		{ "edge", PROC_HERALD, &proc_herald },
 		{ "edge", PROC_RUNNER, &proc_runner },

@@ -158,6 +158,9 @@ ctl_queue(int argc, char **argv)
 		rc = CTL_OK;
 	else
 		rc = opts_failed(&use, &why);
+	if (rc == CTL_OK && !o.json && a.role.edge != NULL && a.role.edge->nbuckets > 0)
+		printf("New mail is kept in bucket %s: see `posthouse bucket ls`.\n",
+		    a.role.edge->bucket[0].name);
 	asking_fini(&a);
 	return rc;
 }

@@ -233,8 +233,10 @@ services(const json_t *s, bool colour, struct buf *out)
 static void
 buckets(const json_t *s, bool colour, struct buf *out)
 {
-	static const char *const headings[] = {
-		"BUCKET", ">WAITING", ">OLDEST", ">TAKEN", ">ASIDE", ">LOOKED", "TROUBLE",
+	bool edge = strcmp(json_text(s, "role"), "edge") == 0;
+	const char *const headings[] = {
+		"BUCKET", ">WAITING", ">OLDEST", edge ? ">PUT" : ">TAKEN", ">ASIDE", ">LOOKED",
+		"TROUBLE",
 	};
 	const json_t *list = json_object_get(s, "buckets"), *b;
 	int64_t now = wall_ms();

@@ -18,7 +18,7 @@
 /*
  * The reception process of an edge.  It holds public connections, tunnels, the
  * STARTTLS and tunnel keys, homes' public recipients and MAC keys; it talks to
- * the writer and the resolver.  An attacker inside it sees mail that passes
+ * the writer, the resolver and, where mail is kept in a store, the bucket process.  An attacker inside it sees mail that passes
  * while he is there and can forge more of it; he cannot open what is held,
  * reach the disk but for new files in large/, or send mail anywhere: there is no
  * code for that.
@@ -41,7 +41,8 @@ struct ephemerals;
 struct edge {
 	struct proc	*proc;
 	uv_loop_t	*loop;
-	struct spool	*spool;
+	struct spool	*spool;			/* the writer's */
+	struct spool	*mail;			/* where new mail goes: spool, or the bucket's */
 	struct resolver	*resolver;
 	struct clients	*clients;
 	struct ephemerals *ephemerals;

@@ -66,7 +66,21 @@ on_name(void *arg, const char *name)
 static bool
 has_room(const struct session *s)
 {
-	return spool_room(s->edge->spool) >= OBJECT_LEAST + smtp_srv_declared_size(s->srv);
+	return spool_room(s->edge->mail) >= OBJECT_LEAST + smtp_srv_declared_size(s->srv);
+}
+
+/* The bucket is out of reach: senders that wait for it in vain would only fill this edge. */
+static bool
+store_away(const struct session *s)
+{
+	return edge_conf(s->edge)->nbuckets > 0 &&
+	    atomic_load(&edge_board(s->edge)->bucket[0].away) != 0;
+}
+
+static struct smtp_reply
+away_reply(void)
+{
+	return smtp_reply(451, 4, 3, 0, "Not accepted, nothing was kept: storage is failing");
 }
 
 void
@@ -77,6 +91,13 @@ message_mail(struct session *s, const struct smtp_ev *ev)
 	message_end(s);
 	if (s->user != NULL && !logins_named(s->user_home, s->user)) {
 		session_say(s, smtp_reply(451, 4, 7, 1, "You may not log in here any more"));
+		return;
+	}
+	if (store_away(s)) {
+		log_info(s->sid, "smtp.later peer=%s at=mail: the store is away",
+		    netaddr_ip(&s->client).s);
+		board_add(edge_board(s->edge), BC_DEFERRED, 1);
+		session_say(s, away_reply());
 		return;
 	}
 	if (!has_room(s)) {
@@ -354,8 +375,8 @@ on_durable(struct pending *p)
 		answer_end(s, accepted_reply(p, "held"));
 	if (p->obj.meta.verdict)
 		handover_release(p->home->handover, p->obj.row);
-	else if (p->home->handover != NULL)
-		handover_work(p->home->handover);
+	else if (p->home->handover != NULL && p->obj.row > 0)
+		handover_work(p->home->handover);	/* what lies in a bucket is home's to fetch */
 	free(p);
 }
 
@@ -376,8 +397,7 @@ on_kept(void *arg, enum kept kept, int64_t row, const struct why *why)
 	if (s != NULL && kept == KEPT_FULL)
 		answer_end(s, not_kept_reply(&(struct why){ "out of room" }));
 	else if (s != NULL)
-		answer_end(s,
-		    smtp_reply(451, 4, 3, 0, "Not accepted, nothing was kept: storage is failing"));
+		answer_end(s, away_reply());
 	free(p);
 }
 

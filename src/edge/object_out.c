@@ -137,7 +137,7 @@ object_out_new(struct edge *e, const struct home *h, const struct spool_meta *me
 	o->key = h->peer.mac[0];
 	o->seal = seal_new(e->ephemerals, &h->peer);
 	o->mac = object_mac_new();
-	o->put = spool_put_new(e->spool, meta);
+	o->put = spool_put_new(e->mail, meta);
 	if (o->seal == NULL || o->mac == NULL || o->put == NULL) {
 		why_set(why, "object: memory is out");
 		object_out_free(&o);

@@ -227,13 +227,19 @@ on_dir(struct proc *p, const char *name, int fd)
 		close(fd);
 }
 
+/* With spool = "s3://..." the other process answers for what is put; it tells nothing else. */
+static const struct spool_events bucket_events = { .work = NULL };
+
 static void
 spool_up(struct edge *e)
 {
 	const struct conf_hold *hold = &edge_conf(e)->hold;
 
-	if (e->spool == NULL)
-		e->spool = spool_new(&spool_events, e, e->large_fd, hold->memory, hold->threshold);
+	if (e->spool != NULL)
+		return;
+	e->spool = spool_new(&spool_events, e, e->large_fd, hold->memory, hold->threshold);
+	e->mail = edge_conf(e)->nbuckets == 0 ? e->spool :
+	    spool_new(&bucket_events, e, e->large_fd, hold->memory, hold->threshold);
 }
 
 static void
@@ -244,6 +250,9 @@ on_peer_chan(struct proc *p, enum proc_kind kind, struct chan *chan)
 	if (kind == PROC_WRITER) {
 		spool_up(e);
 		spool_attach(e->spool, chan);
+	} else if (kind == PROC_BUCKET) {
+		spool_up(e);
+		spool_attach(e->mail, chan);
 	} else if (kind == PROC_RESOLVER) {
 		resolver_attach(e->resolver, chan);
 	} else {
@@ -262,7 +271,7 @@ on_sweep(uv_timer_t *timer)
 	for (size_t i = 0; i < e->homes.n; i++)
 		if (e->homes.list[i]->handover != NULL)
 			handover_sweep(e->homes.list[i]->handover, instant_now());
-	atomic_store(&edge_board(e)->count[BC_MEMORY], (int64_t)spool_memory(e->spool));
+	atomic_store(&edge_board(e)->count[BC_MEMORY], (int64_t)spool_memory(e->mail));
 	if (crowd_has_gone(&e->crowd, e->nsessions + e->npassages, instant_now()))
 		malloc_trim(0);
 }
@@ -279,7 +288,7 @@ start(struct proc *p, struct why *why)
 	e->clients = clients_new();
 	e->terms = terms_new(edge_conf(e));
 	e->passed_clients = clients_new();
-	if (e->spool == NULL || e->clients == NULL || e->terms == NULL ||
+	if (e->spool == NULL || e->mail == NULL || e->clients == NULL || e->terms == NULL ||
 	    e->passed_clients == NULL || !splices_init(&e->splices, e->loop))
 		return why_set(why, "reception: memory is out");
 	if (smtp_context(e, why) == -1 || tunnel_context(e, why) == -1)

@@ -23,10 +23,13 @@ static const struct kind {
 	[PROC_RUNNER] = { "runner", false },	/* as the helper */
 	[PROC_PUSH] = { "push", false },	/* PUSH_VISITORS_MAX (home/push.h) are fewer */
 	[PROC_DRAIN] = { "drain", false },
+	/* A large object that waits has its file open. */
+	[PROC_BUCKET] = { "bucket", true },
 };
 
 static const enum proc_kind edge_kinds[] = {
-	PROC_WRITER, PROC_RESOLVER, PROC_RECEPTION, PROC_HERALD, PROC_RUNNER, PROC_NONE
+	PROC_WRITER, PROC_RESOLVER, PROC_BUCKET, PROC_RECEPTION, PROC_HERALD, PROC_RUNNER,
+	PROC_NONE
 };
 static const enum proc_kind home_kinds[] = {
 	PROC_WRITER, PROC_RESOLVER, PROC_HELPER, PROC_COURIER, PROC_TUNNEL, PROC_HERALD,
@@ -36,6 +39,8 @@ static const enum proc_kind home_kinds[] = {
 static const struct kind_link edge_links[] = {
 	{ PROC_RECEPTION, PROC_WRITER },
 	{ PROC_RECEPTION, PROC_RESOLVER },
+	{ PROC_RECEPTION, PROC_BUCKET },
+	{ PROC_BUCKET, PROC_RESOLVER },
 	{ PROC_HERALD, PROC_WRITER },
 	{ PROC_HERALD, PROC_RESOLVER },
 	{ PROC_RUNNER, PROC_WRITER },
@@ -76,11 +81,11 @@ static const struct gift {
 	{ "alarms.url", BIT(PROC_HERALD) },
 	{ "alarms.token", BIT(PROC_HERALD) },
 	{ "alarms.password", BIT(PROC_HERALD) },
-	{ "bucket", BIT(PROC_DRAIN) },
-	{ "bucket.ca", BIT(PROC_DRAIN) },
+	{ "bucket", BIT(PROC_DRAIN) | BIT(PROC_BUCKET) },
+	{ "bucket.ca", BIT(PROC_DRAIN) | BIT(PROC_BUCKET) },
 }, dirs[] = {
 	{ "large", BIT(PROC_WRITER) | BIT(PROC_RECEPTION) | BIT(PROC_TUNNEL) | BIT(PROC_PUSH) |
-	    BIT(PROC_DRAIN) },
+	    BIT(PROC_DRAIN) | BIT(PROC_BUCKET) },
 	{ "maildir", BIT(PROC_COURIER) },
 };
 
@@ -127,7 +132,7 @@ kind_wanted(enum proc_kind k, const struct conf_edge *edge, const struct conf_ho
 	const struct conf_alarms *a = edge != NULL ? &edge->common.alarms : &home->common.alarms;
 
 	if (k == PROC_RESOLVER && edge != NULL)
-		return edge->client_names || conf_alarms_webhook(a);
+		return edge->client_names || conf_alarms_webhook(a) || edge->nbuckets > 0;
 	if (k == PROC_HERALD)
 		return conf_alarms_webhook(a) || a->mail[0] != '\0';
 	if (k == PROC_RUNNER)
@@ -136,6 +141,8 @@ kind_wanted(enum proc_kind k, const struct conf_edge *edge, const struct conf_ho
 		return home != NULL && conf_home_push(home) != NULL;
 	if (k == PROC_DRAIN)
 		return home != NULL && home->nbuckets > 0;
+	if (k == PROC_BUCKET)
+		return edge != NULL && edge->nbuckets > 0;
 	if (k == PROC_HELPER)
 		return home != NULL && (home->users_command[0] != '\0' ||
 		    home->users_file[0] != '\0');

@@ -15,7 +15,7 @@
 /*
  * The processes of a role (doc/ARCHITECTURE has the map).
  *
- *	edge:	parent, writer, reception, resolver, herald, runner
+ *	edge:	parent, writer, reception, bucket, resolver, herald, runner
  *	home:	parent, writer, tunnel, drain, push, courier, helper, resolver, herald, runner
  *
  * The parent reads configuration and secrets, makes directories, binds
@@ -53,6 +53,7 @@ enum proc_kind {
 	PROC_RUNNER,		/* the same by the configured command */
 	PROC_PUSH,		/* home: Workers' PUTs; sealed bytes */
 	PROC_DRAIN,		/* home: takes sealed bytes out of buckets */
+	PROC_BUCKET,		/* edge: puts sealed bytes into one */
 	PROC_KINDS
 };
 
@@ -132,7 +133,8 @@ struct proc_ops {
  * until one of them sets it.
  */
 extern const struct proc_ops proc_writer, proc_reception, proc_tunnel, proc_courier, proc_helper,
-    proc_resolver, proc_herald, proc_runner, proc_push, proc_drain;
+    proc_resolver, proc_herald, proc_runner, proc_push, proc_drain,
+    proc_bucket;
 
 /* "reception": what argv[3] of a child says */
 const char *proc_kind_name(enum proc_kind);

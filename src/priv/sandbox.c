@@ -59,6 +59,11 @@ paths(const struct proc *p, char large[static CONF_PATH_MAX + 8], struct landloc
 		r[n++] = (struct landlock_rule){ "/etc/ssl", LL_READ };
 		r[n++] = (struct landlock_rule){ "/usr/share/ca-certificates", LL_READ };
 		break;
+	case PROC_BUCKET:	/* sends objects and takes their files away */
+		r[n++] = (struct landlock_rule){ large, LL_READ | LL_WRITE };
+		r[n++] = (struct landlock_rule){ "/etc/ssl", LL_READ };
+		r[n++] = (struct landlock_rule){ "/usr/share/ca-certificates", LL_READ };
+		break;
 	case PROC_COURIER:	/* tmp/ to new/ is a rename between directories */
 		if (p->home->maildir[0] != '\0')
 			r[n++] = (struct landlock_rule){ p->home->maildir,
@@ -107,9 +112,8 @@ enter_landlock(const struct proc *p, struct why *why)
 		return landlock_enter(rules, n, LL_TCP_PORTS, ports, why);
 	}
 	return landlock_enter(rules, n, p->kind == PROC_TUNNEL || p->kind == PROC_RESOLVER ||
-	    p->kind == PROC_HERALD || p->kind == PROC_RUNNER || p->kind == PROC_DRAIN ?
-	    LL_TCP_ANY : LL_TCP_NONE, ports,
-	    why);
+	    p->kind == PROC_HERALD || p->kind == PROC_RUNNER || p->kind == PROC_DRAIN ||
+	    p->kind == PROC_BUCKET ? LL_TCP_ANY : LL_TCP_NONE, ports, why);
 }
 
 static int

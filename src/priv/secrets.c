@@ -50,12 +50,12 @@ list_workers(struct secrets *s, const struct conf_home *home)
 }
 
 static void
-list_buckets(struct secrets *s, const struct conf_home *home)
+list_buckets(struct secrets *s, const struct conf_bucket *list, size_t n)
 {
 	char name[sizeof(s->file[0].name)];
 
-	for (size_t i = 0; i < home->nbuckets; i++) {
-		const struct conf_bucket *b = &home->buckets[i];
+	for (size_t i = 0; i < n; i++) {
+		const struct conf_bucket *b = &list[i];
 
 		snprintf(name, sizeof(name), CONF_BUCKET_SECRET "%s", b->name);
 		add(s, name, "bucket.credentials", b->credentials, false);
@@ -76,6 +76,8 @@ list_files(struct secrets *s, const struct conf_edge *edge, const struct conf_ho
 		add(s, "tls.cert", "tls.cert", edge->tls.cert, true);
 		add(s, "tls.key", "tls.key", edge->tls.key, false);
 	}
+	if (edge != NULL)
+		list_buckets(s, edge->bucket, edge->nbuckets);
 	if (home != NULL) {
 		snprintf(path, sizeof(path), "%.230s/" RETIRED, c->state);
 		/* Before "age": a key that moves over is never missing. */
@@ -87,7 +89,7 @@ list_files(struct secrets *s, const struct conf_edge *edge, const struct conf_ho
 		if (home->filter.password[0] != '\0')
 			add(s, "filter", "filter.password_file", home->filter.password, false);
 		list_workers(s, home);
-		list_buckets(s, home);
+		list_buckets(s, home->buckets, home->nbuckets);
 	}
 	if (c->alarms.webhook_file[0] != '\0')
 		add(s, "alarms.url", "alarms.webhook_file", c->alarms.webhook_file, false);

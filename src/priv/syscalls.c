@@ -18,9 +18,10 @@
 #define ASKING		BIT(PROC_KINDS + 1)
 #define LOOPS		(BIT(PROC_WRITER) | BIT(PROC_RECEPTION) | BIT(PROC_TUNNEL) | \
 			 BIT(PROC_COURIER) | BIT(PROC_RESOLVER) | BIT(PROC_HERALD) | POSTING | \
-			 ASKING | BIT(PROC_PUSH) | BIT(PROC_DRAIN))
+			 ASKING | BIT(PROC_PUSH) | BIT(PROC_DRAIN) | BIT(PROC_BUCKET))
 #define FILES		(BIT(PROC_WRITER) | BIT(PROC_RECEPTION) | BIT(PROC_TUNNEL) | \
-			 BIT(PROC_COURIER) | ASKING | BIT(PROC_PUSH) | BIT(PROC_DRAIN))
+			 BIT(PROC_COURIER) | ASKING | BIT(PROC_PUSH) | BIT(PROC_DRAIN) | \
+			 BIT(PROC_BUCKET))
 #define ACCEPTORS	(BIT(PROC_WRITER) | BIT(PROC_RECEPTION) | BIT(PROC_PUSH))
 
 /*
@@ -76,7 +77,7 @@ static const struct line {
 	    "the mail server, the filter; their ports are Landlock's matter" },
 	{ POSTING, "pread64", "held objects in files of their own" },
 	{ BIT(PROC_HERALD), "connect", "webhook and relay" },
-	{ BIT(PROC_DRAIN), "connect", "stores" },
+	{ BIT(PROC_DRAIN) | BIT(PROC_BUCKET), "connect", "stores" },
 	{ BIT(PROC_TUNNEL) | BIT(PROC_RESOLVER), "connect bind",
 	    "edges and route changes; questions. socket is below, with its families" },
 	{ BIT(PROC_RESOLVER), "socketpair select pselect6 getrusage times", "libunbound" },
@@ -126,7 +127,7 @@ static const struct {
 #define HAS(arg, bit)	{ (arg), SCMP_CMP_MASKED_EQ, (bit), (bit) }
 #define LACKS(arg, bit)	{ (arg), SCMP_CMP_MASKED_EQ, (bit), 0 }
 #define DIALLERS	(BIT(PROC_TUNNEL) | BIT(PROC_RESOLVER))
-#define CLIENTS		(BIT(PROC_HERALD) | BIT(PROC_DRAIN))
+#define CLIENTS		(BIT(PROC_HERALD) | BIT(PROC_DRAIN) | BIT(PROC_BUCKET))
 #define CONNECTORS	(DIALLERS | POSTING | ASKING | CLIENTS)
 
 static const struct narrow {

@@ -180,7 +180,9 @@ bucket(const struct finder *f, const struct board_bucket *b, const char *name)
 
 	if (why.s[0] != '\0')
 		say(f, atomic_load(&b->alarm) != 0 ? CONDITION_NOW : CONDITION_PATIENT, "bucket",
-		    name, "bucket %s is not emptied: %s; what it holds waits there", name, why.s);
+		    name, f->w->conf.role == CONF_EDGE ?
+		    "bucket %s takes no mail: %s; senders are told to come again" :
+		    "bucket %s is not emptied: %s; what it holds waits there", name, why.s);
 	if (expires > 0 && expires / 2 < most)
 		most = expires / 2;
 	if (oldest > 0 && age > most) {
@@ -204,13 +206,15 @@ bucket(const struct finder *f, const struct board_bucket *b, const char *name)
 static void
 buckets(const struct finder *f, const struct scoreboard *b)
 {
-	const struct conf_home *c = f->w->conf.home;
+	const struct writer_conf *c = &f->w->conf;
+	const struct conf_bucket *list = c->edge != NULL ? c->edge->bucket : c->home->buckets;
+	size_t n = c->edge != NULL ? c->edge->nbuckets : c->home->nbuckets;
 
-	for (size_t i = 0; c != NULL && i < c->nbuckets; i++)
+	for (size_t i = 0; i < n; i++)
 		for (size_t k = 0; k < BOARD_BUCKETS; k++)
-			if (strncmp(b->bucket[k].name, c->buckets[i].name,
+			if (strncmp(b->bucket[k].name, list[i].name,
 			    sizeof(b->bucket[k].name)) == 0)
-				bucket(f, &b->bucket[k], c->buckets[i].name);
+				bucket(f, &b->bucket[k], list[i].name);
 }
 
 static void

@@ -86,7 +86,7 @@ void	answer_board(json_t *o, struct scoreboard *);
 
 /* A text on the scoreboard, which may change while it is read, and need not end. */
 json_t	*answer_board_text(const char *, size_t max);
-/* home: each bucket, as the drain sees it. */
+/* Each bucket: as home's drain sees it, or the edge that fills it. */
 json_t	*answer_buckets(struct scoreboard *);
 
 /* home: where held mail goes, how its sender is told there, and what to know about that. */

@@ -122,6 +122,7 @@ rig_up(const char *more)
 	assert_true(R.e.large_fd >= 0);
 	R.e.spool = spool_new(&rig_events, &R.e, R.e.large_fd, R.conf->hold.memory,
 	    R.conf->hold.threshold);
+	R.e.mail = R.e.spool;
 	rig_writer_up();
 }
 

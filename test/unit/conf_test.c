@@ -28,6 +28,7 @@ man_page(void)
 	"mailboxes { users = {\"alice\", \"bob\"} }\n"
 #define WORKER	"worker \"w.example.org\" { domains = {\"example.org\"} }\n"
 #define R2	"\tendpoint = \"https://a.r2.cloudflarestorage.com\"\n"
+#define S3	"bucket \"r2\" { endpoint = \"https://s3.example.net\" credentials = \"/k\" }\n"
 #define VIA	"mailboxes { users = {\"alice\"} }\n"
 #define PIN	"sha256:00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
 #define AGE	"age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p"
@@ -103,6 +104,22 @@ static const struct refusal {
 	{ "a worker's key by a path that depends on where we stand", CONF_HOME, HOME
 	    "worker \"w.example.org\" { domains = {\"example.org\"}\nmac_key = \"key\" }\n",
 	    "t.conf:4: worker.mac_key: \"key\" is no absolute path; start it with \"/\"" },
+	{ "a spool that is no place in a store", CONF_EDGE, EDGE "spool = \"/srv/mail\"\n",
+	    "t.conf:3: spool: no place in a store; write one like \"s3://BUCKET/pending/\", where "
+	    "home looks too; processed/ is taken" },
+	{ "a spool in what home has taken", CONF_EDGE, EDGE "spool = \"s3://mail/processed\"\n",
+	    "t.conf:3: spool: no place in a store; write one like \"s3://BUCKET/pending/\", where "
+	    "home looks too; processed/ is taken" },
+	{ "a spool that nobody knows the way to", CONF_EDGE, EDGE "spool = \"s3://mail\"\n",
+	    "t.conf:3: spool: how is that store reached? Write a section bucket \"NAME\" { endpoint "
+	    "= ... credentials = ... }" },
+	{ "a bucket that no spool names", CONF_EDGE, EDGE S3,
+	    "t.conf:3: bucket: nothing goes there; write spool = \"s3://BUCKET/pending/\" too, or "
+	    "leave it out" },
+	{ "a verdict on what lies in a bucket", CONF_EDGE, EDGE S3 "spool = \"s3://mail\"\n"
+	    "verdict = 20s\n",
+	    "t.conf:5: verdict: with spool = \"s3://...\" home finds mail in the bucket, and cannot "
+	    "be asked first; write 0s" },
 	{ "a bucket without its store", CONF_HOME, HOME "bucket \"r2\" { }\n",
 	    "t.conf:3: bucket.endpoint: missing; write the store's URL, like "
 	    "\"https://ACCOUNT.r2.cloudflarestorage.com\"" },

@@ -178,6 +178,8 @@ wanted(const struct attempt *a, enum proc_kind k)
 		[PROC_HERALD] = a->herald, [PROC_RUNNER] = a->runner,
 		[PROC_PUSH] = a->reception,	/* it does the same: listens, makes objects */
 		[PROC_DRAIN] = a->tunnel,	/* it makes objects and dials */
+		/* the same, and sends what reception has made */
+		[PROC_BUCKET] = a->try == read_large ? FINE : a->tunnel,
 	};
 
 	return by_kind[k];

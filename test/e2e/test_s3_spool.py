@@ -1,0 +1,262 @@
+"""An edge whose spool is a bucket: 250 when a real S3 server has the message, and home fetches it."""
+
+import glob
+import itertools
+import json
+import os
+import threading
+import time
+
+import pytest
+
+from kit.drained import write_key
+from kit.radosgw import MISSING, Radosgw
+from kit.smtp import Client, Closed
+from kit.stand import Stand, until
+from kit.wires import Cutter, Far
+
+pytestmark = pytest.mark.skipif(bool(MISSING), reason=f"no radosgw here: {', '.join(MISSING)}")
+NUMBER = itertools.count()
+
+
+@pytest.fixture(scope="module", name="ceph")
+def running_store():
+    with Radosgw() as r:
+        yield r
+
+
+@pytest.fixture(name="stand")
+def made_stand(tmp_path):
+    with Stand(tmp_path / "stand") as s:
+        yield s
+        assert s.complaints() == []
+
+
+@pytest.fixture(name="store")
+def made_bucket(ceph):
+    return ceph.bucket(f"spool{next(NUMBER)}")
+
+
+def spool(stand, store, *, secret=None, endpoint=None, hold="", **more):
+    """Makes the bucket the spool of the stand's edge, and starts it again; the credentials' file."""
+    keys = write_key(stand.dir, "edge.keys", f"{store.key}\n{secret or store.secret}")
+    lines = {"endpoint": f'"{endpoint or store.endpoint}"', "credentials": f'"{keys}"', **more}
+    stand.stop("edge")
+    with open(stand.conf("edge"), "a", encoding="utf-8") as f:
+        f.write(f'spool = "s3://{store.name}/pending/"\nbucket "r2" {{\n'
+                + "".join(f"\t{k} = {v}\n" for k, v in lines.items()) + f"}}\n{hold}")
+    stand.start("edge")
+    return keys
+
+
+def drains(stand, store):
+    """Home empties it; started again."""
+    keys = write_key(stand.dir, "home.keys", f"{store.key}\n{store.secret}")
+    stand.stop("home")
+    with open(stand.conf("home"), "a", encoding="utf-8") as f:
+        f.write(f'bucket "r2" {{\n\tendpoint = "{store.endpoint}"\n\tbucket = "{store.name}"\n'
+                f'\tcredentials = "{keys}"\n\tpoll = "1s"\n}}\n')
+    stand.start("home")
+
+
+def mail(mark, size=0):
+    return (f"From: <a@client.test>\r\nSubject: {mark}\r\n\r\n".encode()
+            + (b"z" * 76 + b"\r\n") * (size // 78) + b"the end\r\n")
+
+
+def say(stand, octets, source="127.0.0.9"):
+    """What the sender is told: the last reply."""
+    with Client(stand.smtp, source=source, timeout=60) as c:
+        c.hello()
+        for command in ("MAIL FROM:<a@client.test>", "RCPT TO:<alice@example.test>", "DATA"):
+            r = c.cmd(command)
+            if r.code >= 400:
+                return r
+        c.send(octets + b".\r\n")
+        return c.reply()
+
+
+def bucket_of(stand):
+    (b,) = stand.status("edge")["buckets"]
+    return b
+
+
+def pids(stand, name):
+    """The edge's processes of that kind."""
+    found = []
+    for path in glob.glob("/proc/[0-9]*/cmdline"):
+        try:
+            with open(path, "rb") as f:
+                words = f.read().split(b"\0")
+            with open(os.path.dirname(path) + "/stat", encoding="latin-1") as f:
+                parent = int(f.read().rpartition(")")[2].split()[1])
+        except OSError:
+            continue
+        if parent == stand.pid("edge") and words[-2:-1] == [name.encode()]:
+            found.append(int(path.split("/")[2]))
+    return found
+
+
+def test_what_was_accepted_lies_in_the_bucket_and_comes_home_once_with_its_true_client(stand, store):
+    stand.stop("home")
+    spool(stand, store)
+    assert say(stand, mail("one")).code == 250
+    (name,) = store.keys()
+    _, fields, sealed = store.ask("GET", name)
+    assert name.startswith("pending/") and name.endswith(".age")
+    assert fields["x-amz-meta-posthouse-edge"] == "edge.test"
+    assert len(fields["x-amz-meta-posthouse-mac"]) == 64
+    opened = stand.age_open(sealed)
+    assert b"Subject: one\r\n" in opened and b"ADDR=127.0.0.9 " in opened
+    assert stand.queue("edge") == [] and os.listdir(stand.env["EDGE_SPOOL"] + "/large") == []
+    words = stand.tool("queue", "-c", stand.conf("edge")).stdout
+    assert "New mail is kept in bucket r2" in words
+    (waits,) = json.loads(stand.tool("bucket", "ls", "-c", stand.conf("edge"), "--json").stdout)
+    assert waits["key"] == name
+    stand.tool("bucket", "check", "-c", stand.conf("edge"))
+    assert bucket_of(stand)["taken"] == 1
+    drains(stand, store)
+    (got,) = stand.wait_mails("alice", 1)
+    assert b"127.0.0.9" in got and b"Return-Path: <a@client.test>" in got
+    until("the bucket is empty", 20, lambda: store.keys("pending/") == [])
+
+
+def test_two_edges_and_one_bucket_and_one_home(stand, store, tmp_path):
+    with Stand(tmp_path / "second", domain="second.test",
+               opt=("edge.hostname=edge2.test",)) as second:
+        second.stop("home")
+        stand.stop("home")
+        line = stand.tool("pair", "-c", second.conf("edge"), "first", "example.test").stdout
+        stand.tool("pair", "-c", stand.conf("home"), input=line)
+        with open(second.conf("edge"), encoding="utf-8") as f:
+            text = f.read()
+        with open(second.conf("edge"), "w", encoding="utf-8") as f:
+            f.write(text.replace('home = {"home"}', 'home = {"home", "first"}'))
+        spool(stand, store)
+        spool(second, store)
+        for i in range(4):
+            assert say((stand, second)[i % 2], mail(f"m{i}-")).code == 250
+        assert len(store.keys("pending/")) == 4
+        drains(stand, store)
+        found = stand.wait_mails("alice", 4)
+        assert all(sum(f"Subject: m{i}-".encode() in m for m in found) == 1 for i in range(4))
+        until("the bucket is empty", 20, lambda: store.keys("pending/") == [])
+        assert second.complaints() == []
+
+
+def test_while_the_store_is_away_senders_keep_their_mail_and_later_all_is_well_by_itself(
+        stand, ceph, store):
+    with Cutter(("127.0.0.1", ceph.port)) as wire:
+        spool(stand, store, endpoint=f"http://127.0.0.1:{wire.where[1]}", patience="2s")
+        until("a look", 10, lambda: bucket_of(stand)["looked_ms"] > 0)
+        assert say(stand, mail("before")).code == 250
+        wire.refuse = True
+        wire.cut()
+        began = time.monotonic()
+        r = say(stand, mail("meanwhile"))
+        assert r.code == 451 and time.monotonic() - began < 6
+        began = time.monotonic()
+        assert say(stand, mail("meanwhile")).code == 451
+        assert time.monotonic() - began < 1         # nobody waits a second time
+        b = bucket_of(stand)
+        assert b["error"] != "" and not b["alarm"]
+        wire.refuse = False
+        until("mail is taken again", 20, lambda: say(stand, mail("after")).code == 250, 0.5)
+        until("status says so", 10, lambda: bucket_of(stand)["error"] == "")
+    assert len(store.keys("pending/")) == 2
+
+
+def test_an_answer_that_is_lost_makes_no_second_copy(stand, ceph, store):
+    stand.stop("home")
+    with Cutter(("127.0.0.1", ceph.port)) as wire:
+        spool(stand, store, endpoint=f"http://127.0.0.1:{wire.where[1]}")
+        until("a look", 10, lambda: bucket_of(stand)["looked_ms"] > 0)
+        wire.cut_after("down", 12)
+        assert say(stand, mail("one")).code == 250
+        assert wire.left["down"] is None
+    assert len(store.keys("pending/")) == 1
+
+
+def test_an_edge_killed_before_it_could_say_250_loses_nothing(stand, ceph, store):
+    with Far(("127.0.0.1", ceph.port), 2) as far:
+        spool(stand, store, endpoint=f"http://127.0.0.1:{far.where[1]}")
+        told = []
+
+        def send():
+            try:
+                told.append(say(stand, mail("again")).code)
+            except (Closed, OSError):
+                told.append(None)
+        sender = threading.Thread(target=send)
+        sender.start()
+        until("the store has it", 10, lambda: len(store.keys("pending/")) == 1)
+        stand.kill("edge")
+        sender.join(20)
+        assert told == [None]
+        stand.start("edge")
+        until("the edge listens", 20, lambda: say(stand, mail("again")).code == 250)
+    drains(stand, store)
+    stand.wait_mails("alice", 2)        # two ids: its sender said it twice
+    until("the bucket is empty", 20, lambda: store.keys("pending/") == [])
+
+
+def test_a_bucket_process_that_dies_is_451_and_the_next_one_goes_on(stand, ceph, store):
+    with Far(("127.0.0.1", ceph.port), 2) as far:
+        spool(stand, store, endpoint=f"http://127.0.0.1:{far.where[1]}")
+        told = []
+        sender = threading.Thread(target=lambda: told.append(say(stand, mail("first")).code))
+        sender.start()
+        until("the store has it", 10, lambda: len(store.keys("pending/")) == 1)
+        stand.kill("edge", "bucket")
+        sender.join(20)
+        assert told == [451]
+        assert say(stand, mail("second")).code == 250
+
+
+def test_a_large_message_streams(stand, store):
+    spool(stand, store)
+    octets = mail("large", 30 << 20)
+    assert say(stand, octets).code == 250
+    (pid,) = pids(stand, "bucket")
+    with open(f"/proc/{pid}/status", encoding="ascii") as f:
+        peak = [int(line.split()[1]) for line in f if line.startswith("VmHWM")]
+    assert peak[0] < 24 << 10                           # KiB
+    assert os.listdir(stand.env["EDGE_SPOOL"] + "/large") == []
+    drains(stand, store)
+    (got,) = stand.wait_mails("alice", 1, seconds=40)
+    assert got.replace(b"\r\n", b"\n").endswith(octets.replace(b"\r\n", b"\n")[-(30 << 20):])
+
+
+def test_wrong_credentials_are_named_at_the_start_and_right_ones_are_taken(stand, store):
+    keys = spool(stand, store, secret="NOTTHESECRET")
+    until("status names them", 20, lambda: bucket_of(stand)["error"] != "")
+    b = bucket_of(stand)
+    assert b["alarm"] and "bucket.trouble bucket=r2" in stand.log("edge")
+    assert "NOTTHESECRET" not in stand.log("edge") + b["error"]
+    assert any("bucket r2 takes no mail" in a for a in stand.status("edge")["alarms"])
+    assert say(stand, mail("one")).code == 451
+    write_key(stand.dir, "new.keys", f"{store.key}\n{store.secret}")
+    os.rename(os.path.join(stand.dir, "new.keys"), keys)
+    until("mail is taken", 20, lambda: say(stand, mail("one")).code == 250, 0.5)
+    assert not bucket_of(stand)["alarm"] and bucket_of(stand)["error"] == ""
+
+
+def test_credentials_that_may_only_read_are_named_and_mail_stays_with_its_sender(
+        stand, ceph, store):
+    ceph.reader("READER", "READERSECRET")
+    store.key = "READER"
+    spool(stand, store, secret="READERSECRET")
+    assert say(stand, mail("one")).code == 451
+    b = bucket_of(stand)
+    assert b["alarm"] and b["error"] != ""
+
+
+def test_a_bucket_that_holds_its_quota_takes_no_more(stand, store):
+    stand.stop("home")
+    for i in range(3):
+        store.put(f"pending/{i}", b"x" * (1 << 20))
+    spool(stand, store, hold="limits {\n\tsize = 1M\n}\nhold {\n\tquota = 3M\n}\n")
+    until("a look", 10, lambda: bucket_of(stand)["looked_ms"] > 0)
+    assert bucket_of(stand)["waiting"] == 3
+    until("it is said", 5, lambda: say(stand, mail("one")).code == 452)
+    assert len(store.keys("pending/")) == 3
