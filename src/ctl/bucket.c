@@ -2,10 +2,12 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <jansson.h>
 
 #include "base/clock.h"
+#include "ctl/bucket_cat.h"
 #include "ctl/bucket_check.h"
 #include "ctl/bucket_door.h"
 #include "ctl/choose.h"
@@ -13,13 +15,14 @@
 #include "ctl/role.h"
 #include "ctl/text.h"
 
-/* bucket ls, bucket check: what waits in a store, and whether it could be put there and taken. */
+/* bucket ls, check, cat: what waits in a store, and whether it could be put there and taken. */
 #define OBJECTS_MAX	1000000		/* some 100 MB of memory, and a thousand requests */
 #define NAMES_MAX	(256u << 20)
 
 static const struct opts_use use = {
-	"bucket", OPT_CONF | OPT_ROLE | OPT_JSON, 1, 2,
+	"bucket", OPT_CONF | OPT_ROLE | OPT_JSON, 1, 3,
 	"usage: posthouse bucket ls|check [-c FILE | --edge | --home] [--json] [NAME]\n"
+	"       posthouse bucket cat [-c FILE | --edge | --home] ID [NAME] >FILE\n"
 	"\n"
 	"Asks the buckets of home's configuration, or the one of that NAME, or the bucket that is\n"
 	"an edge's spool; neither need be running.\n"
@@ -29,6 +32,7 @@ static const struct opts_use use = {
 	"          its own below posthouse-check/ that is deleted again; whether the store\n"
 	"          honours conditions; when its lifecycle rules delete mail; whether the clocks\n"
 	"          agree.  What is wrong is told with what to do, and exit status 1.\n"
+	"  cat     the sealed object itself to standard output: an age file\n"
 	"\n"
 	"  -c, --config FILE   the role's configuration\n"
 	"      --edge, --home  the role's file in /etc/posthouse\n"
@@ -266,6 +270,19 @@ choose_bucket(struct which *w, const struct role *r, const char *name, struct wh
 	return name == NULL ? 0 : why_set(why, "%s has no bucket \"%.60s\"", r->file, name);
 }
 
+static int
+cat(const struct which *w, const char *id)
+{
+	struct why why;
+	int rc = 0;
+
+	for (size_t i = 0; rc == 0 && i < w->n; i++)
+		rc = bucket_cat(w->role, &w->list[i], id, &why);
+	if (rc == 0)
+		rc = why_set(&why, "nothing waits there by the name of %.60s", id);
+	return rc == 1 ? CTL_OK : opts_failed(&use, &why);
+}
+
 int
 ctl_bucket(int argc, char **argv)
 {
@@ -274,18 +291,29 @@ ctl_bucket(int argc, char **argv)
 	struct opts o;
 	struct why why;
 	int rc = opts_parse(argc, argv, &use, &o);
-	bool ls;
+	bool ls, cats;
+	size_t most;
 
 	if (rc != -1)
 		return rc;
 	ls = strcmp(o.args[0], "ls") == 0;
-	if (!ls && strcmp(o.args[0], "check") != 0)
-		return opts_misused(&use, "ls or check, not", o.args[0]);
+	cats = strcmp(o.args[0], "cat") == 0;
+	most = cats ? 3 : 2;
+	if (!ls && !cats && strcmp(o.args[0], "check") != 0)
+		return opts_misused(&use, "ls, check or cat, not", o.args[0]);
+	if (cats && o.nargs == 1)
+		return opts_misused(&use, "which object? Its id, please", NULL);
+	if (o.nargs > most)
+		return opts_misused(&use, "too much:", o.args[most]);
+	if (cats && isatty(STDOUT_FILENO))
+		return opts_misused(&use, "a sealed object is not for a terminal: send it to a "
+		    "file or to `age -d`", NULL);
 	if (role_load(&role, &o, CONF_NO_ROLE, &why) == -1 ||
-	    choose_bucket(&which, &role, o.nargs == 2 ? o.args[1] : NULL, &why) == -1)
+	    choose_bucket(&which, &role, o.nargs == most ? o.args[most - 1] : NULL, &why) == -1)
 		rc = opts_failed(&use, &why);
 	else
-		rc = ls ? list(&which, o.json) : check(&which, o.json);
+		rc = cats ? cat(&which, o.args[1]) : ls ? list(&which, o.json) :
+		    check(&which, o.json);
 	role_fini(&role);
 	return rc;
 }

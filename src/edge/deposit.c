@@ -1,10 +1,8 @@
 #include "edge/deposit.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/buf.h"
@@ -87,7 +85,8 @@ once_more(struct deposit *d, const struct s3_answer *a)
 {
 	if (a->end != S3_SKEWED || d->skewed)
 		return false;
-	return d->skewed = true;
+	d->skewed = true;
+	return true;
 }
 
 /* --- is it there already? ----------------------------------------------------------------- */
@@ -153,9 +152,7 @@ pull(void *arg, char *out, size_t room)
 	if (d->fd == -1)
 		memcpy(out, d->data.p + d->at, n);
 	else
-		do
-			got = pread(d->fd, out, n, (off_t)d->at);
-		while (got == -1 && errno == EINTR);
+		got = pread(d->fd, out, n, (off_t)d->at);	/* of a file: it is not interrupted */
 	if (got <= 0 && n > 0)
 		return -1;		/* the file was cut, or the disk fails */
 	d->at += (uint64_t)got;
@@ -213,8 +210,6 @@ sum_file(int fd, uint64_t size, unsigned char out[SHA256_LEN])
 		size_t most = size - at < PIECE ? (size_t)(size - at) : PIECE;
 		ssize_t n = pread(fd, piece, most, (off_t)at);
 
-		if (n == -1 && errno == EINTR)
-			continue;
 		ok = n > 0 && EVP_DigestUpdate(md, piece, (size_t)n) == 1;
 		at += n > 0 ? (uint64_t)n : 0;
 	}

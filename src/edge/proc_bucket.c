@@ -1,4 +1,3 @@
-#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -165,12 +164,12 @@ static void
 answer(struct bucket_proc *b, uint64_t tag, enum kept kept, const char *words)
 {
 	struct wire_out w = { .n = 0 };
-	struct why why;
+	char text[WIRE_REASON_MAX];
 
-	why_set(&why, "%s", words);
+	(void)log_escape_words(span_str(words), text, sizeof(text));	/* the store's, perhaps */
 	wire_u8(&w, kept);
 	wire_u64(&w, 0);
-	wire_text(&w, why.text);
+	wire_text(&w, text);
 	tell(b, WA_KEPT, tag, &w);
 }
 
@@ -603,6 +602,8 @@ start(struct proc *p, struct why *why)
 	b->board = &p->board->bucket[0];
 	memset(b->board->name, 0, sizeof(b->board->name));
 	span_copy(span_str(c->name), b->board->name, sizeof(b->board->name));
+	memset(b->board->error, 0, sizeof(b->board->error));
+	atomic_store(&b->board->alarm, 0);
 	atomic_store(&b->board->expires_ms, -1);
 	atomic_store(&b->board->away, 0);
 	uv_timer_init(p->loop, &b->tick);

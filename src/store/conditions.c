@@ -207,8 +207,9 @@ static void
 buckets(const struct finder *f, const struct scoreboard *b)
 {
 	const struct writer_conf *c = &f->w->conf;
-	const struct conf_bucket *list = c->edge != NULL ? c->edge->bucket : c->home->buckets;
-	size_t n = c->edge != NULL ? c->edge->nbuckets : c->home->nbuckets;
+	const struct conf_bucket *list = c->edge != NULL ? c->edge->bucket :
+	    c->home != NULL ? c->home->buckets : NULL;
+	size_t n = c->edge != NULL ? c->edge->nbuckets : c->home != NULL ? c->home->nbuckets : 0;
 
 	for (size_t i = 0; i < n; i++)
 		for (size_t k = 0; k < BOARD_BUCKETS; k++)

@@ -1,4 +1,4 @@
-"""An edge whose spool is a bucket: 250 when a real S3 server has the message, and home fetches it."""
+"""An edge whose spool is a bucket: 250 when a real S3 server has a message, and home fetches it."""
 
 import glob
 import itertools
@@ -38,7 +38,7 @@ def made_bucket(ceph):
 
 
 def spool(stand, store, *, secret=None, endpoint=None, hold="", **more):
-    """Makes the bucket the spool of the stand's edge, and starts it again; the credentials' file."""
+    """Makes the bucket the spool of the stand's edge, started again; the credentials' file."""
     keys = write_key(stand.dir, "edge.keys", f"{store.key}\n{secret or store.secret}")
     lines = {"endpoint": f'"{endpoint or store.endpoint}"', "credentials": f'"{keys}"', **more}
     stand.stop("edge")
@@ -97,7 +97,8 @@ def pids(stand, name):
     return found
 
 
-def test_what_was_accepted_lies_in_the_bucket_and_comes_home_once_with_its_true_client(stand, store):
+def test_what_was_accepted_lies_in_the_bucket_and_comes_home_once_with_its_true_client(
+        stand, store):
     stand.stop("home")
     spool(stand, store)
     assert say(stand, mail("one")).code == 250
@@ -113,6 +114,8 @@ def test_what_was_accepted_lies_in_the_bucket_and_comes_home_once_with_its_true_
     assert "New mail is kept in bucket r2" in words
     (waits,) = json.loads(stand.tool("bucket", "ls", "-c", stand.conf("edge"), "--json").stdout)
     assert waits["key"] == name
+    id_ = name[len("pending/"):-len(".age")]
+    assert stand.tool("bucket", "cat", id_, "-c", stand.conf("edge"), text=False).stdout == sealed
     stand.tool("bucket", "check", "-c", stand.conf("edge"))
     assert bucket_of(stand)["taken"] == 1
     drains(stand, store)
