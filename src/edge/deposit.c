@@ -152,7 +152,7 @@ pull(void *arg, char *out, size_t room)
 	if (d->fd == -1)
 		memcpy(out, d->data.p + d->at, n);
 	else
-		got = pread(d->fd, out, n, (off_t)d->at);	/* of a file: it is not interrupted */
+		got = pread(d->fd, out, n, (off_t)d->at);	/* a file's: never EINTR */
 	if (got <= 0 && n > 0)
 		return -1;		/* the file was cut, or the disk fails */
 	d->at += (uint64_t)got;

@@ -375,8 +375,8 @@ on_durable(struct pending *p)
 		answer_end(s, accepted_reply(p, "held"));
 	if (p->obj.meta.verdict)
 		handover_release(p->home->handover, p->obj.row);
-	else if (p->home->handover != NULL && p->obj.row > 0)
-		handover_work(p->home->handover);	/* what lies in a bucket is home's to fetch */
+	else if (p->home->handover != NULL && p->obj.row > 0)	/* in a bucket it is home's */
+		handover_work(p->home->handover);
 	free(p);
 }
 

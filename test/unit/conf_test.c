@@ -111,15 +111,15 @@ static const struct refusal {
 	    "t.conf:3: spool: no place in a store; write one like \"s3://BUCKET/pending/\", where "
 	    "home looks too; processed/ is taken" },
 	{ "a spool that nobody knows the way to", CONF_EDGE, EDGE "spool = \"s3://mail\"\n",
-	    "t.conf:3: spool: how is that store reached? Write a section bucket \"NAME\" { endpoint "
-	    "= ... credentials = ... }" },
+	    "t.conf:3: spool: how is that store reached? Write a section bucket \"NAME\" { "
+	    "endpoint = ... credentials = ... }" },
 	{ "a bucket that no spool names", CONF_EDGE, EDGE S3,
 	    "t.conf:3: bucket: nothing goes there; write spool = \"s3://BUCKET/pending/\" too, or "
 	    "leave it out" },
 	{ "a verdict on what lies in a bucket", CONF_EDGE, EDGE S3 "spool = \"s3://mail\"\n"
 	    "verdict = 20s\n",
-	    "t.conf:5: verdict: with spool = \"s3://...\" home finds mail in the bucket, and cannot "
-	    "be asked first; write 0s" },
+	    "t.conf:5: verdict: with spool = \"s3://...\" home finds mail in the bucket, and "
+	    "cannot be asked first; write 0s" },
 	{ "a bucket without its store", CONF_HOME, HOME "bucket \"r2\" { }\n",
 	    "t.conf:3: bucket.endpoint: missing; write the store's URL, like "
 	    "\"https://ACCOUNT.r2.cloudflarestorage.com\"" },
