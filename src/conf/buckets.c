@@ -60,6 +60,12 @@ store_ok(const struct conf_bucket *b, size_t i, struct conf_fault *f)
 		    "bucket = \"...\"", b->name);
 	if (endpoint_ok(b, i, f) == -1)
 		return -1;
+	if (b->bucket[0] == '\0')
+		return conf_fault_set(f, "bucket", "bucket", i, "missing; write the bucket's name "
+		    "at the store");
+	if (!s3_bucket_name(span_str(b->bucket)))
+		return conf_fault_set(f, "bucket", "bucket", i, "no bucket is called so; it has 3 "
+		    "to 63 letters, digits, dots, hyphens and underscores");
 	if (!region_ok(b->region))
 		return conf_fault_set(f, "bucket", "region", i, "no region; write one like "
 		    "\"eu-central-1\", or \"auto\" for R2");
@@ -76,12 +82,6 @@ bucket_ok(const struct conf_home *c, size_t i, struct conf_fault *f)
 
 	if (store_ok(b, i, f) == -1)
 		return -1;
-	if (b->bucket[0] == '\0')
-		return conf_fault_set(f, "bucket", "bucket", i, "missing; write the bucket's name "
-		    "at the store");
-	if (!s3_bucket_name(span_str(b->bucket)))
-		return conf_fault_set(f, "bucket", "bucket", i, "no bucket is called so; it has 3 "
-		    "to 63 letters, digits, dots, hyphens and underscores");
 	if (!prefix_ok(b->prefix))
 		return conf_fault_set(f, "bucket", "prefix", i, "write one that ends in a slash "
 		    "and does not begin with one, like \"pending/\"; processed/ is taken");

@@ -172,6 +172,39 @@ struct conf_hold {
 	int64_t		max_hold_ms;
 };
 
+/* How the bucket is named in a request: before the host's name, or in the path. */
+enum conf_bucket_style {
+	CONF_BUCKET_PATH = 0,
+	CONF_BUCKET_HOST,
+};
+
+/* bucket "r2" {...}: an S3 store that whoever has no tunnel puts held mail into (doc/BUCKET). */
+#define CONF_BUCKETS_MAX	8
+#define CONF_PUTS_MAX		256	/* each has a connection of its own */
+#define CONF_FETCHES_MAX	64
+/* Its files, among the secrets: "bucket/NAME" (proto/s3_keys.h), "bucket.ca/NAME" (PEM). */
+#define CONF_BUCKET_SECRET	"bucket/"
+#define CONF_BUCKET_CA		"bucket.ca/"
+struct conf_bucket {
+	char		name[CONF_NAME_MAX];
+	char		endpoint[300];		/* https://host[:port], no path */
+	char		bucket[64];
+	char		region[64];		/* auto */
+	enum conf_bucket_style style;
+	bool		plain;			/* http over the internet, whoever reads along */
+	char		authorities[CONF_PATH_MAX];	/* PEM; "": this machine's */
+	char		credentials[CONF_PATH_MAX];	/* the file */
+	char		prefix[256];		/* pending/; ends in a slash */
+	int64_t		poll_ms;		/* between looks while no mail comes: 30s */
+	uint64_t	requests;		/* that cost, a month: 500000 */
+	int64_t		keep_ms;		/* what was taken, in processed/; 0: deleted */
+	unsigned	fetches;		/* at once: 16 */
+	unsigned	puts;			/* an edge's, at once: 32 */
+	int64_t		patience_ms;		/* an edge's: how long a sender waits for it, 1m */
+	/* Whose is what the older layout has, pending/<sha256>.eml: a worker {}.  "": nobody's. */
+	char		old[256];
+};
+
 struct conf_edge {
 	struct conf_common common;
 	struct conf_tls	tls;
@@ -261,39 +294,6 @@ struct conf_worker {
 	char		edges[CONF_EDGES_MAX][256];
 	size_t		nedges;
 	char		password[CONF_PATH_MAX];	/* there; default STATE/worker-NAME.smtp */
-};
-
-/* How the bucket is named in a request: before the host's name, or in the path. */
-enum conf_bucket_style {
-	CONF_BUCKET_PATH = 0,
-	CONF_BUCKET_HOST,
-};
-
-/* bucket "r2" {...}: an S3 store that whoever has no tunnel puts held mail into (doc/BUCKET). */
-#define CONF_BUCKETS_MAX	8
-#define CONF_PUTS_MAX		256	/* each has a connection of its own */
-#define CONF_FETCHES_MAX	64
-/* Its files, among the secrets: "bucket/NAME" (proto/s3_keys.h), "bucket.ca/NAME" (PEM). */
-#define CONF_BUCKET_SECRET	"bucket/"
-#define CONF_BUCKET_CA		"bucket.ca/"
-struct conf_bucket {
-	char		name[CONF_NAME_MAX];
-	char		endpoint[300];		/* https://host[:port], no path */
-	char		bucket[64];
-	char		region[64];		/* auto */
-	enum conf_bucket_style style;
-	bool		plain;			/* http over the internet, whoever reads along */
-	char		authorities[CONF_PATH_MAX];	/* PEM; "": this machine's */
-	char		credentials[CONF_PATH_MAX];	/* the file */
-	char		prefix[256];		/* pending/; ends in a slash */
-	int64_t		poll_ms;		/* between looks while no mail comes: 30s */
-	uint64_t	requests;		/* that cost, a month: 500000 */
-	int64_t		keep_ms;		/* what was taken, in processed/; 0: deleted */
-	unsigned	fetches;		/* at once: 16 */
-	unsigned	puts;			/* an edge's, at once: 32 */
-	int64_t		patience_ms;		/* an edge's: how long a sender waits for it, 1m */
-	/* Whose is what the older layout has, pending/<sha256>.eml: a worker {}.  "": nobody's. */
-	char		old[256];
 };
 
 #define CONF_DOMAINS_MAX	64

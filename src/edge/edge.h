@@ -18,10 +18,10 @@
 /*
  * The reception process of an edge.  It holds public connections, tunnels, the
  * STARTTLS and tunnel keys, homes' public recipients and MAC keys; it talks to
- * the writer, the resolver and, where mail goes into a store, the bucket process.  An attacker inside it sees mail that passes
- * while he is there and can forge more of it; he cannot open what is held,
- * reach the disk but for new files in large/, or send mail anywhere: there is no
- * code for that.
+ * the writer, the resolver and, where mail goes into a store, the bucket process.
+ * An attacker inside it sees mail that passes while he is there and can forge more
+ * of it; he cannot open what is held, reach the disk but for new files in large/,
+ * or send mail anywhere: there is no code for that.
  */
 
 /* What sessions are held to, shared by those that began under it; a reload makes another. */
