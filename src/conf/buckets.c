@@ -129,8 +129,8 @@ conf_spool_settle(struct conf_edge *c, struct conf_fault *f)
 	struct conf_bucket *b = &c->bucket[0];
 
 	if (c->spool[0] == '\0' && c->nbuckets > 0)
-		return conf_fault_set(f, "bucket", "", 0, "nothing goes there; write spool = "
-		    "\"s3://BUCKET/pending/\" too, or leave it out");
+		return conf_fault_set(f, "bucket", "", 0, "nothing goes to this bucket; write "
+		    "spool = \"s3://BUCKET/pending/\" too, or leave it out");
 	if (c->spool[0] == '\0')
 		return 0;
 	if (!spool_parse(b, c->spool))

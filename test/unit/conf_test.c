@@ -114,7 +114,7 @@ static const struct refusal {
 	    "t.conf:3: spool: how is that store reached? Write a section bucket \"NAME\" { "
 	    "endpoint = ... credentials = ... }" },
 	{ "a bucket that no spool names", CONF_EDGE, EDGE S3,
-	    "t.conf:3: bucket: nothing goes there; write spool = \"s3://BUCKET/pending/\" too, or "
+	    "t.conf:3: nothing goes to this bucket; write spool = \"s3://BUCKET/pending/\" too, or "
 	    "leave it out" },
 	{ "a verdict on what lies in a bucket", CONF_EDGE, EDGE S3 "spool = \"s3://mail\"\n"
 	    "verdict = 20s\n",
