@@ -77,6 +77,7 @@ def say(stand, octets, source="127.0.0.9"):
 
 
 def bucket_of(stand):
+    until("the bucket process is there", 10, lambda: stand.status("edge")["buckets"])
     (b,) = stand.status("edge")["buckets"]
     return b
 
