@@ -75,72 +75,6 @@ bad(struct batch_reader *r, const char *fmt, ...)
 	return false;
 }
 
-static int
-hex_upper(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
-/* Into a C string of size max.  False: not xtext, too long, or it holds a NUL. */
-static bool
-get_xtext(struct span s, char *out, size_t max)
-{
-	size_t o = 0;
-
-	for (size_t i = 0; i < s.n; i++) {
-		unsigned char c = (unsigned char)s.p[i];
-
-		if (!batch_visible(c) || c == '=')
-			return false;
-		if (c == '+') {
-			int hi = i + 2 < s.n ? hex_upper(s.p[i + 1]) : -1;
-			int lo = i + 2 < s.n ? hex_upper(s.p[i + 2]) : -1;
-
-			if (hi < 0 || lo < 0 || hi + lo == 0)
-				return false;
-			c = (unsigned char)(hi << 4 | lo);
-			i += 2;
-		}
-		if (o + 1 >= max)
-			return false;
-		out[o++] = (char)c;
-	}
-	out[o] = '\0';
-	return o > 0;
-}
-
-static bool
-unavailable(struct span v)
-{
-	return span_eq(v, SPAN_LIT(XCLIENT_UNAVAILABLE)) || span_eq(v, SPAN_LIT("[TEMPUNAVAIL]"));
-}
-
-static bool
-get_name(struct span v, char *out, size_t max)
-{
-	out[0] = '\0';
-	return unavailable(v) || (v.n > 0 && v.p[0] != '[' && get_xtext(v, out, max));
-}
-
-static bool
-get_ip(struct span v, struct netaddr *a)
-{
-	static const struct span prefix = SPAN_LIT("IPV6:");
-	bool v6 = v.n > prefix.n && memcmp(v.p, prefix.p, prefix.n) == 0;
-	struct netaddr got;
-
-	if (unavailable(v))
-		return true;
-	if (!netaddr_parse_ip(v6 ? span_from(v, prefix.n) : v, &got) || got.v6 != v6 ||
-	    !xclient_known_ip(&got))
-		return false;
-	got.port = a->port;
-	*a = got;
-	return true;
-}
-
 static bool
 get_number(struct span v, unsigned long long max, unsigned long long *out)
 {
@@ -152,7 +86,7 @@ get_port(struct span v, struct netaddr *a)
 {
 	unsigned long long port = 0;
 
-	if (!unavailable(v) && (!get_number(v, 65535, &port) || port == 0))
+	if (!xclient_unavailable(v) && (!get_number(v, 65535, &port) || port == 0))
 		return false;
 	a->port = (uint16_t)port;
 	return true;
@@ -161,13 +95,13 @@ get_port(struct span v, struct netaddr *a)
 static bool
 on_client_name(struct envelope *e, struct span v)
 {
-	return get_name(v, e->client_name, sizeof(e->client_name));
+	return xclient_get_text(v, e->client_name, sizeof(e->client_name));
 }
 
 static bool
 on_client_addr(struct envelope *e, struct span v)
 {
-	return get_ip(v, &e->client);
+	return xclient_get_addr(v, &e->client);
 }
 
 static bool
@@ -186,13 +120,13 @@ on_proto(struct envelope *e, struct span v)
 static bool
 on_helo(struct envelope *e, struct span v)
 {
-	return get_name(v, e->helo, sizeof(e->helo));
+	return xclient_get_text(v, e->helo, sizeof(e->helo));
 }
 
 static bool
 on_dest_addr(struct envelope *e, struct span v)
 {
-	return get_ip(v, &e->dest);
+	return xclient_get_addr(v, &e->dest);
 }
 
 static bool
@@ -217,7 +151,7 @@ on_source(struct envelope *e, struct span v)
 static bool
 on_edge(struct envelope *e, struct span v)
 {
-	return get_name(v, e->edge, sizeof(e->edge)) && e->edge[0] != '\0';
+	return xclient_get_text(v, e->edge, sizeof(e->edge)) && e->edge[0] != '\0';
 }
 
 struct attr {

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "proto/xclient.h"
+
 #define HELO_MAX	255		/* RFC 5321 4.5.3.1.2 */
 
 /*
@@ -47,6 +49,12 @@ on_helo(struct smtp_srv *s, struct span arg, struct smtp_ev *ev)
 	}
 }
 
+static bool
+may_speak_for_another(const struct smtp_srv *s)
+{
+	return (s->ext & SMTP_EXT_XCLIENT) != 0 && s->authed;
+}
+
 static void
 on_ehlo(struct smtp_srv *s, struct span arg, struct smtp_ev *ev)
 {
@@ -57,14 +65,15 @@ on_ehlo(struct smtp_srv *s, struct span arg, struct smtp_ev *ev)
 		return;
 	s->esmtp = true;
 	r = smtp_reply(250, 0, 0, 0,
-	    "%s\nPIPELINING\nSIZE %llu\n8BITMIME\nCHUNKING%s%s%s%s\nENHANCEDSTATUSCODES",
+	    "%s\nPIPELINING\nSIZE %llu\n8BITMIME\nCHUNKING%s%s%s%s%s\nENHANCEDSTATUSCODES",
 	    s->conf->hostname, (unsigned long long)s->size,
 	    (s->ext & SMTP_EXT_STARTTLS) != 0 ? "\nSTARTTLS" : "",
 	    (s->ext & SMTP_EXT_SMTPUTF8) != 0 ? "\nSMTPUTF8" : "",
 	    (s->ext & SMTP_EXT_DSN) != 0 ? "\nDSN" : "",
 	    /* RFC 4954 4: not again once it was done */
 	    (s->ext & SMTP_EXT_AUTH) != 0 && s->secured && !s->authed ?
-	    "\nAUTH PLAIN LOGIN" : "");
+	    "\nAUTH PLAIN LOGIN" : "",
+	    may_speak_for_another(s) ? "\n" XCLIENT_OFFER : "");
 	srv_say_reply(s, &r);
 }
 
@@ -210,6 +219,20 @@ on_starttls(struct smtp_srv *s, struct span arg, struct smtp_ev *ev)
 	}
 }
 
+/* XCLIENT_README's codes, but for a server that does not know the command at all. */
+static void
+on_xclient(struct smtp_srv *s, struct span arg, struct smtp_ev *ev)
+{
+	if ((s->ext & SMTP_EXT_XCLIENT) == 0) {
+		srv_say(s, 502, 5, 5, 1, "XCLIENT is not offered");
+	} else if (!may_speak_for_another(s)) {
+		srv_say(s, 550, 5, 7, 0, "Log in first: nobody is taken for another before");
+	} else {
+		ev->arg = arg;
+		srv_ask(s, ev, SMTP_EV_XCLIENT);
+	}
+}
+
 #define IN(p)	(1u << (p))
 #define MAILING	(IN(SMTP_P_MAIL) | IN(SMTP_P_RCPT) | IN(SMTP_P_BDAT_MORE))
 #define ANY	(IN(SMTP_P_GREETED) | IN(SMTP_P_READY) | MAILING)
@@ -234,6 +257,7 @@ static const struct verb {
 	{ "QUIT", ANY, on_quit, 0, NULL },
 	{ "STARTTLS", IN(SMTP_P_READY), on_starttls, 503, "After EHLO, outside of a transaction" },
 	{ "AUTH", ANY, srv_on_auth, 0, NULL },
+	{ "XCLIENT", IN(SMTP_P_READY), on_xclient, 503, "After EHLO, outside of a transaction" },
 	{ "VRFY", ANY, on_vrfy, 0, NULL },
 	{ "HELP", ANY, on_help, 0, NULL },
 	{ "EXPN", NEVER, NULL, 502, "Not here" },

@@ -118,6 +118,16 @@ srv_out_of_memory(struct smtp_srv *s)
 }
 
 void
+srv_begin_anew(struct smtp_srv *s)
+{
+	s->esmtp = false;
+	s->phase = SMTP_P_GREETED;
+	s->refused = 0;
+	free(s->helo);
+	s->helo = NULL;
+}
+
+void
 srv_ask(struct smtp_srv *s, struct smtp_ev *ev, enum smtp_ev_type what)
 {
 	s->asked = what;
@@ -208,7 +218,11 @@ smtp_srv_answer(struct smtp_srv *s, const struct smtp_reply *r)
 		return;
 	assert(asked != SMTP_EV_NONE && r->code != 0);
 	s->asked = SMTP_EV_NONE;
-	if (asked == SMTP_EV_AUTH) {
+	if (asked == SMTP_EV_XCLIENT) {
+		if (yes)
+			srv_begin_anew(s);
+		srv_say_reply(s, r);
+	} else if (asked == SMTP_EV_AUTH) {
 		s->authed = yes;
 		s->logins_refused += !yes;
 		srv_say_reply(s, r);
@@ -284,12 +298,8 @@ smtp_srv_secured(struct smtp_srv *s)
 	assert(s->handshake && s->line.n == 0 && !s->line_cr && !s->line_bad);
 	s->handshake = false;
 	s->secured = true;
-	s->esmtp = false;
 	s->ext &= ~(unsigned)SMTP_EXT_STARTTLS;
-	s->phase = SMTP_P_GREETED;
-	s->refused = 0;
-	free(s->helo);
-	s->helo = NULL;
+	srv_begin_anew(s);
 }
 
 void

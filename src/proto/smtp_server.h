@@ -31,6 +31,10 @@
  * only, and no MAIL without it.  Nobody logs in twice in a session, or a fourth time
  * after three wrong ones.  What was said is compared by the caller and wiped after that.
  *
+ * XCLIENT (Postfix's XCLIENT_README), where SMTP_EXT_XCLIENT asks for it: offered after AUTH alone,
+ * to whoever logs in, with the attributes of proto/xclient.h; the caller reads them.  A yes
+ * begins the session anew at its greeting, but for TLS and the login, which stay.
+ *
  * Content that is at fault is read to its end (CRLF.CRLF, or of the chunk), told
  * by SMTP_EV_ABORT when the fault is seen and refused when the end has come.  It
  * is never the end of data in another's eyes that makes commands of content: where
@@ -70,6 +74,7 @@ enum smtp_ext {				/* what EHLO announces beyond the fixed set */
 	SMTP_EXT_SMTPUTF8 = 1 << 1,
 	SMTP_EXT_DSN      = 1 << 2,
 	SMTP_EXT_AUTH     = 1 << 3,	/* compulsory; offered inside TLS only */
+	SMTP_EXT_XCLIENT  = 1 << 4,	/* to who has logged in, and nobody else */
 };
 
 struct smtp_srv_conf {			/* borrowed for the session's life, shared by all */
@@ -84,6 +89,8 @@ enum smtp_ev_type {
 	SMTP_EV_HELO,		/* arg: the name given; told only, no answer is owed */
 	/* user, and his password in arg.  Answer it: 235, 535, or 454 where nobody can tell. */
 	SMTP_EV_AUTH,
+	/* arg: attributes as received.  Answer it: 220, or 5xx and all is as before. */
+	SMTP_EV_XCLIENT,
 	SMTP_EV_MAIL,		/* arg: parameters as received, address in addr.  Answer it. */
 	SMTP_EV_RCPT,		/* arg: parameters as received, address in addr.  Answer it. */
 	SMTP_EV_BEGIN,		/* DATA or the first BDAT.  Answer it: 354, or 4xx/5xx */
@@ -142,7 +149,7 @@ void	smtp_srv_in_tls(struct smtp_srv *);
 size_t	smtp_srv_step(struct smtp_srv *, const char *, size_t, struct smtp_ev *);
 
 /*
- * The decision on the AUTH, MAIL, RCPT, BEGIN or EOM just told.  After it, step again.
+ * The decision on the AUTH, XCLIENT, MAIL, RCPT, BEGIN or EOM just told.  After it, step again.
  * 421 says so and ends the session.  Ignored once the session is closed.
  */
 void	smtp_srv_answer(struct smtp_srv *, const struct smtp_reply *);

@@ -97,6 +97,8 @@ void	srv_say_reply(struct smtp_srv *, const struct smtp_reply *);
 void	srv_say(struct smtp_srv *, unsigned code, unsigned a, unsigned b, unsigned c,
 	    const char *text);
 void	srv_out_of_memory(struct smtp_srv *);
+/* Back to the greeting; TLS and who has logged in stay. */
+void	srv_begin_anew(struct smtp_srv *);
 /* The event is a question: no step goes on until smtp_srv_answer. */
 void	srv_ask(struct smtp_srv *, struct smtp_ev *, enum smtp_ev_type what);
 

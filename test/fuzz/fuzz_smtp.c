@@ -1,5 +1,5 @@
 /*
- * The SMTP machine.  First octet: extensions, bare_lf and TLS; second and third: how
+ * The SMTP machine.  First octet: extensions, bare_lf, TLS and XCLIENT; second and third: how
  * the input is cut.  Whatever the cut, the same replies, the same messages and the
  * same endings; what is accepted holds no bare CR or LF and no NUL, keeps to the
  * limits, and a whole message said again by DATA comes out the same.
@@ -24,7 +24,7 @@ struct run {
 	struct buf	 told;		/* replies and events, in order */
 	struct buf	 body;
 	struct buf	 kept;		/* the last message accepted */
-	bool		 open, began, asked, starttls, closed, tls, login, authed;
+	bool		 open, began, asked, starttls, closed, tls, login, xclient, authed;
 };
 
 static struct smtp_reply
@@ -39,6 +39,12 @@ decide(struct run *r, const struct smtp_ev *ev)
 		must(memchr(ev->arg.p, 0, ev->arg.n) == NULL);
 		return ev->arg.p[0] == 'x' ? smtp_reply(235, 2, 7, 0, "Welcome") :
 		    smtp_reply(535, 5, 7, 8, "No");
+	}
+	if (ev->type == SMTP_EV_XCLIENT) {
+		for (size_t i = 0; i < ev->arg.n; i++)
+			must((unsigned char)ev->arg.p[i] >= ' ' || ev->arg.p[i] == '\t');
+		return ev->arg.n % 2 == 0 ? smtp_reply(220, 0, 0, 0, "Anew") :
+		    smtp_reply(501, 5, 5, 4, "No");
 	}
 	if (ev->addr != NULL) {
 		c = (unsigned char)ev->addr->local[0];
@@ -81,6 +87,8 @@ on_answer(struct run *r, struct smtp_srv *s, const struct smtp_ev *ev)
 	if (ev->type == SMTP_EV_AUTH) {
 		must(r->login && (r->tls || r->starttls) && !r->open && !r->authed);
 		r->authed = yes;
+	} else if (ev->type == SMTP_EV_XCLIENT) {
+		must(r->xclient && r->authed && !r->open);
 	} else if (ev->type == SMTP_EV_MAIL) {
 		must(!r->open && (!r->login || r->authed));
 		r->open = yes;
@@ -104,6 +112,8 @@ on_answer(struct run *r, struct smtp_srv *s, const struct smtp_ev *ev)
 	buf_addf(&r->told, "\nask %d %.*s %.*s %.*s\n", ev->type, (int)ev->user.n, ev->user.p,
 	    (int)ev->path.n, ev->path.p, (int)ev->arg.n, ev->arg.p);
 	smtp_srv_answer(s, &reply);
+	if (ev->type == SMTP_EV_XCLIENT && yes)
+		must(smtp_srv_phase(s) == SMTP_P_GREETED && smtp_srv_helo(s).n == 0);
 }
 
 static void
@@ -142,6 +152,7 @@ on_event(struct run *r, struct smtp_srv *s, const struct smtp_ev *ev)
 		must(smtp_srv_phase(s) == SMTP_P_GREETED && smtp_srv_helo(s).n == 0);
 		break;
 	case SMTP_EV_AUTH:
+	case SMTP_EV_XCLIENT:
 	case SMTP_EV_MAIL:
 	case SMTP_EV_RCPT:
 	case SMTP_EV_BEGIN:
@@ -156,11 +167,13 @@ on_event(struct run *r, struct smtp_srv *s, const struct smtp_ev *ev)
 static void
 run(struct run *r, unsigned how, const char *in, size_t n, size_t first, size_t piece)
 {
-	unsigned ext = (how & 7) | ((how & 16) != 0 ? SMTP_EXT_AUTH : 0u);
+	unsigned ext = (how & 7) | ((how & 16) != 0 ? SMTP_EXT_AUTH : 0u) |
+	    ((how & 64) != 0 ? SMTP_EXT_XCLIENT : 0u);
 	struct smtp_srv *s = smtp_srv_new(&confs[(how & 8) != 0], ext);
 	size_t at = 0;
 
-	*r = (struct run){ .login = (how & 16) != 0, .tls = (how & 32) != 0 };
+	*r = (struct run){ .login = (how & 16) != 0, .tls = (how & 32) != 0,
+		.xclient = (how & 64) != 0 };
 	buf_init(&r->told, LOG_MAX);
 	buf_init(&r->body, LOG_MAX);
 	buf_init(&r->kept, LOG_MAX);
@@ -233,7 +246,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 
 	if (n < 4)
 		return 0;
-	how = data[0] & 63;
+	how = data[0] & 127;
 	first = data[1] + 1u;
 	piece = data[2] % 16 + 1u;
 	data += 3;

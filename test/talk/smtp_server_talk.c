@@ -42,10 +42,21 @@ decide_login(struct play *p, const struct smtp_ev *ev)
 }
 
 static struct smtp_reply
+decide_client(struct play *p, const struct smtp_ev *ev)
+{
+	buf_addf(&p->arrived, "X[%.*s]", (int)ev->arg.n, ev->arg.p);
+	return span_starts_nocase(ev->arg, SPAN_LIT("ADDR=")) ?
+	    smtp_reply(220, 0, 0, 0, "mx.test ESMTP Posthouse") :
+	    smtp_reply(501, 5, 5, 4, "Whose?");
+}
+
+static struct smtp_reply
 decide(struct play *p, const struct smtp_ev *ev)
 {
 	if (ev->type == SMTP_EV_AUTH)
 		return decide_login(p, ev);
+	if (ev->type == SMTP_EV_XCLIENT)
+		return decide_client(p, ev);
 	if (ev->type == SMTP_EV_EOM)
 		return p->body.n > 0 && memmem(p->body.p, p->body.n, "SPAM", 4) != NULL ?
 		    smtp_reply(550, 5, 7, 1, "No") : smtp_reply(250, 2, 0, 0, "Kept");
@@ -476,6 +487,7 @@ main(void)
 
 	play_all(command_talks, &played, &failed);
 	play_all(auth_talks, &played, &failed);
+	play_all(xclient_talks, &played, &failed);
 	play_all(data_talks, &played, &failed);
 	play_all(chunk_talks, &played, &failed);
 	failed += !test_nul();

@@ -8,6 +8,7 @@ enum {
 	UTF8      = SMTP_EXT_SMTPUTF8,
 	TLS       = SMTP_EXT_STARTTLS,
 	AUTH      = SMTP_EXT_AUTH,
+	XCLIENT   = SMTP_EXT_XCLIENT,
 	NORMALIZE = 1 << 8,		/* beside the extensions */
 	FULL      = 1 << 9,		/* whole replies are compared, not only codes */
 	MAILS     = 1 << 10,		/* and the events of MAIL and RCPT are written down */
@@ -34,8 +35,10 @@ enum {
  *
  * The password is "open sesame" for everybody; the user "later" cannot be judged now.
  *
+ * XCLIENT is right that speaks of ADDR.
+ *
  * Arrived: messages accepted in "()"; "!" an abort; "user+" who logged in,
- * "user-" who could not; "#" where the session ended.
+ * "user-" who could not; "X[...]" what XCLIENT said; "#" where the session ended.
  */
 struct talk {
 	const char	*name;
@@ -44,6 +47,7 @@ struct talk {
 };
 
 /* By story; each table ends with a talk that has no name. */
-extern const struct talk command_talks[], auth_talks[], data_talks[], chunk_talks[];
+extern const struct talk command_talks[], auth_talks[], xclient_talks[], data_talks[],
+    chunk_talks[];
 
 #endif
