@@ -219,15 +219,19 @@ home_came_from(struct home *h, const struct netaddr *a)
 }
 
 bool
-home_bans(const struct home *h, const struct netaddr *client, int64_t now_ms)
+home_is_at(const struct home *h, const struct netaddr *a)
 {
-	struct netaddr net;
+	struct netaddr net = netaddr_network(a, 32, 64);
 
-	if (h->bans == NULL || netset_find(h->bans, client, now_ms) == NULL)
-		return false;
-	net = netaddr_network(client, 32, 64);
 	for (size_t i = 0; i < h->nat; i++)
 		if (netaddr_same_ip(&h->at[i], &net))
-			return false;
-	return true;
+			return true;
+	return false;
+}
+
+bool
+home_bans(const struct home *h, const struct netaddr *client, int64_t now_ms)
+{
+	return h->bans != NULL && netset_find(h->bans, client, now_ms) != NULL &&
+	    !home_is_at(h, client);
 }

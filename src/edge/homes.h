@@ -74,6 +74,8 @@ void	home_set_bans(struct home *, struct netset *, struct span etag);
 bool	bans_apply(struct netset *, const struct ban_change *, int64_t now_ms);
 /* A tunnel of its comes from there.  True: it was not there last. */
 bool	home_came_from(struct home *, const struct netaddr *);
+/* Whether its tunnels come from that address, or from its network in IPv6. */
+bool	home_is_at(const struct home *, const struct netaddr *);
 /*
  * Whether it bans the client.  Never its own people, at an address that its tunnels come
  * from: a phone there with an old password must not lock the whole household out.

@@ -116,9 +116,9 @@ message_mail(struct session *s, const struct smtp_ev *ev)
 	    envelope_set_from(t->env, ev->addr, ev->arg)) {
 		s->txn = t;
 		t->began = instant_now();
-		if (s->user == NULL && s->name == NULL && s->lookup == NULL &&
-		    edge_conf(s->edge)->client_names)
-			s->lookup = resolve_name(s->edge->resolver, &s->client, on_name, s);
+		if ((s->user == NULL || s->speaks_for != NULL) && s->name == NULL &&
+		    s->lookup == NULL && edge_conf(s->edge)->client_names)
+			s->lookup = resolve_name(s->edge->resolver, session_client(s), on_name, s);
 		session_say(s, smtp_reply(250, 2, 1, 0, "Sender ok"));
 		return;
 	}
@@ -133,7 +133,7 @@ message_rcpt(struct session *s, const struct smtp_ev *ev)
 {
 	const struct conf_edge *conf = edge_conf(s->edge);
 	struct recipient_rules rules = { &s->edge->homes, session_service(s), conf->postmaster,
-		&s->client, wall_ms(), s->txn->home != NULL ? s->txn->home : s->user_home };
+		session_client(s), wall_ms(), s->txn->home != NULL ? s->txn->home : s->user_home };
 	struct smtp_reply reply;
 	struct home *h;
 
@@ -158,7 +158,10 @@ message_rcpt(struct session *s, const struct smtp_ev *ev)
 
 /* --- the object --------------------------------------------------------------------------- */
 
-/* RFC 3848 and RFC 6531 4.3 name the protocol. */
+/*
+ * RFC 3848 and RFC 6531 4.3 name the protocol: that of the client who is shown beside it.  One
+ * whom a Worker speaks for has not logged in, and TLS was not his.
+ */
 static const char *
 protocol(const struct session *s)
 {
@@ -166,7 +169,9 @@ protocol(const struct session *s)
 
 	for (size_t i = 0; i < s->txn->env->nrcpts; i++)
 		utf8 |= s->txn->env->rcpts[i].addr.utf8;
-	if (!smtp_srv_esmtp(s->srv))
+	if (s->speaks_for != NULL && s->speaks_for->esmtp)
+		return utf8 ? "UTF8SMTP" : "ESMTP";
+	if (s->speaks_for != NULL || !smtp_srv_esmtp(s->srv))
 		return "SMTP";
 	if (s->user != NULL)
 		return utf8 ? "UTF8SMTPSA" : "ESMTPSA";
@@ -178,7 +183,7 @@ protocol(const struct session *s)
 /*
  * A Worker's object goes by the Worker's own name and id, as if it had been made there: so it is
  * one message in home's ledger, whatever roads it comes by.  Who sits at the other end of this
- * connection is not who sent the message, and is left out.
+ * connection is not who sent the message: it is whom the Worker speaks for, or nobody is named.
  */
 static void
 fill_pushed(struct session *s)
@@ -188,6 +193,13 @@ fill_pushed(struct session *s)
 	span_copy(span_str(s->user), env->edge, sizeof(env->edge));
 	env->esmtp = true;
 	env->id = s->txn->pushed.id;
+	if (s->speaks_for == NULL)
+		return;
+	memcpy(env->helo, s->speaks_for->helo, sizeof(env->helo));
+	span_copy(span_str(s->name != NULL ? s->name : ""), env->client_name,
+	    sizeof(env->client_name));
+	env->client = s->speaks_for->addr;
+	env->esmtp = s->speaks_for->esmtp;
 }
 
 static void
@@ -214,7 +226,7 @@ begin_object(struct session *s, struct why *why)
 	unsigned char rnd[10];
 	char tls[128] = "", rcpt[400] = "", helo[sizeof(t->env->helo)];
 	struct spool_meta meta = { .origin = ORIGIN_RECEPTION, .received_ms = wall_ms(),
-		.client_net = netaddr_network(&s->client, 24, 48) };
+		.client_net = netaddr_network(session_client(s), 24, 48) };
 	struct trace trace;
 
 	span_copy(span_str(t->home->name), meta.home, sizeof(meta.home));
@@ -235,12 +247,14 @@ begin_object(struct session *s, struct why *why)
 		    handover_tunnels(t->home->handover) > 0;
 		fill_envelope(s, meta.id);
 	}
-	if (s->secured)
+	if (s->secured && s->speaks_for == NULL)
 		tls_describe(conn_ssl(s->conn), tls, sizeof(tls));
 	if (t->env->nrcpts == 1)
 		address_print(&t->env->rcpts[0].addr, rcpt, sizeof(rcpt));
-	span_copy(smtp_srv_helo(s->srv), helo, sizeof(helo));
-	trace = (struct trace){ .helo = helo, .client = s->client, .by = s->terms->hostname,
+	span_copy(s->speaks_for != NULL ? span_str(s->speaks_for->helo) : smtp_srv_helo(s->srv),
+	    helo, sizeof(helo));
+	trace = (struct trace){ .helo = helo, .client = *session_client(s),
+		.by = s->terms->hostname,
 		.client_name = t->env->client_name[0] != '\0' ? t->env->client_name : NULL,
 		.with = protocol(s), .tls = tls[0] != '\0' ? tls : NULL,
 		.rcpt = rcpt[0] != '\0' ? rcpt : NULL, .id = meta.id,

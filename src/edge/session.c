@@ -7,7 +7,6 @@
 
 #include "base/log.h"
 #include "edge/bans.h"
-#include "edge/logins.h"
 #include "edge/recipient.h"
 #include "edge/session_in.h"
 #include "net/conn.h"
@@ -61,6 +60,7 @@ on_closed(void *arg, const struct why *why)
 	terms_drop(&s->terms);
 	clients_leave(e->clients, &s->client);
 	free(s->user);
+	free(s->speaks_for);
 	if (s->prev != NULL)
 		s->prev->next = s->next;
 	else
@@ -142,7 +142,7 @@ extensions(const struct session *s)
 	if (seen == 0)
 		ext = 0;
 	return ext | (s->edge->smtp_tls != NULL ? SMTP_EXT_STARTTLS : 0u) |
-	    (service->auth ? SMTP_EXT_AUTH : 0u);
+	    (service->auth ? SMTP_EXT_AUTH | SMTP_EXT_XCLIENT : 0u);
 }
 
 void
@@ -180,29 +180,6 @@ flush(struct session *s)
 		s->waiting = WAIT_DRAIN;
 }
 
-/*
- * Of a user that nobody is called no name is logged: it may be somebody's password, typed a
- * line too early.
- */
-static void
-login(struct session *s, const struct smtp_ev *ev)
-{
-	const char *name;
-	struct smtp_reply r;
-
-	s->user_home = logins_find(&s->edge->homes, session_service(s), ev->user, ev->arg, &name,
-	    &r);
-	if (s->user_home != NULL && (s->user = strdup(name)) == NULL)
-		r = smtp_reply(454, 4, 7, 0, "Out of memory; try again later");
-	if (r.code == 235)
-		log_info(s->sid, "smtp.login peer=%s user=%s home=%s", netaddr_ip(&s->client).s,
-		    name, s->user_home->name);
-	else
-		log_warn(s->sid, "smtp.login_failed service=%s peer=%s code=%u", s->service,
-		    netaddr_ip(&s->client).s, r.code);
-	session_say(s, r);
-}
-
 static void
 act(struct session *s, const struct smtp_ev *ev)
 {
@@ -214,7 +191,10 @@ act(struct session *s, const struct smtp_ev *ev)
 		flush(s);
 		break;
 	case SMTP_EV_AUTH:
-		login(s, ev);
+		worker_login(s, ev);
+		break;
+	case SMTP_EV_XCLIENT:
+		worker_speaks_for(s, ev);
 		break;
 	case SMTP_EV_MAIL:
 		message_mail(s, ev);

@@ -7,10 +7,12 @@
 #include "edge/object_out.h"
 #include "proto/envelope.h"
 #include "proto/pushed_id.h"
+#include "proto/xclient.h"
 
 /*
- * Shared by session.c (a connection: bytes, time, beginning and end) and message.c
- * (one message on it: what is asked of the machine's events, to the last answer).
+ * Shared by session.c (a connection: bytes, time, beginning and end), message.c (one
+ * message on it: what is asked of the machine's events, to the last answer) and worker.c
+ * (whoever logs in, for whom he speaks).
  */
 enum waiting {			/* why nothing is read now */
 	WAIT_NOTHING = 0,
@@ -49,10 +51,13 @@ struct session {
 	struct terms	*terms;
 	char		 service[CONF_NAME_MAX];
 	char		 sid[12];
-	char		*name;		/* the client's, once looked up; "" none */
+	/* of session_client, once looked up; "" none */
+	char		*name;
 	/* Who logged in, and the home that vouches for him; NULL: a stranger. */
 	char		*user;
 	struct home	*user_home;
+	/* Whom he speaks for (XCLIENT), addr known; NULL: nobody that he named. */
+	struct xclient	*speaks_for;
 	struct netaddr	 client;
 	struct netaddr	 dest;		/* where it came in; port 0: what its socket says */
 	struct txn	*txn;
@@ -73,6 +78,12 @@ void	session_say(struct session *, struct smtp_reply);
 void	session_go_on(struct session *);
 /* The listener's service as it is configured now. */
 const struct conf_service *session_service(const struct session *);
+
+/* worker.c: the machine's AUTH and XCLIENT */
+void	worker_login(struct session *, const struct smtp_ev *);
+void	worker_speaks_for(struct session *, const struct smtp_ev *);
+/* Whose mail it is: his for whom a Worker speaks, else whoever is connected. */
+const struct netaddr *session_client(const struct session *);
 
 /* message.c: the machine's events of these names */
 void	message_mail(struct session *, const struct smtp_ev *);
