@@ -43,7 +43,7 @@ export async function macOf(key, id, hash) {
 	return hex(await hmac(key, text.encode("posthouse-object-1"), uuidOctets(id), hash));
 }
 
-const xtext = (s) =>
+export const xtext = (s) =>
 	s.replace(
 		/[^\x21-\x7e]|[+=]|^\[/g,
 		(c) => `+${c.charCodeAt(0).toString(16).toUpperCase().padStart(2, "0")}`,

@@ -1,6 +1,9 @@
-// An SMTP client on Cloudflare's sockets (RFC 5321, 3207, 4954, 2920, 3030): commands and replies.
+// An SMTP client on Cloudflare's sockets (RFC 5321, 3207, 4954, 2920, 3030, Postfix's XCLIENT):
+// commands and replies.
 
 import { connect } from "cloudflare:sockets";
+
+import { xtext } from "./object.js";
 
 const STEP_MS = 8000; // for one reply; the message's own deadline ends it earlier
 const LINE_MAX = 2048,
@@ -125,6 +128,25 @@ export class SmtpClient {
 			await this.must(encode64(user), 3, "AUTH LOGIN, the user");
 			await this.must(encode64(password), 2, "AUTH LOGIN, the password");
 		} else throw new Error("the server offers neither AUTH PLAIN nor AUTH LOGIN");
+	}
+
+	// Who brought us the message, told to a server that takes our word for it after a login.
+	// It takes the message without it too: a refusal is left alone.
+	async speakFor(client, name, user, password) {
+		await this.hello(name);
+		const takes = (this.offers.get("XCLIENT") ?? "").split(" ");
+		if (!takes.includes("ADDR")) return;
+		const attributes = [
+			["ADDR", (client.v6 ? "IPV6:" : "") + client.ip],
+			["PROTO", "ESMTP"],
+			["HELO", xtext(client.helo)],
+		]
+			.filter(([attribute]) => takes.includes(attribute))
+			.map(([attribute, value]) => `${attribute}=${value}`);
+		const { code } = await this.command(`XCLIENT ${attributes.join(" ")}`, "XCLIENT");
+		if (code >= 400) return;
+		await this.hello(name);
+		if (this.offers.has("AUTH")) await this.login(user, password);
 	}
 
 	// Ends it now.  What was not sent whole is not accepted by anybody.

@@ -126,6 +126,8 @@ export async function smtpPush(config, message, body, bodySize, deadline) {
 		await client.hello(edge);
 		if (smtp.tls === "starttls") await client.startTls(edge);
 		if (smtp.user !== undefined) await client.login(smtp.user, smtp.password);
+		if (smtp.user !== undefined && message.client.ip !== undefined)
+			await client.speakFor(message.client, edge, smtp.user, smtp.password);
 		const mail = mailFrom(client, from, to, size),
 			data = client.offers.has("CHUNKING") ? [] : ["DATA"];
 		const commands = [mail, `RCPT TO:<${to}>`, ...data];

@@ -88,6 +88,17 @@ def push(stand, raw, id_=ID, to=TO):
         return c.data((f"X-Posthouse-Id: {id_}\r\n" if id_ else "").encode() + raw)
 
 
+def speaking_for(stand, attributes):
+    """Logged in, and as whom it was said; begun anew where that was taken."""
+    c, r = logged_in(stand)
+    assert r.code == 235, r.text
+    assert "XCLIENT ADDR PROTO HELO" in c.ok("EHLO worker.test").text
+    r = c.cmd(f"XCLIENT {attributes}")
+    if r.code == 220:
+        c.ok("EHLO worker.test")
+    return c, r
+
+
 def smtp(stand, where=None, **more):
     return {"EDGE_NAME": NAME, "SMTP_HOST": "localhost",
             "SMTP_PORT": str((where or stand.taking)[1]), "SMTP_USER": NAME,
@@ -206,6 +217,80 @@ def test_a_worker_with_a_domain_more_than_the_edge_has_is_let_in_nowhere(taking,
         assert r.code == 535
 
 
+# --- whom it speaks for -------------------------------------------------------------------------
+
+
+def test_the_object_has_the_client_that_the_worker_speaks_for(taking, mark):
+    stand = taking()
+    stand.stop("home")
+    c, r = speaking_for(stand, "HELO=far.test ADDR=9.9.9.9 PROTO=SMTP")
+    with c:
+        assert r.code == 220 and r.text.startswith("220 edge.test ")
+        c.begin("s@far.test", [TO])
+        raw = f"X-Posthouse-Id: {ID}\r\n".encode() + message(subject=mark)
+        assert c.data(raw).code == 250
+    held = stand.age_open(stand.cat("edge", ID))
+    assert held.startswith(
+        b"EHLO far.test\r\n"
+        b"XCLIENT NAME=[UNAVAILABLE] ADDR=9.9.9.9 PORT=[UNAVAILABLE] PROTO=SMTP HELO=far.test "
+        b"DESTADDR=[UNAVAILABLE] DESTPORT=[UNAVAILABLE]\r\n")
+    stand.start("home")
+    mail, = stand.wait_marked("alice", mark)
+    trace = header(mail, "received")
+    assert trace.startswith("from far.test (unknown [9.9.9.9])") and "with SMTP" in trace
+    assert "127.0.0.1" not in trace and "tls" not in trace
+
+
+def test_only_who_logged_in_speaks_for_another(taking):
+    stand = taking()
+    with Client(stand.smtp) as c:
+        assert "XCLIENT" not in c.hello().text
+        assert "XCLIENT" not in c.starttls().text
+        assert c.cmd("XCLIENT ADDR=9.9.9.9").code == 502
+    with Client(stand.taking) as c:
+        assert "XCLIENT" not in c.hello().text
+        assert c.cmd("XCLIENT ADDR=9.9.9.9").code == 550
+        assert "XCLIENT" not in c.starttls().text
+        assert c.cmd("XCLIENT ADDR=9.9.9.9").code == 550
+
+
+def test_nobody_is_believed_to_be_at_home(taking, mark):
+    """What a mail server there might trust is nobody's; the message comes as the Worker's own."""
+    stand = taking("edge.limits.errors=50")
+    c, r = speaking_for(stand, "ADDR=127.0.0.1")
+    with c:
+        assert r.code == 550
+        for addr in ("10.1.2.3", "192.168.1.1", "100.64.0.1", "169.254.1.1", "IPV6:fe80::1",
+                     "IPV6:fd00::1", "IPV6:::1", "192.0.2.1"):
+            assert c.cmd(f"XCLIENT ADDR={addr}").code == 550, addr
+        for wrong in ("NAME=localhost", "LOGIN=root", "ADDR=localhost", "HELO=a+0D+0AReceived:",
+                      "ADDR=9.9.9.9 HELO=a+20b", "ADDR=9.9.9.9 ADDR=127.0.0.1", ""):
+            assert c.cmd(f"XCLIENT {wrong}").code == 501, wrong
+        c.begin("s@far.test", [TO])
+        raw = f"X-Posthouse-Id: {ID}\r\n".encode() + message(subject=mark)
+        assert c.data(raw).code == 250
+    mail, = stand.wait_marked("alice", mark)
+    assert "[127.0.0.1]" in header(mail, "received") and "ESMTPSA" in header(mail, "received")
+
+
+def test_whom_home_bans_a_worker_brings_nothing_from(taking):
+    stand = taking()
+    stand.tool("ban", "9.9.9.0/24", "-c", stand.conf("home"))
+    c, r = speaking_for(stand, "ADDR=9.9.9.9")
+    with c:
+        assert r.code == 220
+
+        def refused():
+            c.ok("MAIL FROM:<s@far.test>")
+            code = c.cmd(f"RCPT TO:<{TO}>").code
+            c.ok("RSET")
+            return code == 550
+        until("the ban bites", 10, refused, 0.2)
+        c.ok("XCLIENT ADDR=8.8.4.4", 220)
+        c.ok("EHLO worker.test")
+        c.begin("s@far.test", [TO])
+
+
 # --- the real Worker ----------------------------------------------------------------------------
 
 
@@ -221,6 +306,23 @@ def test_the_worker_delivers(taking, certs, mark):
     mails = stand.wait_marked("alice", mark, 2)
     assert sorted(len(m) > 1 << 20 for m in mails) == [False, True]
     assert stand.queue("home") == []
+
+
+@needs_runtime
+def test_the_worker_says_who_its_client_was(taking, certs, mark):
+    stand = taking()
+    trace = (b"Received: from mail.far.test (9.9.9.9)\r\n"
+             b"        by cloudflare-email.net (cloudflare) id x\r\n")
+    at_home = trace.replace(b"9.9.9.9", b"10.0.0.1")
+    with Worker(stand.recipient(), ca=f"{certs}/ca.pem", **smtp(stand, WAYS="smtp r2")) as worker:
+        for raw in trace + message(subject=mark), at_home + message(subject=f"{mark}-refused"):
+            assert worker.email("a@far.test", TO, raw)["outcome"] == "accept"
+        assert worker.bucket() == []
+    first, second = (next(m for m in stand.wait_marked("alice", mark, 2)
+                          if (b"-refused" in m) == refused) for refused in (False, True))
+    assert header(first, "received").startswith("from mail.far.test (unknown [9.9.9.9])")
+    # An edge that does not believe it takes the message all the same, as the Worker's own.
+    assert header(second, "received").startswith(f"from {NAME} (unknown [127.0.0.1])")
 
 
 @needs_runtime
