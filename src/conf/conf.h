@@ -455,6 +455,8 @@ struct conf_edge *conf_edge_parse(const char *file, struct span text, struct why
 struct conf_home *conf_home_parse(const char *file, struct span text, struct why *);
 /* `posthouse config`: every key with type, default, range and doc; json as an array of objects. */
 bool	conf_describe(enum conf_role, bool json, struct buf *out);
+/* The line on which the section of that worker ends; 0: it is not in the text. */
+int	conf_home_worker_line(struct span text, size_t worker);
 /*
  * How many keys differ that only a restart changes; 0: a reload may go on.  why: each
  * with its place, "FILE:LINE: hold.memory"; text is what new_ was made of.  A key

@@ -17,6 +17,13 @@ conf_home_worker(const struct conf_home *c, const char *name)
 	return NULL;
 }
 
+int
+conf_home_worker_line(struct span text, size_t worker)
+{
+	return conf_table_line(&conf_home_table, text,
+	    &(struct conf_fault){ .section = "worker", .key = "", .item = worker });
+}
+
 const struct conf_home_service *
 conf_home_push(const struct conf_home *c)
 {

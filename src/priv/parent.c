@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "priv/notify.h"
+#include "priv/signers.h"
 
 /*
  * The parent of a role's processes: `posthouse edge` or `posthouse home`.
@@ -126,6 +127,8 @@ prepare(struct parent *p, struct why *why)
 	    (enum log_level)p->common->log_level);
 	if (account_find(&p->account, p->common, why) == -1 ||
 	    ground_whole(p->common, why) == -1 ||
+	    (p->home != NULL && signers_apart(&p->account, p->file, buf_span(&p->text), p->home,
+	    why) == -1) ||
 	    secrets_load(&p->secrets, &p->account, p->edge, p->home, why) == -1)
 		return -1;
 	return ground_make(&p->ground, &p->account, p->edge, p->home, why);

@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "priv/kinds.h"
 #include "priv/notify.h"
+#include "priv/signers.h"
 
 /* What is read again: the configuration at SIGHUP, secret files whenever they change. */
 #define LATE_MS	30000
@@ -181,6 +182,8 @@ read_all(struct parent *p, struct parent *fresh, struct why *why)
 		rc = config_take(fresh, &text, why);
 	if (rc == 0)
 		rc = differs(p, fresh, why);
+	if (rc == 0 && fresh->home != NULL)
+		rc = signers_apart(&p->account, p->file, buf_span(&fresh->text), fresh->home, why);
 	if (rc == 0)
 		rc = secrets_load(&fresh->secrets, &p->account, fresh->edge, fresh->home, why);
 	buf_fini(&text);

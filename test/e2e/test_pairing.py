@@ -14,7 +14,7 @@ import pytest
 
 from kit.ports import free_port
 from kit.smtp import send_mail
-from kit.stand import message, until
+from kit.stand import message, posthouse, until
 
 
 def line(stand, name="new", domains=("new.test",)):
@@ -48,6 +48,25 @@ def test_a_line_pairs_once(stand):
     assert r.returncode == 0, r.stderr
     r = redeem(stand, two, text + "\n")
     assert r.returncode != 0 and re.search(r"used|pending|no pairing", r.stderr), r.stderr
+
+
+def test_a_worker_called_like_a_paired_edge_is_no_configuration(stand):
+    """Whose would be what it signs?  Said with the line, at a reload and at a start."""
+    conf = stand.conf("home")
+    with open(conf, encoding="utf-8") as f:
+        was = f.read()
+    with open(conf, "a", encoding="utf-8") as f:
+        f.write('\nworker "edge.test" { domains = {"example.test"} }\n')
+    says = f'{conf}:{was.count(chr(10)) + 2}: worker: an edge called "edge.test" is paired'
+    os.kill(stand.pid("home"), signal.SIGHUP)
+    until("the reload is refused", 10, lambda: f"config.refused {says}" in stand.log("home"))
+    stand.stop("home")
+    r = subprocess.run([posthouse(), "home", "-c", conf], check=False, capture_output=True,
+                       text=True, timeout=20)
+    assert r.returncode == 1 and says in r.stderr, r.stderr
+    with open(conf, "w", encoding="utf-8") as f:
+        f.write(was)
+    stand.start("home")
 
 
 @pytest.mark.parametrize("mode, words", [
