@@ -420,6 +420,24 @@ run_free(struct run **rp)
 	free(r);
 }
 
+/* How long after a run the next one begins. */
+static uint64_t
+pause_after(struct item *it, const struct run *r, const struct relay_result *res)
+{
+	uint64_t twice = 2 * it->again_ms;
+
+	/* Health says when what was not reached is back: from then on nobody is to wait for us. */
+	if (r->stale || r->unreachable)
+		return 0;
+	if (res->cause != RELAY_NO_ANSWER) {
+		it->again_ms = 0;
+		return res->verdict == RELAY_GREEN ? INTERLOCK_HOUR_MS : INTERLOCK_AGAIN_MS;
+	}
+	it->again_ms = twice == 0 ? INTERLOCK_SOON_MS :
+	    twice < INTERLOCK_AGAIN_MS ? twice : INTERLOCK_AGAIN_MS;
+	return it->again_ms;
+}
+
 static void
 run_end(struct run *r)
 {
@@ -435,9 +453,7 @@ run_end(struct run *r)
 	for (size_t i = 0; i < r->naddresses; i++)
 		it->tried[i] = r->addresses[i].ip;
 	it->run_done = r->number;
-	/* Health says when what was not reached is back: from then on nobody is to wait for us. */
-	it->due_ms = uv_now(it->interlock->tunnel->loop) + (r->stale || r->unreachable ? 0 :
-	    it->cleared ? INTERLOCK_HOUR_MS : INTERLOCK_AGAIN_MS);
+	it->due_ms = uv_now(it->interlock->tunnel->loop) + pause_after(it, r, &res);
 	snprintf(it->words, sizeof(it->words), "the interlock's verdict is \"%s\": see posthouse "
 	    "interlock", relay_verdict_name(res.verdict));
 	interlock_report(r, &res);

@@ -15,7 +15,9 @@
  * was not tried yet, each INTERLOCK_HOUR_MS, and when the operator asks.  In all but
  * the last two it stays closed until it is cleared; in these it stays as it is until
  * the end, and is closed then if it fails.  What cannot be told is not cleared, and
- * tried again after INTERLOCK_AGAIN_MS.
+ * tried again after INTERLOCK_AGAIN_MS.  A server that left us without an answer may only have
+ * been busy, as one that starts is: it is tried after INTERLOCK_SOON_MS, and after twice as long
+ * each time, up to that.
  *
  * A service that is no mail server by name, port and greeting may be one behind TLS:
  * it is asked before it is opened, and again whenever a mail server would be tried; it
@@ -27,6 +29,7 @@
  */
 #define INTERLOCK_HOUR_MS	(60u * 60 * 1000)
 #define INTERLOCK_AGAIN_MS	(60u * 1000)	/* after a verdict that is not green */
+#define INTERLOCK_SOON_MS	5000	/* after one that lacks an answer, and nothing else */
 #define INTERLOCK_RUN_MS	(5u * 60 * 1000)	/* a whole test; then it cannot be told */
 #define INTERLOCK_SILENCE_MS	1500	/* of a service that may be a mail server in TLS */
 #define INTERLOCK_SHAKE_MS	10000	/* for its handshake: small machines start up, too */

@@ -42,6 +42,7 @@ struct item {			/* one service */
 	bool		 cleared;
 	bool		 tested;
 	enum relay_verdict verdict;	/* of the last run */
+	uint64_t	 again_ms;	/* the last pause after a run that lacked an answer; or 0 */
 	uint64_t	 due_ms;	/* loop time of the next */
 	uint64_t	 away_due_ms;	/* the same while its backend is down: why is it? */
 	uint64_t	 run_wanted, run_done;

@@ -93,7 +93,7 @@ def test_submission(world, make_stand, tmp_path, name, how, url):
     try:
         with Postfix(["smtpd_error_sleep_time = 0"], options=SUBMISSION % dovecot.auth + how,
                      port=port, tls=(stand.env["CERT"], os.path.join(stand.dir, "tls.key"))) as mta:
-            until("the interlock has cleared it", 30, lambda: send(CLIENTS[0]).returncode == 0, 0.2)
+            until("the interlock has cleared it", 90, lambda: send(CLIENTS[0]).returncode == 0, 0.2)
             for client in CLIENTS:
                 at = len(mta.log())
                 assert send(client).returncode == 0, mta.log()
