@@ -18,6 +18,7 @@
 #include "ctl/role.h"
 #include "ctl/state.h"
 #include "store/db_copy.h"
+#include "store/ledger_words.h"
 
 /* restore: a backup, back into the state of a home that is stopped or was never there. */
 static const struct opts_use use = {
@@ -268,7 +269,8 @@ static int
 compare(struct restore *r, struct why *why)
 {
 	struct ledger_mark here = db_ledger_mark(r->here), next = db_ledger_mark(r->next);
-	bool older = here.epoch == next.epoch && next.counter < here.counter;
+	bool older = here.epoch == next.epoch && (next.counter < here.counter ||
+	    ledger_parted(&next, ledger_run(&here), here.counter));
 	bool other = here.epoch != next.epoch && !db_unused(r->here);
 
 	r->carry = older || other;

@@ -9,7 +9,8 @@
 void
 handover_mark(const struct h2_head *head, struct ledger_mark *out)
 {
-	ledger_mark_parse(h2_header_get(head, "posthouse-ledger"), out);
+	if (ledger_mark_parse(h2_header_get(head, "posthouse-ledger"), out))
+		(void)ledger_runs_parse(h2_header_get(head, "posthouse-ledger-runs"), out);
 }
 
 struct ledger_mark
@@ -41,14 +42,14 @@ on_marked(void *arg, enum marked marked, const struct why *why)
 	struct ledger_mark shown = ho->shown;
 	bool was = ho->stale.epoch != 0;
 
-	ho->shown = (struct ledger_mark){ 0, 0 };
+	ho->shown = (struct ledger_mark){ .epoch = 0 };
 	if (marked == MARKED) {
-		ho->stale = (struct ledger_mark){ 0, 0 };
+		ho->stale = (struct ledger_mark){ .epoch = 0 };
 		if (was)
 			handover_again(ho);
 		return;
 	}
-	ho->top = (struct ledger_mark){ 0, 0 };		/* asked anew with the next answer */
+	ho->top = (struct ledger_mark){ .epoch = 0 };	/* asked anew with the next answer */
 	if (marked == MARKED_STALE)
 		handover_stale(ho, shown, why);
 }
@@ -60,8 +61,12 @@ handover_shown(struct handover *ho, struct ledger_mark mark, struct ledger_mark 
 
 	if (mark.epoch == 0 || ho->shown.epoch != 0)
 		return;
-	/* Overtaken, or as it should be: then a PUT's answer brings it to the writer. */
-	if (mark.epoch == ho->top.epoch && !older)
+	/*
+	 * Overtaken, or as it should be: then a PUT's answer brings it to the writer.  Another run
+	 * may be a copy's.
+	 */
+	if (mark.epoch == ho->top.epoch && !older && (mark.counter <= ho->top.counter ||
+	    ledger_run(&mark) == ledger_run(&ho->top)))
 		return;
 	ho->top = ho->shown = mark;
 	spool_mark(ho->edge->spool, ho->home->name, mark, on_marked, ho);

@@ -148,11 +148,11 @@ on_marked(void *arg, enum marked marked, const struct why *why)
 	struct handover *ho = t->ho;
 
 	if (marked == MARKED) {
-		ho->stale = (struct ledger_mark){ 0, 0 };
+		ho->stale = (struct ledger_mark){ .epoch = 0 };
 		spool_delete(ho->edge->spool, t->obj.row, on_deleted, t);
 		return;
 	}
-	ho->top = (struct ledger_mark){ 0, 0 };
+	ho->top = (struct ledger_mark){ .epoch = 0 };
 	if (marked == MARKED_STALE)
 		on_stale(t, why);
 	else

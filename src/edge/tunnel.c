@@ -288,7 +288,7 @@ ask_policy(struct tunnel *t)
 	}
 	buf_init(&t->doc, POLICY_OCTETS_MAX);
 	t->status = 0;
-	t->mark = (struct ledger_mark){ 0, 0 };
+	t->mark = (struct ledger_mark){ .epoch = 0 };
 	t->floor = handover_top(t->home->handover);
 	t->asked = instant_now();
 	t->policy = h2_request(t->h2, &head, NULL, NULL, &policy_ops, t);

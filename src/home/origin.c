@@ -28,15 +28,19 @@ struct waiter {				/* a GET /policy or /policy/bans that is answered later */
 /* --- answering ---------------------------------------------------------------------------- */
 
 #define MARK_TEXT 48
+#define MARK_HEADERS 2
 /* How many headers that makes: none while the mark is not known. */
 static size_t
-mark_header(const struct origin *o, char text[MARK_TEXT], struct h2_header *h)
+mark_headers(const struct origin *o, char text[MARK_TEXT], struct h2_header h[MARK_HEADERS])
 {
 	int n = snprintf(text, MARK_TEXT, "%llu.%llu", (unsigned long long)o->tunnel->mark.epoch,
 	    (unsigned long long)o->tunnel->mark.counter);
 
-	*h = (struct h2_header){ "posthouse-ledger", span_of(text, (size_t)n) };
-	return o->tunnel->mark.epoch != 0 ? 1 : 0;
+	if (o->tunnel->mark.epoch == 0)
+		return 0;
+	h[0] = (struct h2_header){ "posthouse-ledger", span_of(text, (size_t)n) };
+	h[1] = (struct h2_header){ "posthouse-ledger-runs", span_str(o->tunnel->mark_runs) };
+	return o->tunnel->mark_runs[0] != '\0' ? 2 : 1;
 }
 
 void
@@ -44,10 +48,10 @@ origin_answer_with(struct origin *o, struct h2_stream *stream, unsigned status, 
     const char *etag, struct span body)
 {
 	char mark[MARK_TEXT], length[24];
-	struct h2_header headers[4];
+	struct h2_header headers[3 + MARK_HEADERS];
 	struct h2_head head = { .status = status, .headers = headers };
 
-	head.nheaders = mark_header(o, mark, headers);
+	head.nheaders = mark_headers(o, mark, headers);
 	if (body.n > 0)
 		headers[head.nheaders++] = (struct h2_header){ "content-type", span_str(type) };
 	if (etag[0] != '\0')
@@ -66,10 +70,10 @@ bool
 origin_accept(struct origin *o, struct h2_stream *stream, h2_pull_fn *pull, void *arg)
 {
 	char mark[MARK_TEXT];
-	struct h2_header header;
-	struct h2_head head = { .status = 200, .headers = &header };
+	struct h2_header headers[MARK_HEADERS];
+	struct h2_head head = { .status = 200, .headers = headers };
 
-	head.nheaders = mark_header(o, mark, &header);
+	head.nheaders = mark_headers(o, mark, headers);
 	return h2_respond(stream, &head, span_of(NULL, 0), pull, arg);
 }
 
@@ -191,7 +195,7 @@ send_policy(struct origin *o, struct h2_stream *stream, const struct home_edge *
 {
 	struct document *d = calloc(1, sizeof(*d));
 	char mark[MARK_TEXT];
-	struct h2_header headers[3] = {
+	struct h2_header headers[2 + MARK_HEADERS] = {
 		{ "content-type", SPAN_LIT("application/json") },
 		{ "etag", span_str(etag) },
 	};
@@ -208,7 +212,7 @@ send_policy(struct origin *o, struct h2_stream *stream, const struct home_edge *
 		origin_answer(o, stream, 503, "the policy is not known yet");
 		return;
 	}
-	head.nheaders = 2 + mark_header(o, mark, &headers[2]);
+	head.nheaders = 2 + mark_headers(o, mark, &headers[2]);
 	if (!h2_respond(stream, &head, span_of(NULL, 0), pull_document, d))
 		h2_reset(stream);
 }
@@ -223,7 +227,7 @@ send_bans(struct origin *o, struct h2_stream *stream, const char *has, bool chan
 	const struct home_bans *b = &o->tunnel->bans;
 	struct document *d = calloc(1, sizeof(*d));
 	char etag[BANS_ETAG_MAX], mark[MARK_TEXT];
-	struct h2_header headers[5] = {
+	struct h2_header headers[4 + MARK_HEADERS] = {
 		{ "content-type", SPAN_LIT("application/json-seq") },
 		{ "etag", { etag, 0 } },
 	};
@@ -252,7 +256,7 @@ send_bans(struct origin *o, struct h2_stream *stream, const char *has, bool chan
 		d->lists = o;
 		o->nlists++;
 	}
-	head.nheaders += mark_header(o, mark, &headers[head.nheaders]);
+	head.nheaders += mark_headers(o, mark, &headers[head.nheaders]);
 	if (!h2_respond(stream, &head, span_of(NULL, 0), pull_document, d))
 		h2_reset(stream);
 }
@@ -430,7 +434,7 @@ static void
 note_refused(struct origin *o, struct span said)
 {
 	struct home_edge *e = edges_find(&o->tunnel->intake.edges, o->edge);
-	struct ledger_mark refused = { 0, 0 };
+	struct ledger_mark refused = { .epoch = 0 };
 
 	if (e == NULL)
 		return;

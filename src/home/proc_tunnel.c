@@ -143,6 +143,8 @@ on_mark(void *arg, struct ledger_mark m)
 	struct tunnel_proc *t = arg;
 	bool other = t->mark.epoch != m.epoch;
 
+	if (other || ledger_run(&t->mark) != ledger_run(&m))
+		ledger_runs_print(&m, t->mark_runs);
 	t->mark = m;
 	if (other)
 		policy_changed(t);

@@ -12,6 +12,7 @@
 #include "net/own_addrs.h"
 #include "net/resolve.h"
 #include "net/splice.h"
+#include "store/ledger_words.h"
 
 /*
  * The tunnel process of a home: it dials edges and serves the requests that
@@ -56,6 +57,7 @@ struct tunnel_proc {
 	struct recipients_in recipients_in;
 	struct home_bans bans;
 	struct ledger_mark mark;	/* epoch 0: not known yet */
+	char		 mark_runs[LEDGER_RUNS_TEXT];	/* of it, as answers name them */
 	struct buf	 pem;		/* our tunnel key */
 	struct buf	 next_pem;	/* the one we change to; empty: none */
 	struct pin	 pins[2];

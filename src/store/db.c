@@ -145,6 +145,8 @@ db_counters(struct db *db, struct why *why)
 		return -1;
 	db->total = db->total_kept = (uint64_t)sqlite3_column_int64(sum, 0);
 	sqlite3_reset(sum);
+	if (db_runs_read(db, why) == -1)
+		return -1;
 	db->unsure = false;
 	return 0;
 }
@@ -182,7 +184,7 @@ int
 db_commit(struct db *db, struct why *why)
 {
 	sqlite3_stmt *count, *commit;
-	bool changed;
+	bool changed, begins;
 
 	if (!db->in_txn)
 		return 0;
@@ -193,11 +195,15 @@ db_commit(struct db *db, struct why *why)
 	if ((count = db_st(db, ST_COUNT_COMMIT, why)) == NULL ||
 	    (commit = db_st(db, ST_COMMIT, why)) == NULL)
 		return -1;
+	begins = changed && db_runs_due(db);
 	sqlite3_bind_int64(count, 1, db->next_row);
-	if ((changed && db_run(db, count, why) == -1) || db_run(db, commit, why) == -1)
+	if ((changed && db_run(db, count, why) == -1) || (begins && db_runs_begin(db, why) == -1) ||
+	    db_run(db, commit, why) == -1)
 		return -1;
 	db->in_txn = false;
 	db->mark.counter += changed;
+	if (begins)
+		db_runs_began(db);
 	db->next_row_kept = db->next_row;
 	db->total_kept = db->total;
 	db_files_remove(db);
@@ -483,6 +489,7 @@ db_open(const struct sys *sys, const char *state, enum conf_role role, const cha
 	}
 	db->sys = sys;
 	db->role = role;
+	db_runs_new(db);
 	db->dir = db->large = db->aside = -1;
 	db->limits = (struct db_limits){ .quota = UINT64_MAX, .remember_ms = INT64_MAX / 2,
 	    .parked_keep_ms = INT64_MAX / 2 };

@@ -27,7 +27,7 @@
  */
 struct db;
 
-#define DB_SCHEMA	4	/* PRAGMA user_version; a newer one is not opened */
+#define DB_SCHEMA	5	/* PRAGMA user_version; a newer one is not opened */
 #define DB_FILE_LEN	32	/* hex digits of a name in large/ */
 
 struct db_limits {

@@ -168,7 +168,8 @@ db_copy_large(const char *copy, db_copy_keep_fn *keep, void *arg, struct db_copi
 	sqlite3_finalize(st);
 	if (rc == 0 && (rc = numbers(sq, copy, "SELECT epoch, counter,"
 	    " (SELECT count(*) FROM object) FROM ledger", 0, n, 3, why)) == 1) {
-		out->mark = (struct ledger_mark){ (uint64_t)n[0], (uint64_t)n[1] };
+		out->mark = (struct ledger_mark){ .epoch = (uint64_t)n[0],
+			.counter = (uint64_t)n[1] };
 		out->objects = (uint64_t)n[2];
 	}
 	sqlite3_close(sq);
@@ -206,9 +207,10 @@ db_new_epoch(struct db *db, struct why *why)
 	random_bytes(&epoch, sizeof(epoch));
 	epoch = (epoch >> 1) | 1;
 	snprintf(sql, sizeof(sql), "UPDATE ledger SET epoch = %" PRIu64 ", counter = 0", epoch);
-	if (db_begin(db, why) == -1 || db_exec(db, sql, why) == -1)
+	if (db_begin(db, why) == -1 || db_exec(db, sql, why) == -1 ||
+	    db_exec(db, "DELETE FROM run", why) == -1)
 		return -1;
-	db->mark = (struct ledger_mark){ epoch, 0 };
+	db->mark = (struct ledger_mark){ .epoch = epoch };
 	return 0;
 }
 
@@ -221,6 +223,7 @@ db_set_counter(struct db *db, uint64_t counter, struct why *why)
 	if (db_begin(db, why) == -1 || db_exec(db, sql, why) == -1)
 		return -1;
 	db->mark.counter = counter - 1;
+	db->run = 0;
 	return 0;
 }
 

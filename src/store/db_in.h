@@ -16,7 +16,7 @@ enum db_stmt {			/* texts in db_sql.c, prepared at first use and kept */
 	ST_PUT, ST_PUT_CONTENT, ST_CONTENT, ST_DELETE, ST_DELETE_CONTENT, ST_DELETE_ENTRIES,
 	ST_FAILED, ST_REMEMBER,
 	ST_ROW, ST_BY_ID, ST_ROWS, ST_ROWS_HOME, ST_ROWS_STATE, ST_FILE, ST_LARGE_ROWS,
-	ST_MARKS, ST_MARK_SET, ST_MARK_FORGET, ST_MARKS_STALE,
+	ST_RUNS, ST_RUN_NEW, ST_RUNS_FORGET, ST_MARKS, ST_MARK_SET, ST_MARK_FORGET, ST_MARKS_STALE,
 	ST_DUE_NOW, ST_DUE_LATER, ST_NEXT_DUE, ST_NEXT_BY, ST_DUE_BY, ST_LOST, ST_ENTRIES, ST_NOTE,
 	    ST_SETTLE, ST_TRIED, ST_VERDICT_OFF, ST_PARK_REFUSED, ST_FIRST_DAY,
 	ST_EXPIRED, ST_OLD_VERDICTS, ST_FORGET_KEYS, ST_TOTALS, ST_OLDEST, ST_STATES, ST_DONE_COUNT,
@@ -54,6 +54,8 @@ struct db {
 	char		 signer[256];		/* the last object's, and its number; "" none */
 	int64_t		 signer_num;
 	struct ledger_mark mark;
+	/* home: of the commits to come; 0: the last one's */
+	uint32_t	 run;
 	int64_t		 next_row, next_row_kept;
 	int64_t		 written_ms;		/* before we opened it */
 	uint64_t	 total, total_kept;	/* octets held: in the transaction, as committed */
@@ -112,6 +114,17 @@ int	db_file_aside(struct db *, const char *name, const char *as, const char *rea
     struct why *);
 int	db_write_aside(struct db *, const char *as, struct span data, const char *reason,
     struct why *);
+
+/*
+ * db_runs.c: home.  A run begins with its first commit that changes something, and in it, so that
+ * a start alone is none.  db->run is chosen when the ledger is opened.
+ */
+void	db_runs_new(struct db *);
+int	db_runs_read(struct db *, struct why *);	/* into db->mark */
+/* The next commit that changes something begins one. */
+bool	db_runs_due(const struct db *);
+int	db_runs_begin(struct db *, struct why *);
+void	db_runs_began(struct db *);		/* that commit is done: into db->mark */
 
 /* db_lost.c */
 int	db_aside_database(struct db *, struct why *);	/* and all of large/ with it */

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "store/db_in.h"
+#include "store/ledger_words.h"
 
 #define MARKS_KEPT	16		/* ledgers of one home that are remembered as replaced */
 #define DAY_MS		(24 * 3600 * 1000)
@@ -385,13 +386,15 @@ mark_set(struct db *db, const char *home, struct ledger_mark m, int64_t seq, str
 	sqlite3_bind_int64(st, 2, (int64_t)m.epoch);
 	sqlite3_bind_int64(st, 3, (int64_t)m.counter);
 	sqlite3_bind_int64(st, 4, seq);
+	sqlite3_bind_int64(st, 5, ledger_run(&m));
 	return db_run(db, st, why);
 }
 
 /*
  * A ledger's epoch is random, so epochs have no order of their own: one not seen
  * before is a new ledger, one that another has replaced is an old restore, and so
- * is a smaller counter of the current one.  An old copy's counter grows as well and
+ * is a smaller counter of the current one, or one whose past is not what was seen.
+ * An old copy's counter grows as well and
  * would come to where it counts again: what showed itself as one is replaced, by a
  * mark that no ledger has.
  */
@@ -401,7 +404,8 @@ db_mark(struct db *db, const char *home, struct ledger_mark m, struct why *why)
 {
 	sqlite3_stmt *st = db_st(db, ST_MARKS, why);
 	int64_t newest = 0, counter = 0, seq = 0;
-	bool seen = false;
+	bool seen = false, parted;
+	uint32_t run = 0;
 	int rc;
 
 	if (st == NULL)
@@ -415,23 +419,25 @@ db_mark(struct db *db, const char *home, struct ledger_mark m, struct why *why)
 			seen = true;
 			seq = s;
 			counter = sqlite3_column_int64(st, 1);
+			run = (uint32_t)sqlite3_column_int64(st, 3);
 		}
 	}
 	sqlite3_reset(st);
 	if (rc == -1)
 		return MARK_FAILED;
-	if (seen && (seq < newest || m.counter < (uint64_t)counter)) {
-		if (seq == newest && mark_set(db, home, (struct ledger_mark){ MARK_NONE, 0 },
+	parted = seen && ledger_parted(&m, run, (uint64_t)counter);
+	if (seen && (seq < newest || m.counter < (uint64_t)counter || parted)) {
+		if (seq == newest && mark_set(db, home, (struct ledger_mark){ .epoch = MARK_NONE },
 		    newest + 1, why) == -1)
 			return MARK_FAILED;
 		why_set(why, "home %s: its ledger is an older one than was seen (counter %" PRIu64
-		    ", seen %" PRId64 "): an old copy was restored there; nothing is handed over "
+		    ", seen %" PRId64 "%s): an old copy was restored there; nothing is handed over "
 		    "until `posthouse restore --accept` there says that it is meant", home,
-		    m.counter, counter);
+		    m.counter, counter, parted ? ", of which it knows nothing" : "");
 		return MARK_STALE;
 	}
 	if (seen) {
-		if (m.counter == (uint64_t)counter)
+		if (m.counter == (uint64_t)counter && ledger_run(&m) == run)
 			return MARK_SAME;
 		return mark_set(db, home, m, seq, why) == -1 ? MARK_FAILED : MARK_SAME;
 	}

@@ -83,7 +83,13 @@ static const char schema_4[] =
     "CREATE INDEX entry_parked ON entry(park, row) WHERE state = 5;"
     "PRAGMA user_version = 4;";
 
-const char *const db_schema[DB_SCHEMA] = { schema_1, schema_2, schema_3, schema_4 };
+/* By which a copy of a ledger is known, however far it counts. */
+static const char schema_5[] =
+    "CREATE TABLE run(first INTEGER PRIMARY KEY, run INTEGER NOT NULL);"
+    "ALTER TABLE mark ADD COLUMN run INTEGER NOT NULL DEFAULT 0;"
+    "PRAGMA user_version = 5;";
+
+const char *const db_schema[DB_SCHEMA] = { schema_1, schema_2, schema_3, schema_4, schema_5 };
 
 #define ROW_COLUMNS \
 	"SELECT o.row, s.name, o.id, o.home, o.origin, o.received, o.net, o.verdict, o.size," \
@@ -128,8 +134,11 @@ const char *const db_sql[ST_COUNT] = {
 	[ST_FILE] = "SELECT 1 FROM object WHERE file = ?1",
 	[ST_LARGE_ROWS] =
 	    ROW_COLUMNS "WHERE o.file IS NOT NULL AND o.state <> 5 AND o.row > ?1 ORDER BY o.row",
-	[ST_MARKS] = "SELECT epoch, counter, seq FROM mark WHERE home = ?1 ORDER BY seq DESC",
-	[ST_MARK_SET] = "INSERT OR REPLACE INTO mark VALUES(?1, ?2, ?3, ?4)",
+	[ST_RUNS] = "SELECT run, first FROM run ORDER BY first DESC LIMIT ?1",
+	[ST_RUN_NEW] = "INSERT INTO run(first, run) VALUES(?1, ?2)",
+	[ST_RUNS_FORGET] = "DELETE FROM run WHERE first <= ?1",
+	[ST_MARKS] = "SELECT epoch, counter, seq, run FROM mark WHERE home = ?1 ORDER BY seq DESC",
+	[ST_MARK_SET] = "INSERT OR REPLACE INTO mark VALUES(?1, ?2, ?3, ?4, ?5)",
 	[ST_MARKS_STALE] = "SELECT home FROM mark m WHERE epoch < 0 AND"
 	    " seq = (SELECT max(seq) FROM mark WHERE home = m.home)",
 	[ST_MARK_FORGET] = "DELETE FROM mark WHERE home = ?1 AND seq <= ?2",

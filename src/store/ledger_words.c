@@ -1,5 +1,7 @@
 #include "store/ledger_words.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 static const char *const states[] = {
@@ -83,15 +85,74 @@ park_class_read(const char *word, enum park_class *out)
 	return false;
 }
 
+/* "A.B" */
+static bool
+two_numbers(struct span s, unsigned long long max, unsigned long long *a, unsigned long long *b)
+{
+	const char *dot = s.n > 0 ? memchr(s.p, '.', s.n) : NULL;
+
+	return dot != NULL && span_u64(span_of(s.p, (size_t)(dot - s.p)), max, a) &&
+	    span_u64(span_from(s, (size_t)(dot - s.p) + 1), INT64_MAX, b);
+}
+
 bool
 ledger_mark_parse(struct span s, struct ledger_mark *out)
 {
-	const char *dot = s.n > 0 ? memchr(s.p, '.', s.n) : NULL;
 	unsigned long long epoch, counter;
 
-	if (dot == NULL || !span_u64(span_of(s.p, (size_t)(dot - s.p)), INT64_MAX, &epoch) ||
-	    !span_u64(span_from(s, (size_t)(dot - s.p) + 1), INT64_MAX, &counter))
+	if (!two_numbers(s, INT64_MAX, &epoch, &counter))
 		return false;
-	*out = (struct ledger_mark){ epoch, counter };
+	out->epoch = epoch;
+	out->counter = counter;
 	return true;
+}
+
+void
+ledger_runs_print(const struct ledger_mark *m, char out[LEDGER_RUNS_TEXT])
+{
+	size_t n = 0;
+
+	out[0] = '\0';
+	for (unsigned i = 0; i < m->nruns; i++)
+		n += (size_t)snprintf(out + n, LEDGER_RUNS_TEXT - n, "%s%" PRIu32 ".%" PRIu64,
+		    i > 0 ? " " : "", m->runs[i].run, m->runs[i].first);
+}
+
+bool
+ledger_runs_parse(struct span s, struct ledger_mark *out)
+{
+	unsigned long long run, first, above = (unsigned long long)INT64_MAX + 1;
+	unsigned n = 0;
+
+	out->nruns = 0;
+	for (bool more = true; more; n++) {
+		const char *end = s.n > 0 ? memchr(s.p, ' ', s.n) : NULL;
+		struct span word = span_of(s.p, end != NULL ? (size_t)(end - s.p) : s.n);
+
+		if (n == LEDGER_RUNS || !two_numbers(word, UINT32_MAX, &run, &first) ||
+		    run == 0 || first == 0 || first >= above)
+			return false;
+		out->runs[n] = (struct ledger_run){ (uint32_t)run, first };
+		above = first;
+		more = end != NULL;
+		s = more ? span_from(s, word.n + 1) : s;
+	}
+	out->nruns = n;
+	return true;
+}
+
+bool
+ledger_parted(const struct ledger_mark *m, uint32_t run, uint64_t counter)
+{
+	uint64_t last = m->counter;
+
+	if (run == 0 || m->nruns == 0)
+		return false;
+	for (unsigned i = 0; i < m->nruns; i++) {
+		if (m->runs[i].run == run)
+			return counter > last;
+		last = m->runs[i].first - 1;
+	}
+	/* One that we never had began after our oldest; one that we forgot ended before it. */
+	return counter > last;
 }

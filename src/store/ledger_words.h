@@ -2,6 +2,7 @@
 #define STORE_LEDGER_WORDS_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "store/spool.h"
 
@@ -21,5 +22,21 @@ bool	park_class_read(const char *, enum park_class *);
 
 /* "EPOCH.COUNTER", as answers name a ledger.  False, and out is left alone: it is none. */
 bool	ledger_mark_parse(struct span, struct ledger_mark *out);
+
+/*
+ * "RUN.FIRST RUN.FIRST", the present run first, is beside it where home has runs to name: of
+ * the mark these are the runs, which the parser above leaves alone.  False, and out has no
+ * runs: it is none, as one that names a 0, more than LEDGER_RUNS, or counters that do not fall.
+ */
+#define LEDGER_RUNS_TEXT	(LEDGER_RUNS * (10 + 1 + 19 + 1))
+void	ledger_runs_print(const struct ledger_mark *, char out[LEDGER_RUNS_TEXT]);
+bool	ledger_runs_parse(struct span, struct ledger_mark *out);
+
+/*
+ * Whether that ledger is another than the one of its epoch that had that counter in that run:
+ * its own past ended before, and what it counts since is something else.  False also where
+ * that cannot be told: no run is known, or so many came since that the list has it no more.
+ */
+bool	ledger_parted(const struct ledger_mark *, uint32_t run, uint64_t counter);
 
 #endif

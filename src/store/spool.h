@@ -126,13 +126,34 @@ void	spool_release(struct spool *, int64_t row);
 void	spool_failed(struct spool *, int64_t row, const char *reason);
 
 /*
+ * A run of home's writer that changed its ledger: a random number that the run has for itself,
+ * and the counter that its first commit made.  Of two ledgers of one epoch that began as copies,
+ * each has runs that the other has not, so that a copy is known for one however far it has
+ * counted since.
+ */
+#define LEDGER_RUNS	16	/* the last ones: some 300 octets in an answer */
+struct ledger_run {
+	uint32_t	run;		/* never 0 */
+	uint64_t	first;
+};
+
+/*
  * Edge: the highest (epoch, counter) a home's ledger has shown.  Kept durably before
- * MARKED is answered when the epoch changes; lazily for the counter.
+ * MARKED is answered when the epoch or the run changes; lazily for the counter.
  */
 struct ledger_mark {
 	uint64_t	epoch;
 	uint64_t	counter;
+	struct ledger_run runs[LEDGER_RUNS];	/* the present one first */
+	unsigned	nruns;		/* 0: it names none */
 };
+
+/* The run that made this counter; 0: it is not known. */
+static inline uint32_t
+ledger_run(const struct ledger_mark *m)
+{
+	return m->nruns > 0 ? m->runs[0].run : 0;
+}
 enum marked {
 	/* our disk failed, or the writer died: nothing is known of the ledger; ask again later */
 	MARKED_NOT = 0,

@@ -348,8 +348,7 @@ on_ledger(struct spool *s, struct answer *m)
 {
 	struct ledger_mark mark;
 
-	mark.epoch = wire_get_u64(&m->in);
-	mark.counter = wire_get_u64(&m->in);
+	wire_get_mark(&m->in, &mark);
 	if (!wire_done(&m->in))
 		return false;
 	CALL(s, mark, mark);

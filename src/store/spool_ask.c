@@ -126,8 +126,7 @@ spool_mark(struct spool *s, const char *home, struct ledger_mark mark, spool_mar
 	struct ask *a;
 
 	wire_text(&w, home);
-	wire_u64(&w, mark.epoch);
-	wire_u64(&w, mark.counter);
+	wire_mark(&w, &mark);
 	a = ask_new(s, WM_MARK, &w, arg);
 	a->fn.marked = told;
 	ask_go(s, a);

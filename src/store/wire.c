@@ -128,6 +128,18 @@ wire_ban(struct wire_out *w, const struct spool_ban *b)
 	wire_u8(w, b->lifted);
 }
 
+void
+wire_mark(struct wire_out *w, const struct ledger_mark *m)
+{
+	wire_u64(w, m->epoch);
+	wire_u64(w, m->counter);
+	wire_u8(w, m->nruns);
+	for (unsigned i = 0; i < m->nruns; i++) {
+		wire_u32(w, m->runs[i].run);
+		wire_u64(w, m->runs[i].first);
+	}
+}
+
 struct span
 wire_span(const struct wire_out *w)
 {
@@ -310,6 +322,21 @@ wire_get_ban(struct wire_in *w, struct spool_ban *b)
 	b->on.bits = wire_get_enum(w, b->on.net.v6 ? 128 : 32);
 	b->on.until_ms = wire_get_row(w);
 	b->lifted = wire_get_enum(w, 1);
+}
+
+void
+wire_get_mark(struct wire_in *w, struct ledger_mark *m)
+{
+	*m = (struct ledger_mark){ .epoch = (uint64_t)wire_get_row(w) };
+	m->counter = (uint64_t)wire_get_row(w);
+	m->nruns = wire_get_enum(w, LEDGER_RUNS);
+	for (unsigned i = 0; i < m->nruns; i++) {
+		m->runs[i].run = wire_get_u32(w);
+		m->runs[i].first = (uint64_t)wire_get_row(w);
+		if (m->runs[i].run == 0 || m->runs[i].first == 0 ||
+		    (i > 0 && m->runs[i].first >= m->runs[i - 1].first))
+			w->bad = true;
+	}
 }
 
 struct span

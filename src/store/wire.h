@@ -28,7 +28,7 @@ enum wire_type {
 	WM_DELETE,		/* i64 row */
 	WM_RELEASE,		/* i64 row; not answered */
 	WM_FAILED,		/* i64 row, text reason; not answered */
-	WM_MARK,		/* text home, u64 epoch, u64 counter */
+	WM_MARK,		/* text home, mark */
 	WM_CLAIM,		/* u32 max */
 	WM_NOTE_PART,		/* entries that belong to the WM_NOTE that follows; not answered */
 	WM_NOTE,		/* entries of one object */
@@ -62,7 +62,7 @@ enum wire_type {
 	WE_PEER,		/* peer as JSON */
 	WE_PEER_GONE,		/* text name */
 	WE_PEERS_KNOWN,
-	WE_LEDGER,		/* u64 epoch, u64 counter */
+	WE_LEDGER,		/* mark */
 	WE_PAIRING,		/* u8 */
 	WE_ROOM,		/* u64 octets; to an edge's clients */
 	WE_INTERLOCK,		/* u64 run: the operator wants the interlock now; home */
@@ -104,6 +104,7 @@ void	wire_object(struct wire_out *, const struct spool_object *);
 void	wire_entry(struct wire_out *, const struct ledger_entry *);
 void	wire_reply(struct wire_out *, const struct smtp_reply *);
 void	wire_ban(struct wire_out *, const struct spool_ban *);
+void	wire_mark(struct wire_out *, const struct ledger_mark *);
 struct span wire_span(const struct wire_out *);
 
 struct wire_in {
@@ -126,6 +127,7 @@ void		wire_get_object(struct wire_in *, struct spool_object *);
 void		wire_get_entry(struct wire_in *, struct ledger_entry *);
 void		wire_get_reply(struct wire_in *, struct smtp_reply *);
 void		wire_get_ban(struct wire_in *, struct spool_ban *);
+void		wire_get_mark(struct wire_in *, struct ledger_mark *);
 unsigned	wire_get_enum(struct wire_in *, unsigned most);
 struct span	wire_rest(struct wire_in *);		/* all that is left */
 bool		wire_done(const struct wire_in *);	/* nothing bad, nothing left */

@@ -195,8 +195,7 @@ tell_ledger(struct writer *w)
 	struct ledger_mark m = db_ledger_mark(w->db);
 	struct wire_out out = { .n = 0 };
 
-	wire_u64(&out, m.epoch);
-	wire_u64(&out, m.counter);
+	wire_mark(&out, &m);
 	writer_tell(w, WE_LEDGER, &out, span_of(NULL, 0));
 }
 

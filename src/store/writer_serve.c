@@ -195,12 +195,11 @@ serve_mark(struct client *c, struct chan_msg *m)
 	struct why why = { 0 };
 
 	wire_get_text(&in, home, sizeof(home));
-	mark.epoch = wire_get_u64(&in);
-	mark.counter = wire_get_u64(&in);
-	if (!wire_done(&in) || mark.epoch > INT64_MAX || mark.counter > INT64_MAX)
+	wire_get_mark(&in, &mark);
+	if (!wire_done(&in))
 		return false;
 	if ((s = seen(w, home)) != NULL && s->mark.epoch == mark.epoch &&
-	    mark.counter >= s->mark.counter) {
+	    mark.counter >= s->mark.counter && ledger_run(&mark) == ledger_run(&s->mark)) {
 		s->dirty = s->dirty || mark.counter > s->mark.counter;
 		s->mark = mark;
 		marked_now(c, m->tag);
@@ -320,8 +319,7 @@ writer_greet(struct client *c)
 		writer_tell_peer(c, peers_at(w->peers, i));
 	wire_u8(&pairing, w->conf.role == CONF_EDGE && peers_pairing_open(w->peers, wall_ms()));
 	(void)writer_send(c, WE_PAIRING, 0, &pairing, span_of(NULL, 0), -1);
-	wire_u64(&ledger, mark.epoch);
-	wire_u64(&ledger, mark.counter);
+	wire_mark(&ledger, &mark);
 	(void)writer_send(c, WE_LEDGER, 0, &ledger, span_of(NULL, 0), -1);
 	writer_greet_bans(c);
 	writer_greet_said(c);

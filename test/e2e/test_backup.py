@@ -1,8 +1,10 @@
 """A home's backup, from a running one, and back: whole or not at all, and never less mail."""
 
+import contextlib
 import os
 import random
 import shutil
+import sqlite3
 import stat
 import subprocess
 import time
@@ -47,6 +49,12 @@ def away(stand):
 def says(stand, role, words):
     until(f"{role} says {words!r}", 20,
           lambda: any(words in a for a in stand.status(role)["alarms"]))
+
+
+def ledger(state):
+    """How far it has counted."""
+    with contextlib.closing(sqlite3.connect(f"file:{state}/spool.db?mode=ro", uri=True)) as db:
+        return db.execute("SELECT counter FROM ledger").fetchone()[0]
 
 
 def start(stand):
@@ -241,3 +249,57 @@ def test_killed_half_way_it_is_the_old_home_or_the_new_or_one_that_says_so(make_
     for id_ in ids:
         assert mark.encode() in stand.tool("open", "-c", stand.conf("home"), id_,
                                            text=False).stdout
+
+
+def test_an_old_copy_put_back_by_hand_is_known_however_far_it_counts(make_stand, mark):
+    """It has mail to deliver, and no edge is in reach while it does: when one is, the copy has
+    counted past all that this edge has seen."""
+    stand = make_stand(opt=OPT + ACCOUNT)
+    alice, state = os.path.join(stand.env["MAILDIR"], "alice"), stand.env["HOME_STATE"]
+    shutil.rmtree(alice, ignore_errors=True)
+    with open(alice, "w", encoding="ascii"):        # no Maildir: nothing can be delivered
+        pass
+    for i in range(8):
+        send(stand, f"{mark}-{i}-")
+    until("eight wait at home", 20, lambda: len(stand.queue("home")) == 8)
+    stand.edge_empty()
+    stand.stop("home")
+    subprocess.run(["cp", "-a", state, state + ".copy"], check=True)
+    start(stand)
+    send(stand, f"{mark}-later-")                   # the edge sees little more
+    until("the ninth is at home", 20, lambda: len(stand.queue("home")) == 9)
+    stand.edge_empty()
+    stand.stop("home")
+    seen = ledger(state)
+
+    away(stand)
+    os.rename(state + ".copy", state)
+    os.unlink(alice)
+    stand.stop("edge")
+    start(stand)
+    home(stand, "retry", "--all")
+    stand.wait_mails("alice", 8)
+    banned = 0
+    while ledger(state) <= seen + 2:                # past what was seen
+        banned += 1
+        home(stand, "ban", f"9.9.9.{banned}")
+    stand.start("edge")
+    says(stand, "edge", "restore --accept")
+    says(stand, "home", "restore --accept")
+    send(stand, f"{mark}-kept-")
+    time.sleep(1)
+    assert len(stand.queue("edge")) == 1
+    stand.stop("home")
+    start(stand)                                    # nor does a start of either forget it
+    stand.stop("edge")
+    stand.start("edge")
+    says(stand, "edge", "restore --accept")
+    assert len(stand.queue("edge")) == 1
+
+    stand.stop("home")
+    home(stand, "restore", "--accept")
+    stand.start("home")
+    stand.wait_marked("alice", f"{mark}-kept-")
+    stand.edge_empty()
+    assert len(stand.files("alice")) == 9           # what the copy delivered came once
+    assert not [a for r in ("edge", "home") for a in stand.status(r)["alarms"] if "ledger" in a]

@@ -25,7 +25,7 @@ a_damaged_database_is_set_aside_whole(void **state)
 	struct why why = { "" };
 	char junk[8192];
 
-	stage_dir(g.dir);
+	dir_make(g.dir);
 	memset(junk, 'x', sizeof(junk));
 	write_file(g.dir, "spool.db", junk, sizeof(junk));
 	g.db = db_open(&sys_real, g.dir, g.role, NULL, &why);
@@ -47,7 +47,7 @@ a_directory_that_may_not_be_written_is_named(void **state)
 	char cmd[300], want[300];
 	uid_t user = geteuid() == 0 ? 65534 : geteuid();
 
-	stage_dir(g.dir);
+	dir_make(g.dir);
 	assert_non_null(g.db = db_open(&sys_real, g.dir, CONF_EDGE, NULL, &why));
 	db_close(&g.db);
 	snprintf(cmd, sizeof(cmd), "chown -R %u %s && chmod 500 %s", (unsigned)user, g.dir, g.dir);
@@ -72,7 +72,7 @@ what_is_not_ours_is_refused_or_set_aside(void **state)
 	char path[200];
 	sqlite3 *sq;
 
-	stage_dir(g.dir);
+	dir_make(g.dir);
 	assert_non_null(g.db = db_open(&sys_real, g.dir, CONF_EDGE, NULL, &why));
 	assert_null(db_open(&sys_real, g.dir, CONF_EDGE, NULL, &why));	/* one owner */
 	assert_non_null(strstr(why.text, "in use"));
@@ -115,7 +115,7 @@ an_earlier_schema_is_brought_up_to_date(void **state)
 		char path[200];
 		sqlite3 *sq;
 
-		stage_dir(g.dir);
+		dir_make(g.dir);
 		assert_non_null(g.db = db_open(&sys_real, g.dir, g.role, NULL, &why));
 		assert_true(stage_put(&g, 4, 100, false) && stage_commit(&g));
 		db_close(&g.db);
@@ -125,6 +125,7 @@ an_earlier_schema_is_brought_up_to_date(void **state)
 		    "DROP TABLE story; DROP INDEX object_waits; DROP INDEX entry_parked;"
 		    "ALTER TABLE done DROP COLUMN row; ALTER TABLE done DROP COLUMN received;"
 		    "ALTER TABLE done DROP COLUMN gone; ALTER TABLE done DROP COLUMN size;"
+		    "DROP TABLE run; ALTER TABLE mark DROP COLUMN run;"
 		    "PRAGMA user_version = 1", NULL, NULL, NULL), SQLITE_OK);
 		sqlite3_close(sq);
 		for (int again = 0; again < 2; again++) {
@@ -153,7 +154,7 @@ a_damaged_large_file_is_reported(void **state)
 		char path[200];
 		int rc;
 
-		stage_dir(g.dir);
+		dir_make(g.dir);
 		assert_non_null(g.db = db_open(&sys_real, g.dir, g.role, NULL, &why));
 		assert_true(stage_put(&g, 3, 20000, true) && stage_put(&g, 4, 100, false));
 		assert_true(stage_commit(&g));

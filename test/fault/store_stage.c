@@ -1,14 +1,5 @@
 #include "store_stage.h"
 
-void
-stage_dir(char dir[64])
-{
-	const char *base = getenv("TMPDIR");
-
-	snprintf(dir, 64, "%s/store-XXXXXX", base != NULL && strlen(base) < 40 ? base : "/tmp");
-	assert_non_null(mkdtemp(dir));
-}
-
 struct spool_meta
 stage_meta(const struct stage *g, unsigned n)
 {
@@ -99,8 +90,10 @@ stage_commit(struct stage *g)
 {
 	struct why why = { "" };
 
-	if (db_commit(g->db, &why) == 0)
+	if (db_commit(g->db, &why) == 0) {
+		g->shown = db_ledger_mark(g->db);
 		return true;
+	}
 	db_rollback(g->db);
 	return false;
 }

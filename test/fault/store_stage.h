@@ -22,12 +22,12 @@ struct stage {
 	struct db	*db;
 	struct expect	 x[N];
 	bool		 marked;
+	struct ledger_mark shown;	/* as of the last commit that was told durable */
 	enum ledger_state noted[N];	/* the last that was told durable */
 	/* all that were asked: a commit that failed may be on the disk */
 	unsigned	noting[N];
 };
 
-void	stage_dir(char dir[64]);			/* made */
 void	stage_open(struct stage *);			/* through the faults; db NULL: it fails */
 struct spool_meta stage_meta(const struct stage *, unsigned n);
 /* Object n of that size; large: by a file.  False: the batch is lost. */

@@ -8,6 +8,13 @@
 #include <sqlite3.h>
 
 #include "store/db_copy.h"
+#include "store/ledger_words.h"
+
+static struct ledger_mark
+mark_of(uint64_t counter)
+{
+	return (struct ledger_mark){ .epoch = 9, .counter = counter };
+}
 
 static void
 put_batch(struct stage *g, unsigned a, size_t size_a, bool large_a, unsigned b, size_t size_b)
@@ -49,7 +56,7 @@ play_edge(struct stage *g)
 	put_batch(g, 2, 20000, true, 3, 9000);
 	remove_one_row(g, 0);
 	if (g->db != NULL) {
-		if (db_mark(g->db, "alice", (struct ledger_mark){ 9, 5 }, &why) != MARK_NEW)
+		if (db_mark(g->db, "alice", mark_of(5), &why) != MARK_NEW)
 			db_rollback(g->db);
 		else
 			g->marked = stage_commit(g);
@@ -190,8 +197,17 @@ check(struct stage *g, const char *what, unsigned at)
 			assert_int_equal(row, 0);
 		}
 	}
+	/* What edges have seen of it is in its past. */
+	if (g->shown.epoch != 0) {
+		struct ledger_mark now = db_ledger_mark(g->db);
+
+		assert_int_equal(now.epoch, g->shown.epoch);
+		assert_true(now.counter >= g->shown.counter);
+		assert_true(g->role != CONF_HOME || now.nruns > 0);
+		assert_false(ledger_parted(&now, ledger_run(&g->shown), g->shown.counter));
+	}
 	if (g->marked)
-		assert_int_equal(db_mark(g->db, "alice", (struct ledger_mark){ 9, 4 }, &why),
+		assert_int_equal(db_mark(g->db, "alice", mark_of(4), &why),
 		    MARK_STALE);
 	db_close(&g->db);
 }
@@ -205,7 +221,7 @@ sweep(enum conf_role role, enum fault_mode mode, const char *what)
 		struct stage g = { .role = role };
 		bool hit;
 
-		stage_dir(g.dir);
+		dir_make(g.dir);
 		fault_begin(mode, at);
 		if (role == CONF_EDGE)
 			play_edge(&g);
@@ -238,6 +254,7 @@ restore_into(struct stage *next, const struct stage *here)
 		return false;
 	ok = db_carry(next->db, here->dir, &why) != -1 && db_restage(next->db, &why) != -1 &&
 	    db_new_epoch(next->db, &why) == 0 && db_commit(next->db, &why) == 0;
+	next->shown = ok ? db_ledger_mark(next->db) : (struct ledger_mark){ .epoch = 0 };
 	db_close(&next->db);
 	return ok;
 }
@@ -256,8 +273,8 @@ static void
 two_homes(struct stage *here, struct stage *next)
 {
 	*here = *next = (struct stage){ .role = CONF_HOME };
-	stage_dir(here->dir);
-	stage_dir(next->dir);
+	dir_make(here->dir);
+	dir_make(next->dir);
 	stage_open(here);
 	put_batch(here, 0, 5000, false, 1, 100);
 	put_batch(here, 2, 20000, true, 3, 9000);
@@ -382,7 +399,7 @@ a_failing_disk_is_no_old_ledger(void **state)
 		play_until(&p, &p.known, 1);
 		fault_begin(FAULT_STAYS, at);
 		t.told = 0;
-		spool_mark(s, "alice", (struct ledger_mark){ 9, 5 }, on_marked, &t);
+		spool_mark(s, "alice", mark_of(5), on_marked, &t);
 		play_until(&p, &t.told, 1);
 		if (fault_hit()) {
 			assert_int_equal(t.last, MARKED_NOT);
@@ -390,10 +407,10 @@ a_failing_disk_is_no_old_ledger(void **state)
 		} else
 			assert_int_equal(t.last, MARKED);
 		fault_end();
-		spool_mark(s, "alice", (struct ledger_mark){ 9, 6 }, on_marked, &t);
+		spool_mark(s, "alice", mark_of(6), on_marked, &t);
 		play_until(&p, &t.told, 2);
 		assert_int_equal(t.last, MARKED);
-		spool_mark(s, "alice", (struct ledger_mark){ 9, 4 }, on_marked, &t);
+		spool_mark(s, "alice", mark_of(4), on_marked, &t);
 		play_until(&p, &t.told, 3);
 		assert_int_equal(t.last, MARKED_STALE);
 		spool_free(&s);
@@ -426,7 +443,7 @@ what_was_gathered_is_read_back_and_leaves_in_a_few_writes(void **state)
 {
 	struct stage g = { .role = CONF_EDGE };
 
-	stage_dir(g.dir);
+	dir_make(g.dir);
 	stage_open(&g);
 	fault_begin(FAULT_ONCE, 0);
 	for (unsigned n = 0; n < N; n++)

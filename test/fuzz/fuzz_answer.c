@@ -162,7 +162,8 @@ ask_all(struct spool *s)
 	spool_list(s, "", 0, 1, on_list, (void *)q++);
 	spool_get(s, 7, on_get, (void *)q++);
 	spool_delete(s, 7, on_done, (void *)q++);
-	spool_mark(s, "h", (struct ledger_mark){ 1, 1 }, on_marked, (void *)q++);
+	spool_mark(s, "h", (struct ledger_mark){ .epoch = 1, .counter = 1 }, on_marked,
+	    (void *)q++);
 	ledger_claim(s, 1, on_job, (void *)q++);
 	ledger_watch(s, 7, on_outcome, (void *)q++);
 	ledger_verdict_over(s, 7, on_outcome, (void *)q++);

@@ -28,7 +28,7 @@ LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 
 	if (n == 0)
 		return 0;
-	which = *p++ % 4;
+	which = *p++ % 5;
 	in = wire_in(span_of(p, n - 1));
 	if (which == 0) {
 		struct spool_object o;
@@ -47,6 +47,11 @@ LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 
 		wire_get_reply(&in, &r);
 		wire_reply(&w, &r);
+	} else if (which == 4) {
+		struct ledger_mark m;
+
+		wire_get_mark(&in, &m);
+		wire_mark(&w, &m);
 	} else {
 		char text[40];
 		int64_t row;

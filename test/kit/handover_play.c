@@ -9,14 +9,27 @@ struct handover_play H;
 struct held_mail held;
 static struct net_key edge_key, home_key;
 
+/* How many. */
+static size_t
+mark_headers(struct h2_header h[2], char *text, size_t max)
+{
+	int n = snprintf(text, max, "%llu.%llu", H.epoch, H.counter);
+
+	h[0] = (struct h2_header){ "posthouse-ledger", span_of(text, (size_t)n) };
+	if (H.runs == NULL)
+		return 1;
+	h[1] = (struct h2_header){ "posthouse-ledger-runs", span_str(H.runs) };
+	return 2;
+}
+
 static void
 respond(struct h2_stream *s, unsigned status, const char *words)
 {
 	char mark[64];
-	struct h2_header headers[] = { { "posthouse-ledger", { mark, 0 } } };
-	struct h2_head head = { .status = status, .headers = headers, .nheaders = 1 };
+	struct h2_header headers[2];
+	struct h2_head head = { .status = status, .headers = headers };
 
-	headers[0].value.n = (size_t)snprintf(mark, sizeof(mark), "%llu.%llu", H.epoch, H.counter);
+	head.nheaders = mark_headers(headers, mark, sizeof(mark));
 	assert_true(h2_respond(s, &head, span_str(words), NULL, NULL));
 }
 
@@ -120,13 +133,14 @@ on_request(void *arg, struct h2_stream *s, const struct h2_head *head, bool has_
 		respond(s, 204, "");
 	} else if (h2_header_get(head, "if-none-match").n == 0) {
 		char mark[64];
-		int n = snprintf(mark, sizeof(mark), "%llu.%llu", H.epoch, H.counter);
-		struct h2_header headers[] = { { "etag", SPAN_LIT("\"1\"") },
-			{ "posthouse-ledger", span_of(mark, (size_t)n) } };
-		struct h2_head ok = { .status = 200, .headers = headers, .nheaders = 2 };
+		struct h2_header headers[3] = { { "etag", SPAN_LIT("\"1\"") } };
+		struct h2_head ok = { .status = 200, .headers = headers };
 
+		ok.nheaders = 1 + mark_headers(&headers[1], mark, sizeof(mark));
 		h2_respond(s, &ok, span_eq(head->path, SPAN_LIT("/policy")) ? span_str(policy) :
 		    span_of(NULL, 0), NULL, NULL);
+	} else if (h2_header_get(head, "prefer").n == 0) {
+		respond(s, 304, "");
 	}			/* else the long poll: it waits for ever */
 }
 

@@ -35,6 +35,7 @@ extern struct handover_play {
 	unsigned	 (*judge)(const struct put *);
 	const char	*words;
 	unsigned long long epoch, counter;
+	const char	*runs;		/* of its ledger; NULL: it names none */
 	char		 taken[4096][40];	/* ids that were answered 201, in their order */
 	unsigned	 ntaken;
 } H;

@@ -261,7 +261,8 @@ origin_setup(void **state)
 	memset(&board, 0, sizeof(board));
 	conf.hold.quota = 1 << 24;
 	proc = (struct proc){ .loop = &loop, .home = &conf, .board = &board };
-	T = (struct tunnel_proc){ .proc = &proc, .loop = &loop, .mark = { 5, 41 },
+	T = (struct tunnel_proc){ .proc = &proc, .loop = &loop,
+		.mark = { .epoch = 5, .counter = 41 },
 		.intake = { .proc = &proc, .up = true, .known = true }, .npins = 1,
 		.delivery = { .smtputf8 = true, .dsn = true } };
 	T.health = health_new(&T, on_health, NULL);
@@ -304,6 +305,7 @@ on_head(void *arg, const struct h2_head *head)
 
 	a->status = head->status;
 	span_copy(h2_header_get(head, "posthouse-ledger"), a->ledger, sizeof(a->ledger));
+	span_copy(h2_header_get(head, "posthouse-ledger-runs"), a->runs, sizeof(a->runs));
 	span_copy(h2_header_get(head, "etag"), a->etag, sizeof(a->etag));
 	span_copy(h2_header_get(head, "delta-base"), a->base, sizeof(a->base));
 }

@@ -49,7 +49,7 @@ struct ask {
 	size_t		 n, sent;
 	bool		 hold;		/* the end of the body is not sent */
 	unsigned	 status;
-	char		 ledger[64], etag[64], base[64];
+	char		 ledger[64], runs[64], etag[64], base[64];
 	char		 answer[4096];
 	size_t		 nanswer;
 	bool		 closed;

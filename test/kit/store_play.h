@@ -102,6 +102,15 @@ remove_one(const char *path, const struct stat *st, int type, struct FTW *at)
 }
 
 static inline void
+dir_make(char dir[64])
+{
+	const char *base = getenv("TMPDIR");
+
+	snprintf(dir, 64, "%s/store-XXXXXX", base != NULL && strlen(base) < 40 ? base : "/tmp");
+	assert_non_null(mkdtemp(dir));
+}
+
+static inline void
 remove_tree(const char *dir)
 {
 	nftw(dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
@@ -147,14 +156,11 @@ play_writer(struct play *p)
 static inline void
 play_begin(struct play *p, enum conf_role role)
 {
-	const char *base = getenv("TMPDIR");
 	char path[100];
 
 	memset(p, 0, sizeof(*p));
 	uv_loop_init(&p->loop);
-	snprintf(p->dir, sizeof(p->dir), "%s/store-XXXXXX", base != NULL && strlen(base) < 40 ?
-	    base : "/tmp");
-	assert_non_null(mkdtemp(p->dir));
+	dir_make(p->dir);
 	snprintf(path, sizeof(path), "%s/large", p->dir);
 	assert_int_equal(mkdir(path, 0700), 0);
 	p->large = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

@@ -164,7 +164,8 @@ setup(void **state)
 	conf.connections = 2;
 	proc = (struct proc){ .loop = &loop, .home = &conf, .board = &board };
 	T = (struct tunnel_proc){
-		.proc = &proc, .loop = &loop, .mark = { 5, 41 }, .intake.known = true
+		.proc = &proc, .loop = &loop, .mark = { .epoch = 5, .counter = 41 },
+		.intake.known = true
 	};
 	T.resolver = resolver_new();
 	buf_init(&T.pem, 8192);

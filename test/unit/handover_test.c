@@ -267,6 +267,40 @@ an_older_ledger(void **state)
 	assert_false(stale_alarm());
 }
 
+/* It was put in place by hand, and had mail to deliver: that counts before we see it. */
+static void
+an_older_ledger_that_has_counted_past_what_was_seen(void **state)
+{
+	H.counter = 10;
+	H.runs = "7.1";
+	hold_many(1, 100);
+	dial(0);
+	RUN_UNTIL(board_get(&R.board, BC_HANDED_OVER) == 1);
+	hang_up(0);
+	assert_int_equal(H.counter, 11);
+	H.runs = "8.12 7.1";		/* home was started again: nothing is wrong with that */
+	hold_many(1, 100);
+	dial(0);
+	RUN_UNTIL(board_get(&R.board, BC_HANDED_OVER) == 2);
+	hang_up(0);
+	assert_false(stale_alarm());
+	H.counter += 100;
+	H.runs = "9.12 7.1";		/* a copy, made before that start */
+	dial(0);
+	RUN_UNTIL(stale_alarm());		/* with nothing to hand over */
+	hold_many(10, 100);
+	handover_work(R.alice->handover);
+	loop_run_ms(300);
+	assert_int_equal(rows(), 10);
+	assert_int_equal(board_get(&R.board, BC_HANDED_OVER), 2);
+	H.epoch++;
+	hang_up(0);
+	dial(0);
+	RUN_UNTIL(board_get(&R.board, BC_HANDED_OVER) == 12);
+	assert_int_equal(rows(), 0);
+	assert_false(stale_alarm());
+}
+
 /*
  * Home has it and we cannot note that: our own trouble is no older ledger, and what
  * home has must not go round whole at the speed of the line.
@@ -342,6 +376,7 @@ main(void)
 		TEST(the_tunnel_is_cut),
 		TEST(the_writer_is_killed),
 		TEST(an_older_ledger),
+		TEST(an_older_ledger_that_has_counted_past_what_was_seen),
 		TEST(our_own_disk_fails),
 		TEST(answers_overtake_each_other),
 		TEST(one_tunnel_leaves),

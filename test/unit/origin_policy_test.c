@@ -51,6 +51,7 @@ policy_says_what_was_granted_and_nothing_else(void **state)
 	    a.etag, "", ""); /* another edge's grant and a new message change nothing here */
 	assert_int_equal(b.status, 304);
 	assert_string_equal(b.ledger, "5.42");
+	assert_string_equal(b.runs, "");	/* a ledger that nothing came to yet */
 }
 
 static void
@@ -124,14 +125,16 @@ policy_waits_for_the_ledger(void **state)
 {
 	struct ask a = { .body = NULL };
 
-	T.mark = (struct ledger_mark){ 0, 0 };
+	T.mark = (struct ledger_mark){ .epoch = 0 };
 	ask(&a, "GET", "/policy", NULL, 0);
 	RUN_UNTIL(origin->nwaiters == 1);
-	T.mark = (struct ledger_mark){ 9, 1 };
+	T.mark = (struct ledger_mark){ .epoch = 9, .counter = 1 };
+	strcpy(T.mark_runs, "7.1");
 	origin_policy(origin);
 	RUN_UNTIL(a.closed);
 	assert_int_equal(a.status, 200);
 	assert_string_equal(a.ledger, "9.1");
+	assert_string_equal(a.runs, "7.1");
 }
 
 static void

@@ -195,7 +195,8 @@ everybody_hears_of_a_pairing(void **state)
 	play_until(&p, &p.known, 1);
 	assert_int_equal(p.peers, 0);
 	assert_false(p.pairing);
-	spool_mark(s, "alice", (struct ledger_mark){ 5, 100 }, on_marked, &mark);
+	spool_mark(s, "alice", (struct ledger_mark){ .epoch = 5, .counter = 100 }, on_marked,
+	    &mark);
 	play_until(&p, &mark.told, 1);
 	assert_int_equal(peers_pairing_new(writer_peers(p.writer), "alice", domains, 2, wall_ms(),
 	    token, &why), 0);
@@ -214,7 +215,7 @@ everybody_hears_of_a_pairing(void **state)
 	play_for(&p, 10);
 	assert_false(p.pairing);
 	/* paired anew: an old ledger is meant */
-	spool_mark(s, "alice", (struct ledger_mark){ 5, 3 }, on_marked, &mark);
+	spool_mark(s, "alice", (struct ledger_mark){ .epoch = 5, .counter = 3 }, on_marked, &mark);
 	play_until(&p, &mark.told, 2);
 	assert_int_equal(mark.last, MARKED);
 	peer->npins = 2;

@@ -277,8 +277,8 @@ a_mark_never_goes_back(void **state)
 		s = play_client(&p);
 		play_attach(&p, s);
 		for (i = round == 0 ? 0 : 7; i < sizeof(marks) / sizeof(marks[0]); i++) {
-			spool_mark(s, "alice", (struct ledger_mark){ marks[i].epoch,
-			    marks[i].counter }, on_marked, &t);
+			spool_mark(s, "alice", (struct ledger_mark){ .epoch = marks[i].epoch,
+			    .counter = marks[i].counter }, on_marked, &t);
 			play_until(&p, &t.told, ++n);
 			assert_int_equal(t.last, marks[i].marked);
 			if (t.last == MARKED_STALE)
