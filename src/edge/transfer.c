@@ -372,11 +372,17 @@ on_content(void *arg, int64_t row, struct spool_content *c, const struct why *wh
 	struct handover *ho = t->ho;
 
 	if (!c->ok || (c->fd == -1 && c->data.n != t->obj.size)) {
-		/* Gone or set aside: it will not be listed again.  Or the writer died: it will. */
+		/*
+		 * Gone or set aside: it will not be listed again.  Or the writer died, or the disk
+		 * does not give it: it will.
+		 */
 		log_warn(NULL, "handover.read home=%s id=%s row=%lld: %s", ho->home->name,
 		    uuid_text(t->obj.meta.id).s, (long long)row,
 		    c->ok ? "not as long as it was" : why->text);
-		give_back(t, c->ok ? AGAIN_MOST_MS : AGAIN_LEAST_MS);
+		if (c->ok)
+			give_back(t, AGAIN_MOST_MS);
+		else
+			give_back_failed(t, why->text);
 		return;
 	}
 	t->fd = c->fd;

@@ -145,7 +145,8 @@ uint64_t db_room_left(struct db *);	/* the same, and no more than is left of the
  * The sealed octets: data (until db_content_end, which must come before the
  * loop) or an open file.  1 there, 0 gone, -1 failed.  A large file that is
  * missing or has another size than its row: -1, and the row is marked (home:
- * parked as malformed; edge: moved to aside/).
+ * parked as malformed; edge: moved to aside/).  One that cannot be looked at now
+ * is not damaged: -1 alone.
  */
 struct db_content {
 	struct span	data;
@@ -233,6 +234,11 @@ struct db_noted {
 	enum outcome	outcome;	/* PENDING while not settled */
 	struct smtp_reply reply;	/* REFUSED: the words */
 };
+/*
+ * Home: its octets cannot be read now.  It is due again later, each time twice as much: 5
+ * seconds to 15 minutes; if it is due at all.
+ */
+int	db_put_off(struct db *, int64_t row, int64_t now_ms, const char *reason, struct why *);
 /* Entries of one object. 0, with settled, also when it is gone. */
 int	db_note(struct db *, const struct ledger_entry *, size_t n, int64_t now_ms,
     struct db_noted *, struct why *);

@@ -57,8 +57,12 @@ db_file_check(struct db *db, const char *name, uint64_t size, struct why *why)
 
 	if (!db_name_ok(name))
 		return why_set(why, "%s/large: a name that is none of ours", db->path);
-	if (db->sys->fstatat(db->large, name, &st, AT_SYMLINK_NOFOLLOW) == -1)
-		return why_sys(why, "%s/large/%s", db->path, name);
+	if (db->sys->fstatat(db->large, name, &st, AT_SYMLINK_NOFOLLOW) == -1) {
+		int error = errno;
+
+		why_sys(why, "%s/large/%s", db->path, name);
+		return error == ENOENT ? -1 : 1;
+	}
 	if (!S_ISREG(st.st_mode) || st.st_nlink != 1)
 		return why_set(why, "%s/large/%s: no file of ours", db->path, name);
 	if ((uint64_t)st.st_size != size)
@@ -137,7 +141,7 @@ db_sync_add(struct db *db, struct db_sync *s, const struct db_body *b, struct wh
 
 	if (rc == 1)
 		return why_set(why, "%s/large/%s: is another object's", db->path, b->file);
-	if (rc == -1 || db_file_check(db, b->file, b->size, why) == -1)
+	if (rc == -1 || db_file_check(db, b->file, b->size, why) != 0)
 		return -1;
 	if (s->n == s->cap) {
 		size_t cap = s->cap == 0 ? 4 : 2 * s->cap;

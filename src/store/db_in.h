@@ -17,8 +17,9 @@ enum db_stmt {			/* texts in db_sql.c, prepared at first use and kept */
 	ST_FAILED, ST_REMEMBER,
 	ST_ROW, ST_BY_ID, ST_ROWS, ST_ROWS_HOME, ST_ROWS_STATE, ST_FILE, ST_LARGE_ROWS,
 	ST_RUNS, ST_RUN_NEW, ST_RUNS_FORGET, ST_MARKS, ST_MARK_SET, ST_MARK_FORGET, ST_MARKS_STALE,
-	ST_DUE_NOW, ST_DUE_LATER, ST_NEXT_DUE, ST_NEXT_BY, ST_DUE_BY, ST_LOST, ST_ENTRIES, ST_NOTE,
-	    ST_SETTLE, ST_TRIED, ST_VERDICT_OFF, ST_PARK_REFUSED, ST_FIRST_DAY,
+	ST_DUE_NOW, ST_DUE_LATER, ST_NEXT_DUE, ST_NEXT_BY, ST_DUE_BY, ST_PUT_OFF,
+	    ST_LOST, ST_ENTRIES, ST_NOTE, ST_SETTLE,
+	    ST_TRIED, ST_VERDICT_OFF, ST_PARK_REFUSED, ST_FIRST_DAY,
 	ST_EXPIRED, ST_OLD_VERDICTS, ST_FORGET_KEYS, ST_TOTALS, ST_OLDEST, ST_STATES, ST_DONE_COUNT,
 	ST_BAN, ST_UNBAN, ST_UNBAN_ALL, ST_BANS_OVER, ST_BANS, ST_BANNED, ST_BAN_OF, ST_BANS_COUNT,
 	ST_BANS_MOVE, ST_BANS_AHEAD,
@@ -104,7 +105,7 @@ int	db_story_state(struct db *, int64_t row, enum db_event, enum ledger_state,
 int	db_story_expire(struct db *, int64_t before_ms, struct why *);
 
 /* db_files.c: large/ and aside/ */
-/* 0 as its row says; -1 is not */
+/* 0 as its row says; -1 it is not; 1 that cannot be told now: the disk, memory or descriptors */
 int	db_file_check(struct db *, const char *name, uint64_t size, struct why *);
 void	db_files_remove(struct db *);			/* db->gone */
 /* 1 a row has this file, 0 none, -1 failed */

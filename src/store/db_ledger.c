@@ -12,6 +12,8 @@ _Static_assert(LEDGER_PARKED == 5 && LEDGER_REFUSED == 7 && PARK_POLICY == 1 && 
 #define DAY_MS		(24 * 3600 * 1000LL)
 /* nobody can still be waiting: an edge waits a minute at most */
 #define VERDICT_MS	(3600 * 1000)
+#define UNREAD_LEAST_MS	5000		/* between tries to read what the disk does not give */
+#define UNREAD_MOST_MS	(15 * 60 * 1000)
 #define STEP		100		/* rows of one housekeeping step */
 #define KEYS_MAX	4000000		/* remembered: about 200 MB */
 
@@ -427,6 +429,28 @@ by_moment(struct db *db, enum db_stmt which, int64_t ms, struct why *why)
 		return -1;
 	sqlite3_bind_int64(st, 1, ms);
 	return db_run(db, st, why);
+}
+
+int
+db_put_off(struct db *db, int64_t row, int64_t now, const char *reason, struct why *why)
+{
+	struct db_row r;
+	sqlite3_stmt *st;
+	int rc = db_row_get(db, row, &r, why);
+	unsigned tries;
+	int64_t pause;
+
+	if (rc != 1 || r.due_ms < 0)
+		return rc == -1 ? -1 : 0;
+	tries = r.object.tries < 16 ? r.object.tries : 16;
+	pause = (int64_t)UNREAD_LEAST_MS << tries;
+	if (db_begin(db, why) == -1 || (st = db_st(db, ST_PUT_OFF, why)) == NULL)
+		return -1;
+	sqlite3_bind_int64(st, 1, row);
+	sqlite3_bind_int64(st, 2, now + (pause < UNREAD_MOST_MS ? pause : UNREAD_MOST_MS));
+	if (db_run(db, st, why) == -1)
+		return -1;
+	return db_story(db, row, EVENT_DEFERRED, reason, why);
 }
 
 int

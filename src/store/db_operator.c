@@ -7,6 +7,7 @@
 
 struct parts {
 	unsigned	n, waiting, parked, staged, open;
+	bool		put_off;	/* nothing of it waits but itself: it could not be read */
 };
 
 static bool
@@ -37,6 +38,7 @@ look(struct db *db, int64_t row, struct parts *p, struct why *why)
 		why_set(why, "no such object here");
 		return 0;
 	}
+	p->put_off = p->waiting == 0 && r.due_ms > 0;
 	if (p->staged > 0) {
 		why_set(why, "it is half delivered: the courier must finish that first");
 		return 0;
@@ -76,7 +78,7 @@ db_retry(struct db *db, int64_t row, bool parked, struct db_noted *n, struct why
 	*n = (struct db_noted){ 0 };
 	if (rc != 1)
 		return rc;
-	if (p.waiting == 0 && (!parked || p.parked == 0)) {
+	if (p.waiting == 0 && !p.put_off && (!parked || p.parked == 0)) {
 		why_set(why, p.parked > 0 ? "it is parked" :
 		    "it is due already: nothing has to be tried again");
 		return 0;

@@ -317,14 +317,16 @@ content_file(struct db *db, const struct db_row *r, const char *file, struct db_
     struct why *why)
 {
 	struct why bad = { 0 };
+	int rc = db_file_check(db, file, r->object.size, &bad);
 
-	if (db_file_check(db, file, r->object.size, &bad) == 0) {
+	if (rc == 0) {
 		c->fd = db->sys->openat(db->large, file, O_RDONLY | O_NOFOLLOW | O_CLOEXEC, 0);
 		return c->fd != -1 ? 1 : why_sys(why, "%s/large/%s: cannot be opened", db->path,
 		    file);
 	}
 	why_set(why, "%s", bad.text);
-	(void)db_damaged(db, r, file, bad.text, &bad);
+	if (rc == -1)
+		(void)db_damaged(db, r, file, bad.text, &bad);
 	return -1;
 }
 

@@ -166,8 +166,16 @@ large_rows(struct db *db, struct why *why)
 		sqlite3_bind_int64(st, 1, after);
 		while ((rc = db_step(db, st, why)) == 1) {
 			db_row_read(st, r, file);
-			if (db_file_check(db, file, r->object.size, &bad) == -1)
-				break;
+			switch (db_file_check(db, file, r->object.size, &bad)) {
+			case 0:
+				continue;
+			case 1:		/* who wants its octets finds out */
+				log_warn(uuid_text(r->object.meta.id).s,
+				    "store.unreadable row=%" PRId64 " why=\"%s\"", r->object.row,
+				    bad.text);
+				continue;
+			}
+			break;
 		}
 		if (rc != 1)
 			break;

@@ -259,7 +259,7 @@ db_put(struct db *db, const struct spool_meta *m, const unsigned char mac[OBJECT
 	if (b->file[0] != '\0') {
 		if ((rc = db_file_taken(db, b->file, why)) == -1)
 			return NOT_KEPT;
-		if (rc == 1 || db_file_check(db, b->file, b->size, why) == -1) {
+		if (rc == 1 || db_file_check(db, b->file, b->size, why) != 0) {
 			if (rc == 1)
 				why_set(why, "%s/large/%s: is another object's", db->path, b->file);
 			return KEPT_FULL;
@@ -303,11 +303,12 @@ db_set_aside(struct db *db, const struct spool_meta *m, const struct db_body *b,
 	}
 	if (b->file[0] == '\0')
 		rc = db_write_aside(db, as, b->data, text, why);
-	else if ((rc = db_file_taken(db, b->file, why)) == 0 &&
-	    (rc = db_file_check(db, b->file, b->size, why)) == 0)
+	else if ((rc = db_file_taken(db, b->file, why)) == 1)
+		rc = why_set(why, "%s/large/%s: is another object's", db->path, b->file);
+	else if (rc == 0 && (rc = db_file_check(db, b->file, b->size, why)) == 0)
 		rc = db_file_aside(db, b->file, as, text, why);
 	else if (rc == 1)
-		rc = why_set(why, "%s/large/%s: is another object's", db->path, b->file);
+		rc = -1;
 	if (rc == 0) {
 		log_error(uuid_text(m->id).s, "store.aside signer=%s size=%" PRIu64 " why=\"%s\"",
 		    log_safe(span_str(m->signer)).s, b->size, reason);

@@ -151,6 +151,7 @@ const char *const db_sql[ST_COUNT] = {
 	[ST_NEXT_BY] = "UPDATE entry SET next = ?1 WHERE next > ?1"
 	    " AND row IN (SELECT row FROM object WHERE due > ?1)",
 	[ST_DUE_BY] = "UPDATE object SET due = ?1 WHERE due > ?1",
+	[ST_PUT_OFF] = "UPDATE object SET due = max(due, ?2), tries = tries + 1 WHERE row = ?1",
 	[ST_LOST] = "UPDATE entry SET state = 6, next = 0 WHERE row = ?1 AND state = 1",
 	[ST_ENTRIES] =
 	    "SELECT part, state, park, recipient, mailbox, name, next, code, enhanced, text"

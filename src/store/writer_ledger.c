@@ -78,10 +78,18 @@ send_job(struct client *c, uint64_t tag, int64_t row, size_t *octets, struct why
 		return rc;
 	buf_init(&e.body, WIRE_PART);
 	entries_reset(&e);
-	/* The content first: if it is damaged, the row has just been parked and is no job. */
+	/*
+	 * The content first: if it is damaged, the row has just been parked and is no job.  If it
+	 * cannot be read now it must not be the next that is claimed again.
+	 */
 	if ((rc = db_content(w->db, row, &content, why)) != 1) {
-		log_error(uuid_text(r.object.meta.id).s, "ledger.claim why=\"%s\"", why->text);
+		struct why unread = *why;
+
+		log_error(uuid_text(r.object.meta.id).s, "ledger.claim why=\"%s\"", unread.text);
 		buf_fini(&e.body);
+		if (rc == -1 && db_put_off(w->db, row, wall_ms(), unread.text, why) == -1)
+			writer_failed(w, why);
+		w->noted = true;
 		return 0;
 	}
 	rc = db_entries(w->db, row, add_entry, &e, why) == -1 || e.body.failed ? -1 : 1;

@@ -4,6 +4,7 @@
  */
 #include "store_stage.h"
 
+#include <errno.h>
 #include <sqlite3.h>
 
 static void
@@ -180,6 +181,91 @@ a_damaged_large_file_is_reported(void **state)
 	fault_power_cut("/nonexistent");
 }
 
+static int read_errno;			/* what reading a large file fails with; 0: it does not */
+
+static int
+stat_fails(int fd, const char *name, struct stat *st, int flags)
+{
+	if (read_errno == 0 || strlen(name) != DB_FILE_LEN)
+		return sys_real.fstatat(fd, name, st, flags);
+	errno = read_errno;
+	return -1;
+}
+
+static int
+open_fails(int fd, const char *name, int flags, mode_t mode)
+{
+	if (read_errno == 0 || strlen(name) != DB_FILE_LEN)
+		return sys_real.openat(fd, name, flags, mode);
+	errno = read_errno;
+	return -1;
+}
+
+static bool
+nobody_has_it(void *arg, int64_t row)
+{
+	return false;
+}
+
+static int
+due_rows(struct db *db, int64_t now)
+{
+	struct db_claim c[4];
+	struct why why = { "" };
+
+	return db_due(db, now, 4, 4, nobody_has_it, NULL, c, &why);
+}
+
+/* The disk, memory or descriptors have a bad moment: nothing is known of the object. */
+static void
+a_large_file_that_cannot_be_read_now_is_no_damaged_one(void **state)
+{
+	static const int errors[] = { EIO, ENOMEM, EMFILE, ENFILE, EACCES };
+
+	for (size_t i = 0; i < 4 * sizeof(errors) / sizeof(errors[0]); i++) {
+		struct stage g = { .role = i & 1 ? CONF_HOME : CONF_EDGE };
+		struct sys sys = sys_real;
+		struct db_content c;
+		struct why why = { "" };
+		int64_t row, now = 1000;
+		struct db_row r;
+
+		if (i & 2)
+			sys.fstatat = stat_fails;
+		else
+			sys.openat = open_fails;
+		dir_make(g.dir);
+		assert_non_null(g.db = db_open(&sys_real, g.dir, g.role, NULL, &why));
+		assert_true(stage_put(&g, 3, 20000, true) && stage_commit(&g));
+		row = g.x[3].row;
+		db_close(&g.db);
+		read_errno = errors[i / 4];
+		if ((g.db = db_open(&sys, g.dir, g.role, NULL, &why)) == NULL)
+			fail_msg("%s", why.text);
+		assert_int_equal(db_content(g.db, row, &c, &why), -1);
+		assert_non_null(strstr(why.text, strerror(read_errno)));
+		assert_false(db_changed(g.db));
+		assert_string_equal(db_alarm(g.db), "");
+		assert_int_equal(db_aside_count(g.db), 0);
+		for (int64_t pause = 5000; g.role == CONF_HOME && pause <= 1280000; pause *= 2) {
+			int64_t wait = pause < 900000 ? pause : 900000;
+
+			assert_int_equal(due_rows(g.db, now), 1);
+			assert_int_equal(db_put_off(g.db, row, now, why.text, &why), 0);
+			assert_true(stage_commit(&g));
+			assert_int_equal(due_rows(g.db, now + wait - 1), 0);
+			now += wait;
+		}
+		read_errno = 0;
+		assert_int_equal(db_row_get(g.db, row, &r, &why), 1);
+		assert_int_equal(r.state, LEDGER_QUEUED);
+		assert_true(stage_whole(g.db, row, 3, 20000));
+		db_close(&g.db);
+		remove_tree(g.dir);
+	}
+	fault_power_cut("/nonexistent");
+}
+
 int
 main(void)
 {
@@ -189,6 +275,7 @@ main(void)
 		cmocka_unit_test(what_is_not_ours_is_refused_or_set_aside),
 		cmocka_unit_test(an_earlier_schema_is_brought_up_to_date),
 		cmocka_unit_test(a_damaged_large_file_is_reported),
+		cmocka_unit_test(a_large_file_that_cannot_be_read_now_is_no_damaged_one),
 	};
 
 	log_init("test.store", LOG_ERROR + 1);

@@ -314,9 +314,6 @@ sweep_restore(enum fault_mode mode, const char *what)
 		}
 		next.noting[5] = 0;
 		next.noted[5] = LEDGER_QUEUED;
-		/* A large file that its opening could not look at: parked, with an alarm. */
-		next.noting[2] |= 1u << LEDGER_PARKED;
-		next.noting[4] |= 1u << LEDGER_PARKED;
 		if (ok)
 			drop_large(&here);	/* of its two names */
 		else

@@ -472,6 +472,59 @@ large_ones_take_half(void **state)
 	play_end(&p);
 }
 
+static unsigned bad_moments, refusals;
+
+static int
+stat_fails(int fd, const char *name, struct stat *st, int flags)
+{
+	if (refusals == bad_moments || strlen(name) != DB_FILE_LEN)
+		return sys_real.fstatat(fd, name, st, flags);
+	refusals++;
+	errno = EIO;
+	return -1;
+}
+
+/* It is claimed again, later each time, stands in nobody's way meanwhile, and is not parked. */
+static void
+what_the_disk_does_not_give_is_asked_for_again(void **state)
+{
+	static struct sys sys;
+	struct put_told told = { 0 };
+	struct spool_meta m;
+	struct jobs j = { 0 };
+	struct db_noted noted;
+	struct why why = { "" };
+	struct spool *s;
+	struct play p;
+
+	play_begin(&p, CONF_HOME);
+	writer_free(&p.writer);
+	sys = sys_real;
+	sys.fstatat = stat_fails;
+	p.conf.sys = &sys;
+	play_writer(&p);
+	s = play_client(&p);
+	play_attach(&p, s);
+	m = a_meta(&p, 7);
+	put_one(s, &m, 7, 300000, &told);
+	play_until(&p, &told.told, 1);
+	bad_moments = refusals + 2;
+	j.content.n = 7;
+	for (int i = 0; i < 3; i++)
+		claim(&p, s, 10, &j);
+	assert_int_equal(j.n, 0);
+	assert_int_equal(bad_moments - refusals, 1);
+	for (int i = 0; i < 2; i++) {		/* the operator does not wait */
+		assert_int_equal(db_retry(writer_db(p.writer), told.row, false, &noted, &why), 1);
+		assert_int_equal(db_commit(writer_db(p.writer), &why), 0);
+		claim(&p, s, 10, &j);
+		assert_int_equal(j.n, i);
+	}
+	assert_true(j.content.right);
+	spool_free(&s);
+	play_end(&p);
+}
+
 static void
 a_forged_one_is_set_aside(void **state)
 {
@@ -623,6 +676,7 @@ main(void)
 		cmocka_unit_test(one_refused_of_two_is_parked),
 		cmocka_unit_test(many_recipients_fit),
 		cmocka_unit_test(large_ones_take_half),
+		cmocka_unit_test(what_the_disk_does_not_give_is_asked_for_again),
 		cmocka_unit_test(a_forged_one_is_set_aside),
 		cmocka_unit_test(nothing_is_thrown_away_for_an_age_that_a_jump_made),
 		cmocka_unit_test(a_start_throws_away_only_what_the_last_run_would_have),
