@@ -1,67 +1,51 @@
 #include "ctl/text.h"
 
+#include <langinfo.h>
+#include <locale.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "base/utf8.h"
+
 #define TABLE_OCTETS_MAX	(64u << 20)
+
+/* Whether what is written in UTF-8 is read as such: elsewhere its octets may be C1 controls. */
+static bool
+text_utf8(void)
+{
+	static int is = -1;
+	locale_t here;
+
+	if (is == -1) {
+		here = newlocale(LC_CTYPE_MASK, "", (locale_t)0);
+		is = here != (locale_t)0 && strcmp(nl_langinfo_l(CODESET, here), "UTF-8") == 0;
+		if (here != (locale_t)0)
+			freelocale(here);
+	}
+	return is == 1;
+}
 
 const char *
 shown(struct span s, struct shown *out)
 {
-	size_t o = 0;
+	size_t o = 0, n;
 
-	for (size_t i = 0; i < s.n; i++) {
+	for (size_t i = 0; i < s.n; i += n > 0 ? n : 1) {
 		unsigned char c = (unsigned char)s.p[i];
 
-		if (o + 4 + 4 > sizeof(out->s)) {	/* an escape, and "..." with its NUL */
+		n = c == '\\' || (c >= 0x80 && !text_utf8()) ? 0 : utf8_printable(span_from(s, i));
+		if (o + 4 + 4 > sizeof(out->s)) {	/* one of them, and "..." with its NUL */
 			memcpy(out->s + o, "...", 3);
 			o += 3;
 			break;
 		}
-		if (c >= 0x20 && c < 0x7f && c != '\\')
-			out->s[o++] = (char)c;
-		else
-			o += (size_t)snprintf(out->s + o, sizeof(out->s) - o, "\\x%02x", c);
+		if (n > 0)
+			memcpy(out->s + o, s.p + i, n);
+		o += n > 0 ? n : (size_t)snprintf(out->s + o, sizeof(out->s) - o, "\\x%02x", c);
 	}
 	out->s[o] = '\0';
 	return out->s;
-}
-
-/* How long the sequence that starts with c is; 0: none starts so. */
-static size_t
-utf8_length(unsigned char c)
-{
-	if (c >= 0xc2 && c <= 0xdf)
-		return 2;
-	if (c >= 0xe0 && c <= 0xef)
-		return 3;
-	return c >= 0xf0 && c <= 0xf4 ? 4 : 0;
-}
-
-/* Whether the held octets, not all there yet, may still become a printable character. */
-static bool
-utf8_possible(const unsigned char *p, size_t n)
-{
-	for (size_t i = 1; i < n; i++)
-		if ((p[i] & 0xc0) != 0x80)
-			return false;
-	if (n < 2)
-		return true;
-	switch (p[0]) {
-	case 0xc2:
-		return p[1] >= 0xa0;	/* below are the C1 controls: 0x9b is as good as ESC [ */
-	case 0xe0:
-		return p[1] >= 0xa0;
-	case 0xed:
-		return p[1] <= 0x9f;
-	case 0xf0:
-		return p[1] >= 0x90;
-	case 0xf4:
-		return p[1] <= 0x8f;
-	default:
-		return true;
-	}
 }
 
 static void
@@ -91,7 +75,7 @@ filter_octet(struct term_filter *f, unsigned char c, struct buf *out)
 		}
 		filter_escape(f, out);
 	}
-	if (c == '\r' || utf8_length(c) > 0)
+	if (c == '\r' || utf8_length(c) > 1)
 		f->held[f->nheld++] = c;
 	else if ((c >= 0x20 && c < 0x7f) || c == '\n' || c == '\t')
 		buf_add(out, &c, 1);
@@ -181,13 +165,24 @@ table_new(const char *const *headings, size_t n)
 	return t;
 }
 
+/* Characters, of which we take each for one column. */
+static size_t
+columns(const char *s)
+{
+	size_t n = 0;
+
+	for (; *s != '\0'; s++)
+		n += ((unsigned char)*s & 0xc0) != 0x80;
+	return n;
+}
+
 void
 table_cell(struct table *t, struct span s)
 {
 	struct shown text;
-	size_t n = strlen(shown(s, &text)), column = t->cells++ % t->columns;
+	size_t n = columns(shown(s, &text)), column = t->cells++ % t->columns;
 
-	buf_add(&t->text, text.s, n + 1);
+	buf_add(&t->text, text.s, strlen(text.s) + 1);
 	if (n > t->width[column])
 		t->width[column] = n;
 }
@@ -202,14 +197,14 @@ static void
 print_cell(const struct table *t, size_t column, const char *s, struct buf *out)
 {
 	bool right = t->headings[column][0] == '>', last = column == t->columns - 1;
-	int width = (int)t->width[column];
+	int pad = (int)(t->width[column] - columns(s));
 
 	if (right)
-		buf_addf(out, "%*s%s", width, s, last ? "\n" : "  ");
+		buf_addf(out, "%*s%s%s", pad, "", s, last ? "\n" : "  ");
 	else if (last)
 		buf_addf(out, "%s\n", s);
 	else
-		buf_addf(out, "%-*s  ", width, s);
+		buf_addf(out, "%s%*s  ", s, pad, "");
 }
 
 bool

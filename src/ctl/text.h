@@ -22,9 +22,9 @@ struct shown {
 };
 
 /*
- * One line of text made harmless: printable ASCII and spaces stay, everything
- * else becomes \xHH, a backslash too, so that the original can be told.  Cut
- * with "...".  Returns out->s.
+ * One line of text made harmless: printable ASCII and spaces stay and, where the locale is of
+ * UTF-8, other printable characters (base/utf8.h); everything else becomes \xHH, a backslash
+ * too, so that the original can be told.  Cut with "...".  Returns out->s.
  */
 const char *shown(struct span, struct shown *out);
 

@@ -27,7 +27,13 @@ failed(const char *words)
 static void
 add_step(void *arg, const char *line)
 {
-	json_array_append_new(arg, json_string(line));
+	json_t *s = json_string(line);
+	char safe[1024];
+
+	/* A list of mailboxes need not be UTF-8; who shows it makes it harmless. */
+	if (s == NULL)
+		s = json_string(log_escape_words(span_str(line), safe, sizeof(safe)));
+	json_array_append_new(arg, s);
 }
 
 /* The edge that was asked about, or whichever has the domain; NULL: no such, or none has. */

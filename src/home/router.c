@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/log.h"
 #include "proto/address.h"
 
 const struct conf_home_domain router_no_rules = { .tag = "+", .dots = true };
@@ -146,7 +145,7 @@ follow_one(struct finding *f, struct span to, const char *domain, int depth)
 	size_t local = at != NULL ? (size_t)(at - to.p) : to.n;
 	char other[ADDRESS_DOMAIN_MAX + 1];
 
-	say(f->r, "goes to %s", log_safe(to).s);
+	say(f->r, "goes to %.*s", (int)to.n, to.p);
 	if (depth > CONF_ALIAS_DEPTH || f->left == 0)
 		return FOUND_NO_END;
 	f->left--;
@@ -213,7 +212,7 @@ find(struct finding *f, struct span local, const char *domain, int depth)
 	if (got != FOUND_NOBODY || tag == NULL || tag == local.p)
 		return got;
 	local.n = (size_t)(tag - local.p);
-	say(f->r, "without its tag: %s", log_safe(local).s);
+	say(f->r, "without its tag: %.*s", (int)local.n, local.p);
 	return find_one(f, d, local, domain, depth);
 }
 

@@ -12,6 +12,8 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from kit.stand import Stand     # noqa: E402  (the path comes first)
 
+os.environ["LC_ALL"] = "C.UTF-8"        # what commands print depends on it
+
 
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item, call):

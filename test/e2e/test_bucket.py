@@ -192,7 +192,7 @@ def test_what_waits_is_listed_oldest_first(store, home):
     lines = r.stdout.splitlines()
     assert r.returncode == 0 and lines[0].split() == ["AGE", "SIZE", "BUCKET", "NAME"]
     assert [line.split("r2", 1)[1].strip() for line in lines[1:4]] == [
-        "pending/c.age", r"pending/a\xc3\xa4 b&.age", "pending/b.age"]
+        "pending/c.age", "pending/a\u00e4 b&.age", "pending/b.age"]
     assert "4.9 KB" in lines[1] and lines[4].startswith("3 objects, 5.0 KB, the oldest for ")
     found = json.loads(home.run("ls", "--json").stdout)
     assert [(o["bucket"], o["key"], o["size"]) for o in found] == [("r2", *p) for p in put]

@@ -91,6 +91,12 @@ def test_route_explains(make_stand):
     assert "no address" in route(stand, "not an address")
     shown = stand.tool("route", "-c", stand.conf("home"), "sales@example.test").stdout
     assert "goes to bob" in shown and "mailbox bob" in shown
+    words = ["route", "-c", stand.conf("home"), "bücher+\u202ekrow@example.test"]
+    shown = stand.tool(*words).stdout       # as it is, but for what turns its direction
+    assert shown.startswith(r"bücher+\xe2\x80\xaekrow@example.test") and \
+        "without its tag: bücher\n" in shown
+    shown = stand.tool(*words, env={**os.environ, "LC_ALL": "C"}).stdout
+    assert r"without its tag: b\xc3\xbccher" in shown and shown.isascii()
 
 
 def test_unpark_takes_mailboxes_that_are_there(make_stand):

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/utf8.h"
 #include "ctl/ctl.h"
 #include "ctl/identity.h"
 #include "ctl/text.h"
@@ -97,7 +98,11 @@ text_for_a_line_is_harmless(void **state)
 		{ { "\033[2J\r\n", 6 }, "\\x1b[2J\\x0d\\x0a" },
 		{ { "a\0b", 3 }, "a\\x00b" },
 		{ { "\\x1b", 4 }, "\\x5cx1b" },
-		{ { "\xc3\xa4\x9b", 3 }, "\\xc3\\xa4\\x9b" },
+		{ { "\xc3\xa4\x9b", 3 }, "\xc3\xa4\\x9b" },
+		{ { "b\xc3\xbc" "cher@b\xc3\xbc" "cher.example", 23 },
+		    "b\xc3\xbc" "cher@b\xc3\xbc" "cher.example" },
+		{ { "\xe3\x81\x82\xf0\x9f\x93\xae", 7 }, "\xe3\x81\x82\xf0\x9f\x93\xae" },
+		{ { "\xe2\x80\xae" "elbil", 8 }, "\\xe2\\x80\\xae" "elbil" },
 	};
 	struct shown s;
 	char lots[3000];
@@ -218,12 +223,52 @@ a_missing_age_key_says_how_to_make_it(void **state)
 	assert_non_null(strstr(why.text, "make it with: posthouse keygen --home"));
 }
 
+/* What base/utf8.h calls printable; n: of how many octets, 0 if it is not. */
+static void
+a_character_is_printable_or_it_is_octets(void **state)
+{
+	static const struct {
+		const char	*in;
+		size_t		 n;
+	} t[] = {
+		{ "a", 1 }, { " ", 1 }, { "~", 1 }, { "\\", 1 }, { "", 0 },
+		{ "\t", 0 }, { "\r", 0 }, { "\033", 0 }, { "\x7f", 0 },
+		{ "\xc3\xa4", 2 }, { "\xc3\xa4x", 2 }, { "\xe2\x82\xac", 3 },
+		{ "\xf0\x9f\x93\xae", 4 }, { "\xf3\x9f\xbf\xbd", 4 },
+		{ "\xd7\x90", 2 }, { "\xd8\xa7", 2 },	/* letters that run to the left */
+		/* no UTF-8 */
+		{ "\x80", 0 }, { "\xbf", 0 }, { "\xff", 0 }, { "\xc3", 0 }, { "\xc3x", 0 },
+		{ "\xe2\x82", 0 }, { "\xf0\x9f\x93", 0 }, { "\xe2\x82x", 0 },
+		{ "\xc0\xaf", 0 }, { "\xc1\x81", 0 }, { "\xe0\x80\xaf", 0 },	/* too long */
+		{ "\xf0\x80\x80\xaf", 0 },
+		{ "\xed\xa0\x80", 0 }, { "\xed\xbf\xbf", 0 },		/* surrogates */
+		{ "\xf4\x90\x80\x80", 0 }, { "\xf5\x80\x80\x80", 0 },	/* beyond the end */
+		/* controls */
+		{ "\xc2\x80", 0 }, { "\xc2\x9b", 0 }, { "\xc2\x9f", 0 }, { "\xc2\xa0", 0 },
+		{ "\xc2\xa1", 2 },
+		/* what turns the direction */
+		{ "\xd8\x9c", 0 }, { "\xe2\x80\x8e", 0 }, { "\xe2\x80\x8f", 0 },
+		{ "\xe2\x80\xaa", 0 }, { "\xe2\x80\xab", 0 }, { "\xe2\x80\xac", 0 },
+		{ "\xe2\x80\xad", 0 }, { "\xe2\x80\xae", 0 }, { "\xe2\x81\xa6", 0 },
+		{ "\xe2\x81\xa7", 0 }, { "\xe2\x81\xa8", 0 }, { "\xe2\x81\xa9", 0 },
+		/* what has no shape, or ends a line */
+		{ "\xc2\xad", 0 }, { "\xe2\x80\x8b", 0 }, { "\xe2\x80\x8d", 0 },
+		{ "\xe2\x80\xa8", 0 }, { "\xe2\x80\xa9", 0 }, { "\xef\xbb\xbf", 0 },
+		{ "\xef\xbf\xbe", 0 }, { "\xf3\xa0\x80\xa1", 0 }, { "\xee\x80\x80", 0 },
+		{ "\xe2\x80\xa2", 3 },		/* a bullet, between them */
+	};
+
+	for (size_t i = 0; i < sizeof(t) / sizeof(t[0]); i++)
+		assert_int_equal(utf8_printable(span_str(t[i].in)), t[i].n);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(options_are_understood),
 		cmocka_unit_test(wrong_options_are_refused),
+		cmocka_unit_test(a_character_is_printable_or_it_is_octets),
 		cmocka_unit_test(text_for_a_line_is_harmless),
 		cmocka_unit_test(a_message_on_a_terminal_is_harmless_in_every_cut),
 		cmocka_unit_test(sizes_and_ages_in_words),
@@ -231,5 +276,6 @@ main(void)
 		cmocka_unit_test(a_missing_age_key_says_how_to_make_it),
 	};
 
+	setenv("LC_ALL", "C.UTF-8", 1);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
