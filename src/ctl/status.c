@@ -230,6 +230,28 @@ services(const json_t *s, bool colour, struct buf *out)
 	table_free(&t);
 }
 
+/* What a bucket's own rules mean for mail, where that is known and somebody should know it too. */
+static void
+lifecycles(const json_t *list, struct buf *out)
+{
+	const json_t *b;
+	size_t i;
+
+	json_array_foreach(list, i, b) {
+		int64_t expires = json_number(b, "expires_ms"), alarm = json_number(b, "alarm_ms");
+		struct shown name;
+
+		shown(span_str(json_text(b, "name")), &name);
+		if (expires == 0)
+			buf_addf(out, "bucket %s: no lifecycle rule deletes what home never "
+			    "takes: it stays for ever\n", name.s);
+		else if (expires > 0 && expires <= alarm)
+			buf_addf(out, "bucket %s: a lifecycle rule deletes mail that is %s old, "
+			    "and alarms.oldest is %s: make the rule longer by days\n",
+			    name.s, brief_age(expires).s, brief_age(alarm).s);
+	}
+}
+
 static void
 buckets(const json_t *s, bool colour, struct buf *out)
 {
@@ -265,6 +287,7 @@ buckets(const json_t *s, bool colour, struct buf *out)
 	buf_add_str(out, "\n");
 	table_print(t, colour, out);
 	table_free(&t);
+	lifecycles(list, out);
 }
 
 static void

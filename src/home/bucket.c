@@ -35,6 +35,7 @@ struct look {			/* zeroed when one begins */
 	int64_t		 oldest_left_ms;	/* of what failed; 0: nothing did */
 	uint64_t	 nleft;
 	bool		 skewed;	/* it asked a second time for the clock */
+	bool		 stuck;		/* nothing may be deleted: what is here is not tried */
 	bool		 stopped;	/* no further fetch is begun */
 	bool		 failed;
 	bool		 more;		/* the listing was not read to its end */
@@ -255,6 +256,19 @@ failed(struct bucket *b, const struct listed *what, const struct fetch_end *end)
 	show_error(b, why.text, needs_operator(a->end));
 }
 
+/* Where nobody lets us delete, mail comes home all the same. */
+static void
+left_there(struct bucket *b, const struct listed *what, const struct fetch_end *end)
+{
+	bool stopped = b->look.stopped;
+
+	failed(b, what, end);
+	if (!needs_operator(end->answer.end))
+		return;
+	b->look.stuck = true;
+	b->look.stopped = stopped;
+}
+
 static void
 taken(struct bucket *b, const struct listed *what, const struct fetch_end *end)
 {
@@ -290,7 +304,7 @@ on_fetched(void *arg, const struct listed *what, const struct fetch_end *end)
 		break;
 	case FETCH_LEFT:
 		shunned_note(b->shunned, what, SHUN_TAKEN, now);
-		failed(b, what, end);
+		left_there(b, what, end);
 		break;
 	case FETCH_GONE:
 		break;
@@ -334,15 +348,31 @@ fetch_one(struct bucket *b, struct slot *s, const struct listed *what)
 	cannot(b, &why);
 }
 
+/* NULL: there is nothing more to do in this look. */
+static const struct listed *
+next_one(struct bucket *b)
+{
+	struct look *l = &b->look;
+
+	while (l->next < l->listing.n) {
+		const struct listed *what = &l->listing.list[l->next++];
+
+		if (!l->stuck || shunned_is(b->shunned, what, boot_ms()) != SHUN_TAKEN)
+			return what;
+	}
+	return NULL;
+}
+
 static void
 fetch_more(struct bucket *b)
 {
 	struct look *l = &b->look;
 	size_t most = conf_of(b)->fetches;
+	const struct listed *what;
 
-	for (size_t i = 0; i < most && !l->stopped && l->next < l->listing.n; i++)
-		if (b->slots[i].fetch == NULL)
-			fetch_one(b, &b->slots[i], &l->listing.list[l->next++]);
+	for (size_t i = 0; i < most && !l->stopped; i++)
+		if (b->slots[i].fetch == NULL && (what = next_one(b)) != NULL)
+			fetch_one(b, &b->slots[i], what);
 	if (b->nfetches == 0 && (l->stopped || l->next == l->listing.n))
 		over(b);
 }

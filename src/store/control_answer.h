@@ -87,7 +87,7 @@ void	answer_board(json_t *o, struct scoreboard *);
 /* A text on the scoreboard, which may change while it is read, and need not end. */
 json_t	*answer_board_text(const char *, size_t max);
 /* Each bucket: as home's drain sees it, or the edge that fills it. */
-json_t	*answer_buckets(struct scoreboard *);
+json_t	*answer_buckets(struct scoreboard *, int64_t alarm_ms);
 
 /* home: where held mail goes, how its sender is told there, and what to know about that. */
 json_t	*answer_delivery(const struct conf_home *, struct scoreboard *);

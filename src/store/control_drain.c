@@ -25,7 +25,7 @@ answer_drain(struct writer *w, const json_t *q, struct control_answer *out)
 }
 
 static json_t *
-one(struct board_bucket *b)
+one(struct board_bucket *b, int64_t alarm_ms)
 {
 	int64_t looked = atomic_load(&b->looked_ms), oldest = atomic_load(&b->oldest_ms),
 	    next = atomic_load(&b->next_ms);
@@ -49,16 +49,17 @@ one(struct board_bucket *b)
 	json_object_set_new(o, "aside_why",
 	    answer_board_text(b->aside_why, sizeof(b->aside_why)));
 	json_object_set_new(o, "expires_ms", json_integer(atomic_load(&b->expires_ms)));
+	json_object_set_new(o, "alarm_ms", json_integer(alarm_ms));
 	return o;
 }
 
 json_t *
-answer_buckets(struct scoreboard *b)
+answer_buckets(struct scoreboard *b, int64_t alarm_ms)
 {
 	json_t *list = json_array();
 
 	for (size_t i = 0; b != NULL && i < BOARD_BUCKETS; i++)
 		if (b->bucket[i].name[0] != '\0')
-			json_array_append_new(list, one(&b->bucket[i]));
+			json_array_append_new(list, one(&b->bucket[i], alarm_ms));
 	return list;
 }

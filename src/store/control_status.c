@@ -310,7 +310,8 @@ answer_status(struct writer *w, const json_t *question)
 		    json_integer((json_int_t)netset_count(writer_bans(w))));
 	json_object_set_new(o, "aside", json_integer(db_aside_count(writer_db(w))));
 	if (c->role == CONF_HOME || (c->edge != NULL && c->edge->nbuckets > 0))
-		json_object_set_new(o, "buckets", answer_buckets(c->board));
+		json_object_set_new(o, "buckets", answer_buckets(c->board,
+		    c->common->alarms.oldest_ms));
 	if (c->role == CONF_HOME) {
 		json_object_set_new(o, "delivery", answer_delivery(c->home, c->board));
 		interlocks(w, o);

@@ -100,6 +100,55 @@ def test_deleting_that_fails_delivers_once_and_is_an_alarm(stand, store):
     assert len(stand.mails("alice")) == 1
 
 
+def test_mail_comes_home_where_nothing_may_be_deleted(stand, store):
+    """With a key that only reads, say: what is here already keeps nobody behind it waiting."""
+    home = Home(stand, store, fetches="2")
+    store.lie = lambda method, *_: error(403, "AccessDenied") if method == "DELETE" else None
+    for i in range(20):
+        home.put(mail(f"m{i}"))
+    stand.wait_mails("alice", 20)
+    until("an alarm", 20, lambda: home.bucket()["alarm"])
+    looks = home.bucket()["looks"]
+    until("another look", 30, lambda: home.bucket()["looks"] > looks)
+    gets = [k for m, k in store.asked if m == "GET" and k]
+    assert len(gets) == len(set(gets)) == 20
+    assert "may not do that" in home.bucket()["error"] and len(home.waiting()) == 20
+
+
+RULES = ("<LifecycleConfiguration><Rule><ID>r</ID><Status>Enabled</Status><Prefix></Prefix>"
+         "<Expiration><Days>1</Days></Expiration></Rule></LifecycleConfiguration>")
+
+
+def test_what_waits_is_an_alarm_before_the_buckets_rules_delete_it(stand, store):
+    with open(stand.conf("home"), "a", encoding="utf-8") as f:
+        f.write('alarms { oldest = "2d" }\n')
+    home = Home(stand, store)
+
+    def shown():
+        return stand.tool("status", "-c", stand.conf("home")).stdout
+
+    def alarms():
+        return [a for a in stand.status("home")["alarms"] if "bucket r2: 1 message waits" in a]
+
+    until("there is none", 10, lambda: "\nbucket r2: no lifecycle rule deletes" in shown())
+    stand.stop("home")
+    store.lie = lambda method, key, query: 100 if key else \
+        (200, {"content-type": "application/xml"}, RULES.encode()) if "lifecycle" in query else None
+    name = home.put(mail("cut"))
+    store.objects[name] = (*store.objects[name][:2], time.time() - 11 * 3600)
+    stand.start("home")
+    home.look()
+    until("its age is known", 20, lambda: home.bucket()["expires_ms"] == 86400000)
+    until("it waits", 20, lambda: home.bucket()["waiting"] == 1)
+    assert "\nbucket r2: a lifecycle rule deletes mail that is 24 h old, and alarms.oldest is 2 " \
+        "days" in shown()
+    time.sleep(2)
+    assert alarms() == []
+    store.objects[name] = (*store.objects[name][:2], time.time() - 13 * 3600)
+    until("an alarm at half that age", 20, lambda: alarms() and
+          "which the bucket's own rules delete on 20" in alarms()[0])
+
+
 def test_a_bucket_full_of_strangers_things_is_counted_and_costs_one_look_at_each(stand, store):
     for i in range(2500):
         store.put(f"pending/{uuid.uuid4()}.age", b"x" * 50, {"posthouse-edge": "stranger.test",
