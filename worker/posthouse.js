@@ -7,6 +7,7 @@ import { configuration } from "./configuration.js";
 import { BUCKET_MS, Deadline, TOTAL_MS } from "./deadline.js";
 import { httpsConfirm, httpsPush } from "./https_push.js";
 import { client, envelope, readWhole } from "./message.js";
+import { mtaSts } from "./mta_sts.js";
 import { idOf, makeObject } from "./object.js";
 import { probe } from "./probe.js";
 import { smtpPush } from "./smtp_push.js";
@@ -92,5 +93,8 @@ export default {
 		else await large(message, config, paths, deadline);
 	},
 
-	fetch: probe,
+	// By HTTPS, where it has a route.
+	async fetch(request, env) {
+		return mtaSts(request, env) ?? probe(request, env);
+	},
 };

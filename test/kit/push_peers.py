@@ -58,7 +58,7 @@ class HttpsRequest(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(text.encode())
 
-    do_DELETE = do_PUT
+    do_DELETE = do_GET = do_PUT
 
 
 class SmtpListener(socketserver.ThreadingTCPServer):
