@@ -14,7 +14,6 @@
 
 #define ADDRS_MS	60000		/* how long the endpoint's addresses are believed */
 #define URL_MAX		8192		/* a token, a prefix and a key, all in %XX */
-#define META_MAX	(8u << 10)	/* octets that a store may give: R2's limit */
 #define SLOWEST		16		/* octets of a body a ms, beside S3_CALL_MS */
 #define UNSIGNED	"UNSIGNED-PAYLOAD"
 
@@ -41,26 +40,13 @@ struct s3 {
 struct s3_call {
 	struct s3_call	*next, **at;
 	struct s3	*s3;
-	enum s3_verb	 verb;
 	struct buf	 url;
 	struct buf	 fields;		/* our own: "name\0value\0..." */
 	struct http_call *http;			/* NULL: addresses are waited for, or it failed */
 	struct later	 failed;
 	struct why	 why;			/* of that */
-	const struct s3_ops *ops;
-	void		*arg;
 	uint64_t	 size;			/* of our body */
-	uint64_t	 size_max;		/* of the answer's */
-	struct s3_walk	*walk;
-	int64_t		 signed_ms;
-
-	/* Of the answer. */
-	struct s3_heard	 heard;
-	struct s3_doc	*doc;			/* of a body that is for us */
-	bool		 doc_bad, strange, stopped, head_told, has_size;
-	struct s3_head	 head;			/* but for meta, which is told from `meta` */
-	char		 etag[200];
-	struct buf	 meta;			/* "name\0value\0..." */
+	struct s3_reading in;
 };
 
 /* --- a call's end ---------------------------------------------------------------------------- */
@@ -72,18 +58,17 @@ call_free(struct s3_call *c)
 	http_call_cancel(&c->http);
 	if ((*c->at = c->next) != NULL)
 		c->next->at = c->at;
-	s3_doc_free(&c->doc);
+	s3_reading_fini(&c->in);
 	buf_fini(&c->url);
 	buf_wipe(&c->fields);
-	buf_fini(&c->meta);
 	free(c);
 }
 
 static void
 tell(struct s3_call *c, const struct s3_answer *a)
 {
-	const struct s3_ops *ops = c->ops;
-	void *arg = c->arg;
+	const struct s3_ops *ops = c->in.ops;
+	void *arg = c->in.arg;
 
 	call_free(c);
 	ops->done(arg, a);
@@ -106,250 +91,36 @@ fail_later(struct s3_call *c, const struct why *why)
 	later_add(c->s3->laters, &c->failed);
 }
 
-/* --- what is heard --------------------------------------------------------------------------- */
-
-/* An HTTP date (RFC 9110 5.6.7); 0: it is none. */
-static int64_t
-date_ms(struct span s)
-{
-	char text[64];
-	time_t t;
-
-	if (!span_copy(s, text, sizeof(text)) || (t = curl_getdate(text, NULL)) <= 0)
-		return 0;
-	return (int64_t)t * 1000;
-}
-
-/* RFC 9110 10.2.3: seconds, or a date. */
-static int64_t
-retry_ms(const struct s3_call *c, struct span s)
-{
-	unsigned long long n;
-	int64_t at;
-
-	if (span_u64(s, 1000000, &n))
-		return (int64_t)n * 1000;
-	return (at = date_ms(s)) == 0 ? -1 : at > c->heard.now_ms ? at - c->heard.now_ms : 0;
-}
-
-static void
-add_meta(struct s3_call *c, struct span name, struct span value)
-{
-	size_t n = name.n + value.n + 2, at = c->meta.n;
-
-	if (c->head.nmeta == S3_META_MAX || n > META_MAX - at)
-		return;
-	if (!buf_add_span(&c->meta, name) || !buf_add(&c->meta, "", 1) ||
-	    !buf_add_span(&c->meta, value) || !buf_add(&c->meta, "", 1))
-		return;
-	for (size_t i = at; i < at + name.n; i++)
-		if (c->meta.p[i] >= 'A' && c->meta.p[i] <= 'Z')
-			c->meta.p[i] += 'a' - 'A';
-	c->head.nmeta++;
-}
+/* --- an answer ------------------------------------------------------------------------------- */
 
 static void
 on_field(void *arg, struct span name, struct span value)
 {
 	struct s3_call *c = arg;
-	unsigned long long n;
 
-	if (span_eq_nocase(name, SPAN_LIT("content-length"))) {
-		c->has_size = span_u64(value, INT64_MAX, &n);
-		c->head.size = c->has_size ? n : 0;
-	} else if (span_eq_nocase(name, SPAN_LIT("etag")))
-		span_copy(value, c->etag, sizeof(c->etag));
-	else if (span_eq_nocase(name, SPAN_LIT("last-modified")))
-		c->head.modified_ms = date_ms(value);
-	else if (span_eq_nocase(name, SPAN_LIT("date")))
-		c->heard.date_ms = date_ms(value);
-	else if (span_eq_nocase(name, SPAN_LIT("retry-after")))
-		c->heard.retry_ms = retry_ms(c, value);
-	else if (span_eq_nocase(name, SPAN_LIT("x-amz-bucket-region")))
-		span_copy(value, c->heard.region, sizeof(c->heard.region));
-	else if (span_starts_nocase(name, SPAN_LIT("x-amz-meta-")))
-		add_meta(c, span_from(name, 11), value);
-	c->heard.status = http_call_status(c->http);
-}
-
-static bool
-strange(struct s3_call *c, const char *what)
-{
-	c->strange = true;
-	why_set(&c->why, "%s", what);
-	return false;
-}
-
-/* Once, before the body.  False: the call is to be broken off. */
-static bool
-tell_head(struct s3_call *c)
-{
-	struct s3_head head = c->head;
-	const char *p = c->meta.p;
-
-	if (c->head_told)
-		return true;
-	c->head_told = true;
-	if (!c->has_size)
-		return strange(c, "the store does not say how long the object is, so that nobody "
-		    "could tell whether it is whole");
-	if (c->verb == S3_GET && head.size > c->size_max)
-		return strange(c, "the object is larger than we take");
-	head.etag = span_str(c->etag);
-	for (size_t i = 0; i < head.nmeta; i++) {
-		head.meta[i].name = p;
-		p += strlen(p) + 1;
-		head.meta[i].value = span_str(p);
-		p += strlen(p) + 1;
-	}
-	if (c->ops->head == NULL || c->ops->head(c->arg, &head))
-		return true;
-	c->stopped = true;
-	return false;
-}
-
-/* What a body is, by what was asked for and whether it was granted. */
-static bool
-has_doc(const struct s3_call *c, enum s3_doc_kind *kind)
-{
-	*kind = c->heard.status / 100 != 2 ? S3_DOC_ERROR : c->verb == S3_COPY ? S3_DOC_COPY :
-	    c->verb == S3_LIST ? S3_DOC_PAGE : S3_DOC_LIFECYCLE;
-	return c->heard.status / 100 != 2 || c->verb == S3_COPY || c->verb == S3_LIST ||
-	    c->verb == S3_LIFECYCLE;
+	s3_read_field(&c->in, http_call_status(c->http), name, value);
 }
 
 static bool
 on_body(void *arg, struct span s)
 {
 	struct s3_call *c = arg;
-	enum s3_doc_kind kind;
 
-	c->heard.status = http_call_status(c->http);	/* there may have been no field */
-	if (has_doc(c, &kind)) {
-		if (c->doc == NULL && !c->doc_bad)
-			c->doc_bad = (c->doc = s3_doc_new(kind)) == NULL;
-		if (c->doc_bad || s3_doc_feed(c->doc, s, &c->why) == -1)
-			c->doc_bad = true;
-		/* Of a refusal the status is enough. */
-		return !c->doc_bad || kind == S3_DOC_ERROR;
-	}
-	if (c->verb != S3_GET)
-		return true;
-	if (!tell_head(c))
-		return false;
-	c->stopped = !c->ops->body(c->arg, s);
-	return !c->stopped;
-}
-
-/* --- the end of an answer -------------------------------------------------------------------- */
-
-static void
-judge(struct s3_call *c, struct s3_answer *a)
-{
-	struct why why;
-
-	if (c->doc != NULL && (c->doc_bad || s3_doc_error(c->doc, &c->heard.error, &why) == -1))
-		c->heard.error = (struct s3_error){ 0 };
-	s3_judge(&c->heard, a);
-	if (a->end == S3_SKEWED)
-		c->s3->skew_ms = a->skew_ms;
-}
-
-/* A page is the owner's when it leads on. */
-static void
-read_page(struct s3_call *c, struct s3_answer *a)
-{
-	struct s3_page page;
-
-	if (s3_doc_page(c->doc, &page, &c->why) == -1 ||
-	    s3_walk_on(c->walk, &page, &c->why) == -1) {
-		a->end = S3_STRANGE;
-		return;
-	}
-	c->ops->page(c->arg, &page);
-}
-
-static void
-read_lifecycle(struct s3_call *c, struct s3_answer *a)
-{
-	struct s3_lifecycle rules;
-
-	if (s3_doc_lifecycle(c->doc, &rules, &c->why) == -1)
-		a->end = S3_STRANGE;
-	else
-		c->ops->lifecycle(c->arg, &rules);
-}
-
-/* 200 to a copy is said before it is made: the body says what came of it. */
-static void
-read_copy(struct s3_call *c, struct s3_answer *a)
-{
-	struct s3_error e;
-
-	if (s3_doc_error(c->doc, &e, &c->why) == -1)
-		a->end = S3_BROKEN;
-	else if (e.code[0] != '\0') {
-		c->heard.error = e;
-		s3_judge(&c->heard, a);
-	}
-}
-
-/* Whole, and 2xx. */
-static void
-read_answer(struct s3_call *c, struct s3_answer *a)
-{
-	enum s3_doc_kind kind;
-
-	a->end = S3_DONE;
-	if (has_doc(c, &kind)) {
-		if (c->doc == NULL) {
-			why_set(&c->why, "an answer without its body");
-			a->end = S3_STRANGE;
-		} else if (kind == S3_DOC_PAGE)
-			read_page(c, a);
-		else if (kind == S3_DOC_LIFECYCLE)
-			read_lifecycle(c, a);
-		else
-			read_copy(c, a);
-	} else if ((c->verb == S3_GET || c->verb == S3_HEAD) && !tell_head(c))
-		a->end = c->stopped ? S3_STOPPED : S3_STRANGE;
-	else if ((c->verb == S3_PUT || c->verb == S3_PUT_NEW) && c->etag[0] == '\0') {
-		/* Every S3 server names what it has stored; some captive portal says 200, too. */
-		why_set(&c->why, "it says 200, but not the stored object's ETag: this is no S3 "
-		    "server");
-		a->end = S3_STRANGE;
-	}
+	return s3_read_body(&c->in, http_call_status(c->http), s);
 }
 
 static void
 on_done(void *arg, enum http_end end, unsigned status, const struct why *why)
 {
 	struct s3_call *c = arg;
-	struct s3_answer a = { .end = S3_BROKEN, .status = c->heard.status };
-	const char *words = why->text;
+	struct s3_answer a;
 
-	if (end == HTTP_ANSWERED)
-		c->heard.status = a.status = status;
 	c->http = NULL;
-	if (end == HTTP_NOT_REACHED) {
-		a.end = S3_NOT_REACHED;
+	if (end == HTTP_NOT_REACHED)
 		c->s3->naddrs = 0;		/* it may have moved */
-	} else if (c->stopped)
-		a.end = S3_STOPPED;
-	else if (c->heard.status != 0 && c->heard.status / 100 != 2) {
-		judge(c, &a);
-		words = NULL;
-	} else if (c->strange || c->doc_bad) {
-		a.end = S3_STRANGE;
-		words = c->why.text;
-	} else if (end == HTTP_ANSWERED) {
-		read_answer(c, &a);
-		words = a.why.text[0] != '\0' ? NULL : c->why.text;
-	}
-	if (a.end == S3_STOPPED)
-		words = "no longer wanted";
-	if (a.end != S3_DONE && words != NULL)
-		why_set(&a.why, "%s: %s", c->s3->endpoint, words);
+	s3_read_end(&c->in, end, status, why, &a);
+	if (a.end == S3_SKEWED)
+		c->s3->skew_ms = a.skew_ms;
 	tell(c, &a);
 }
 
@@ -361,10 +132,10 @@ on_pull(void *arg, char *out, size_t room)
 	struct s3_call *c = arg;
 	ssize_t n;
 
-	if (c->verb == S3_COPY)
+	if (c->in.heard.verb == S3_COPY)
 		return 0;
-	n = c->ops->pull(c->arg, out, room);
-	c->stopped = n < 0;
+	n = c->in.ops->pull(c->in.arg, out, room);
+	c->in.stopped = n < 0;
 	return n;
 }
 
@@ -373,7 +144,8 @@ on_again(void *arg)
 {
 	struct s3_call *c = arg;
 
-	return c->verb == S3_COPY || (c->ops->again != NULL && c->ops->again(c->arg));
+	return c->in.heard.verb == S3_COPY ||
+	    (c->in.ops->again != NULL && c->in.ops->again(c->in.arg));
 }
 
 static const struct http_ops with_body = {
@@ -410,7 +182,7 @@ add_date(struct s3_call *c)
 
 	if (c->s3->skew_ms == 0)
 		return true;
-	wall_iso(c->signed_ms, iso, sizeof(iso));
+	wall_iso(c->in.heard.signed_ms, iso, sizeof(iso));
 	for (const char *p = iso; *p != '\0' && *p != '.' && n < 15; p++)
 		if (*p != '-' && *p != ':')
 			basic[n++] = *p;
@@ -422,21 +194,22 @@ static void
 go(struct s3_call *c)
 {
 	struct s3 *s3 = c->s3;
-	bool body = c->verb == S3_PUT || c->verb == S3_PUT_NEW || c->verb == S3_COPY;
+	enum s3_verb verb = c->in.heard.verb;
+	bool body = verb == S3_PUT || verb == S3_PUT_NEW || verb == S3_COPY;
+	uint64_t size_max = c->in.size_max;
 	struct http_sign sign = { s3->region, s3->keys.id, s3->keys.secret };
 	struct http_request r = {
-		.method = methods[c->verb], .url = c->url.p, .to = s3->addrs[0],
+		.method = methods[verb], .url = c->url.p, .to = s3->addrs[0],
 		.others = s3->addrs + 1, .nothers = s3->naddrs - 1, .size = c->size,
-		.wait_ms = S3_CALL_MS + (int64_t)(c->size + c->size_max) / SLOWEST,
+		.wait_ms = S3_CALL_MS + (int64_t)(c->size + size_max) / SLOWEST,
 		.stall_ms = S3_STALL_MS, .keep = true, .authorities = s3->authorities,
-		.answer_max = c->size_max > S3_PAGE_OCTETS ? c->size_max : S3_PAGE_OCTETS,
+		.answer_max = size_max > S3_PAGE_OCTETS ? size_max : S3_PAGE_OCTETS,
 		.sign = &sign,
 	};
 	struct why why;
 
-	c->heard = (struct s3_heard){ .verb = c->verb, .retry_ms = -1, .now_ms = wall_ms(),
-		.bucket = s3->bucket, .endpoint = s3->endpoint };
-	c->heard.signed_ms = c->signed_ms = c->heard.now_ms - s3->skew_ms;
+	c->in.heard.now_ms = wall_ms();
+	c->in.heard.signed_ms = c->in.heard.now_ms - s3->skew_ms;
 	c->http = http_call_new(s3->http, &r, body ? &with_body : &without, c, &why);
 	if (c->http != NULL && (!add_fields(c) || !add_date(c))) {
 		why_set(&why, "memory is out");
@@ -540,9 +313,9 @@ call_new(struct s3 *s3, enum s3_verb verb, const char *key, const struct s3_ops 
 		return NULL;
 	}
 	c->s3 = s3;
-	c->verb = verb;
-	c->ops = ops;
-	c->arg = arg;
+	s3_reading_init(&c->in, verb, ops, arg);
+	c->in.heard.bucket = s3->bucket;
+	c->in.heard.endpoint = s3->endpoint;
 	c->failed.fn = on_failed;
 	if ((c->next = s3->calls) != NULL)
 		c->next->at = &c->next;
@@ -550,7 +323,6 @@ call_new(struct s3 *s3, enum s3_verb verb, const char *key, const struct s3_ops 
 	s3->calls = c;
 	buf_init(&c->url, URL_MAX);
 	buf_init(&c->fields, URL_MAX + S3_META_OCTETS + sizeof(s3->keys.token));
-	buf_init(&c->meta, META_MAX);
 	buf_add_str(&c->url, s3->base);
 	add_encoded(&c->url, key != NULL ? key : "", true);
 	if (s3->keys.token[0] != '\0')
@@ -564,7 +336,7 @@ call_start(struct s3_call *c, const unsigned char *sha256, struct why *why)
 {
 	static const char nothing[] =	/* SHA-256 of no octets */
 	    "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
-	bool body = c->verb == S3_PUT || c->verb == S3_PUT_NEW;
+	bool body = c->in.heard.verb == S3_PUT || c->in.heard.verb == S3_PUT_NEW;
 	char hex[65];
 
 	if (sha256 != NULL)
@@ -589,7 +361,7 @@ s3_get(struct s3 *s3, const char *key, uint64_t size_max, const struct s3_ops *o
 
 	if (c == NULL)
 		return NULL;
-	c->size_max = size_max;
+	c->in.size_max = size_max;
 	return call_start(c, NULL, why);
 }
 
@@ -683,7 +455,7 @@ s3_list(struct s3 *s3, const char *prefix, unsigned most, struct s3_walk *walk,
 
 	if (c == NULL)
 		return NULL;
-	c->walk = walk;
+	c->in.walk = walk;
 	/* In the order of their names, as what is signed is. */
 	if (walk->token[0] != '\0') {
 		buf_add_str(&c->url, "?continuation-token=");
