@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "edge/bucket_watch.h"
 #include "edge/deposit.h"
 #include "priv/proc.h"
 #include "proto/crypto.h"
@@ -27,11 +28,7 @@
 #define TICK_MS		1000
 #define PAUSE_LEAST_MS	500		/* between tries of one object, doubling */
 #define PAUSE_MOST_MS	8000
-/* A look lists what waits, for `status`, the quota and the alarms, and finds the store again. */
-#define LOOK_MS		300000
-#define LOOK_FULL_MS	30000		/* while half of the quota or more is used */
-#define LOOK_AWAY_MS	5000
-#define LOOK_PAGES	10		/* ten thousand names: what is beyond is not counted */
+#define LOOK_SOON_MS	5000		/* after one that the store did not take */
 
 struct bucket_proc;
 
@@ -47,20 +44,6 @@ struct item {				/* from reception's question to our answer */
 	bool		 busy;
 };
 
-enum trouble {
-	TROUBLE_NONE = 0,
-	TROUBLE_REACH,		/* it does not answer, or fails */
-	TROUBLE_LOOK,		/* it does not know us */
-	TROUBLE_PUT,		/* it takes nothing of us: only a PUT shows that it does again */
-};
-
-struct look {
-	struct s3_walk	 walk;
-	int64_t		 n, oldest_ms;
-	uint64_t	 octets;
-	uint64_t	 put_before;	/* what we had put when it began */
-};
-
 struct bucket_proc {
 	struct proc	*proc;
 	struct chan	*reception;	/* came before start, or NULL */
@@ -70,16 +53,10 @@ struct bucket_proc {
 	struct s3_keys	 keys;		/* until start */
 	struct buf	 authorities;	/* PEM; empty: this machine's */
 	struct deposit_to to;
-	struct board_bucket *board;
+	struct bucket_watch *watch;
 	int		 large_fd;
 	struct item	*items, **last;	/* the oldest first */
 	unsigned	 nbusy;
-	enum trouble	 trouble;
-	struct s3_call	*call;		/* of a look */
-	struct look	 look, seen;	/* under way; the last whole one */
-	struct instant	 look_at;
-	bool		 skewed;	/* it was asked a second time for the clock */
-	uint64_t	 put;		/* octets, since start */
 	uint64_t	 room_told;
 	bool		 running, draining;
 	bool		 beginning;	/* begin_more is at work */
@@ -92,43 +69,7 @@ conf_of(const struct bucket_proc *b)
 	return &b->proc->edge->bucket[0];
 }
 
-static void
-look_in(struct bucket_proc *b, int64_t ms)
-{
-	b->look_at.ns = instant_now().ns + ms * 1000000;
-	atomic_store(&b->board->next_ms, wall_ms() + ms);
-}
-
-/* --- what is shown ------------------------------------------------------------------------ */
-
-static void
-show_trouble(struct bucket_proc *b, enum trouble what, const char *words)
-{
-	struct board_bucket *o = b->board;
-
-	if (what < b->trouble)		/* what is worse is shown until it is over */
-		return;
-	if (what != b->trouble || strncmp(o->error, words, sizeof(o->error) - 1) != 0)
-		log_warn(NULL, "bucket.trouble bucket=%s: %s", conf_of(b)->name, words);
-	b->trouble = what;
-	atomic_store(&o->alarm, what > TROUBLE_REACH);
-	memset(o->error, 0, sizeof(o->error));
-	span_copy(span_of(words, strnlen(words, sizeof(o->error) - 1)), o->error,
-	    sizeof(o->error));
-}
-
-/* All trouble up to this one is over. */
-static void
-well(struct bucket_proc *b, enum trouble most)
-{
-	atomic_store(&b->board->away, 0);
-	if (b->trouble == TROUBLE_NONE || b->trouble > most)
-		return;
-	b->trouble = TROUBLE_NONE;
-	log_info(NULL, "bucket.well bucket=%s", conf_of(b)->name);
-	atomic_store(&b->board->alarm, 0);
-	memset(b->board->error, 0, sizeof(b->board->error));
-}
+/* --- what is told ------------------------------------------------------------------------- */
 
 static void
 tell(struct bucket_proc *b, enum wire_type type, uint64_t tag, const struct wire_out *w)
@@ -140,13 +81,11 @@ tell(struct bucket_proc *b, enum wire_type type, uint64_t tag, const struct wire
 		chan_free(&b->reception);
 }
 
-/* Octets until hold.quota lies there, of everybody's, as far as the last look and we know. */
 static void
-tell_room(struct bucket_proc *b)
+tell_room(void *arg)
 {
-	uint64_t quota = b->proc->edge->hold.quota;
-	uint64_t there = b->seen.octets + (b->put - b->seen.put_before);
-	uint64_t room = there < quota ? quota - there : 0;
+	struct bucket_proc *b = arg;
+	uint64_t room = bucket_watch_room(b->watch);
 	struct wire_out w = { .n = 0 };
 
 	if (room == b->room_told)
@@ -203,7 +142,6 @@ static void
 item_later(struct item *it, int64_t wait_ms, const struct why *why)
 {
 	struct bucket_proc *b = it->of;
-	struct instant soon = { instant_now().ns + LOOK_AWAY_MS * INT64_C(1000000) };
 
 	it->busy = false;
 	b->nbusy--;
@@ -211,9 +149,8 @@ item_later(struct item *it, int64_t wait_ms, const struct why *why)
 	    2 * it->pause_ms : PAUSE_MOST_MS;
 	it->again.ns = instant_now().ns +
 	    (wait_ms > it->pause_ms ? wait_ms : it->pause_ms) * 1000000;
-	show_trouble(b, TROUBLE_REACH, why->text);
-	if (soon.ns < b->look_at.ns)
-		look_in(b, LOOK_AWAY_MS);
+	bucket_watch_trouble(b->watch, TROUBLE_REACH, why->text);
+	bucket_watch_soon(b->watch, LOOK_SOON_MS);
 }
 
 static void
@@ -224,14 +161,13 @@ on_deposited(void *arg, enum deposited what, int64_t wait_ms, const struct why *
 
 	switch (what) {
 	case DEPOSIT_KEPT:
-		b->put += it->size;
-		atomic_fetch_add(&b->board->taken, 1);
-		well(b, TROUBLE_PUT);
+		bucket_watch_put(b->watch, it->size);
+		bucket_watch_well(b->watch, TROUBLE_PUT);
 		item_end(it, KEPT, "");
 		break;
 	case DEPOSIT_FULL:
 	case DEPOSIT_REFUSED:
-		show_trouble(b, TROUBLE_PUT, why->text);
+		bucket_watch_trouble(b->watch, TROUBLE_PUT, why->text);
 		item_end(it, what == DEPOSIT_FULL ? KEPT_FULL : NOT_KEPT, why->text);
 		break;
 	case DEPOSIT_BROKEN:
@@ -275,10 +211,7 @@ end_overdue(struct bucket_proc *b)
 		next = it->next;
 		if (instant_ms_since(it->came, instant_now()) < most)
 			continue;
-		if (b->trouble == TROUBLE_NONE)
-			show_trouble(b, TROUBLE_REACH, "it takes longer than bucket.patience");
-		atomic_store(&b->board->away, 1);
-		look_in(b, 0);
+		bucket_watch_away(b->watch, "it takes longer than bucket.patience");
 		item_end(it, NOT_KEPT, "the store has not taken it within bucket.patience");
 	}
 }
@@ -352,99 +285,6 @@ take(struct bucket_proc *b, struct chan_msg *m)
 	b->last = &it->next;
 	begin_more(b);
 	return true;
-}
-
-/* --- looks -------------------------------------------------------------------------------- */
-
-static void
-on_page(void *arg, const struct s3_page *page)
-{
-	struct bucket_proc *b = arg;
-	struct look *l = &b->look;
-
-	for (size_t i = 0; i < page->n; i++) {
-		const struct s3_object *o = &page->objects[i];
-
-		l->n++;
-		l->octets += o->size;
-		if (l->oldest_ms == 0 || o->modified_ms < l->oldest_ms)
-			l->oldest_ms = o->modified_ms;
-	}
-}
-
-static void on_looked(void *, const struct s3_answer *);
-static const struct s3_ops look_ops = { .page = on_page, .done = on_looked };
-
-static void
-next_page(struct bucket_proc *b)
-{
-	struct why why;
-
-	b->call = s3_list(b->s3, conf_of(b)->prefix, S3_PAGE_MAX, &b->look.walk, &look_ops, b,
-	    &why);
-	if (b->call == NULL)
-		look_in(b, LOOK_AWAY_MS);
-}
-
-static void
-looked(struct bucket_proc *b)
-{
-	struct board_bucket *o = b->board;
-
-	b->seen = b->look;
-	atomic_store(&o->looking, 0);
-	atomic_store(&o->waiting, b->seen.n);
-	atomic_store(&o->octets, (int64_t)b->seen.octets);
-	atomic_store(&o->oldest_ms, b->seen.oldest_ms);
-	atomic_store(&o->looked_ms, wall_ms());
-	well(b, TROUBLE_LOOK);
-	look_in(b, b->seen.octets > b->proc->edge->hold.quota / 2 ? LOOK_FULL_MS : LOOK_MS);
-}
-
-static void
-on_looked(void *arg, const struct s3_answer *a)
-{
-	struct bucket_proc *b = arg;
-
-	b->call = NULL;
-	if (a->end == S3_SKEWED && !b->skewed) {
-		b->skewed = true;
-		next_page(b);
-		return;
-	}
-	if (a->end == S3_DONE && !b->look.walk.over && b->look.walk.pages < LOOK_PAGES) {
-		next_page(b);
-		return;
-	}
-	atomic_fetch_add(&b->board->looks, 1);
-	if (a->end == S3_DONE) {
-		looked(b);
-	} else if (a->end == S3_FORBIDDEN && strcmp(a->code, "AccessDenied") == 0) {
-		/* They are known, and may put, perhaps: an edge needs no more. */
-		atomic_store(&b->board->looking, 0);
-		well(b, TROUBLE_LOOK);
-		look_in(b, LOOK_MS);
-	} else {
-		bool person = a->end == S3_NO_BUCKET || a->end == S3_FORBIDDEN ||
-		    a->end == S3_ELSEWHERE || a->end == S3_UNKNOWN;
-
-		atomic_store(&b->board->looking, 0);
-		atomic_store(&b->board->away, 1);
-		show_trouble(b, person ? TROUBLE_LOOK : TROUBLE_REACH, a->why.text);
-		look_in(b, a->wait_ms > LOOK_AWAY_MS ? a->wait_ms : LOOK_AWAY_MS);
-	}
-	tell_room(b);
-}
-
-static void
-look_if_due(struct bucket_proc *b)
-{
-	if (b->call != NULL || b->draining || b->look_at.ns > instant_now().ns)
-		return;
-	b->look = (struct look){ .put_before = b->put };
-	b->skewed = false;
-	atomic_store(&b->board->looking, 1);
-	next_page(b);
 }
 
 /* --- what others tell --------------------------------------------------------------------- */
@@ -525,7 +365,7 @@ on_secret(struct proc *p, const char *name, struct span value)
 		log_error(NULL, "bucket.credentials: %s", why.text);
 	} else if (b->s3 != NULL) {
 		s3_keys_change(b->s3, &keys);
-		look_in(b, 0);
+		bucket_watch_soon(b->watch, 0);
 	} else {
 		b->keys = keys;
 	}
@@ -575,7 +415,8 @@ on_tick(uv_timer_t *timer)
 	}
 	end_overdue(b);
 	begin_more(b);
-	look_if_due(b);
+	if (!b->draining)
+		bucket_watch_tick(b->watch);
 	tell_room(b);
 }
 
@@ -599,13 +440,9 @@ start(struct proc *p, struct why *why)
 		return -1;
 	s3_keys_fini(&b->keys);
 	b->to = (struct deposit_to){ p->loop, b->s3, c->prefix };
-	b->board = &p->board->bucket[0];
-	memset(b->board->name, 0, sizeof(b->board->name));
-	span_copy(span_str(c->name), b->board->name, sizeof(b->board->name));
-	memset(b->board->error, 0, sizeof(b->board->error));
-	atomic_store(&b->board->alarm, 0);
-	atomic_store(&b->board->expires_ms, -1);
-	atomic_store(&b->board->away, 0);
+	b->watch = bucket_watch_new(b->s3, p->edge, &p->board->bucket[0], tell_room, b);
+	if (b->watch == NULL)
+		return why_set(why, "bucket: memory is out");
 	uv_timer_init(p->loop, &b->tick);
 	b->tick.data = b;
 	return 0;
