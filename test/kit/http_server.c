@@ -104,6 +104,8 @@ on_read(uv_stream_t *s, ssize_t n, const uv_buf_t *b)
 		hang_up(c);
 		return;
 	}
+	if (server.play != NULL)
+		server.says = server.play(buf_span(&server.heard));
 	if (server.says == NULL)
 		return;
 	w = malloc(sizeof(*w));

@@ -8,11 +8,13 @@
 #include "base/netaddr.h"
 
 /*
- * A server of HTTP/1.1 on kit/loop.h that answers every request with the same words, as the
- * test wrote them, head and all; connection by connection.
+ * A server of HTTP/1.1 on kit/loop.h that answers every request with words as the test wrote them,
+ * head and all; connection by connection.
  */
 struct http_server {
 	const char	*says;		/* NULL: nothing, ever */
+	/* What is said to this one, in place of says; good until the next. */
+	const char	*(*play)(struct span heard);
 	bool		 endless;	/* and then it goes on with x */
 	bool		 refuses;	/* closes before it reads */
 	/* That a connection gets; then it is closed, at the next request; 0: one, and closed. */
