@@ -7,18 +7,14 @@
 #include <jansson.h>
 
 #include "base/clock.h"
-#include "ctl/bucket_cat.h"
 #include "ctl/bucket_check.h"
-#include "ctl/bucket_door.h"
-#include "ctl/choose.h"
+#include "ctl/bucket_list.h"
+#include "ctl/bucket_one.h"
 #include "ctl/opts.h"
 #include "ctl/role.h"
 #include "ctl/text.h"
 
 /* bucket ls, check, cat: what waits in a store, and whether it could be put there and taken. */
-#define OBJECTS_MAX	1000000		/* some 100 MB of memory, and a thousand requests */
-#define NAMES_MAX	(256u << 20)
-
 static const struct opts_use use = {
 	"bucket", OPT_CONF | OPT_ROLE | OPT_JSON, 1, 3,
 	"usage: posthouse bucket ls|check [-c FILE | --edge | --home] [--json] [NAME]\n"
@@ -39,112 +35,23 @@ static const struct opts_use use = {
 	"      --json          an array of objects\n"
 };
 
-struct waiting {
-	size_t		 name;		/* where it begins among the names */
-	const char	*bucket;
-	uint64_t	 size;
-	int64_t		 modified_ms;	/* by this clock */
-};
-
-struct found {
-	struct waiting	*list;
-	size_t		 n, room;
-	struct buf	 names;		/* C strings */
-	uint64_t	 octets;
-	bool		 failed;	/* memory, or too many */
-	struct s3_walk	 walk;
-	struct progress	 progress;
-};
-
-static bool
-add(struct found *f, const struct bucket_door *d, const struct s3_object *o)
-{
-	struct waiting *more;
-
-	if (f->n == OBJECTS_MAX)
-		return false;
-	if (f->n == f->room) {
-		f->room = f->room == 0 ? 1024 : 2 * f->room;
-		if ((more = reallocarray(f->list, f->room, sizeof(*more))) == NULL)
-			return false;
-		f->list = more;
-	}
-	f->list[f->n] = (struct waiting){ f->names.n, d->conf->name, o->size,
-		o->modified_ms + d->skew_ms };
-	if (!buf_add(&f->names, o->key, strlen(o->key) + 1))
-		return false;
-	f->octets += o->size;
-	f->n++;
-	return true;
-}
-
-static void
-on_page(void *door, const struct s3_page *page)
-{
-	struct bucket_door *d = door;
-	struct found *f = d->of;
-
-	for (size_t i = 0; i < page->n && !f->failed; i++)
-		f->failed = !add(f, d, &page->objects[i]);
-	progress_tell(&f->progress, "listed", f->n);
-}
-
-static const struct s3_ops list_ops = { .page = on_page, .done = bucket_door_done };
-
-static struct s3_call *
-ask_page(struct bucket_door *d, struct why *why)
-{
-	struct found *f = d->of;
-
-	return s3_list(d->s3, d->conf->prefix, S3_PAGE_MAX, &f->walk, &list_ops, d, why);
-}
-
 static int
-list_one(struct found *f, const struct conf_common *common, const struct conf_bucket *b,
-    struct why *why)
-{
-	struct bucket_door d;
-	int rc = bucket_door_open(&d, common, b, why);
-
-	d.of = f;
-	f->walk = (struct s3_walk){ .pages = 0 };
-	while (rc == 0 && !f->walk.over && !f->failed)
-		if (bucket_ask(&d, ask_page) != S3_DONE)
-			rc = why_set(why, "%.450s", d.answer.why.text);
-	if (rc == 0 && f->failed)
-		rc = why_set(why, "more waits than can be listed here: only the first %zu objects "
-		    "are", f->n);
-	bucket_door_close(&d);
-	return rc;
-}
-
-static int
-by_age(const void *a, const void *b, void *names)
-{
-	const struct waiting *x = a, *y = b;
-
-	if (x->modified_ms != y->modified_ms)
-		return x->modified_ms < y->modified_ms ? -1 : 1;
-	return strcmp((const char *)names + x->name, (const char *)names + y->name);
-}
-
-static int
-print_json(const struct found *f, struct why *why)
+print_json(const struct bucket_list *l, struct why *why)
 {
 	int64_t now = wall_ms();
 	struct shown text;
 	char iso[40];
 
 	putchar('[');
-	for (size_t i = 0; i < f->n; i++) {
-		const struct waiting *w = &f->list[i];
-		const char *name = f->names.p + w->name;
+	for (size_t i = 0; i < l->n; i++) {
+		const struct waiting *w = &l->list[i];
+		const char *name = waiting_name(l, w);
 		json_t *key = json_string(name), *o;
 
 		if (key == NULL)		/* it is no UTF-8 */
 			key = json_string(shown(span_str(name), &text));
 		wall_iso(w->modified_ms, iso, sizeof(iso));
-		o = json_pack("{s:s, s:o, s:I, s:s, s:I}", "bucket", w->bucket, "key", key,
+		o = json_pack("{s:s, s:o, s:I, s:s, s:I}", "bucket", w->bucket->name, "key", key,
 		    "size", (json_int_t)w->size, "modified", iso,
 		    "age_s", (json_int_t)((now - w->modified_ms) / 1000));
 		fputs(i > 0 ? ",\n  " : "\n  ", stdout);
@@ -154,12 +61,12 @@ print_json(const struct found *f, struct why *why)
 		}
 		json_decref(o);
 	}
-	fputs(f->n > 0 ? "\n]\n" : "]\n", stdout);
+	fputs(l->n > 0 ? "\n]\n" : "]\n", stdout);
 	return fflush(stdout) == EOF ? why_sys(why, "standard output") : 0;
 }
 
 static int
-print_table(const struct found *f, struct why *why)
+print_table(const struct bucket_list *l, struct why *why)
 {
 	static const char *const headings[] = { ">AGE", ">SIZE", "BUCKET", "NAME" };
 	struct table *t = table_new(headings, 4);
@@ -169,11 +76,11 @@ print_table(const struct found *f, struct why *why)
 
 	if (t == NULL)
 		return why_sys(why, "memory");
-	for (size_t i = 0; i < f->n; i++) {
-		table_str(t, brief_age(now - f->list[i].modified_ms).s);
-		table_str(t, brief_size(f->list[i].size).s);
-		table_str(t, f->list[i].bucket);
-		table_str(t, f->names.p + f->list[i].name);
+	for (size_t i = 0; i < l->n; i++) {
+		table_str(t, brief_age(now - l->list[i].modified_ms).s);
+		table_str(t, brief_size(l->list[i].size).s);
+		table_str(t, l->list[i].bucket->name);
+		table_str(t, waiting_name(l, &l->list[i]));
 	}
 	buf_init(&out, 256u << 20);
 	if (!table_print(t, text_colour(stdout), &out))
@@ -181,22 +88,21 @@ print_table(const struct found *f, struct why *why)
 	else if (fwrite(out.p, 1, out.n, stdout) != out.n)
 		rc = why_sys(why, "standard output");
 	else
-		printf("%zu %s, %s, the oldest for %s.\n", f->n, f->n == 1 ? "object" : "objects",
-		    brief_size(f->octets).s, brief_age(now - f->list[0].modified_ms).s);
+		printf("%zu %s, %s, the oldest for %s.\n", l->n, l->n == 1 ? "object" : "objects",
+		    brief_size(l->octets).s, brief_age(now - l->list[0].modified_ms).s);
 	buf_fini(&out);
 	table_free(&t);
 	return rc;
 }
 
 static int
-print(struct found *f, bool json, struct why *why)
+print(struct bucket_list *l, bool json, struct why *why)
 {
-	if (f->n > 0)
-		qsort_r(f->list, f->n, sizeof(f->list[0]), by_age, f->names.p);
+	bucket_list_sort(l);
 	if (json)
-		return print_json(f, why);
-	if (f->n > 0)
-		return print_table(f, why);
+		return print_json(l, why);
+	if (l->n > 0)
+		return print_table(l, why);
 	puts("Nothing waits.");
 	return 0;
 }
@@ -211,27 +117,17 @@ struct which {
 static int
 list(const struct which *w, bool json)
 {
-	struct found f = { .n = 0 };
+	struct bucket_list l;
 	struct why why;
 	int rc = CTL_OK;
 
-	buf_init(&f.names, NAMES_MAX);
-	progress_begin(&f.progress);
-	for (size_t i = 0; i < w->n; i++) {
-		const struct conf_bucket *b = &w->list[i];
-		struct why words;
-
-		if (list_one(&f, w->role->common, b, &why) == 0)
-			continue;
-		progress_end(&f.progress);
-		why_set(&words, "%s: %.440s", b->name, why.text);
-		rc = opts_failed(&use, &words);
-	}
-	progress_end(&f.progress);
-	if ((rc == CTL_OK || f.n > 0 || json) && print(&f, json, &why) == -1)
+	bucket_list_init(&l);
+	for (size_t i = 0; i < w->n; i++)
+		if (bucket_list_add(&l, w->role->common, &w->list[i], &why) == -1)
+			rc = opts_failed(&use, &why);
+	if ((rc == CTL_OK || l.n > 0 || json) && print(&l, json, &why) == -1)
 		rc = opts_failed(&use, &why);
-	free(f.list);
-	buf_fini(&f.names);
+	bucket_list_fini(&l);
 	return rc;
 }
 
@@ -277,7 +173,7 @@ cat(const struct which *w, const char *id)
 	int rc = 0;
 
 	for (size_t i = 0; rc == 0 && i < w->n; i++)
-		rc = bucket_cat(w->role, &w->list[i], id, &why);
+		rc = bucket_cat(w->role->common, &w->list[i], id, &why);
 	if (rc == 0)
 		rc = why_set(&why, "nothing waits there by the name of %.60s", id);
 	return rc == 1 ? CTL_OK : opts_failed(&use, &why);

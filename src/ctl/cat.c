@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <unistd.h>
 
+#include "ctl/bucket_one.h"
 #include "ctl/client.h"
 #include "ctl/opts.h"
 #include "ctl/role.h"
@@ -14,6 +15,7 @@ static const struct opts_use use = {
 	"\n"
 	"Writes a held object to standard output as it is, sealed: an age file that\n"
 	"`age -d -i KEYFILE` opens.  ID is its UUID, or the number of its row.\n"
+	"Where an edge has its spool in a bucket it may be the UUID of what waits there.\n"
 	"\n"
 	"  -c, --config FILE   the role's configuration\n"
 	"      --edge, --home  the role's file in /etc/posthouse\n"
@@ -35,6 +37,25 @@ to_stdout(void *arg, struct span s, struct why *why)
 	return 0;
 }
 
+/* What it holds itself, else what waits in the bucket that is its spool. */
+static int
+cat(struct asking *a, const struct opts *o, struct why *why)
+{
+	const struct conf_bucket *b;
+	struct why words;
+	int rc;
+
+	if (asking_begin(a, o, json_pack("{s:s, s:s}", "do", "cat", "id", o->args[0]), why) == 0)
+		return client_octets(a->client, (uint64_t)json_number(a->answer, "octets"),
+		    to_stdout, NULL, why);
+	if ((b = bucket_spool(&a->role)) == NULL)
+		return -1;
+	if ((rc = bucket_cat(a->role.common, b, o->args[0], &words)) == 1)
+		return 0;
+	bucket_nor(b, rc, &words, why);
+	return -1;
+}
+
 int
 ctl_cat(int argc, char **argv)
 {
@@ -48,10 +69,7 @@ ctl_cat(int argc, char **argv)
 	if (isatty(STDOUT_FILENO))
 		return opts_misused(&use, "a sealed object is not for a terminal: send it to a "
 		    "file or to `age -d`", NULL);
-	rc = asking_begin(&a, &o, json_pack("{s:s, s:s}", "do", "cat", "id", o.args[0]),
-	    &why) == 0 &&
-	    client_octets(a.client, (uint64_t)json_number(a.answer, "octets"), to_stdout, NULL,
-	    &why) == 0 ? CTL_OK : opts_failed(&use, &why);
+	rc = cat(&a, &o, &why) == 0 ? CTL_OK : opts_failed(&use, &why);
 	asking_fini(&a);
 	return rc;
 }

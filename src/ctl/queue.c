@@ -1,6 +1,11 @@
 #include "ctl/ctl.h"
 
+#include <string.h>
+
 #include "base/clock.h"
+#include "base/uuid.h"
+#include "ctl/bucket_list.h"
+#include "ctl/bucket_one.h"
 #include "ctl/choose.h"
 #include "ctl/client.h"
 #include "ctl/opts.h"
@@ -14,7 +19,9 @@ static const struct opts_use use = {
 	"usage: posthouse queue [-c FILE | --edge | --home | --control PATH] [--json]\n"
 	"                       [FILTER...] [-n COUNT]\n"
 	"\n"
-	"Lists what is held, oldest first: its age, why it waits, when it is tried next.\n"
+	"Lists what is held, oldest first: its age, why it waits, when it is tried next.  Where\n"
+	"an edge has its spool in a bucket, what waits there comes last, whichever edge put it\n"
+	"there; for which home it is, is sealed.\n"
 	"\n"
 	"  -c, --config FILE   the role's configuration\n"
 	"      --edge, --home  the role's file in /etc/posthouse\n"
@@ -57,6 +64,20 @@ row(struct table *t, const json_t *o)
 	table_str(t, json_text(o, "reason"));
 }
 
+static int
+add(struct listing *l, const json_t *object, struct why *why)
+{
+	if (l->table != NULL)
+		row(l->table, object);
+	else {
+		fputs(l->n > 0 ? ",\n  " : "\n  ", stdout);
+		if (json_dumpf(object, stdout, JSON_ENSURE_ASCII) == -1)
+			return why_sys(why, "standard output");
+	}
+	l->n++;
+	return 0;
+}
+
 /* One page, from `after` on; where the next begins, 0: that was all, -1: failed. */
 static int64_t
 page(struct client *c, const struct opts *o, int64_t after, struct listing *l, struct why *why)
@@ -74,22 +95,89 @@ page(struct client *c, const struct opts *o, int64_t after, struct listing *l, s
 	}
 	if ((answer = client_ask(c, question, why)) == NULL)
 		return -1;
-	json_array_foreach(json_object_get(answer, "objects"), i, object) {
-		if (l->table != NULL)
-			row(l->table, object);
-		else {
-			fputs(l->n > 0 ? ",\n  " : "\n  ", stdout);
-			if (json_dumpf(object, stdout, JSON_ENSURE_ASCII) == -1) {
-				json_decref(answer);
-				return why_sys(why, "standard output");
-			}
+	json_array_foreach(json_object_get(answer, "objects"), i, object)
+		if (add(l, object, why) == -1) {
+			json_decref(answer);
+			return -1;
 		}
-		l->n++;
-	}
 	more = json_number(answer, "more");
 	json_decref(answer);
 	return o->count > 0 && l->n >= o->count ? 0 : more;
 }
+
+/* --- in the bucket that is an edge's spool ------------------------------------------------ */
+
+/* As the edge's own rows are.  What has no name of ours is shown by the name that it has. */
+static json_t *
+waiting_row(const struct bucket_list *list, const struct waiting *w)
+{
+	const char *name = waiting_name(list, w);
+	size_t n = strlen(w->bucket->prefix);
+	struct uuid u;
+	struct shown text;
+	char iso[40], reason[100];
+	bool ours;
+
+	name += strncmp(name, w->bucket->prefix, n) == 0 ? n : 0;	/* a store may lie */
+	ours = strlen(name) == 40 && strcmp(name + 36, ".age") == 0 &&
+	    uuid_parse(span_of(name, 36), &u);
+	wall_iso(w->modified_ms, iso, sizeof(iso));
+	snprintf(reason, sizeof(reason), "%s %s", ours ? "in bucket" : "no mail of ours in bucket",
+	    w->bucket->name);
+	return json_pack("{s:s, s:s, s:s, s:I, s:s, s:I, s:s}",
+	    "id", ours ? uuid_text(u).s : shown(span_str(name), &text),
+	    "bucket", w->bucket->name, "state", "held",
+	    "size", (json_int_t)w->size,
+	    "received", iso, "received_ms", (json_int_t)w->modified_ms, "reason", reason);
+}
+
+static int
+add_waiting(const struct bucket_list *list, const struct opts *o, struct listing *l,
+    struct why *why)
+{
+	json_t *asked = json_object(), *object;
+	int64_t older_ms, size, now = wall_ms();
+	int rc = choose_question(o, asked, why);
+
+	older_ms = json_number(asked, "older_ms");
+	size = json_number(asked, "size");
+	json_decref(asked);
+	for (size_t i = 0; rc == 0 && i < list->n && (o->count == 0 || l->n < o->count); i++) {
+		const struct waiting *w = &list->list[i];
+
+		if (now - w->modified_ms < older_ms || w->size < (uint64_t)size)
+			continue;
+		if ((object = waiting_row(list, w)) == NULL)
+			return why_set(why, "memory is out");
+		rc = add(l, object, why);
+		json_decref(object);
+	}
+	return rc;
+}
+
+static int
+in_bucket(const struct role *r, const struct conf_bucket *b, const struct opts *o,
+    struct listing *l, struct why *why)
+{
+	struct bucket_list list;
+	int rc;
+
+	if ((o->state != NULL && strcmp(o->state, "held") != 0) ||
+	    (o->count > 0 && l->n >= o->count))
+		return 0;
+	if (o->of != NULL)
+		return why_set(why, "what waits in bucket %s does not say for which home it is; "
+		    "leave --of out to see all of it", b->name);
+	bucket_list_init(&list);
+	if ((rc = bucket_list_add(&list, r->common, b, why)) == 0) {
+		bucket_list_sort(&list);
+		rc = add_waiting(&list, o, l, why);
+	}
+	bucket_list_fini(&list);
+	return rc;
+}
+
+/* --- all of it ------------------------------------------------------------------------------ */
 
 static int
 print_table(const struct listing *l, bool edge, struct why *why)
@@ -111,13 +199,24 @@ print_table(const struct listing *l, bool edge, struct why *why)
 }
 
 static int
-list(struct client *c, const struct opts *o, bool edge, struct why *why)
+print(const struct listing *l, bool edge, struct why *why)
+{
+	if (l->table != NULL)
+		return print_table(l, edge, why);
+	fputs(l->n > 0 ? "\n]\n" : "]\n", stdout);
+	return fflush(stdout) == EOF ? why_sys(why, "standard output") : 0;
+}
+
+static int
+list(const struct asking *a, const struct opts *o, struct why *why)
 {
 	static const char *const headings[] = {
 		"ID", ">AGE", ">SIZE", "STATE", "HOME", ">TRIES", ">NEXT", "REASON",
 	};
+	const struct conf_bucket *b = bucket_spool(&a->role);
 	struct listing l = { .filtered = choose_any(o) };
 	int64_t at = 0, next;
+	struct why words;
 	int rc = 0;
 
 	if (!o->json && (l.table = table_new(headings, 8)) == NULL)
@@ -125,7 +224,7 @@ list(struct client *c, const struct opts *o, bool edge, struct why *why)
 	if (o->json)
 		putchar('[');
 	progress_begin(&l.progress);
-	while ((next = page(c, o, at, &l, why)) > at) {
+	while ((next = page(a->client, o, at, &l, why)) > at) {
 		at = next;
 		if (!o->json)
 			progress_tell(&l.progress, "listed", l.n);
@@ -133,12 +232,12 @@ list(struct client *c, const struct opts *o, bool edge, struct why *why)
 	progress_end(&l.progress);
 	if (next == -1)
 		rc = -1;
-	else if (o->json) {
-		fputs(l.n > 0 ? "\n]\n" : "]\n", stdout);
-		if (fflush(stdout) == EOF)
-			rc = why_sys(why, "standard output");
-	} else
-		rc = print_table(&l, edge, why);
+	else if (b != NULL)
+		rc = in_bucket(&a->role, b, o, &l, why);
+	/* A store that cannot be asked hides nothing of what lies here. */
+	if (next != -1 && (rc == 0 || l.n > 0 || o->json) &&
+	    print(&l, a->role.role == CONF_EDGE, &words) == -1)
+		rc = why_set(why, "%s", words.text);
 	table_free(&l.table);
 	return rc;
 }
@@ -154,13 +253,10 @@ ctl_queue(int argc, char **argv)
 	if (rc != -1)
 		return rc;
 	if (asking_connect(&a, &o, &why) == 0 &&
-	    list(a.client, &o, a.role.role == CONF_EDGE, &why) == 0)
+	    list(&a, &o, &why) == 0)
 		rc = CTL_OK;
 	else
 		rc = opts_failed(&use, &why);
-	if (rc == CTL_OK && !o.json && a.role.edge != NULL && a.role.edge->nbuckets > 0)
-		printf("New mail is kept in bucket %s: see `posthouse bucket ls`.\n",
-		    a.role.edge->bucket[0].name);
 	asking_fini(&a);
 	return rc;
 }

@@ -1,6 +1,7 @@
 #include "ctl/ctl.h"
 
 #include "base/clock.h"
+#include "ctl/bucket_one.h"
 #include "ctl/client.h"
 #include "ctl/opts.h"
 #include "ctl/role.h"
@@ -12,7 +13,8 @@ static const struct opts_use use = {
 	"usage: posthouse show [-c FILE | --edge | --home | --control PATH] [--json] ID\n"
 	"\n"
 	"Shows one held object: where it came from, what was tried and what was answered.\n"
-	"ID is its UUID, or the number of its row.\n"
+	"ID is its UUID, or the number of its row.  Where an edge has its spool in a bucket it\n"
+	"may be the UUID of what waits there: the store knows less of it.\n"
 	"\n"
 	"  -c, --config FILE   the role's configuration\n"
 	"      --edge, --home  the role's file in /etc/posthouse\n"
@@ -97,6 +99,28 @@ print(json_t *object, bool json, struct why *why)
 	return deliveries(json_object_get(object, "deliveries"), why);
 }
 
+/* What it holds itself, else what waits in the bucket that is its spool. */
+static int
+show(struct asking *a, const struct opts *o, struct why *why)
+{
+	const struct conf_bucket *b;
+	struct why words;
+	json_t *there;
+	int rc;
+
+	if (asking_begin(a, o, json_pack("{s:s, s:s}", "do", "show", "id", o->args[0]), why) == 0)
+		return print(json_object_get(a->answer, "object"), o->json, why);
+	if ((b = bucket_spool(&a->role)) == NULL)
+		return -1;
+	if ((rc = bucket_show(a->role.common, b, o->args[0], &there, &words)) != 1) {
+		bucket_nor(b, rc, &words, why);
+		return -1;
+	}
+	rc = print(there, o->json, why);
+	json_decref(there);
+	return rc;
+}
+
 int
 ctl_show(int argc, char **argv)
 {
@@ -107,10 +131,7 @@ ctl_show(int argc, char **argv)
 
 	if (rc != -1)
 		return rc;
-	rc = asking_begin(&a, &o, json_pack("{s:s, s:s}", "do", "show", "id", o.args[0]),
-	    &why) == 0 &&
-	    print(json_object_get(a.answer, "object"), o.json, &why) == 0 ? CTL_OK :
-	    opts_failed(&use, &why);
+	rc = show(&a, &o, &why) == 0 ? CTL_OK : opts_failed(&use, &why);
 	asking_fini(&a);
 	return rc;
 }
