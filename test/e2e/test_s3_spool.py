@@ -11,8 +11,12 @@ import time
 import pytest
 
 from kit.drained import write_key
+from kit.lying_s3 import LyingS3, error, page
+from kit.passed import Server, answer, connect, header
+from kit.ports import free_port
 from kit.radosgw import MISSING, Radosgw
 from kit.smtp import Client, Closed
+from kit.spooled import drains, spool
 from kit.stand import Stand, until
 from kit.wires import Cutter, Far
 
@@ -36,28 +40,6 @@ def made_stand(tmp_path):
 @pytest.fixture(name="store")
 def made_bucket(ceph):
     return ceph.bucket(f"spool{next(NUMBER)}")
-
-
-def spool(stand, store, *, secret=None, endpoint=None, **more):
-    """Makes the bucket the spool of the stand's edge, started again; the credentials' file."""
-    keys = write_key(stand.dir, "edge.keys", f"{store.key}\n{secret or store.secret}")
-    lines = {"endpoint": f'"{endpoint or store.endpoint}"', "credentials": f'"{keys}"', **more}
-    stand.stop("edge")
-    with open(stand.conf("edge"), "a", encoding="utf-8") as f:
-        f.write(f'spool = "s3://{store.name}/pending/"\nbucket "r2" {{\n'
-                + "".join(f"\t{k} = {v}\n" for k, v in lines.items()) + "}\n")
-    stand.start("edge")
-    return keys
-
-
-def drains(stand, store):
-    """Home empties it; started again."""
-    keys = write_key(stand.dir, "home.keys", f"{store.key}\n{store.secret}")
-    stand.stop("home")
-    with open(stand.conf("home"), "a", encoding="utf-8") as f:
-        f.write(f'bucket "r2" {{\n\tendpoint = "{store.endpoint}"\n\tbucket = "{store.name}"\n'
-                f'\tcredentials = "{keys}"\n\tpoll = "1s"\n}}\n')
-    stand.start("home")
 
 
 def mail(mark, size=0):
@@ -111,9 +93,7 @@ def test_what_was_accepted_lies_in_the_bucket_and_comes_home_once_with_its_true_
     assert len(fields["x-amz-meta-posthouse-mac"]) == 64
     opened = stand.age_open(sealed)
     assert b"Subject: one\r\n" in opened and b"ADDR=127.0.0.9 " in opened
-    assert stand.queue("edge") == [] and os.listdir(stand.env["EDGE_SPOOL"] + "/large") == []
-    words = stand.tool("queue", "-c", stand.conf("edge")).stdout
-    assert "New mail is kept in bucket r2" in words
+    assert os.listdir(stand.env["EDGE_SPOOL"] + "/large") == []
     (waits,) = json.loads(stand.tool("bucket", "ls", "-c", stand.conf("edge"), "--json").stdout)
     assert waits["key"] == name
     id_ = name[len("pending/"):-len(".age")]
@@ -124,6 +104,40 @@ def test_what_was_accepted_lies_in_the_bucket_and_comes_home_once_with_its_true_
     (got,) = stand.wait_mails("alice", 1)
     assert b"127.0.0.9" in got and b"Return-Path: <a@client.test>" in got
     until("the bucket is empty", 20, lambda: store.keys("pending/") == [])
+
+
+def test_queue_show_and_cat_reach_into_the_bucket(stand, store):
+    stand.stop("home")
+    assert say(stand, mail("on the disk")).code == 250
+    (here,) = stand.queue("edge")
+    spool(stand, store)
+    conf = ("-c", stand.conf("edge"))
+    assert say(stand, mail("in the bucket", 5000)).code == 250
+    store.put("pending/what is this", b"x")
+    first, mine, foreign = stand.queue("edge")
+    assert first == here and (mine["state"], mine["bucket"]) == ("held", "r2")
+    assert foreign["id"] == "what is this" and "no mail of ours" in foreign["reason"]
+    sealed = store.get(f"pending/{mine['id']}.age")
+    assert mine["size"] == len(sealed) > 5000
+    table = stand.tool("queue", *conf).stdout
+    assert here["id"] in table and mine["id"] in table and "in bucket r2" in table
+    assert [o["id"] for o in json.loads(stand.tool("queue", *conf, "--size", "4K", "--json").stdout)
+            ] == [mine["id"]]
+    assert len(json.loads(stand.tool("queue", *conf, "-n", "2", "--json").stdout)) == 2
+    assert stand.tool("queue", *conf, "--state", "verdict").stdout == "Nothing fits.\n"
+    r = stand.tool("queue", *conf, "--of", "home", check=False)
+    assert r.returncode == 1 and here["id"] in r.stdout and "leave --of out" in r.stderr
+    assert stand.cat("edge", mine["id"]) == sealed
+    assert b"Subject: on the disk" in stand.age_open(stand.cat("edge", here["id"]))
+    known = json.loads(stand.tool("show", mine["id"], *conf, "--json").stdout)
+    assert (known["signer"], known["size"], known["bucket"]) == ("edge.test", len(sealed), "r2")
+    assert "edge.test" in stand.tool("show", mine["id"], *conf).stdout
+    for command in ("cat", "show"):
+        r = stand.tool(command, "01890000-0000-7000-8000-000000000000", *conf, check=False)
+        assert r.returncode == 1 and "nor does it wait in bucket r2" in r.stderr
+    os.remove(os.path.join(stand.dir, "edge.keys"))
+    r = stand.tool("queue", *conf, check=False)
+    assert r.returncode == 1 and here["id"] in r.stdout and "r2: " in r.stderr
 
 
 def test_two_edges_and_one_bucket_and_one_home(stand, store, tmp_path):
@@ -285,3 +299,101 @@ def test_a_bucket_that_holds_its_quota_takes_no_more(store, tmp_path):
         until("it is said", 5, lambda: say(stand, mail("one")).code == 452)
         assert len(store.keys("pending/")) == 3
         assert stand.complaints() == []
+
+
+# --- a store that says anything ------------------------------------------------------------------
+
+class Store:
+    """Takes what it is given, honestly, but for the first requests for an object: each has
+    (whether a PUT happens, the answer)."""
+
+    def __init__(self, *faults):
+        self.faults, self.has = list(faults), {}
+
+    def says(self, line, body):
+        method, path = line.split()
+        if "?" in path:
+            return 200, {}, page()
+        takes, lie = self.faults.pop(0) if self.faults else (True, None)
+        there = path in self.has
+        if method == "PUT" and takes and not there:
+            meta = {k: v for k, v in self.liar.fields.items() if k.startswith("x-amz-meta-")}
+            self.has[path] = body, {"ETag": '"e"', **meta}
+        if lie is not None:
+            return lie
+        if method == "PUT":
+            return (412, {}, "") if there else (200, {"ETag": '"e"'}, "")
+        return (200, self.has[path][1], self.has[path][0]) if there else (404, {}, "")
+
+
+@pytest.mark.parametrize("faults, code, kept, alarm", [
+    ([(True, (200, {"ETag": '"e"', "Content-Length": "7"}, "cut"))], 250, 1, ""),
+    ([(True, (500, {}, "")), (True, (503, {"Retry-After": "1"}, ""))], 250, 1, ""),
+    ([(False, (503, {"Retry-After": "1"}, error("SlowDown"))),
+      (False, (500, {}, error("InternalError")))], 250, 1, ""),
+    ([(False, (200, {}, "<html>log in here</html>"))], 250, 1, ""),
+    ([(False, (403, {}, error("AccessDenied")))], 451, 0, "may not do that"),
+    ([(False, (403, {}, error("QuotaExceeded")))], 452, 0, "QuotaExceeded"),
+    ([(False, (404, {}, error("NoSuchBucket")))], 451, 0, "there is no bucket"),
+    ([(False, (501, {}, error("NotImplemented")))], 451, 0, "NotImplemented"),
+    ([(False, (500, {}, ""))] * 9, 451, 0, ""),
+], ids=["cut", "taken-500-503", "503-500", "portal", "403", "quota", "no-bucket", "no-condition",
+        "away"])
+def test_250_is_said_of_nothing_that_the_store_does_not_have(stand, faults, code, kept, alarm):
+    """The last of them fails for longer than anybody waits."""
+    store = Store(*faults)
+    with LyingS3(store.says) as liar:
+        stand.stop("home")
+        store.liar = liar
+        liar.name, liar.key, liar.secret = "mail", "KEY", "SECRET"
+        spool(stand, liar, patience="4s")
+        until("a look", 10, lambda: bucket_of(stand)["looked_ms"] > 0)
+        reply = say(stand, mail("one"))
+        assert reply.code == code and len(store.has) == kept
+        assert alarm in bucket_of(stand)["error"]
+        for sealed, _ in store.has.values():
+            assert b"Subject: one" in stand.age_open(sealed)
+
+
+# --- with other services, and the rest of the configuration --------------------------------------
+
+def test_an_auto_service_passes_while_home_is_there_and_else_the_bucket_holds(store, tmp_path):
+    server, port = Server(answer(b"* hello\r\n")), free_port()
+    with Stand(tmp_path / "stand", opt=[
+            f'edge.service.mx.listen={{"127.0.0.1:{port}"}}', "edge.service.mx.mode=auto",
+            'edge.service.mx.proxy_from={"127.0.0.1"}', "edge.service.mx.home={home}",
+            f"home.service.mx.backend={server.where}"]) as stand:
+        spool(stand, store)
+
+        def greeting():
+            s = connect(("127.0.0.1", port), header(client="8.8.4.4", to_port=2600))
+            return s, s.recv(100)
+        until("it is passed", 20, lambda: greeting()[1] == b"* hello\r\n", 0.2)
+        assert store.keys() == []
+        stand.stop("home")
+        s, said = greeting()
+        assert said.startswith(b"220 edge.test ")
+        s.sendall(b"EHLO c\r\nMAIL FROM:<a@client.test>\r\nRCPT TO:<alice@example.test>\r\n")
+        s.sendall(b"DATA\r\nSubject: held\r\n\r\nhello\r\n.\r\nQUIT\r\n")
+        s.settimeout(20)
+        heard = b""
+        while got := s.recv(1000):
+            heard += got
+        assert b"250 2.0.0 Accepted" in heard and len(store.keys("pending/")) == 1
+        drains(stand, store)
+        (got,) = stand.wait_marked("alice", "Subject: held")
+        assert b"8.8.4.4" in got
+        until("it is passed again", 20, lambda: greeting()[1] == b"* hello\r\n", 0.2)
+        assert stand.complaints() == []
+    server.close()
+
+
+def test_what_home_knows_of_its_recipients_is_still_said_at_rcpt(stand, store):
+    """By the tunnel, which an edge with such a spool has all the same."""
+    spool(stand, store)
+    stand.wait_policy()
+    with Client(stand.smtp) as c:
+        c.hello()
+        c.ok("MAIL FROM:<a@client.test>")
+        assert c.cmd("RCPT TO:<nobody@example.test>").code == 550
+    assert store.keys() == []

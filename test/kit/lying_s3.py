@@ -29,6 +29,7 @@ class Liar(http.server.BaseHTTPRequestHandler):
         length = int(self.headers.get("Content-Length") or 0)
         asked = f"{self.command} {self.path}", self.rfile.read(length)
         self.server.asked.append(asked[0])
+        self.server.fields = {k.lower(): v for k, v in self.headers.items()}
         status, fields, body = self.server.says(*asked)
         body = body if isinstance(body, bytes) else body.encode()
         self.send_response(status)
@@ -44,13 +45,14 @@ class Liar(http.server.BaseHTTPRequestHandler):
 
 
 class LyingS3(http.server.ThreadingHTTPServer):
-    """says(request line, body) -> (status, fields, body).  Usable as a context."""
+    """says(request line, body) -> (status, fields, body); fields has those of the last request.
+    Usable as a context."""
 
     daemon_threads = True
 
     def __init__(self, says):
         super().__init__(("127.0.0.1", 0), Liar)
-        self.says, self.asked = says, []
+        self.says, self.asked, self.fields = says, [], {}
         threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()
 
     @property

@@ -49,6 +49,25 @@ static const struct conf_refusal refusals[] = {
 	    "verdict = 20s\n",
 	    "t.conf:5: verdict: with spool = \"s3://...\" home finds mail in the bucket, and "
 	    "cannot be asked first; write 0s" },
+	{ "a spool with a login for Workers", EDGE S3 "spool = \"s3://mail\"\n"
+	    "tls { cert = /c key = /k }\nservice submission {\n\tlisten = {\"[::]:587\"}\n"
+	    "\tauth = true\n}\n",
+	    "t.conf:8: service.auth: with spool = \"s3://...\" this edge takes no mail from "
+	    "Workers; let them put it into the bucket themselves" },
+	{ "a spool whose way there is open", EDGE "spool = \"s3://mail\"\n"
+	    "bucket \"r2\" {\n\tendpoint = \"http://s3.example.net\"\n}\n",
+	    "t.conf:5: bucket.endpoint: it is not encrypted; write https://, or plain = true "
+	    "if the way there is your own" },
+	{ "a spool without credentials", EDGE "spool = \"s3://mail\"\n"
+	    "bucket \"r2\" {\n\tendpoint = \"https://s3.example.net\"\n}\n",
+	    "t.conf:5: bucket.credentials: missing; write the file that has the access key id on "
+	    "its first line and the secret on its second" },
+	{ "a bucket's name in two places", EDGE "spool = \"s3://mail\"\n"
+	    "bucket \"r2\" {\n\tbucket = \"mail\"\n}\n",
+	    "t.conf:5: no key \"bucket\" in bucket; it is one of home's configuration" },
+	{ "two buckets for one spool", EDGE "spool = \"s3://mail\"\n" S3
+	    "bucket \"s3\" { endpoint = \"https://s3.example.net\" credentials = \"/k\" }\n",
+	    "t.conf:5: bucket: too many of these sections; at most 1 fit" },
 	{ "a slip in a key is recognised", EDGE "bare_fl = \"refuse\"\n",
 	    "t.conf:3: no key \"bare_fl\" at top level; did you mean \"bare_lf\"?" },
 	{ "a slip in a section's name", EDGE "\n\nlimit { size = 1M }\n",
