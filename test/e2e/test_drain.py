@@ -86,7 +86,7 @@ def test_what_was_pushed_and_lies_in_the_bucket_too_is_one_message(stand, ceph):
     c.close()
     home.store.put(name, sealed, meta)
     until("the bucket is empty", 20, lambda: home.waiting() == [])
-    assert " known=1" in stand.log("home")
+    until("it is told as known", 5, lambda: " known=1" in stand.log("home"))
     stand.home_settled()
     assert len(stand.mails("alice")) == 1
 
