@@ -294,6 +294,7 @@ struct conf_worker {
 	char		edges[CONF_EDGES_MAX][256];
 	size_t		nedges;
 	char		password[CONF_PATH_MAX];	/* there; default STATE/worker-NAME.smtp */
+	char		smtp[300];	/* their outside; default the first of edges, port 587 */
 };
 
 #define CONF_DOMAINS_MAX	64

@@ -72,6 +72,9 @@ static const struct conf_key keys[] = {
 	{ "worker", "password", CT_PATH, CONF_FIELD(conf_worker, password),
 	    .shown = "worker-NAME.smtp in state",
 	    .doc = "File of its password there; made by posthouse keygen." },
+	{ "worker", "smtp", CT_HOSTPORT, CONF_FIELD(conf_worker, smtp),
+	    .shown = "the first of edges, port 587",
+	    .doc = "Where it reaches them from outside: the name in their certificate, a port." },
 
 	CONF_BUCKET_KEYS,
 	{ "bucket", "bucket", CT_STRING, CONF_FIELD(conf_bucket, bucket), .fixed = true,

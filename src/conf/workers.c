@@ -46,6 +46,30 @@ file_of(char path[CONF_PATH_MAX], const struct conf_home *c, const struct conf_w
 	return conf_default_path(path, CONF_PATH_MAX, c->common.state, file, f);
 }
 
+/* Where Cloudflare can connect to, and by the name that it verifies. */
+static int
+smtp_ok(struct conf_worker *w, size_t i, struct conf_fault *f)
+{
+	const char *colon = strrchr(w->smtp, ':');
+	struct netaddr a;
+
+	if (colon == NULL) {
+		if (w->nedges > 0)
+			snprintf(w->smtp, sizeof(w->smtp), "%s:587", w->edges[0]);
+		return 0;
+	}
+	if (w->nedges == 0)
+		return conf_fault_set(f, "worker", "smtp", i, "no edge takes mail from it; write "
+		    "edges = {\"mail.example.org\"}, its hostname");
+	if (strcmp(colon, ":25") == 0)
+		return conf_fault_set(f, "worker", "smtp", i, "Cloudflare opens no connection to "
+		    "port 25; let the edge listen on 587, or on any other");
+	if (netaddr_parse(span_str(w->smtp), &a))
+		return conf_fault_set(f, "worker", "smtp", i, "a Worker connects by the name in "
+		    "the certificate, as \"mail.example.org:587\"");
+	return 0;
+}
+
 static int
 worker_ok(const struct conf_home *c, struct conf_worker *w, size_t i, struct conf_fault *f)
 {
@@ -57,6 +81,8 @@ worker_ok(const struct conf_home *c, struct conf_worker *w, size_t i, struct con
 	if (w->ndomains == 0)
 		return conf_fault_set(f, "worker", "domains", i, "missing; write whose "
 		    "mail this Worker may bring, like domains = {\"example.org\"}");
+	if (smtp_ok(w, i, f) == -1)
+		return -1;
 	return file_of(w->mac_key, c, w, "mac", f) == -1 ||
 	    file_of(w->token, c, w, "token", f) == -1 ||
 	    file_of(w->password, c, w, "smtp", f) == -1 ? -1 : 0;
@@ -98,6 +124,9 @@ conf_workers_settle(struct conf_home *c, struct conf_fault *f)
 		if (s->nlisten > 0 && (!push || s->backend.port != 0))
 			return conf_fault_set(f, "service", "listen", i, push ?
 			    "it is either passed to a backend or listened for; write one of them" :
+			    conf_smtp_name(s->name) ?
+			    "home listens for HTTP alone, in service \"push\"; a Worker's SMTP is "
+			    "for an edge, which may run beside home (edge-at-home.conf)" :
 			    "home listens for Workers alone, in service \"push\"; what edges pass "
 			    "has a backend");
 		if (!push || s->backend.port != 0)

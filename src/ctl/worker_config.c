@@ -147,16 +147,19 @@ worker_config(const struct role *r, const struct conf_worker *w, struct why *why
 	const struct conf_home_service *push = conf_home_push(r->home);
 	const struct conf_bucket *b = bucket_of(r->home);
 	bool pushes = push != NULL && push->url[0] != '\0';
-	bool by_smtp = w->nedges > 0;
+	const char *colon = strrchr(w->smtp, ':');	/* in all that settle let pass */
+	bool by_smtp = w->nedges > 0 && colon != NULL;
 	bool usual = b == NULL || strcmp(b->prefix, "pending/") == 0;
-	char to[RECIPIENTS_TEXT], ways[32];
+	char to[RECIPIENTS_TEXT], ways[32], host[sizeof(w->smtp)] = "";
 	const struct filled fill[] = {
 		{ "EDGE_NAME", w->name, false },
 		{ "RECIPIENTS", to, false },
 		{ "WAYS", ways, false },
 		{ "HTTPS_URL", pushes ? push->url : NULL, false },
 		{ "HTTPS_WAIT", pushes ? "10" : NULL, false },
-		{ "SMTP_HOST", by_smtp ? w->edges[0] : NULL, false },
+		{ "SMTP_HOST", by_smtp ? host : NULL, false },
+		{ "SMTP_PORT", by_smtp ? colon + 1 : NULL, false },
+		{ "SMTP_TLS", by_smtp && strcmp(colon, ":465") == 0 ? "implicit" : NULL, false },
 		{ "SMTP_USER", by_smtp ? w->name : NULL, false },
 		{ "BUCKET_PREFIX", usual ? NULL : b->prefix, false },
 		{ "[[r2_buckets]]", NULL, b == NULL },
@@ -169,6 +172,8 @@ worker_config(const struct role *r, const struct conf_worker *w, struct why *why
 		return why_set(why, "%s has no way for the Worker's mail: write service \"push\" "
 		    "{ url = \"https://...\" }, a bucket, or edges of the worker, or "
 		    "several of them", r->file);
+	if (by_smtp)
+		span_copy(span_of(w->smtp, (size_t)(colon - w->smtp)), host, sizeof(host));
 	snprintf(ways, sizeof(ways), "%s%s%s%s%s", pushes ? "https" : "",
 	    pushes && (by_smtp || b != NULL) ? " " : "", by_smtp ? "smtp" : "",
 	    by_smtp && b != NULL ? " " : "", b != NULL ? "r2" : "");

@@ -29,6 +29,24 @@ static const struct conf_refusal refusals[] = {
 	    "service \"imaps\" { listen = {\"[::]:993\"} }\n",
 	    "t.conf:3: service.listen: home listens for Workers alone, in service \"push\"; what "
 	    "edges pass has a backend" },
+	{ "SMTP at home itself", HOME "service \"submission\" { listen = {\"[::]:587\"} }\n",
+	    "t.conf:3: service.listen: home listens for HTTP alone, in service \"push\"; a "
+	    "Worker's SMTP is for an edge, which may run beside home (edge-at-home.conf)" },
+	{ "a worker that is given to no edge, by SMTP", HOME
+	    "worker \"w.example.org\" { domains = {\"example.org\"}\n"
+	    "smtp = \"mx.example.org:587\" }\n",
+	    "t.conf:4: worker.smtp: no edge takes mail from it; write edges = "
+	    "{\"mail.example.org\"}, its hostname" },
+	{ "a port that Cloudflare does not connect to", HOME
+	    "worker \"w.example.org\" { domains = {\"example.org\"} edges = {\"mx.example.org\"}\n"
+	    "smtp = \"mx.example.org:25\" }\n",
+	    "t.conf:4: worker.smtp: Cloudflare opens no connection to port 25; let the edge listen "
+	    "on 587, or on any other" },
+	{ "an address, for which there is no certificate", HOME
+	    "worker \"w.example.org\" { domains = {\"example.org\"} edges = {\"mx.example.org\"}\n"
+	    "smtp = \"9.9.9.9:587\" }\n",
+	    "t.conf:4: worker.smtp: a Worker connects by the name in the certificate, as "
+	    "\"mail.example.org:587\"" },
 	{ "a push service that is passed, too", HOME WORKER "service \"push\" {\n"
 	    "backend = \"127.0.0.1:1\" listen = {\"127.0.0.1:2\"} }\n",
 	    "t.conf:5: service.listen: it is either passed to a backend or listened for; write "
