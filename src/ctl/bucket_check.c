@@ -211,6 +211,25 @@ for_home(const struct check *c)
 	return c->edge ? WARNS : FAILS;
 }
 
+/* What may be written wrongly where no store said anything: libcurl's words tell nobody. */
+static const char *
+hint(const struct check *c)
+{
+	const struct s3_answer *a = &c->d.answer;
+	const struct conf_bucket *b = c->d.conf;
+	bool tls = strncmp(b->endpoint, "https:", 6) == 0;
+
+	if (a->status != 0)
+		return "";
+	if (b->style == CONF_BUCKET_HOST && a->end == S3_NOT_REACHED)
+		return "; style = \"host\" asks below that name for the bucket's: try \"path\"";
+	if (!tls && a->end == S3_BROKEN)
+		return "; does it speak TLS there? Then write https://";
+	if (tls && strstr(a->why.text, "wrong version number") != NULL)
+		return "; it speaks no TLS there: is the port right?";
+	return "";
+}
+
 /* False: nothing else could go better. */
 static bool
 check_list(struct check *c)
@@ -224,7 +243,7 @@ check_list(struct check *c)
 		say_answer(c, "list", for_home(c));
 		return true;
 	}
-	say_answer(c, "list", FAILS);
+	say(c, "list", FAILS, "%.400s%s", c->d.answer.why.text, hint(c));
 	return false;
 }
 

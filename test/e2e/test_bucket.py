@@ -149,6 +149,16 @@ def test_tls_is_believed_by_its_authority_alone(store, ca, home):
     assert status == 1 and list(steps) == ["list"] and "certificate" in steps["list"][1]
 
 
+def test_an_endpoint_that_is_nearly_right(store, home):
+    for endpoint, more, words in (
+            (store.tls.replace("https:", "http:"), {}, "Then write https://"),
+            (store.endpoint.replace("http:", "https:"), {}, "it speaks no TLS there"),
+            (store.endpoint, {"style": "host"}, 'try "path"')):
+        home.configure(endpoint, "nearly", **more)
+        status, steps = home.check()
+        assert status == 1 and list(steps) == ["list"] and words in steps["list"][1], steps
+
+
 @pytest.mark.parametrize("off, words", [(3700, "1 h 1 min ahead"), (-90100, "25 h 1 min behind")])
 def test_a_wrong_clock_is_told_and_keeps_no_mail_away(store, home, tmp_path, off, words):
     store.bucket(f"clock{abs(off)}")

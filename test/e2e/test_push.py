@@ -144,6 +144,19 @@ def test_a_connection_that_is_cut_leaves_nothing(home, mark):
     assert home.put((id_, sealed, mac), prefer="wait=10")[0] == 200
 
 
+@pytest.mark.parametrize("more, body", [
+    ("Content-Length: 500", b""), ("Transfer-Encoding: chunked", b"0\r\n\r\n"), ("X: y", b""),
+    ("Content-Length: 0\r\nTransfer-Encoding: chunked", b"0\r\n\r\n"),
+    ("Content-Length: 1\r\nExpect: 100-continue", b"x"), ("Transfer-Encoding: x", b"")])
+def test_behind_a_request_without_a_token_nothing_is_heard(home, more, body):
+    """Whatever it says of its length: a tunnel's connection may carry a Worker's words next."""
+    stranger = head(home, f"/mail/{uuid.uuid4()}", more).replace(home.token.encode(), b"0" * 64)
+    behind = head(home, f"/mail/{uuid.uuid4()}").replace(b"PUT", b"DELETE", 1)
+    said = raw(home, stranger + body + behind)
+    assert said.startswith(b"HTTP/1.1 401 ") and said.count(b"HTTP/1.1") == 1
+    assert b"\r\nConnection: close\r\n" in said
+
+
 @pytest.mark.parametrize("octets", [
     b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc", b"\0" * 5000, b"GET\r\n\r\n", b"EHLO x\r\n",
     b"PUT /mail/x HTTP/1.1\r\n" + b"A: b\r\n" * 20000, b"PUT /" + b"x" * 100000,
