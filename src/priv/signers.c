@@ -25,7 +25,7 @@ signers_apart(const struct account *a, const char *file, struct span text,
 
 	snprintf(path, sizeof(path), "%s/edges", home->common.state);
 	account_enter(a);
-	if ((dir = opendir(path)) == NULL && errno != ENOENT)
+	if ((dir = opendir(path)) == NULL && errno != ENOENT && errno != EACCES)
 		rc = why_sys(why, "%s", path);
 	account_leave(a);
 	if (dir == NULL)

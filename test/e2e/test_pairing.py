@@ -61,9 +61,10 @@ def test_a_worker_called_like_a_paired_edge_is_no_configuration(stand):
     os.kill(stand.pid("home"), signal.SIGHUP)
     until("the reload is refused", 10, lambda: f"config.refused {says}" in stand.log("home"))
     stand.stop("home")
-    r = subprocess.run([posthouse(), "home", "-c", conf], check=False, capture_output=True,
-                       text=True, timeout=20)
-    assert r.returncode == 1 and says in r.stderr, r.stderr
+    for words in ("home", "-c", conf), ("config", "--check", conf):
+        r = subprocess.run([posthouse(), *words], check=False, capture_output=True, text=True,
+                           timeout=20)
+        assert r.returncode == 1 and says in r.stderr, r.stderr
     with open(conf, "w", encoding="utf-8") as f:
         f.write(was)
     stand.start("home")
