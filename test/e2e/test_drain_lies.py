@@ -115,6 +115,38 @@ def test_mail_comes_home_where_nothing_may_be_deleted(stand, store):
     assert "may not do that" in home.bucket()["error"] and len(home.waiting()) == 20
 
 
+ODD = {
+    "8 KB before ours": lambda meta: {"a": "x" * 8100, **meta},
+    "8 KB of a name": lambda meta: {**meta, "posthouse-edge": "w" * 8000},
+    "100 KB": lambda meta: {"a": "x" * 100000, **meta},
+    "many": lambda meta: {**{f"a{i}": "x" for i in range(200)}, **meta},
+    "a line that goes on": lambda meta: {**meta, "posthouse-edge": "worker\r\n .example.test"},
+    "another line": lambda meta: {"posthouse-edge": "w\r\nx-amz-meta-posthouse-mac: " + "0" * 64},
+    "a NUL": lambda meta: {**meta, "posthouse-edge": "worker.example.test\0"},
+    "an escape": lambda meta: {**meta, "posthouse-edge": "\x1b[2J\xff"},
+    "two of ours": lambda meta: {**meta, "Posthouse-Mac": "0" * 64},
+}
+
+
+def test_metadata_of_any_kind_stops_nobody(stand, store):
+    home = Home(stand, store)
+    names = []
+    for change in ODD.values():
+        name, sealed, meta = home.signer.make(home.recipient, mail("odd"))
+        store.put(name, sealed, change(meta))
+        names.append(name)
+    home.put(mail("good"))
+    until("good mail came home", 30, lambda: [m for m in stand.mails("alice")
+                                              if b"Subject: good" in m])
+    until("nothing is under way", 30, lambda: home.bucket()["aside"] + home.bucket()["waiting"] +
+          home.bucket()["taken"] == len(ODD) + 1)
+    stand.home_settled()
+    # Each is set aside and kept, or is the mail that its signature says.
+    taken = len(ODD) - len(home.waiting())
+    assert set(home.waiting()) <= set(names) and taken == len(stand.mails("alice")) - 1 <= 2
+    assert "\x1b" not in stand.log("home") and "\0" not in stand.log("home")
+
+
 RULES = ("<LifecycleConfiguration><Rule><ID>r</ID><Status>Enabled</Status><Prefix></Prefix>"
          "<Expiration><Days>1</Days></Expiration></Rule></LifecycleConfiguration>")
 
