@@ -6,14 +6,15 @@ import re
 import shutil
 import signal
 import subprocess
+import tomllib
 
 import pytest
 
 from kit.stand import TOP, posthouse, until
 
 
-def blocks():
-    with open(os.path.join(TOP, "README.md"), encoding="utf-8") as f:
+def blocks(page="README.md"):
+    with open(os.path.join(TOP, page), encoding="utf-8") as f:
         text = f.read()
     return [re.sub(r"^    ", "", b, flags=re.M)
             for b in re.findall(r"(?:^    .*\n|^\n(?=    ))+", text, re.M)]
@@ -35,6 +36,40 @@ def test_commands_exist():
     known = set(re.findall(r"^  ([a-z]+) ", usage.stdout + usage.stderr, re.M))
     said = {m for b in blocks() for m in re.findall(r"\bposthouse ([a-z]+)\b", b)}
     assert said and said <= known, said - known
+
+
+def test_the_workers_guide_is_true(tmp_path):
+    """Its home.conf, its commands; every secret and variable is one that the Worker reads."""
+    said, = [b for b in blocks("worker/README.md") if 'service "push" { url' in b]
+    conf = tmp_path / "home.conf"
+    conf.write_text(said + f'state = "{tmp_path}/state"\ncontrol = "{tmp_path}/s"\nuser = ""\n'
+                    f'deliver {{ maildir = "{tmp_path}" }}\nmailboxes {{ users = {{"alice"}} }}\n')
+
+    def run(*words):
+        return subprocess.run([posthouse(), *words], check=True, capture_output=True, text=True)
+
+    run("config", "--check", conf)
+    run("keygen", "--home", "-c", conf)
+    made = run("worker-config", "-c", conf)
+    assert tomllib.loads(made.stdout)["vars"]["WAYS"] == "https r2"
+    usage = subprocess.run([posthouse(), "--help"], check=False, capture_output=True, text=True)
+    known = set(re.findall(r"^  ([a-z-]+) ", usage.stdout + usage.stderr, re.M))
+    with open(os.path.join(TOP, "worker", "README.md"), encoding="utf-8") as f:
+        text = f.read()
+    assert set(re.findall(r"`posthouse ([a-z-]+)", text)) <= known
+    # Variables stand commented out where they are not needed.
+    template = tomllib.loads(re.sub(r'^#(?=[A-Z_]+ = ")', "", made.stdout, flags=re.M))["vars"]
+    secrets = set(re.findall(r"secret put ([A-Z_]+)", text + made.stderr))
+    code = ""
+    for name in os.listdir(os.path.join(TOP, "worker")):
+        if name.endswith(".js"):
+            with open(os.path.join(TOP, "worker", name), encoding="utf-8") as f:
+                code += f.read()
+    assert {"MAC_KEY", "ID_KEY", "HTTPS_TOKEN", "SMTP_PASSWORD", "PROBE_TOKEN"} <= secrets
+    for name in secrets | set(template):
+        assert re.search(rf"\b{name}\b", code), name
+    for name in set(re.findall(r"\benv\.([A-Z_]+)", code)) - secrets - {"PROBE_RESOLVER"}:
+        assert name in template or name == "MAIL", name
 
 
 def test_what_is_installed_lies_where_it_is_looked_for(tmp_path):
