@@ -83,7 +83,7 @@ on_drip(uv_timer_t *timer)
 		uv_timer_stop(timer);
 }
 
-/* False: it hung up. */
+/* False: no more is heard of it. */
 static bool
 hear_line(struct play_guest *g, struct line *l)
 {
@@ -104,6 +104,10 @@ hear_line(struct play_guest *g, struct line *l)
 		uv_timer_start(&server.drip, on_drip, 0, 100);
 		return true;
 	}
+	if (f == FAULT_SILENT) {
+		l->silent = true;
+		return false;
+	}
 	quit = !l->data && says(l, "QUIT");
 	command(l, f != FAULT_CUT && f != FAULT_NONSENSE, f == FAULT_LATER, reply, sizeof(reply));
 	if (f == FAULT_NONSENSE)
@@ -123,6 +127,8 @@ hears(struct play_guest *g, struct span in)
 {
 	struct line *l = line_of(g);
 
+	if (l->silent)
+		return;
 	for (size_t i = 0; i < in.n; i++) {
 		if (in.p[i] != '\n') {
 			assert_true(l->n < sizeof(l->p) - 1);

@@ -16,6 +16,7 @@ enum fault {
 	FAULT_LATER,		/* 451 */
 	FAULT_NONSENSE,		/* no reply at all, by its form */
 	FAULT_DRIP,		/* an octet of a reply now and then, without end */
+	FAULT_SILENT,		/* it stays, and says nothing */
 };
 
 struct mail_server {
@@ -29,7 +30,7 @@ struct mail_server {
 	struct line {				/* of each guest */
 		char		 p[1100];
 		size_t		 n;
-		bool		 data;
+		bool		 data, silent;
 		int		 object;	/* of what comes, by its X-Posthouse-Id */
 		size_t		 rcpt[8], nrcpts;
 	} line[PLAY_GUESTS];

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "home/post_in.h"
+#include "kit/ahead.h"
 #include "kit/mail_server.h"
 
 static size_t
@@ -196,6 +197,59 @@ a_server_that_drips_has_its_time_and_no_more(void **state)
 	mail_server_end();
 }
 
+/* What RFC 5321, 4.5.3.2 gives each of its answers, in minutes; the greeting is step 0. */
+static void
+a_server_that_says_nothing_has_its_time_and_no_more(void **state)
+{
+	static const struct {
+		const char	*what;
+		unsigned	 minutes;
+		bool		 uncertain;
+	} steps[] = {
+		{ "waiting for its greeting", 5, false }, { "saying EHLO", 5, false },
+		{ "saying MAIL", 5, false }, { "saying MAIL", 5, false },
+		{ "saying DATA", 2, false }, { "sending the end of data", 10, true },
+	};
+
+	for (unsigned at = 0; at < sizeof(steps) / sizeof(steps[0]); at++) {
+		const struct ledger_entry *e = &ledger[0].entries[0];
+
+		mail_server_begin(false);
+		server.b.greeting = at == 0 ? "" : server.b.greeting;
+		server.fault = FAULT_SILENT;
+		server.at = at;
+		birth();
+		hold("<alice@example.org>", BODY, FLAWLESS, false);
+		courier_events.attached(&C, true);
+		courier_events.peers_known(&C);
+		RUN_UNTIL((answer_all(), server.step == at && server.b.open == 1));
+		loop_run_ms(50);
+		answer_all();
+		ahead_ms += steps[at].minutes * 60000 - 1000;
+		loop_run_ms(50);
+		answer_all();
+		assert_int_equal(server.b.open, 1);	/* it is waited for */
+		ahead_ms += 1000;
+		RUN_UNTIL((answer_all(), e->state == LEDGER_DEFERRED ||
+		    e->state == LEDGER_UNCERTAIN));
+		assert_int_equal(e->state == LEDGER_UNCERTAIN, steps[at].uncertain);
+		if (strstr(e->reply.text, "no answer in time") == NULL ||
+		    strstr(e->reply.text, steps[at].what) == NULL)
+			fail_msg("%u: %s", at, e->reply.text);
+		RUN_UNTIL(server.b.open == 0);
+		server.b.greeting = "220 mx ESMTP\r\n";
+		server.at = 0;				/* it has come to itself */
+		death();
+		deferred_due = true;
+		live();
+		assert_int_equal(e->state, LEDGER_DELIVERED);
+		assert_int_equal(server.mails, 1);
+		deferred_due = false;
+		clean();
+		mail_server_end();
+	}
+}
+
 static void
 a_writer_that_dies_takes_its_notes_along_and_nothing_is_lost(void **state)
 {
@@ -232,6 +286,7 @@ main(void)
 		TEST(nothing_is_tried_where_no_server_is),
 		TEST(a_reload_takes_the_service_to_another_place),
 		TEST(a_server_that_drips_has_its_time_and_no_more),
+		TEST(a_server_that_says_nothing_has_its_time_and_no_more),
 		TEST(a_writer_that_dies_takes_its_notes_along_and_nothing_is_lost),
 	};
 
