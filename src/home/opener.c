@@ -274,6 +274,13 @@ opener_write(struct opener *o, struct parcel *p)
 	read_all(&r, &p->content);
 }
 
+/* All that is known of its object is that it could not be read, or opened for want of memory. */
+static bool
+unread(const struct ledger_entry *e)
+{
+	return entry_open(e) && e->recipient[0] == '\0' && e->mailbox[0] == '\0';
+}
+
 bool
 opener_open(struct opener *o, struct ledger_job *job, struct parcel *p)
 {
@@ -285,6 +292,8 @@ opener_open(struct opener *o, struct ledger_job *job, struct parcel *p)
 	if (job->nentries > 0)
 		memcpy(p->entries, job->entries, job->nentries * sizeof(*p->entries));
 	p->n = job->nentries;
+	if (p->n == 1 && unread(&p->entries[0]))
+		p->n = 0;
 	restage(o, p);
 	if (!job->content.ok && (p->n == 0 || has_open(p, 0)))
 		parcel_park_all(p, PARK_MALFORMED, "its sealed octets are gone or damaged at home");

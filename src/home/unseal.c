@@ -128,7 +128,7 @@ unseal_next(struct unseal *u, struct span *body)
 			return UNSEAL_BODY;
 		case BATCH_EV_BAD:
 			why_set(&u->why, "%s", batch_reader_why(u->batch));
-			return UNSEAL_MALFORMED;
+			return batch_reader_no_room(u->batch) ? UNSEAL_LATER : UNSEAL_MALFORMED;
 		case BATCH_EV_NONE:
 		case BATCH_EV_END:
 			break;

@@ -31,6 +31,7 @@ struct batch_reader {
 	char		 shown[256];	/* the EHLO line's name */
 	struct envelope	*envelope;
 	char		 why[160];
+	bool		 no_room;
 };
 
 struct batch_reader *
@@ -73,6 +74,13 @@ bad(struct batch_reader *r, const char *fmt, ...)
 	snprintf(r->why, sizeof(r->why), "line %zu: %s", r->lines, what);
 	r->phase = BAD;
 	return false;
+}
+
+static bool
+no_room(struct batch_reader *r)
+{
+	r->no_room = true;
+	return bad(r, "memory is out");
 }
 
 static bool
@@ -228,14 +236,16 @@ static bool
 on_xclient(struct batch_reader *r, struct span rest)
 {
 	struct buf shown;
-	bool same;
+	bool room, same;
 
 	if (!attrs(r, rest, xclient, sizeof(xclient) / sizeof(xclient[0])))
 		return false;
 	buf_init(&shown, sizeof(r->shown));
-	same = batch_add_shown(&shown, r->envelope->helo) &&
-	    span_eq(buf_span(&shown), span_str(r->shown));
+	room = batch_add_shown(&shown, r->envelope->helo);
+	same = room && span_eq(buf_span(&shown), span_str(r->shown));
 	buf_fini(&shown);
+	if (!room)			/* a name that fits into helo fits here */
+		return no_room(r);
 	if (!same)
 		return bad(r, "HELO is not what the EHLO line says");
 	r->phase = AT_XFORWARD;
@@ -277,7 +287,7 @@ on_mail(struct batch_reader *r, struct span rest)
 	if (!get_path(r, rest, ADDRESS_REVERSE, &a, &params))
 		return false;
 	if (!envelope_set_from(r->envelope, &a, params))
-		return bad(r, "out of memory");
+		return no_room(r);
 	r->phase = AT_RCPT;
 	return true;
 }
@@ -293,7 +303,7 @@ on_rcpt(struct batch_reader *r, struct span rest)
 	if (r->envelope->nrcpts == ENVELOPE_RCPTS_MAX)
 		return bad(r, "more than %d recipients", ENVELOPE_RCPTS_MAX);
 	if (!envelope_add_rcpt(r->envelope, &a, params))
-		return bad(r, "out of memory");
+		return no_room(r);
 	r->phase = AT_RCPT_OR_BDAT;
 	return true;
 }
@@ -374,7 +384,7 @@ line_step(struct batch_reader *r, const char *in, size_t len, struct batch_ev *e
 		return len;
 	}
 	if (!buf_add(&r->line, in, n)) {
-		bad(r, "out of memory");
+		no_room(r);
 		return len;
 	}
 	if (lf == NULL)
@@ -446,4 +456,10 @@ bool
 batch_reader_done(const struct batch_reader *r)
 {
 	return r->phase == DONE;
+}
+
+bool
+batch_reader_no_room(const struct batch_reader *r)
+{
+	return r->no_room;
 }

@@ -72,6 +72,8 @@ const struct envelope *batch_reader_envelope(const struct batch_reader *);
 struct envelope *batch_reader_envelope_take(struct batch_reader *);
 /* After BATCH_EV_BAD: "line 4: what", chunks not counted; nothing of a peer's is in it. */
 const char *batch_reader_why(const struct batch_reader *);
+/* Whether what ended it was want of memory: then nothing is known of the object. */
+bool	batch_reader_no_room(const struct batch_reader *);
 /* Whether the object was whole when the input ended; if not, it is truncated. */
 bool	batch_reader_done(const struct batch_reader *);
 
