@@ -11,6 +11,7 @@ on_read(void *arg, struct span in)
 	size_t n = sizeof(g->heard) - g->nheard < in.n ? sizeof(g->heard) - g->nheard : in.n;
 	size_t header = g->all < g->of->skip ? g->of->skip - g->all : 0;
 
+	kit_busy++;
 	memcpy(g->heard + g->nheard, in.p, n);
 	g->nheard += n;
 	g->all += in.n;
@@ -18,6 +19,7 @@ on_read(void *arg, struct span in)
 		conn_write(g->conn, in.p + header, in.n - header);
 	if (g->of->hears != NULL)
 		g->of->hears(g, in);
+	kit_busy--;
 	return in.n;
 }
 
@@ -52,6 +54,7 @@ on_guest(uv_poll_t *poll, int status, int events)
 	if (fd == -1)
 		return;
 	assert_true(b->nguests < PLAY_GUESTS);
+	kit_busy++;
 	g = &b->guest[b->nguests++];
 	*g = (struct play_guest){ .of = b };
 	g->conn = conn_new(&loop, fd, &ops, g, &why);
@@ -61,6 +64,7 @@ on_guest(uv_poll_t *poll, int status, int events)
 		conn_close(g->conn);
 	else if (b->greeting != NULL)
 		conn_write(g->conn, b->greeting, strlen(b->greeting));
+	kit_busy--;
 }
 
 void

@@ -2,6 +2,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -49,10 +50,22 @@ hit(void)
 	return ++calls == hit_at;
 }
 
+static void *
+kit_calloc(size_t n, size_t size)
+{
+	void *p;
+
+	kit_busy++;
+	p = calloc(n, size);
+	kit_busy--;
+	assert_non_null(p);
+	return p;
+}
+
 void
 ledger_claim(struct spool *s, unsigned max, ledger_job_fn *job, void *arg)
 {
-	struct question *q = calloc(1, sizeof(*q));
+	struct question *q = kit_calloc(1, sizeof(*q));
 
 	q->max = max;
 	q->job = job;
@@ -70,9 +83,9 @@ spool_answer_question(struct spool *s, uint64_t question, struct span answer)
 void
 ledger_note(struct spool *s, const struct ledger_entry *e, size_t n, spool_done_fn *done, void *arg)
 {
-	struct question *q = calloc(1, sizeof(*q));
+	struct question *q = kit_calloc(1, sizeof(*q));
 
-	q->entries = calloc(n, sizeof(*e));
+	q->entries = kit_calloc(n, sizeof(*e));
 	memcpy(q->entries, e, n * sizeof(*e));
 	q->n = n;
 	q->done = done;
@@ -113,6 +126,10 @@ give(struct held *h, struct question *q)
 		job.content.data = span_of(NULL, 0);
 		assert_int_equal(
 		    write(job.content.fd, h->sealed.p, h->sealed.n), (ssize_t)h->sealed.n);
+	}
+	if (h->unreadable) {			/* as no directory is */
+		close(job.content.fd);
+		job.content.fd = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	}
 	q->job(q->arg, &job);
 	if (job.content.fd != -1)
@@ -444,6 +461,17 @@ death(void)
 	}
 	asked_end = &asked;
 	loop_turns(5);
+	for (size_t i = 0; i < nledger; i++)
+		claim_lost(&ledger[i]);
+}
+
+void
+aborted(void)
+{
+	asked = NULL;
+	asked_end = &asked;
+	kit_busy = 0;
+	loop_begin();
 	for (size_t i = 0; i < nledger; i++)
 		claim_lost(&ledger[i]);
 }

@@ -26,6 +26,7 @@ struct held {
 	struct buf	 sealed;
 	bool		 by_fd;
 	bool		 gone;			/* its octets are damaged */
+	bool		 unreadable;		/* by_fd: the disk fails */
 	struct ledger_entry entries[ENTRIES_MAX];
 	size_t		 n;
 	bool		 claimed;
@@ -72,6 +73,8 @@ size_t	hold(const char *rcpts, const char *body, enum flaw, bool by_fd);
 
 void	birth(void);
 void	death(void);
+/* It ended where it stood, and its memory with it: what it held is lost, a loop is made anew. */
+void	aborted(void);
 void	answer_all(void);		/* until nobody asks, or the process is killed */
 void	live(void);			/* one life, up to where it has nothing to do */
 void	work_begins(void);		/* the writer is there; and who asks is answered */

@@ -1,6 +1,7 @@
 #include "kit/loop.h"
 
 uv_loop_t loop;
+volatile unsigned kit_busy;
 static uv_timer_t patience;
 static bool over;
 

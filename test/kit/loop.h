@@ -15,6 +15,8 @@
 #include <uv.h>
 
 extern uv_loop_t loop;
+/* Above 0: what is allocated is the test's own.  An allocator of the test's reads it: volatile. */
+extern volatile unsigned kit_busy;
 
 void	loop_begin(void);
 void	loop_end(void);			/* fails where a handle was left behind */

@@ -71,6 +71,30 @@ static const struct fate {
 	    PARK_MALFORMED, "gone" },
 };
 
+/* Whose recipients are not known yet as the disk failed has them when it does not. */
+static void
+what_could_not_be_read_is_read_again(void **state)
+{
+	struct held *h = &ledger[0];
+
+	hold("<alice@example.org> <bob@example.org>", BODY, FLAWLESS, true);
+	h->unreadable = true;
+	live();
+	assert_int_equal(h->n, 1);
+	assert_int_equal(h->entries[0].state, LEDGER_DEFERRED);
+	assert_non_null(strstr(h->entries[0].reply.text, "reading the held object"));
+	deferred_due = true;
+	live();
+	assert_int_equal(h->n, 1);
+	assert_int_equal(h->entries[0].state, LEDGER_DEFERRED);
+	h->unreadable = false;
+	live();
+	assert_int_equal(h->n, 2);
+	read_mail();
+	assert_int_equal(got[0][0], 1);
+	assert_int_equal(got[0][1], 1);
+}
+
 static void
 what_cannot_be_delivered_is_kept_and_named(void **state)
 {
@@ -223,6 +247,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(a_message_has_its_lines_on_top_and_lf),
 		TEST(recipients_of_one_mailbox_are_one_delivery),
+		TEST(what_could_not_be_read_is_read_again),
 		TEST(what_cannot_be_delivered_is_kept_and_named),
 		TEST(more_mailboxes_than_files_at_once),
 		TEST(a_large_message_streams),
