@@ -9,6 +9,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "ctl/ctl.h"
 #include "ctl/text.h"
 #include "store/control.h"
 
@@ -250,6 +251,19 @@ asking_fini(struct asking *a)
 	client_free(&a->client);
 	role_fini(&a->role);
 	a->answer = NULL;
+}
+
+int
+asking_show(const struct opts_use *use, const struct opts *o, json_t *question,
+    asking_print_fn *print)
+{
+	struct asking a = { .client = NULL };
+	struct why why;
+	int rc = asking_begin(&a, o, question, &why) == 0 && print(a.answer, o->json, &why) == 0 ?
+	    CTL_OK : opts_failed(use, &why);
+
+	asking_fini(&a);
+	return rc;
 }
 
 const char *

@@ -52,6 +52,14 @@ int	asking_connect(struct asking *, const struct opts *, struct why *);
 int	asking_begin(struct asking *, const struct opts *, json_t *question, struct why *);
 void	asking_fini(struct asking *);
 
+/*
+ * The whole of a command that asks one thing (takes the question) and shows what is answered,
+ * as JSON or for a person.  Its exit status; what failed was said.
+ */
+typedef int asking_print_fn(json_t *answer, bool json, struct why *);
+int	asking_show(const struct opts_use *, const struct opts *, json_t *question,
+    asking_print_fn *);
+
 /* Members that may be missing or of another type. */
 const char *json_text(const json_t *, const char *key);		/* "" */
 int64_t	json_number(const json_t *, const char *key);		/* 0 */

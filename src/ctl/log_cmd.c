@@ -77,16 +77,9 @@ print(json_t *story, bool json, struct why *why)
 int
 ctl_log(int argc, char **argv)
 {
-	struct asking a = { .client = NULL };
 	struct opts o;
-	struct why why;
 	int rc = opts_parse(argc, argv, &use, &o);
 
-	if (rc != -1)
-		return rc;
-	rc = asking_begin(&a, &o, json_pack("{s:s, s:s}", "do", "log", "id", o.args[0]),
-	    &why) == 0 &&
-	    print(a.answer, o.json, &why) == 0 ? CTL_OK : opts_failed(&use, &why);
-	asking_fini(&a);
-	return rc;
+	return rc != -1 ? rc : asking_show(&use, &o,
+	    json_pack("{s:s, s:s}", "do", "log", "id", o.args[0]), print);
 }

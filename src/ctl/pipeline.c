@@ -28,14 +28,13 @@ struct pipeline {
 	atomic_bool	 failed;
 };
 
-/* As many octets as there are room or input; -1 with errno. */
-static ssize_t
-read_full(char *p, size_t max)
+ssize_t
+pipeline_read(int fd, char *p, size_t max)
 {
 	size_t n = 0;
 
 	while (n < max) {
-		ssize_t got = read(STDIN_FILENO, p + n, max - n);
+		ssize_t got = read(fd, p + n, max - n);
 
 		if (got == -1 && errno == EINTR)
 			continue;
@@ -56,12 +55,12 @@ fill(struct pipeline *l, struct pipeline_block *b)
 
 	if (l->has_ahead)
 		b->p[n++] = l->ahead;
-	if ((got = read_full(b->p + n, l->job->block - n)) == -1)
+	if ((got = pipeline_read(STDIN_FILENO, b->p + n, l->job->block - n)) == -1)
 		return -1;
 	b->n = n + (size_t)got;
 	l->has_ahead = false;
 	if (b->n == l->job->block) {
-		if ((got = read_full(&l->ahead, 1)) == -1)
+		if ((got = pipeline_read(STDIN_FILENO, &l->ahead, 1)) == -1)
 			return -1;
 		l->has_ahead = got == 1;
 	}

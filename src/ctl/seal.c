@@ -59,26 +59,6 @@ misused(const char *command, const char *what)
 	return CTL_USAGE;
 }
 
-/* As many octets as there are room or input; -1 with errno. */
-static ssize_t
-read_full(int fd, char *p, size_t max)
-{
-	size_t n = 0;
-
-	while (n < max) {
-		ssize_t got = read(fd, p + n, max - n);
-
-		if (got == -1 && errno == EINTR)
-			continue;
-		if (got == -1)
-			return -1;
-		if (got == 0)
-			break;
-		n += (size_t)got;
-	}
-	return (ssize_t)n;
-}
-
 static int
 write_out(struct buf *out, struct why *why)
 {
@@ -276,7 +256,7 @@ read_keys(const char *path, struct age_identity *ids, size_t *n, struct why *why
 
 	if (fd == -1)
 		return why_sys(why, "%.300s", path);
-	len = read_full(fd, file, sizeof(file));
+	len = pipeline_read(fd, file, sizeof(file));
 	if (len == -1) {
 		why_sys(why, "%.300s", path);
 		got = -1;

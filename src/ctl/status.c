@@ -412,15 +412,8 @@ print(json_t *s, bool json, struct why *why)
 int
 ctl_status(int argc, char **argv)
 {
-	struct asking a = { .client = NULL };
 	struct opts o;
-	struct why why;
 	int rc = opts_parse(argc, argv, &use, &o);
 
-	if (rc != -1)
-		return rc;
-	rc = asking_begin(&a, &o, json_pack("{s:s}", "do", "status"), &why) == 0 &&
-	    print(a.answer, o.json, &why) == 0 ? CTL_OK : opts_failed(&use, &why);
-	asking_fini(&a);
-	return rc;
+	return rc != -1 ? rc : asking_show(&use, &o, json_pack("{s:s}", "do", "status"), print);
 }

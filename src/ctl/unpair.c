@@ -181,15 +181,9 @@ print(json_t *answer, bool json, struct why *why)
 int
 ctl_pairings(int argc, char **argv)
 {
-	struct asking a = { .client = NULL };
 	struct opts o;
-	struct why why;
 	int rc = opts_parse(argc, argv, &pairings_use, &o);
 
-	if (rc != -1)
-		return rc;
-	rc = asking_begin(&a, &o, json_pack("{s:s}", "do", "pairings"), &why) == 0 &&
-	    print(a.answer, o.json, &why) == 0 ? CTL_OK : opts_failed(&pairings_use, &why);
-	asking_fini(&a);
-	return rc;
+	return rc != -1 ? rc : asking_show(&pairings_use, &o,
+	    json_pack("{s:s}", "do", "pairings"), print);
 }
