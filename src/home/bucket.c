@@ -60,6 +60,7 @@ struct bucket {
 	struct listed	 old[S3_PAGE_MAX];	/* kept long enough, of one page */
 	size_t		 nold;
 	bool		 wanted;	/* the operator wants another look after this one */
+	bool		 no_conditions;	/* the store refused one on a DELETE */
 	uint64_t	 looks;		/* begun */
 	uv_timer_t	 timer;
 };
@@ -296,6 +297,7 @@ on_fetched(void *arg, const struct listed *what, const struct fetch_end *end)
 
 	s->fetch = NULL;
 	b->nfetches--;
+	b->no_conditions |= end->no_conditions;
 	switch (end->what) {
 	case FETCH_TAKEN:
 		l->failures = 0;
@@ -334,7 +336,7 @@ fetch_one(struct bucket *b, struct slot *s, const struct listed *what)
 	const struct conf_bucket *c = conf_of(b);
 	struct fetch_from from = { .drain = b->drain, .s3 = b->s3, .prefix = c->prefix,
 		.processed = c->keep_ms > 0 ? BUCKET_PROCESSED : NULL,
-		.old = c->old[0] != '\0' ? c->old : NULL };
+		.old = c->old[0] != '\0' ? c->old : NULL, .no_conditions = b->no_conditions };
 	bool here = shunned_is(b->shunned, what, boot_ms()) == SHUN_TAKEN;
 	struct why why = { "" };
 

@@ -22,6 +22,7 @@ struct fetch {
 	struct old_mail	*old;		/* in put's and omac's place */
 	/* its metadata */
 	char		 said_from[ADDRESS_PRINT_MAX], said_to[ADDRESS_PRINT_MAX];
+	char		 etag[200];	/* of what came; "": unsaid, or a weak one */
 	enum listed_form form;
 	bool		 same;		/* they are what they were when it was fetched */
 	bool		 skewed;	/* it was asked a second time for the clock */
@@ -64,7 +65,10 @@ begin_delete(struct fetch *f)
 	char key[FETCH_KEY_MAX];
 
 	key_of(f, f->from.prefix, key);
-	f->call = s3_delete(f->from.s3, key, &delete_ops, f, &f->end.words);
+	if (f->etag[0] != '\0' && !f->from.no_conditions)
+		f->call = s3_delete_same(f->from.s3, key, f->etag, &delete_ops, f, &f->end.words);
+	else
+		f->call = s3_delete(f->from.s3, key, &delete_ops, f, &f->end.words);
 	return f->call != NULL;
 }
 
@@ -114,8 +118,16 @@ on_deleted(void *arg, const struct s3_answer *a)
 	f->call = NULL;
 	if (once_more(f, a, begin_delete))
 		return;
+	if (a->end == S3_UNKNOWN && f->etag[0] != '\0' && !f->from.no_conditions) {
+		f->from.no_conditions = f->end.no_conditions = true;
+		if (begin_delete(f))
+			return;
+	}
 	f->end.answer = *a;
-	finish(f, a->end == S3_DONE || a->end == S3_GONE ? FETCH_TAKEN : FETCH_LEFT);
+	if (a->end == S3_CHANGED)
+		finish(f, FETCH_GONE);
+	else
+		finish(f, a->end == S3_DONE || a->end == S3_GONE ? FETCH_TAKEN : FETCH_LEFT);
 }
 
 /* --- an older pipeline's: is it still the same message? ------------------------------------ */
@@ -269,6 +281,8 @@ on_head(void *arg, const struct s3_head *h)
 	struct span signer = meta_get(h, "posthouse-edge");
 	const struct home_edge *e;
 
+	if (h->etag.n > 0 && h->etag.p[0] == '"')
+		span_copy(h->etag, f->etag, sizeof(f->etag));
 	if (f->form == LISTED_OLD)
 		return on_old_head(f, h);
 	if (signer.n == 0 || !hex_decode(meta_get(h, "posthouse-mac"), f->mac, sizeof(f->mac)))

@@ -13,6 +13,9 @@
  * The key of the ledger is (signer, id), as it is by the tunnel: what came twice is one
  * message.  Nothing that the spool does not have is ever deleted.
  *
+ * What is deleted is what was taken: by If-Match, where the store knows it, so that an object that
+ * was put there meanwhile stays for the next look.  One that refuses conditions is asked without.
+ *
  * A message of the older pipeline (home/old_mail.h) is sealed here on its way.  Its name says
  * nothing of its recipient, so that another may have been put over it meanwhile: its metadata
  * is looked at again before it is deleted.
@@ -22,7 +25,7 @@
 enum fetched {
 	FETCH_TAKEN = 0,	/* durable here, and gone there */
 	FETCH_LEFT,		/* durable here, and still there: answer says why */
-	FETCH_GONE,		/* somebody else had it first */
+	FETCH_GONE,		/* somebody else had it first, or another is there now */
 	FETCH_ASIDE,		/* no mail of ours, or not for this home: words say why */
 	FETCH_FAILED,		/* answer says why; another time */
 	FETCH_UNKEPT,		/* home has no room or no writer: words; another time */
@@ -31,6 +34,7 @@ enum fetched {
 struct fetch_end {
 	enum fetched	 what;
 	bool		 before;	/* of TAKEN and LEFT: it had come home already */
+	bool		 no_conditions;	/* the store refused If-Match: spare it the question */
 	char		 signer[256];	/* "" not known */
 	struct s3_answer answer;
 	struct why	 words;
@@ -47,6 +51,7 @@ struct fetch_from {
 	/* Where it is copied before it is deleted there; NULL: it is not. */
 	const char	*processed;
 	const char	*old;		/* the worker that LISTED_OLD is signed by; NULL: none */
+	bool		 no_conditions;	/* as a fetch before it found */
 };
 
 /* taken: it is durable here already, and only to be deleted.  NULL with why. */

@@ -425,6 +425,18 @@ s3_delete(struct s3 *s3, const char *key, const struct s3_ops *ops, void *arg, s
 }
 
 struct s3_call *
+s3_delete_same(struct s3 *s3, const char *key, const char *etag, const struct s3_ops *ops,
+    void *arg, struct why *why)
+{
+	struct s3_call *c = call_new(s3, S3_DELETE, key, ops, arg, why);
+
+	if (c == NULL)
+		return NULL;
+	add_field(c, "if-match", span_str(etag));
+	return call_start(c, NULL, why);
+}
+
+struct s3_call *
 s3_copy(struct s3 *s3, const char *from, const char *to, const struct s3_ops *ops, void *arg,
     struct why *why)
 {

@@ -47,7 +47,8 @@ enum s3_end {
 	S3_SLOW_DOWN,		/* 429, 503: not before answer.wait_ms */
 	S3_FAILED,		/* another 5xx: try later; whether it happened is unknown */
 	S3_GONE,		/* 404: no such object (or rule, for the lifecycle) */
-	S3_EXISTS,		/* 412 or 409 to a condition: it is there already */
+	S3_EXISTS,		/* 412 or 409 to a PUT's condition: it is there already */
+	S3_CHANGED,		/* the same to a DELETE's: another one is there by now */
 	S3_NO_BUCKET,		/* 404: operator */
 	S3_FORBIDDEN,		/* 401, 403: credentials or what they may do; operator */
 	S3_SKEWED,		/* 403: this clock is wrong; asking again at once is right, once */
@@ -146,6 +147,12 @@ struct s3_call *s3_put(struct s3 *, const struct s3_put *, const struct s3_ops *
     struct why *);
 struct s3_call *s3_delete(struct s3 *, const char *key, const struct s3_ops *, void *arg,
     struct why *);
+/*
+ * The same with If-Match: what is there goes only while its ETag, which a head had, is that.
+ * S3_CHANGED: it is not.  A store that knows no conditions here deletes as ever, or is S3_UNKNOWN.
+ */
+struct s3_call *s3_delete_same(struct s3 *, const char *key, const char *etag,
+    const struct s3_ops *, void *arg, struct why *);
 /* Within the bucket, with its metadata. */
 struct s3_call *s3_copy(struct s3 *, const char *from, const char *to, const struct s3_ops *,
     void *arg, struct why *);

@@ -128,6 +128,8 @@ judge(const struct s3_heard *h, struct s3_answer *a)
 		    (codes[i].status == 0 || codes[i].status == h->status))
 			break;
 	*a = (struct s3_answer){ .end = i < n ? codes[i].end : by_status(h), .status = h->status };
+	if (a->end == S3_EXISTS && h->verb == S3_DELETE)
+		a->end = S3_CHANGED;
 	/* A HEAD's refusal has no code, and not every store says what it dislikes. */
 	if (h->status == 403 && (off > SKEW_MS || off < -SKEW_MS))
 		a->end = S3_SKEWED;

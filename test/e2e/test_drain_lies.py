@@ -46,6 +46,39 @@ def test_one_object_that_is_always_cut_stops_no_other(stand, store):
     stand.wait_mails("alice", 6)
 
 
+def test_what_was_put_there_meanwhile_is_not_deleted_unread(stand, store):
+    """As by two runs of a Worker: sealed anew, under the same name."""
+    home = Home(stand, store)
+    octets, id_ = mail("once"), uuid.uuid4()
+    name, sealed, meta = home.signer.make(home.recipient, octets, id_=id_)
+    again = sealed, meta, time.time()
+
+    def put_between(method, key, _):
+        if (method, key) == ("DELETE", name) and store.asked.count((method, key)) == 1:
+            store.objects[name] = again
+    store.lie = put_between
+    assert home.put(octets, id_=id_) == name
+    until("the bucket is empty", 20, lambda: home.waiting() == [])
+    assert store.conditions == [False, True]
+    assert store.asked.count(("GET", name)) == 2 and home.bucket()["error"] == ""
+    stand.wait_mails("alice", 1)
+
+
+def test_a_store_without_conditions_is_asked_for_none(stand, store):
+    home = Home(stand, store, fetches=1)
+
+    def refuses(method, *_):
+        return (lambda condition: error(501, "NotImplemented") if condition is not None
+                else store.truth(method, *_)) if method == "DELETE" else None
+    store.lie = refuses
+    for i in range(3):
+        home.put(mail(f"m{i}"))
+    stand.wait_mails("alice", 3)
+    until("the bucket is empty", 10, lambda: home.waiting() == [])
+    assert [method for method, _ in store.asked].count("DELETE") == 3 + 1
+    assert home.bucket()["error"] == "" and not home.bucket()["alarm"]
+
+
 @pytest.mark.parametrize("status, code", [(429, "TooManyRequests"), (503, "SlowDown"),
                                           (500, "InternalError")])
 def test_a_store_that_wants_to_be_left_alone_is(stand, store, status, code):

@@ -3,6 +3,7 @@ answers that a real one gives too seldom."""
 
 import datetime
 import email.utils
+import hashlib
 import http.server
 import threading
 import time
@@ -18,13 +19,15 @@ def error(status, code, **headers):
 
 
 class LyingStore:
-    """Usable as a context.  lie: (method, key, query) -> an answer in place of the true one, a
-    number of octets after which the true one is cut, or None."""
+    """Usable as a context.  lie: (method, key, query) -> an answer in place of the true one, or a
+    function that makes one of the request's If-Match, or None; or a number of octets after which
+    the true one is cut.  conditions: what If-Match said, and whether it was so."""
 
     key, secret, name = "KEY", "SECRET", "mail"
 
     def __init__(self, lie=None):
         self.objects, self.asked, self.lie = {}, [], lie or (lambda *_: None)
+        self.conditions = []
         store = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -37,8 +40,10 @@ class LyingStore:
                 store.asked.append((self.command, key))
                 lie = store.lie(self.command, key, query)
                 cut = lie if isinstance(lie, int) else None
-                status, headers, body = store.truth(self.command, key, query) \
-                    if lie is None or cut is not None else lie
+                condition = self.headers.get("if-match")
+                status, headers, body = store.truth(self.command, key, query, condition) \
+                    if lie is None or cut is not None else \
+                    lie(condition) if callable(lie) else lie
                 self.send_response(status)
                 for k, v in headers.items():
                     self.send_header(k, v)
@@ -72,17 +77,25 @@ class LyingStore:
     def keys(self, prefix=""):
         return sorted(k for k in list(self.objects) if k.startswith(prefix))
 
-    def truth(self, method, key, query):
+    def etag(self, key):
+        return f'"{hashlib.md5(self.objects[key][0]).hexdigest()}"' if key in self.objects else ""
+
+    def truth(self, method, key, query, condition=None):
         if not key and method == "GET":
             return error(404, "NoSuchLifecycleConfiguration") if "lifecycle" in query else \
                 self.page(query)
+        if condition is not None:
+            self.conditions.append(condition == self.etag(key))
+            if not self.conditions[-1]:
+                return error(412, "PreconditionFailed")
         if method == "DELETE":
             self.objects.pop(key, None)
             return 204, {}, b""
         if key not in self.objects:
             return error(404, "NoSuchKey")
         body, meta, at = self.objects[key]
-        return 200, {"last-modified": email.utils.formatdate(at, usegmt=True),
+        return 200, {"etag": self.etag(key),
+                     "last-modified": email.utils.formatdate(at, usegmt=True),
                      **{f"x-amz-meta-{k}": v for k, v in meta.items()}}, body
 
     def page(self, query):

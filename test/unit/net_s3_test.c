@@ -13,7 +13,7 @@
 #define LARGE	(300u << 10)
 #define SECRET	"wJalrXUtnFEMI"
 
-enum verb { GET = 0, HEAD, PUT, NEW, DELETE, COPY, LIST, RULES, VERBS };
+enum verb { GET = 0, HEAD, PUT, NEW, DELETE, SAME, COPY, LIST, RULES, VERBS };
 
 static struct http *http;
 static struct resolver *resolver;
@@ -114,6 +114,8 @@ begin(enum verb verb)
 		return s3_head(s3, KEY, &ops, NULL, &why);
 	case DELETE:
 		return s3_delete(s3, KEY, &ops, NULL, &why);
+	case SAME:
+		return s3_delete_same(s3, KEY, "\"e\"", &ops, NULL, &why);
 	case COPY:
 		return s3_copy(s3, KEY, "processed/b", &ops, NULL, &why);
 	case LIST:
@@ -210,6 +212,13 @@ static const struct {
 	    S3_EXISTS, "" },
 	{ "no conditions", NEW, SAYS("501 Not Implemented"), S3_UNKNOWN, "" },
 	{ "deleted", DELETE, "HTTP/1.1 204 No Content\r\n\r\n", S3_DONE, "" },
+	{ "deleted, as it is the same", SAME, "HTTP/1.1 204 No Content\r\n\r\n", S3_DONE, "" },
+	{ "another one is there by now", SAME, CODE("412 No", "PreconditionFailed"), S3_CHANGED,
+	    "" },
+	{ "and without a code", SAME, SAYS("412 No"), S3_CHANGED, "" },
+	{ "changed at the same time", SAME, CODE("409 Conflict", "ConditionalRequestConflict"),
+	    S3_CHANGED, "" },
+	{ "no conditions on a DELETE", SAME, CODE("501 No", "NotImplemented"), S3_UNKNOWN, "" },
 	{ "a page", LIST, PAGE, S3_DONE, "" },
 	{ "a page of the web", LIST, "HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\n<html/>",
 	    S3_STRANGE, "nor an S3 server's" },
