@@ -11,6 +11,8 @@ const CR = 13,
 const text = new TextEncoder();
 // For good, and about the message or its recipient: what else begins with a 5 is about us.
 const REFUSES = /^55/;
+const isDone = (code) => code >= 200 && code < 300,
+	isGoOn = (code) => code >= 300 && code < 400; // RFC 5321 4.2.1
 
 // RFC 5321 4.5.2, over pieces of any size; ends with the final dot.  What ends a line goes out as
 // CRLF, whatever it was: a CR or LF alone would let a sender end the data where the next server
@@ -132,24 +134,19 @@ export async function smtpPush(config, message, body, bodySize, deadline) {
 			data = client.offers.has("CHUNKING") ? [] : ["DATA"];
 		const commands = [mail, `RCPT TO:<${to}>`, ...data];
 		const verbs = ["MAIL FROM", "RCPT TO", "DATA"]; // logs have no addresses
-		const replies = [];
-		if (client.offers.has("PIPELINING"))
-			await client.send(commands.map((c) => `${c}\r\n`).join(""), "MAIL");
+		const pipelining = client.offers.has("PIPELINING");
+		if (pipelining) await client.send(commands.map((c) => `${c}\r\n`).join(""), "MAIL");
 		for (const [n, command] of commands.entries()) {
-			replies.push(
-				client.offers.has("PIPELINING")
-					? await client.reply(verbs[n])
-					: await client.command(command, verbs[n]),
-			);
-			if (replies[n].code >= 400) {
-				if (n === 1 && REFUSES.test(replies[n].code))
-					return { refused: replies[n].text };
-				throw new Error(`${verbs[n]}: ${replies[n].text}`);
-			}
+			const { code, text: words } = pipelining
+				? await client.reply(verbs[n])
+				: await client.command(command, verbs[n]);
+			if (n === 1 && REFUSES.test(code)) return { refused: words };
+			if (!(n === 2 ? isGoOn : isDone)(code))
+				throw new Error(`${verbs[n]}: ${words}`);
 		}
 		const last = await sendMessage(client, head, body, size);
 		if (REFUSES.test(last.code)) return { refused: last.text };
-		if (last.code >= 400) throw new Error(`end of data: ${last.text}`);
+		if (!isDone(last.code)) throw new Error(`end of data: ${last.text}`);
 		await client.quit();
 		return {};
 	} finally {

@@ -229,6 +229,9 @@ def test_smtp_homes_refusal_is_the_senders(start, certs, replies):
         {".": "451 4.3.0 later"},
         {"RCPT": None},
         {"DATA": "554 5.5.1 no"},
+        {"DATA": "250 2.0.0 taken"},
+        {"RCPT": "354 go on"},
+        {".": "354 go on"},
     ],
     ids=[
         "554",
@@ -246,6 +249,9 @@ def test_smtp_homes_refusal_is_the_senders(start, certs, replies):
         "later",
         "gone",
         "no DATA",
+        "taken too early",
+        "a 354 to RCPT",
+        "a 354 at the end",
     ],
 )
 def test_smtp_what_is_no_refusal_of_the_message_leaves_it_in_the_bucket(start, certs, replies):
