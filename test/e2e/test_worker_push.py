@@ -282,6 +282,15 @@ def test_smtp_nothing_is_said_without_tls(start, certs):
         assert [line.split(" ")[0] for line in home.heard] == ["EHLO", "STARTTLS"]
 
 
+def test_smtp_what_was_said_before_tls_counts_for_nothing_after_it(start, certs):
+    """Put behind the answer to STARTTLS by whoever is on the way (RFC 3207 4.2)."""
+    injected = "220 go on\r\n250-home.test\r\n250 AUTH LOGIN"
+    with SmtpListener(certs[0], STARTTLS=injected) as home:
+        worker = start(**smtp(home))
+        assert worker.email("a@far.test", TO, MAIL)["outcome"] == "accept"
+        assert len(home.took) == 1 and worker.bucket() == []
+
+
 @pytest.mark.parametrize(
     "offers", [("PIPELINING", "CHUNKING"), ("PIPELINING",)], ids=["BDAT", "DATA"]
 )
