@@ -289,8 +289,9 @@ start(struct proc *p, struct why *why)
 	e->terms = terms_new(edge_conf(e));
 	e->passed_clients = clients_new();
 	if (e->spool == NULL || e->mail == NULL || e->clients == NULL || e->terms == NULL ||
-	    e->passed_clients == NULL || !splices_init(&e->splices, e->loop))
+	    e->passed_clients == NULL)
 		return why_set(why, "reception: memory is out");
+	splices_init(&e->splices, e->loop);
 	if (smtp_context(e, why) == -1 || tunnel_context(e, why) == -1)
 		return -1;
 	tunnels_rekey(e, false);

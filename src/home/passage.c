@@ -97,10 +97,7 @@ let_in(struct passage *p)
 
 	p->stream = NULL;
 	h2_stream_own(stream, &splice_stream_ops, p->splice);
-	if (p->early.n > 0)
-		splice_pour(p->splice, buf_span(&p->early));
-	if (p->ended)
-		splice_stream_ops.end(p->splice);
+	splice_pour(p->splice, buf_span(&p->early), p->ended);
 	buf_fini(&p->early);
 }
 

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "net/conn_priv.h"
@@ -151,6 +152,12 @@ conn_keepalive(struct conn *c, unsigned idle_s)
 /* --- out ------------------------------------------------------------------ */
 
 static ssize_t
+sent_some(ssize_t sent)
+{
+	return sent == -1 && (errno == EAGAIN || errno == ENOBUFS) ? 0 : sent;
+}
+
+static ssize_t
 send_some(struct conn *c, const char *p, size_t n)
 {
 	ssize_t sent;
@@ -158,9 +165,33 @@ send_some(struct conn *c, const char *p, size_t n)
 	do
 		sent = send(c->fd, p, n, MSG_NOSIGNAL | MSG_DONTWAIT);
 	while (sent == -1 && errno == EINTR);
-	if (sent == -1 && (errno == EAGAIN || errno == ENOBUFS))
-		return 0;
-	return sent;
+	return sent_some(sent);
+}
+
+static ssize_t
+send_spans(struct conn *c, const struct span *s, unsigned n)
+{
+	struct iovec iov[CONN_SPANS];
+	struct msghdr msg = { .msg_iov = iov, .msg_iovlen = n };
+	ssize_t sent;
+
+	for (unsigned i = 0; i < n; i++)
+		iov[i] = (struct iovec){ (void *)(uintptr_t)s[i].p, s[i].n };
+	do
+		sent = sendmsg(c->fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
+	while (sent == -1 && errno == EINTR);
+	return sent_some(sent);
+}
+
+/* What the kernel did not take. */
+static bool
+enqueue(struct conn *c, const char *p, size_t n)
+{
+	if (n > CONN_QUEUE_MAX - c->queue.n || !pieces_add(&c->queue, span_of(p, n))) {
+		conn_fail_text(c, "the peer does not read what it is sent");
+		return false;
+	}
+	return true;
 }
 
 /* To the kernel, the rest to the queue. */
@@ -175,11 +206,8 @@ conn_put(struct conn *c, const char *p, size_t n)
 		broke(c, "cannot send");
 		return false;
 	}
-	n -= (size_t)sent;
-	if (n > CONN_QUEUE_MAX - c->queue.n || !pieces_add(&c->queue, span_of(p + sent, n))) {
-		conn_fail_text(c, "the peer does not read what it is sent");
+	if (!enqueue(c, p + sent, n - (size_t)sent))
 		return false;
-	}
 	conn_watch(c);
 	return true;
 }
@@ -221,6 +249,32 @@ conn_write(struct conn *c, const void *data, size_t n)
 		return false;
 	}
 	return c->ssl != NULL ? conn_tls_write(c, p, n) : n == 0 || conn_put(c, p, n);
+}
+
+bool
+conn_writev(struct conn *c, const struct span *s, unsigned n)
+{
+	size_t skip = 0;
+
+	assert(n <= CONN_SPANS);
+	if (n > 1 && c->ssl == NULL && c->queue.n == 0 && !c->over && !c->broken && !c->closing &&
+	    !c->shut) {
+		ssize_t sent = send_spans(c, s, n);
+
+		if (sent == -1) {
+			broke(c, "cannot send");
+			return false;
+		}
+		skip = (size_t)sent;
+	}
+	for (unsigned i = 0; i < n; i++) {
+		size_t done = skip < s[i].n ? skip : s[i].n;
+
+		skip -= done;
+		if (!conn_write(c, s[i].p + done, s[i].n - done))
+			return false;
+	}
+	return true;
 }
 
 size_t

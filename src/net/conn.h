@@ -72,6 +72,8 @@ SSL	*conn_ssl(struct conn *);			/* NULL while plain */
  * much is queued, memory is out or it is closing; closed follows.
  */
 bool	conn_write(struct conn *, const void *, size_t);
+#define CONN_SPANS 4
+bool	conn_writev(struct conn *, const struct span *, unsigned n);	/* n <= CONN_SPANS */
 size_t	conn_queued(const struct conn *);
 /*
  * Octets that came, to where the owner wants them; ops have a ready.  Less than max: no

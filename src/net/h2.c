@@ -213,9 +213,12 @@ on_read(void *arg, struct span in)
 	h->heard_ms = uv_now(h->loop);
 	h->doubted = false;
 	n = nghttp2_session_mem_recv(h->session, (const uint8_t *)in.p, in.n);
+	h2_streams_came(h);
 	if (n < 0)
 		h2_end(h, nghttp2_strerror((int)n));
-	h2_kick(h);
+	else if (h->leaving || nghttp2_session_want_write(h->session) != 0 ||
+	    nghttp2_session_want_read(h->session) == 0)
+		h2_kick(h);
 	return in.n;
 }
 

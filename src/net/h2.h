@@ -91,6 +91,12 @@ struct h2_stream_ops {
 	void	(*data)(void *arg, struct span);		/* call h2_consumed, now or later */
 	void	(*end)(void *arg);	/* the peer's side is complete; ours may go on */
 	/*
+	 * After one or more of data and end: that was all of what was read at once, and
+	 * the octets that data gave are good until this returns.  Not after closed, which
+	 * finds them still good.  Optional.
+	 */
+	void	(*came)(void *arg);
+	/*
 	 * The stream is over: wholly done (why NULL), reset, or the connection
 	 * went.  The last call; pointers die.
 	 */

@@ -51,6 +51,7 @@ struct h2 {
 	bool		 out_full;
 
 	struct h2_stream *streams;
+	struct h2_stream *came;		/* those whose owners are told when this read is over */
 	unsigned	 nstreams;
 	uint32_t	 credit;	/* of the connection, not yet given back */
 
@@ -72,6 +73,7 @@ struct h2 {
 struct h2_stream {
 	struct h2	*h2;
 	struct h2_stream *next, **prev;
+	struct h2_stream *came_next, **came_prev;	/* prev NULL: not among h2->came */
 	struct later	 later;		/* a reset to be told, a pull to be tried again */
 	const struct h2_stream_ops *ops;	/* NULL: nobody's, or told closed */
 	void		*arg;
@@ -99,5 +101,6 @@ void	h2_gathered(struct h2 *, size_t n);	/* octets more lie behind out_n */
 /* h2_stream.c */
 void	h2_callbacks(nghttp2_session_callbacks *);
 void	h2_streams_end(struct h2 *);			/* tells each, and frees it */
+void	h2_streams_came(struct h2 *);			/* the read is over */
 
 #endif

@@ -30,9 +30,21 @@ stream_new(struct h2 *h)
 }
 
 static void
+came_forget(struct h2_stream *s)
+{
+	if (s->came_prev == NULL)
+		return;
+	if (s->came_next != NULL)
+		s->came_next->came_prev = s->came_prev;
+	*s->came_prev = s->came_next;
+	s->came_prev = NULL;
+}
+
+static void
 stream_free(struct h2_stream *s)
 {
 	later_cancel(&s->later);
+	came_forget(s);
 	if (s->next != NULL)
 		s->next->prev = s->prev;
 	*s->prev = s->next;
@@ -216,12 +228,40 @@ head_of(const struct h2 *h, struct h2_header *headers)
 	};
 }
 
+/* Its owner is told when all that this read brought was given out. */
+static void
+came(struct h2_stream *s)
+{
+	struct h2 *h = s->h2;
+
+	if (s->came_prev != NULL || s->ops == NULL || s->ops->came == NULL)
+		return;
+	if ((s->came_next = h->came) != NULL)
+		h->came->came_prev = &s->came_next;
+	s->came_prev = &h->came;
+	h->came = s;
+}
+
+void
+h2_streams_came(struct h2 *h)
+{
+	struct h2_stream *s;
+
+	while ((s = h->came) != NULL) {
+		came_forget(s);
+		if (s->ops != NULL && s->ops->came != NULL)
+			s->ops->came(s->arg);
+	}
+}
+
 static void
 came_to_end(struct h2_stream *s)
 {
 	s->end_in = true;
-	if (!s->reset && !s->h2->over && s->ops != NULL && s->ops->end != NULL)
-		s->ops->end(s->arg);
+	if (s->reset || s->h2->over || s->ops == NULL || s->ops->end == NULL)
+		return;
+	s->ops->end(s->arg);
+	came(s);
 }
 
 static void
@@ -333,6 +373,7 @@ on_data(nghttp2_session *session, uint8_t flags, int32_t id, const uint8_t *p, s
 		s->held_ms = uv_now(h->loop);
 	s->held += n;
 	s->ops->data(s->arg, span_of(p, n));
+	came(s);
 	return 0;
 }
 

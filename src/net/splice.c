@@ -4,9 +4,6 @@
 
 #include "base/pieces.h"
 
-#define PIECE	PIECE_LARGE	/* gathered for one write to a conn: large enough to be few */
-#define ENOUGH	(PIECE / 2)	/* for a write of its own, from where it was deciphered */
-
 static const struct conn_ops taken_ops;
 
 struct splice {
@@ -16,9 +13,9 @@ struct splice {
 	void		*arg;
 	struct conn	*conn;		/* NULL once closed */
 	struct h2_stream *stream;	/* NULL until joined, and once closed */
-	struct later	 later;		/* what was gathered goes out */
 	struct pieces	 out;		/* in front of the conn's own, waits for the stream */
-	struct pieces	 in;		/* gathered in this turn of the loop */
+	struct span	 in[CONN_SPANS];	/* of the read that is going on, where it was deciphered */
+	unsigned	 nin;
 	size_t		 owed;		/* octets of the stream that are not given back */
 	size_t		 held;		/* our part of all->held */
 	uint64_t	 out_octets, in_octets;
@@ -33,32 +30,21 @@ struct splice {
 
 /* --- all of them ----------------------------------------------------------------------------- */
 
-bool
+void
 splices_init(struct splices *all, uv_loop_t *loop)
 {
-	*all = (struct splices){ .loop = loop, .laters = laters_hold(loop) };
-	return all->laters != NULL;
-}
-
-void
-splices_fini(struct splices *all)
-{
-	if (all->laters != NULL)
-		laters_drop(all->laters);
-	all->laters = NULL;
+	*all = (struct splices){ .loop = loop };
 }
 
 static void
 forget(struct splice *sp)
 {
-	later_cancel(&sp->later);
 	sp->all->held -= sp->held;
 	sp->all->n--;
 	if (sp->next != NULL)
 		sp->next->prev = sp->prev;
 	*sp->prev = sp->next;
 	pieces_fini(&sp->out);
-	pieces_fini(&sp->in);
 	free(sp);
 }
 
@@ -113,9 +99,9 @@ shed(struct splices *all)
 static void
 settle(struct splice *sp)
 {
-	size_t waits = sp->in.n + (sp->conn != NULL ? conn_queued(sp->conn) : 0), now;
+	size_t waits = sp->conn != NULL ? conn_queued(sp->conn) : 0, now;
 
-	if (sp->over)
+	if (sp->over || sp->nin > 0)
 		return;
 	if (waits < sp->owed || waits == 0)
 		sp->taken_ms = uv_now(sp->all->loop);
@@ -234,22 +220,14 @@ splice_read(struct splice *sp)
 static void
 write_in(struct splice *sp)
 {
-	if (sp->in.n == 0 || sp->over)
+	unsigned n = sp->nin;
+
+	sp->nin = 0;
+	if (n == 0 || sp->over)
 		return;
-	while (sp->in.n > 0) {
-		struct span s = pieces_front(&sp->in);
-
-		if (sp->conn != NULL)
-			conn_write(sp->conn, s.p, s.n);		/* its closed says why it failed */
-		pieces_drop(&sp->in, s.n);
-	}
+	if (sp->conn != NULL)
+		conn_writev(sp->conn, sp->in, n);	/* its closed says why it failed */
 	settle(sp);
-}
-
-static void
-on_later(struct later *l)
-{
-	write_in((struct splice *)((char *)l - offsetof(struct splice, later)));
 }
 
 static void
@@ -272,24 +250,33 @@ on_data(void *arg, struct span s)
 	sp->in_octets += s.n;
 	sp->moved_ms = uv_now(sp->all->loop);
 	/* Before these are owed: none of them would be in the conn's queue yet, and seem taken. */
-	if (sp->in.n + s.n > PIECE || s.n >= ENOUGH)
+	if (sp->nin == CONN_SPANS)
 		write_in(sp);
 	if (sp->owed == 0)
 		sp->taken_ms = sp->moved_ms;
 	sp->owed += s.n;
-	if (s.n >= ENOUGH && sp->conn != NULL) {
-		conn_write(sp->conn, s.p, s.n);		/* as in write_in */
-		settle(sp);
-	} else if (!pieces_add(&sp->in, s))
-		splice_abort(sp, "memory is out");
-	else
-		later_add(sp->all->laters, &sp->later);
+	sp->in[sp->nin++] = s;
+}
+
+/* Half a close of its own for a conn that is closed wholly a moment later would be in vain. */
+static void
+on_came(void *arg)
+{
+	struct splice *sp = arg;
+
+	write_in(sp);
+	if (sp->in_ended && sp->conn != NULL && !sp->over)
+		conn_shutdown(sp->conn);
 }
 
 void
-splice_pour(struct splice *sp, struct span s)
+splice_pour(struct splice *sp, struct span s, bool ended)
 {
-	on_data(sp, s);
+	if (s.n > 0)
+		on_data(sp, s);
+	if (ended)
+		sp->in_ended = true;
+	on_came(sp);
 }
 
 /* True: the owner took the conn, and the splice is no more. */
@@ -325,10 +312,7 @@ on_end(void *arg)
 	why_set(&why, "closed without a word");
 	if (nothing_came(sp, 200, &why))
 		return;
-	write_in(sp);
 	sp->in_ended = true;
-	if (sp->conn != NULL && !sp->over)
-		conn_shutdown(sp->conn);
 }
 
 static void
@@ -352,7 +336,8 @@ on_stream_closed(void *arg, const struct why *why)
 }
 
 const struct h2_stream_ops splice_stream_ops = {
-	.head = on_head, .data = on_data, .end = on_end, .closed = on_stream_closed,
+	.head = on_head, .data = on_data, .end = on_end, .came = on_came,
+	.closed = on_stream_closed,
 };
 
 /* --- coming and going ------------------------------------------------------------------------ */
@@ -390,7 +375,6 @@ splice_new(struct splices *all, struct conn *conn, const struct splice_ops *ops,
 	sp->conn = conn;
 	sp->ops = ops;
 	sp->arg = arg;
-	sp->later.fn = on_later;
 	sp->began_ms = sp->moved_ms = sp->taken_ms = uv_now(all->loop);
 	if ((sp->next = all->list) != NULL)
 		sp->next->prev = &sp->next;

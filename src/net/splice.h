@@ -9,7 +9,6 @@
 #include "base/why.h"
 #include "net/conn.h"
 #include "net/h2.h"
-#include "net/later.h"
 
 /*
  * One passed connection: a conn and the stream of a CONNECT (RFC 9113 8.5), joined
@@ -49,7 +48,6 @@ struct splice;
 /* All of a process.  The owner sets the limits, at any time. */
 struct splices {
 	uv_loop_t	*loop;
-	struct laters	*laters;
 	struct splice	*list;
 	size_t		 n;
 	size_t		 held;		/* octets that wait for a conn or a stream */
@@ -58,9 +56,7 @@ struct splices {
 	int64_t		 total_ms;	/* longest life */
 };
 
-/* False: memory is out.  _fini when none is left. */
-bool	splices_init(struct splices *, uv_loop_t *);
-void	splices_fini(struct splices *);
+void	splices_init(struct splices *, uv_loop_t *);
 /* Ends what has run out of its time: call once a second. */
 void	splices_sweep(struct splices *);
 
@@ -89,8 +85,11 @@ h2_pull_fn splice_pull;
 extern const struct h2_stream_ops splice_stream_ops;
 void	splice_join(struct splice *, struct h2_stream *);
 void	splice_read(struct splice *);
-/* Octets that came on the stream before it was joined and are not h2_consumed yet. */
-void	splice_pour(struct splice *, struct span);
+/*
+ * Octets that came on the stream while it was another's, and are not h2_consumed yet;
+ * ended: its end came, too.
+ */
+void	splice_pour(struct splice *, struct span, bool ended);
 /*
  * Gives back the conn of a splice from which nothing was passed in, and forgets the
  * rest; closed does not come.  What the conn said is with it, if splice_read was

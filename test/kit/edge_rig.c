@@ -102,7 +102,7 @@ rig_up(const char *more)
 	R.e.loop = &loop;
 	assert_non_null(R.e.clients = clients_new());
 	assert_non_null(R.e.passed_clients = clients_new());
-	assert_true(splices_init(&R.e.splices, &loop));
+	splices_init(&R.e.splices, &loop);
 	passages_limits(&R.e);
 	assert_non_null(R.e.ephemerals = ephemerals_new());
 	assert_non_null(R.e.terms = terms_new(R.conf));
@@ -141,7 +141,6 @@ rig_down(void)
 	ephemerals_free(&R.e.ephemerals);
 	clients_free(&R.e.clients);
 	clients_free(&R.e.passed_clients);
-	splices_fini(&R.e.splices);
 	terms_drop(&R.e.terms);
 	SSL_CTX_free(R.e.tunnel_tls);
 	buf_wipe(&R.e.tunnel_pem);

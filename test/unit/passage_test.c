@@ -26,7 +26,7 @@ setup(void **state)
 	struct conf_home_service *s = &conf.services[0];
 
 	origin_setup(state);
-	assert_true(splices_init(&T.splices, &loop));
+	splices_init(&T.splices, &loop);
 	T.splices.idle_ms = PASSAGE_IDLE_MS;
 	T.splices.total_ms = PASSAGE_TOTAL_MS;
 	T.splices.held_max = PASSAGE_MEMORY;
@@ -54,7 +54,6 @@ teardown(void **state)
 	play_backend_end(&B);
 	play_backend_hang_up(&B);
 	RUN_UNTIL(T.passages == NULL);
-	splices_fini(&T.splices);
 	origin_teardown(state);
 	own_addrs_fini(&T.own);
 	return 0;
