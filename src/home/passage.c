@@ -10,8 +10,9 @@
 
 struct passage {
 	struct passage	*next, **prev;
+	struct passage	*unanswered_next, **unanswered_prev;	/* prev NULL: not among them */
 	struct tunnel_proc *tunnel;
-	struct origin	*origin;	/* NULL once it is spliced, when it may go before us */
+	struct origin	*origin;	/* NULL once it is answered, when it may go before us */
 	struct h2_stream *stream;	/* NULL once the splice has what comes on it */
 	struct service	*service;	/* entered once a client was let in */
 	struct home_edge *edge;
@@ -29,7 +30,26 @@ struct passage {
 	size_t		 ngreeting;
 };
 
+static h2_pull_fn pull_first;
+
 /* --- coming and going --------------------------------------------------------------------- */
+
+/* Or will never be. */
+static void
+answered(struct passage *p)
+{
+	struct tunnel_proc *t = p->tunnel;
+
+	p->origin = NULL;
+	if (p->unanswered_prev == NULL)
+		return;
+	if (p->unanswered_next != NULL)
+		p->unanswered_next->unanswered_prev = p->unanswered_prev;
+	*p->unanswered_prev = p->unanswered_next;
+	p->unanswered_prev = NULL;
+	if (t->unanswered == NULL)
+		uv_timer_stop(&t->answers);
+}
 
 static void
 passage_free(struct passage *p)
@@ -39,6 +59,7 @@ passage_free(struct passage *p)
 		p->edge->streams--;
 	}
 	backend_cancel(&p->call);
+	answered(p);
 	if (p->next != NULL)
 		p->next->prev = p->prev;
 	*p->prev = p->next;
@@ -61,6 +82,51 @@ refuse(struct passage *p, unsigned status, const char *why)
 	board_add(p->tunnel->proc->board, BC_PASSED_REFUSED, 1);
 	origin_answer_now(p->origin, p->stream, status, why);
 	passage_free(p);
+}
+
+/* --- 200 ---------------------------------------------------------------------------------- */
+
+static void
+answer(void *arg)
+{
+	struct passage *p = arg;
+	struct origin *o = p->origin;
+
+	if (o == NULL)
+		return;
+	answered(p);
+	if (!origin_accept(o, p->stream, pull_first, p))
+		splice_abort(p->splice, "the stream cannot be answered");
+}
+
+static void
+on_answers(uv_timer_t *timer)
+{
+	struct tunnel_proc *t = timer->data;
+
+	while (t->unanswered != NULL)
+		answer(t->unanswered);
+}
+
+static void
+answer_soon(struct passage *p)
+{
+	struct tunnel_proc *t = p->tunnel;
+
+	if (t->unanswered == NULL)
+		uv_timer_start(&t->answers, on_answers, PASSAGE_ANSWER_MS, 0);
+	if ((p->unanswered_next = t->unanswered) != NULL)
+		t->unanswered->unanswered_prev = &p->unanswered_next;
+	p->unanswered_prev = &t->unanswered;
+	t->unanswered = p;
+}
+
+/* After 200, or the edge would take it for a home that is down. */
+static void
+cut(struct passage *p, const char *why)
+{
+	answer(p);
+	splice_abort(p->splice, why);
 }
 
 /* --- octets both ways --------------------------------------------------------------------- */
@@ -95,6 +161,7 @@ let_in(struct passage *p)
 {
 	struct h2_stream *stream = p->stream;
 
+	answer(p);
 	p->stream = NULL;
 	h2_stream_own(stream, &splice_stream_ops, p->splice);
 	splice_pour(p->splice, buf_span(&p->early), p->ended);
@@ -114,7 +181,7 @@ judge_first(struct passage *p)
 		    "header of its own, which the backend might believe", p->edge->name, p->name,
 		    client_text(p).s);
 		board_add(p->tunnel->proc->board, BC_PASSED_REFUSED, 1);
-		splice_abort(p->splice, "the client sends a PROXY header of its own");
+		cut(p, "the client sends a PROXY header of its own");
 	} else if (p->ended || (s.n > 0 && proxy_header_read(s, &h, &used, &why) != PROXY_MORE))
 		let_in(p);
 }
@@ -125,7 +192,7 @@ on_first_data(void *arg, struct span s)
 	struct passage *p = arg;
 
 	if (!buf_add_span(&p->early, s))
-		splice_abort(p->splice, "memory is out");
+		cut(p, "memory is out");
 	else
 		judge_first(p);
 }
@@ -145,6 +212,7 @@ on_first_closed(void *arg, const struct why *why)
 	struct passage *p = arg;
 
 	p->stream = NULL;
+	answered(p);
 	splice_stream_ops.closed(p->splice, why);
 }
 
@@ -180,7 +248,7 @@ on_spliced_closed(void *arg, const struct why *why)
 	passage_free(p);
 }
 
-static const struct splice_ops splice_ops = { .closed = on_spliced_closed };
+static const struct splice_ops splice_ops = { .speaks = answer, .closed = on_spliced_closed };
 
 /* --- the backend -------------------------------------------------------------------------- */
 
@@ -217,9 +285,7 @@ on_opened(void *arg, struct conn *conn, const struct why *why)
 		return;
 	}
 	h2_stream_own(stream, &first_ops, p);
-	if (!origin_accept(p->origin, stream, pull_first, p))
-		splice_abort(p->splice, "the stream cannot be answered");
-	p->origin = NULL;
+	answer_soon(p);
 	board_add(p->tunnel->proc->board, BC_PASSED, 1);
 	splice_join(p->splice, stream);
 	judge_first(p);
@@ -385,6 +451,17 @@ passage_open(struct origin *o, struct h2_stream *stream, const struct h2_head *h
 		refuse(p, 503, "this home is stopping");
 	else if (service_closed(s) != NULL)
 		refuse(p, 503, service_closed(s));
+}
+
+void
+passages_init(struct tunnel_proc *t)
+{
+	splices_init(&t->splices, t->loop);
+	t->splices.idle_ms = PASSAGE_IDLE_MS;
+	t->splices.total_ms = PASSAGE_TOTAL_MS;
+	t->splices.held_max = PASSAGE_MEMORY;
+	uv_timer_init(t->loop, &t->answers);
+	t->answers.data = t;
 }
 
 void

@@ -13,7 +13,9 @@ struct service;
  * judged (home/backend.h) and thrown away; the backend gets one that home wrote.
  * Then
  *
- *	200	the backend is connected; octets go both ways (net/splice.h)
+ *	200	the backend is connected; octets go both ways (net/splice.h).  It goes with
+ *		the backend's first, when they come within PASSAGE_ANSWER_MS, or when the
+ *		client has spoken: one record and one waking of the edge for both
  *	400	no PROXY header within PASSAGE_HEADER_MS, or no good one
  *	403	the client's address is refused
  *	404	no such service
@@ -24,6 +26,7 @@ struct service;
  * while it is not cleared as a mail server: the stream is cut, the service closed.
  */
 #define PASSAGE_HEADER_MS	5000
+#define PASSAGE_ANSWER_MS	20	/* most greet sooner; no edge's connect_timeout is near it */
 /*
  * The edge ends what is idle or old by its own configuration; these are for one
  * that does not.
@@ -32,6 +35,7 @@ struct service;
 #define PASSAGE_TOTAL_MS	(INT64_C(30) * 24 * 60 * 60 * 1000)
 #define PASSAGE_MEMORY		(128u << 20)	/* octets held for slow peers, by all together */
 
+void	passages_init(struct tunnel_proc *);
 /* Takes the stream, and answers it. */
 void	passage_open(struct origin *, struct h2_stream *, const struct h2_head *);
 /* Once a second: what has run out of its time ends. */

@@ -379,10 +379,7 @@ start(struct proc *p, struct why *why)
 		return why_sys(why, "health");
 	if ((t->interlock = interlock_new(t, on_interlock_told, t)) == NULL)
 		return why_sys(why, "interlock");
-	splices_init(&t->splices, t->loop);
-	t->splices.idle_ms = PASSAGE_IDLE_MS;
-	t->splices.total_ms = PASSAGE_TOTAL_MS;
-	t->splices.held_max = PASSAGE_MEMORY;
+	passages_init(t);
 	t->netwatch = netwatch_new(t->loop, on_network, t, &w);
 	if (t->netwatch == NULL)
 		log_warn(

@@ -52,6 +52,8 @@ struct tunnel_proc {
 	struct dialer	*dialers[EDGES_MAX];	/* by row of the edge; NULL: not dialled */
 	struct splices	 splices;
 	struct passage	*passages;	/* each has its splice once it is open */
+	struct passage	*unanswered;	/* those that are open, and the edge does not know it */
+	uv_timer_t	 answers;	/* runs while there are any */
 	struct delivery	 delivery;
 	struct recipients recipients;	/* who is at home, as the courier said */
 	struct recipients_in recipients_in;

@@ -169,6 +169,8 @@ on_ready(void *arg)
 {
 	struct splice *sp = arg;
 
+	if (sp->ops->speaks != NULL)
+		sp->ops->speaks(sp->arg);
 	if (sp->stream != NULL)
 		h2_stream_resume(sp->stream);
 }

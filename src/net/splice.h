@@ -63,6 +63,8 @@ void	splices_sweep(struct splices *);
 struct splice_ops {
 	/* Client: the stream was answered 2xx.  Optional. */
 	void	(*opened)(void *arg);
+	/* The conn has something to say again, or its end; splice_pull gives it.  Optional. */
+	void	(*speaks)(void *arg);
 	/* The first octets came, and will be passed on when this returns.  Optional. */
 	void	(*first)(void *arg);
 	/*

@@ -26,10 +26,7 @@ setup(void **state)
 	struct conf_home_service *s = &conf.services[0];
 
 	origin_setup(state);
-	splices_init(&T.splices, &loop);
-	T.splices.idle_ms = PASSAGE_IDLE_MS;
-	T.splices.total_ms = PASSAGE_TOTAL_MS;
-	T.splices.held_max = PASSAGE_MEMORY;
+	passages_init(&T);
 	T.own.known = true;
 	memset(&B, 0, sizeof(B));
 	B.greeting = "* OK, for a check that waits for nothing\r\n";
@@ -54,6 +51,8 @@ teardown(void **state)
 	play_backend_end(&B);
 	play_backend_hang_up(&B);
 	RUN_UNTIL(T.passages == NULL);
+	assert_null(T.unanswered);
+	uv_close((uv_handle_t *)&T.answers, NULL);
 	origin_teardown(state);
 	own_addrs_fini(&T.own);
 	return 0;
@@ -309,6 +308,49 @@ a_server_that_has_spoken_wants_no_header(void **state)
 	say(p, "Y TCP4 is what I say", false);
 	RUN_UNTIL(heard(g, "PROXY TCP4 is what I say"));
 	pass_free(p);
+}
+
+static void
+the_answer_goes_with_the_first_words_of_the_server(void **state)
+{
+	struct pass *p = pass("imaps:993", "198.51.101.7", "", 0);
+	struct play_guest *g = guest(B.nguests);
+
+	RUN_UNTIL(T.unanswered != NULL && g->conn != NULL);
+	assert_int_equal(p->status, 0);
+	uv_timer_stop(&T.answers);		/* the server is slow, and nothing hurries home */
+	loop_turns(5);
+	assert_int_equal(p->status, 0);
+	conn_write(g->conn, "welcome", 7);
+	RUN_UNTIL(p->status != 0);
+	assert_int_equal(p->status, 200);
+	assert_int_equal(p->in.n, 7);
+	assert_null(T.unanswered);
+	say(p, "hello", true);
+	RUN_UNTIL(heard(g, "hello") && g->eof && p->closed);
+	pass_free(p);
+}
+
+static void
+the_answer_waits_for_no_server_that_is_silent(void **state)
+{
+	struct pass *one = pass("imaps:993", "198.51.101.7", "", 0), *two, *gone;
+
+	RUN_UNTIL(T.unanswered != NULL);
+	two = pass("imaps:993", "198.51.101.8", "", 0);
+	gone = pass("imaps:993", "198.51.101.9", "", 0);
+	RUN_UNTIL(T.passages != NULL && B.nguests > 2);
+	h2_reset(gone->s);
+	RUN_UNTIL(gone->closed && one->status == 200 && two->status == 200);
+	assert_null(T.unanswered);
+	assert_int_equal(one->in.n + two->in.n, 0);
+	/* Who has spoken himself is answered at once. */
+	pass_free(gone);
+	gone = pass("imaps:993", "198.51.101.9", "hello", 5);
+	RUN_UNTIL(T.passages != NULL && gone->status == 200);
+	pass_free(gone);
+	pass_free(one);
+	pass_free(two);
 }
 
 static void
@@ -632,6 +674,8 @@ main(void)
 		WITH(a_client_who_brings_a_header_of_his_own_is_cut),
 		WITH(what_only_begins_like_a_header_is_passed),
 		WITH(a_server_that_has_spoken_wants_no_header),
+		WITH(the_answer_goes_with_the_first_words_of_the_server),
+		WITH(the_answer_waits_for_no_server_that_is_silent),
 		WITH(the_header_may_come_in_pieces_and_its_version_is_ours),
 		WITH(much_goes_both_ways),
 		WITH(a_client_may_have_left_before_the_backend_is_there),
