@@ -9,6 +9,8 @@
 
 /* Records on their way out gather in SCRATCH_OUT, of one conn at a time. */
 static _Thread_local size_t gathered;
+/* SSL asked for more than it was fed: whatever it returned then, that is all it wants. */
+static _Thread_local bool starved;
 
 static bool
 flush_gathered(struct conn *c)
@@ -29,6 +31,7 @@ bio_read(BIO *b, char *out, size_t max, size_t *n)
 	BIO_clear_retry_flags(b);
 	*n = c->feed.n < max ? c->feed.n : max;
 	if (*n == 0) {
+		starved = true;
 		BIO_set_retry_read(b);
 		return 0;
 	}
@@ -73,16 +76,25 @@ make_method(void)
 	BIO_meth_set_ctrl(method, bio_ctrl);
 }
 
-/* What an SSL call that did not succeed means.  True: it only wants more input. */
+/*
+ * What an SSL call that did not succeed means.  True: it only wants more input.
+ * SSL_get_error would say it by OpenSSL's queue of errors, which must be empty then:
+ * to empty it costs as much as a fifth of a short record does, and SSL itself knows.
+ */
 static bool
 tls_wants(struct conn *c, int rc)
 {
-	int e = SSL_get_error(c->ssl, rc);
 	struct why why;
+	bool ended;
 
-	if (e == SSL_ERROR_WANT_READ)
+	if (starved)
 		return true;
-	if (e == SSL_ERROR_ZERO_RETURN) {
+	if (c->shaking)
+		ended = SSL_get_error(c->ssl, rc) == SSL_ERROR_ZERO_RETURN;
+	else	/* after a fatal alert or error it is in a handshake that will not go on */
+		ended = (SSL_get_shutdown(c->ssl) & SSL_RECEIVED_SHUTDOWN) != 0 &&
+		    !SSL_in_init(c->ssl);
+	if (ended) {
 		conn_peer_eof(c, true);
 		return false;
 	}
@@ -108,13 +120,14 @@ tls_read(struct conn *c)
 {
 	char *plain = scratch(SCRATCH_PLAIN);
 	size_t n = 0, got, used;
+	bool more;
 	int rc = 1;
 
 	if (plain == NULL) {
 		conn_fail_text(c, "out of memory");
 		return false;
 	}
-	ERR_clear_error();
+	starved = false;
 	while (SCRATCH_SIZE - n >= SSL3_RT_MAX_PLAIN_LENGTH) {
 		if ((rc = SSL_read_ex(c->ssl, plain + n, SCRATCH_SIZE - n, &got)) != 1)
 			break;
@@ -125,6 +138,8 @@ tls_read(struct conn *c)
 	if (!flush_gathered(c))		/* an answer to a key update */
 		return false;
 	if (n > 0) {
+		/* What stopped us may be its end, or an error, and is asked for again. */
+		more = !starved && (rc != 1 || !tls_drained(c));
 		used = conn_give(c, plain, n);
 		if (c->over || c->closing)
 			return false;
@@ -133,8 +148,7 @@ tls_read(struct conn *c)
 		/* Once resumed ask SSL again: it may hold more, that no event tells of. */
 		if (c->paused || c->over || c->plain.p != NULL)
 			return false;
-		/* What stopped us may be its end, or an error, and is asked for again. */
-		return rc != 1 || !tls_drained(c);
+		return more;
 	}
 	(void)tls_wants(c, rc);
 	return false;
@@ -148,6 +162,7 @@ conn_tls_take(struct conn *c, const char *p, size_t n)
 	if (c->shaking) {
 		int rc;
 
+		starved = false;
 		ERR_clear_error();
 		if ((rc = SSL_do_handshake(c->ssl)) != 1) {
 			if (tls_wants(c, rc))
@@ -205,7 +220,6 @@ conn_ssl(struct conn *c)
 bool
 conn_tls_write(struct conn *c, const char *p, size_t n)
 {
-	ERR_clear_error();
 	while (n > 0) {
 		size_t done;
 

@@ -1,4 +1,5 @@
 /* How a connection ends, and what both sides are told of it. */
+#include <openssl/err.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -135,6 +136,44 @@ a_cut_is_told_from_an_end(void **state)
 	close(copy);
 }
 
+/* Of whoever else used OpenSSL and left it: it is no error of this connection. */
+static void
+an_error_of_somebody_else_ends_nothing(void **state)
+{
+	ends_again(state, true, &conn_end_half);
+	ERR_raise_data(ERR_LIB_USER, 1, "not ours");
+	assert_true(octets_write(ends.a.c, 0, 300000));
+	RUN_UNTIL(ends.b.n == 300000);
+	octets_check(&ends.b, 300000);
+	ERR_raise_data(ERR_LIB_USER, 1, "not ours");
+	conn_close(ends.a.c);
+	RUN_UNTIL(ends.b.eofs == 1 && ends.a.closed == 1);
+	assert_int_equal(ends.b.closed, 0);
+	ERR_clear_error();
+}
+
+static void
+a_forged_record_ends_it_and_is_no_end(void **state)
+{
+	static const char record[] = "\x17\x03\x03\0\x20" "forged by somebody on the road..";
+	struct why why;
+	int fds[2], copy;
+
+	tcp_pair(fds);
+	copy = dup(fds[0]);
+	ends.a.c = conn_new(&loop, fds[0], &conn_end_ops, &ends.a, &why);
+	ends.b.c = conn_new(&loop, fds[1], &conn_end_half, &ends.b, &why);
+	ends_secure();
+	assert_int_equal(write(copy, record, sizeof(record) - 1),
+	    5 + 32);
+	RUN_UNTIL(ends.b.closed == 1 && ends.a.closed == 1);
+	assert_non_null(strstr(ends.b.why, "bad record mac"));
+	assert_int_equal(ends.b.eofs, 0);
+	assert_non_null(strstr(ends.a.why, "alert bad record mac"));	/* as b said */
+	assert_int_equal(ends.a.eofs, 0);
+	close(copy);
+}
+
 int
 main(void)
 {
@@ -146,6 +185,8 @@ main(void)
 		NET(abort_in_the_callback_is_a_reset),
 		NET(close_in_the_callback),
 		NET(a_cut_is_told_from_an_end),
+		NET(an_error_of_somebody_else_ends_nothing),
+		NET(a_forged_record_ends_it_and_is_no_end),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
