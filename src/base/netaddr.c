@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <assert.h>
 #include <netinet/in.h>
+#include <stdint.h>
 #include <stdio.h>
 
 static const unsigned char mapped[12] = { 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff };
@@ -153,29 +154,44 @@ netaddr_in(const struct netaddr *a, const struct netaddr *net, unsigned bits)
 	return netaddr_same_ip(&cut, net);
 }
 
+static uint32_t
+head_of(const unsigned char *p)
+{
+	return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
+}
+
+bool
+netaddr_in_any(const struct netaddr *a, const struct netaddr_net *nets, size_t n)
+{
+	uint32_t head = head_of(a->v6 ? a->ip : a->ip + 12);
+
+	for (size_t i = 0; i < n; i++)
+		if (nets[i].v6 == a->v6 &&
+		    (head ^ head_of(nets[i].head)) >> (32 - nets[i].bits) == 0)
+			return true;
+	return false;
+}
+
 /* The registries' entries that are not globally reachable, and what the header adds to them. */
-static const struct {
-	const char	*net;
-	unsigned	 bits;
-} special[] = {
-	{ "0.0.0.0", 8 },		/* "this network" */
-	{ "10.0.0.0", 8 },		/* private, RFC 1918 */
-	{ "100.64.0.0", 10 },		/* shared by a carrier's NAT, RFC 6598 */
-	{ "127.0.0.0", 8 },		/* loopback */
-	{ "169.254.0.0", 16 },		/* link-local, RFC 3927 */
-	{ "172.16.0.0", 12 },		/* private */
-	{ "192.0.0.0", 24 },		/* IETF protocols, RFC 6890 */
-	{ "192.0.2.0", 24 },		/* documentation, RFC 5737 */
-	{ "192.88.99.0", 24 },		/* 6to4 relays, RFC 7526 */
-	{ "192.168.0.0", 16 },		/* private */
-	{ "198.18.0.0", 15 },		/* benchmarking, RFC 2544 */
-	{ "198.51.100.0", 24 },		/* documentation */
-	{ "203.0.113.0", 24 },		/* documentation */
-	{ "224.0.0.0", 3 },		/* multicast and what is reserved, broadcast with it */
-	{ "2001::", 23 },		/* IETF protocols: Teredo, benchmarking, ORCHID */
-	{ "2001:db8::", 32 },		/* documentation, RFC 3849 */
-	{ "2002::", 16 },		/* 6to4, RFC 3056 */
-	{ "3fff::", 20 },		/* documentation, RFC 9637 */
+static const struct netaddr_net special[] = {
+	{ { 0 }, 8, false },			/* "this network" */
+	{ { 10 }, 8, false },			/* private, RFC 1918 */
+	{ { 100, 64 }, 10, false },		/* shared by a carrier's NAT, RFC 6598 */
+	{ { 127 }, 8, false },			/* loopback */
+	{ { 169, 254 }, 16, false },		/* link-local, RFC 3927 */
+	{ { 172, 16 }, 12, false },		/* private */
+	{ { 192, 0, 0 }, 24, false },		/* IETF protocols, RFC 6890 */
+	{ { 192, 0, 2 }, 24, false },		/* documentation, RFC 5737 */
+	{ { 192, 88, 99 }, 24, false },		/* 6to4 relays, RFC 7526 */
+	{ { 192, 168 }, 16, false },		/* private */
+	{ { 198, 18 }, 15, false },		/* benchmarking, RFC 2544 */
+	{ { 198, 51, 100 }, 24, false },	/* documentation */
+	{ { 203, 0, 113 }, 24, false },		/* documentation */
+	{ { 224 }, 3, false },			/* multicast, reserved, broadcast */
+	{ { 0x20, 0x01 }, 23, true },		/* IETF protocols: Teredo, benchmarking, ORCHID */
+	{ { 0x20, 0x01, 0x0d, 0xb8 }, 32, true },	/* documentation, RFC 3849 */
+	{ { 0x20, 0x02 }, 16, true },		/* 6to4, RFC 3056 */
+	{ { 0x3f, 0xff }, 20, true },		/* documentation, RFC 9637 */
 };
 
 bool
@@ -183,12 +199,5 @@ netaddr_is_global(const struct netaddr *a)
 {
 	if (a->v6 && a->ip[0] >> 5 != 1)	/* 2000::/3 */
 		return false;
-	for (size_t i = 0; i < sizeof(special) / sizeof(special[0]); i++) {
-		struct netaddr net;
-
-		if (netaddr_parse_ip(span_str(special[i].net), &net) &&
-		    netaddr_in(a, &net, special[i].bits))
-			return false;
-	}
-	return true;
+	return !netaddr_in_any(a, special, sizeof(special) / sizeof(special[0]));
 }

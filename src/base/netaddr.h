@@ -38,6 +38,14 @@ struct netaddr netaddr_network(const struct netaddr *, unsigned v4bits, unsigned
 bool	netaddr_same_ip(const struct netaddr *, const struct netaddr *);
 /* Whether it lies in net, whose prefix is bits of its own family; host bits of net must be 0. */
 bool	netaddr_in(const struct netaddr *, const struct netaddr *net, unsigned bits);
+
+/* A network in a table of constants: its first four octets, of which bits (1 to 32) count. */
+struct netaddr_net {
+	unsigned char	 head[4];
+	unsigned char	 bits;
+	bool		 v6;
+};
+bool	netaddr_in_any(const struct netaddr *, const struct netaddr_net *, size_t n);
 /*
  * Whether it can be a stranger's on the internet: a global unicast address by the
  * registries of IANA (RFC 6890: IPv4 and IPv6 special-purpose addresses).  In IPv6

@@ -26,20 +26,12 @@ struct backend_call {
 static bool
 is_private(const struct netaddr *a)
 {
-	static const struct {
-		const char	*net;
-		unsigned	 bits;
-	} nets[] = {
-		{ "10.0.0.0", 8 }, { "172.16.0.0", 12 }, { "192.168.0.0", 16 },
-		{ "100.64.0.0", 10 }, { "fc00::", 7 },
+	static const struct netaddr_net nets[] = {
+		{ { 10 }, 8, false }, { { 172, 16 }, 12, false }, { { 192, 168 }, 16, false },
+		{ { 100, 64 }, 10, false }, { { 0xfc }, 7, true },
 	};
-	struct netaddr net;
 
-	for (size_t i = 0; i < sizeof(nets) / sizeof(nets[0]); i++)
-		if (netaddr_parse_ip(span_str(nets[i].net), &net) &&
-		    netaddr_in(a, &net, nets[i].bits))
-			return true;
-	return false;
+	return netaddr_in_any(a, nets, sizeof(nets) / sizeof(nets[0]));
 }
 
 static bool
