@@ -14,13 +14,14 @@
 
 /*
  * A DATA frame is pulled to where it is sealed from, by one read of a socket where that
- * fills it.  With its head it is as long as four TLS records, and two of them as
- * SCRATCH_SIZE; a last one that fills that up is no shorter than one record.
+ * fills it.  With its head it is as long as eight TLS records, and as SCRATCH_SIZE, so
+ * that one read, one write, one read and one write bring it through both sides; what
+ * fills up the room that shorter ones left is no shorter than one record.
  */
 #define FRAME_HEAD	9u
-#define FRAME_DATA	((64u << 10) - FRAME_HEAD)
+#define FRAME_SIZE	(128u << 10)	/* SETTINGS_MAX_FRAME_SIZE (RFC 9113 6.5.2) */
+#define FRAME_DATA	(FRAME_SIZE - FRAME_HEAD)
 #define FRAME_LEAST	((16u << 10) - FRAME_HEAD)
-#define FRAME_SIZE	(64u << 10)	/* SETTINGS_MAX_FRAME_SIZE (RFC 9113 6.5.2) */
 
 struct h2_field {
 	uint32_t	name, value, value_n;	/* where they lie in block */
