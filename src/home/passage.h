@@ -26,7 +26,7 @@ struct service;
  * while it is not cleared as a mail server: the stream is cut, the service closed.
  */
 #define PASSAGE_HEADER_MS	5000
-#define PASSAGE_ANSWER_MS	20	/* most greet sooner; no edge's connect_timeout is near it */
+#define PASSAGE_ANSWER_MS	20	/* most greet sooner; an edge waits 100 at least */
 /*
  * The edge ends what is idle or old by its own configuration; these are for one
  * that does not.

@@ -14,7 +14,7 @@ struct splice {
 	struct conn	*conn;		/* NULL once closed */
 	struct h2_stream *stream;	/* NULL until joined, and once closed */
 	struct pieces	 out;		/* in front of the conn's own, waits for the stream */
-	struct span	 in[CONN_SPANS];	/* of the read that is going on, where it was deciphered */
+	struct span	 in[CONN_SPANS];	/* of this read, where it was deciphered */
 	unsigned	 nin;
 	size_t		 owed;		/* octets of the stream that are not given back */
 	size_t		 held;		/* our part of all->held */
