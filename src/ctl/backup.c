@@ -12,6 +12,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "ctl/backup_files.h"
+#include "ctl/octets.h"
 #include "ctl/opts.h"
 #include "ctl/role.h"
 #include "ctl/state.h"
@@ -253,19 +254,10 @@ write_sums(struct backup *b, struct why *why)
 {
 	const char *made = ".SHA256SUMS.new";
 	int fd = openat(b->dir, made, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600), rc = -1;
-	struct span left = buf_span(&b->sums);
 
-	while (fd != -1 && left.n > 0) {
-		ssize_t n = write(fd, left.p, left.n);
-
-		if (n == -1 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			break;
-		left = span_from(left, (size_t)n);
-	}
-	if (fd == -1 || left.n > 0 || fsync(fd) == -1 || fsync(b->dir) == -1 ||
-	    renameat(b->dir, made, b->dir, BACKUP_SUMS) == -1 || fsync(b->dir) == -1) {
+	if (fd == -1 || octets_write(fd, buf_span(&b->sums)) == -1 || fsync(fd) == -1 ||
+	    fsync(b->dir) == -1 || renameat(b->dir, made, b->dir, BACKUP_SUMS) == -1 ||
+	    fsync(b->dir) == -1) {
 		why_sys(why, "%s/" BACKUP_SUMS, b->path);
 		unlinkat(b->dir, made, 0);
 	} else {

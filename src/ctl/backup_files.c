@@ -1,9 +1,10 @@
 #include "ctl/backup_files.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
+
+#include "ctl/octets.h"
 
 static const char *const keys[] = {
 	"age.key", "age-retired.key", "tunnel.pem", "tunnel-next.pem", "password.key",
@@ -91,22 +92,6 @@ backup_key_inside(const struct role *r, const char *key)
 	return strcmp(path, here) == 0;
 }
 
-static int
-write_all(int fd, const char *p, size_t n)
-{
-	while (n > 0) {
-		ssize_t k = write(fd, p, n);
-
-		if (k == -1 && errno == EINTR)
-			continue;
-		if (k <= 0)
-			return -1;
-		p += k;
-		n -= (size_t)k;
-	}
-	return 0;
-}
-
 int
 backup_copy(int from, int to, const char *words, unsigned char sum[SHA256_LEN], uint64_t *octets,
     struct why *why)
@@ -121,10 +106,8 @@ backup_copy(int from, int to, const char *words, unsigned char sum[SHA256_LEN], 
 		EVP_MD_CTX_free(md);
 		return why_set(why, "out of memory");
 	}
-	while ((n = read(from, buf, sizeof(buf))) > 0 || (n == -1 && errno == EINTR)) {
-		if (n == -1)
-			continue;
-		if (to != -1 && write_all(to, buf, (size_t)n) == -1)
+	while ((n = octets_read(from, buf, sizeof(buf))) > 0) {
+		if (to != -1 && octets_write(to, span_of(buf, (size_t)n)) == -1)
 			break;
 		*octets += (uint64_t)n;
 		EVP_DigestUpdate(md, buf, (size_t)n);

@@ -1,13 +1,12 @@
 #include "ctl/bucket_one.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/uuid.h"
 #include "ctl/bucket_door.h"
+#include "ctl/octets.h"
 #include "ctl/text.h"
 
 struct one {
@@ -48,19 +47,8 @@ on_body(void *door, struct span s)
 	struct bucket_door *d = door;
 	struct one *n = d->of;
 
-	while (s.n > 0) {
-		ssize_t k = write(STDOUT_FILENO, s.p, s.n);
-
-		if (k == -1 && errno == EINTR)
-			continue;
-		if (k == -1) {
-			why_sys(&n->why, "standard output");
-			n->failed = true;
-			return false;
-		}
-		s = span_from(s, (size_t)k);
-	}
-	return true;
+	n->failed = octets_print(s, &n->why) == -1;
+	return !n->failed;
 }
 
 static const struct s3_ops cat_ops = { .body = on_body, .done = bucket_door_done };

@@ -1,10 +1,10 @@
 #include "ctl/ctl.h"
 
-#include <errno.h>
 #include <unistd.h>
 
 #include "ctl/bucket_one.h"
 #include "ctl/client.h"
+#include "ctl/octets.h"
 #include "ctl/opts.h"
 #include "ctl/role.h"
 
@@ -25,16 +25,7 @@ static const struct opts_use use = {
 static int
 to_stdout(void *arg, struct span s, struct why *why)
 {
-	while (s.n > 0) {
-		ssize_t n = write(STDOUT_FILENO, s.p, s.n);
-
-		if (n == -1 && errno == EINTR)
-			continue;
-		if (n == -1)
-			return why_sys(why, "standard output");
-		s = span_from(s, (size_t)n);
-	}
-	return 0;
+	return octets_print(s, why);
 }
 
 /* What it holds itself, else what waits in the bucket that is its spool. */

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "ctl/octets.h"
 
 int
 identities_load(struct identities *ids, const char *path, struct why *why)
@@ -83,21 +84,6 @@ open_parent(const char *path, char name[NAME_MAX + 1], struct why *why)
 	return fd;
 }
 
-static int
-write_all(int fd, struct span s)
-{
-	while (s.n > 0) {
-		ssize_t n = write(fd, s.p, s.n);
-
-		if (n == -1 && errno == EINTR)
-			continue;
-		if (n == -1)
-			return -1;
-		s = span_from(s, (size_t)n);
-	}
-	return fsync(fd);
-}
-
 int
 replace_secret(const char *path, struct span text, struct why *why)
 {
@@ -114,7 +100,8 @@ replace_secret(const char *path, struct span text, struct why *why)
 		close(dir);
 		return -1;
 	}
-	if (write_all(fd, text) == -1 || renameat(dir, made, dir, name) == -1 || fsync(dir) == -1) {
+	if (octets_write(fd, text) == -1 || fsync(fd) == -1 ||
+	    renameat(dir, made, dir, name) == -1 || fsync(dir) == -1) {
 		why_sys(why, "%s", path);
 		unlinkat(dir, made, 0);
 	} else

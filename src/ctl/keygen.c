@@ -16,24 +16,9 @@
 #include "base/clock.h"
 #include "base/codec.h"
 #include "base/secret.h"
+#include "ctl/octets.h"
 #include "proto/age.h"
 #include "proto/crypto.h"
-
-static int
-write_all(int fd, const char *p, size_t n)
-{
-	while (n > 0) {
-		ssize_t done = write(fd, p, n);
-
-		if (done == -1 && errno == EINTR)
-			continue;
-		if (done == -1)
-			return -1;
-		p += done;
-		n -= (size_t)done;
-	}
-	return 0;
-}
 
 /* A name is on the disk only when its directory is. */
 static int
@@ -61,7 +46,7 @@ write_key_file(const char *path, struct span text, struct why *why)
 		return why_sys(why, "%s", path);
 	}
 	/* The umask may have taken more away than it should. */
-	if (fchmod(fd, 0600) == -1 || write_all(fd, text.p, text.n) == -1 || fsync(fd) == -1) {
+	if (fchmod(fd, 0600) == -1 || octets_write(fd, text) == -1 || fsync(fd) == -1) {
 		why_sys(why, "%s", path);
 		close(fd);
 	} else if (close(fd) == -1 || sync_directory_of(path) == -1) {

@@ -8,6 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "ctl/octets.h"
+
 #define STACK_OCTETS	262144
 
 struct pipeline {
@@ -28,25 +30,6 @@ struct pipeline {
 	atomic_bool	 failed;
 };
 
-ssize_t
-pipeline_read(int fd, char *p, size_t max)
-{
-	size_t n = 0;
-
-	while (n < max) {
-		ssize_t got = read(fd, p + n, max - n);
-
-		if (got == -1 && errno == EINTR)
-			continue;
-		if (got == -1)
-			return -1;
-		if (got == 0)
-			break;
-		n += (size_t)got;
-	}
-	return (ssize_t)n;
-}
-
 static int
 fill(struct pipeline *l, struct pipeline_block *b)
 {
@@ -55,12 +38,12 @@ fill(struct pipeline *l, struct pipeline_block *b)
 
 	if (l->has_ahead)
 		b->p[n++] = l->ahead;
-	if ((got = pipeline_read(STDIN_FILENO, b->p + n, l->job->block - n)) == -1)
+	if ((got = octets_read(STDIN_FILENO, b->p + n, l->job->block - n)) == -1)
 		return -1;
 	b->n = n + (size_t)got;
 	l->has_ahead = false;
 	if (b->n == l->job->block) {
-		if ((got = pipeline_read(STDIN_FILENO, &l->ahead, 1)) == -1)
+		if ((got = octets_read(STDIN_FILENO, &l->ahead, 1)) == -1)
 			return -1;
 		l->has_ahead = got == 1;
 	}

@@ -4,7 +4,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <sys/types.h>
 
 #include "base/buf.h"
 #include "base/why.h"
@@ -36,8 +35,6 @@ struct pipeline_job {
 	void		(*own_free)(void *own);
 };
 
-/* As many octets as there are room or input; -1 with errno. */
-ssize_t	pipeline_read(int fd, char *, size_t max);
 /* 0 when all was put; -1 with why at the first failure, in the order of the blocks. */
 int	pipeline_run(const struct pipeline_job *, void *arg, struct why *);
 

@@ -1,12 +1,12 @@
 #include "ctl/ctl.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "ctl/octets.h"
 #include "ctl/pipeline.h"
 #include "proto/age.h"
 #include "proto/age_format.h"
@@ -59,24 +59,6 @@ misused(const char *command, const char *what)
 	return CTL_USAGE;
 }
 
-static int
-write_out(struct buf *out, struct why *why)
-{
-	struct span rest = buf_span(out);
-
-	while (rest.n > 0) {
-		ssize_t done = write(STDOUT_FILENO, rest.p, rest.n);
-
-		if (done == -1 && errno == EINTR)
-			continue;
-		if (done == -1)
-			return why_sys(why, "standard output");
-		rest = span_from(rest, (size_t)done);
-	}
-	buf_clear(out);
-	return 0;
-}
-
 /* What a terminal would act on rather than show, other than white space. */
 static bool
 has_controls(struct span s)
@@ -127,7 +109,7 @@ seal_block(void *arg, struct pipeline_block *b)
 static int
 put_block(void *arg, struct pipeline_block *b, struct why *why)
 {
-	return write_out(&b->out, why);
+	return octets_print(buf_span(&b->out), why);
 }
 
 static const struct pipeline_job seal_job = {
@@ -153,7 +135,8 @@ seal_to(const struct age_recipient *to, size_t n)
 	s = age_seal_new(to, n, rnd);
 	if (s == NULL || !age_seal_add(s, NULL, 0, &head))
 		result = failed("seal", "out of memory, or a recipient that no key belongs to");
-	else if (write_out(&head, &why) == -1 || pipeline_run(&seal_job, rnd, &why) == -1)
+	else if (octets_print(buf_span(&head), &why) == -1 ||
+	    pipeline_run(&seal_job, rnd, &why) == -1)
 		result = failed("seal", why.text);
 	else
 		result = CTL_OK;
@@ -217,7 +200,7 @@ open_block(void *arg, struct pipeline_block *b, struct why *why)
 		return why_set(why, "the plaintext holds control characters, which may harm the "
 		    "terminal: send it to a file or a pipe");
 	/* What came before a failure is authentic; the exit code says that it is not all. */
-	if (write_out(&b->out, &unwritten) == -1) {
+	if (octets_print(buf_span(&b->out), &unwritten) == -1) {
 		*why = unwritten;
 		return -1;
 	}
@@ -256,7 +239,7 @@ read_keys(const char *path, struct age_identity *ids, size_t *n, struct why *why
 
 	if (fd == -1)
 		return why_sys(why, "%.300s", path);
-	len = pipeline_read(fd, file, sizeof(file));
+	len = octets_read(fd, file, sizeof(file));
 	if (len == -1) {
 		why_sys(why, "%.300s", path);
 		got = -1;
