@@ -4,10 +4,10 @@
 #include <uv.h>
 
 #include "base/buf.h"
+#include "home/delivery.h"
 #include "home/intake.h"
 #include "net/http.h"
 #include "net/resolve.h"
-#include "proto/age.h"
 #include "proto/s3_keys.h"
 
 /*
@@ -32,9 +32,7 @@ struct drain_proc {
 	size_t		 nbuckets;
 	struct s3_keys	 keys[CONF_BUCKETS_MAX];	/* until start */
 	struct chan	*to_courier;	/* came before start */
-	/* What edges seal to: for what came unsealed (home/old_mail.h).  0: not told yet. */
-	struct age_recipient recipients[AGE_RECIPIENTS_MAX];
-	size_t		 nrecipients;
+	struct delivery	 delivery;	/* for what came unsealed (home/old_mail.h): its keys */
 	struct buf	 authorities[CONF_BUCKETS_MAX];	/* PEM; empty: this machine's */
 	bool		 draining;
 	uv_timer_t	 tick;

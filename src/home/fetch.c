@@ -264,10 +264,10 @@ on_old_head(struct fetch *f, const struct s3_head *h)
 	    !span_copy(to, f->said_to, sizeof(f->said_to)))
 		return aside(f, "its metadata from and to are no addresses");
 	span_copy(span_str(w->name), f->end.signer, sizeof(f->end.signer));
-	if (d->nrecipients == 0)
+	if (d->delivery.nrecipients == 0)
 		return unkept(f, "the keys that it is to be sealed to are not known yet");
-	f->old = old_mail_new(d->intake.spool, w, d->recipients, d->nrecipients, f->what.name,
-	    from, to, &later, &f->end.words);
+	f->old = old_mail_new(d->intake.spool, w, d->delivery.recipients,
+	    d->delivery.nrecipients, f->what.name, from, to, &later, &f->end.words);
 	f->end.what = later ? FETCH_UNKEPT : FETCH_ASIDE;
 	return f->old != NULL;
 }

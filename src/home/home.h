@@ -7,10 +7,7 @@
  * ends the channel; the parent's restarts make another.
  */
 enum home_msg {
-	/*
-	 * courier -> tunnel and drain: u8 flags, u64 size (0 no limit), then age recipients of 32
-	 * octets
-	 */
+	/* courier -> tunnel and drain: what held mail is delivered into (home/delivery.h) */
 	HM_BACKEND = 1,
 	/*
 	 * courier -> helper: read the configured mailbox file and run the command; tag comes
@@ -33,10 +30,6 @@ enum home_msg {
 	/* helper -> courier: the mailbox file is another one now */
 	HM_CHANGED,
 };
-
-#define HM_BACKEND_SMTPUTF8	0x01
-#define HM_BACKEND_DSN		0x02
-#define HM_BACKEND_HEAD		9	/* octets before the recipients */
 
 #define HELPER_SECONDS		30	/* what a command may take */
 #define HELPER_PIECE		65536

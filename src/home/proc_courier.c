@@ -2,10 +2,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/codec.h"
 #include "base/log.h"
 #include "base/secret.h"
 #include "home/courier.h"
+#include "home/delivery.h"
 #include "home/filter.h"
 #include "home/home.h"
 #include "home/post.h"
@@ -48,8 +48,7 @@ struct courier_proc {
 	struct buf	 password;
 	struct buf	 filter;	/* its password */
 	struct chan	*to_resolver;	/* came before start */
-	unsigned char	 flags;		/* HM_BACKEND_*: what the destination honours */
-	uint64_t	 size;		/* of a message; 0: no limit of its own */
+	struct delivery	 delivery;	/* what the destination honours */
 	bool		 started;
 	uv_timer_t	 drained;
 };
@@ -80,26 +79,23 @@ courier_of(struct proc *p)
 static void
 tell_backend(struct courier_proc *cp)
 {
-	unsigned char msg[HM_BACKEND_HEAD + AGE_RECIPIENTS_MAX * 32] = { cp->flags };
 	const struct courier *c = &cp->courier;
+	struct delivery *d = &cp->delivery;
 	const struct conf_home *conf = cp->proc->home;
-	struct age_recipient recovery;
-	struct span part;
 	size_t n = 0;
 
 	if (c->nids == 0)
 		return;
-	put_u64(msg + 1, cp->size);
 	for (; n < c->nids && n < AGE_RECIPIENTS_MAX; n++)
-		memcpy(msg + HM_BACKEND_HEAD + n * 32, c->ids[n].pub, 32);
+		memcpy(d->recipients[n].pub, c->ids[n].pub, sizeof(d->recipients[n].pub));
 	if (n < AGE_RECIPIENTS_MAX && conf->recovery[0] != '\0' &&
-	    age_recipient_parse(span_str(conf->recovery), &recovery))
-		memcpy(msg + HM_BACKEND_HEAD + n++ * 32, recovery.pub, 32);
-	part = span_of(msg, HM_BACKEND_HEAD + n * 32);
+	    age_recipient_parse(span_str(conf->recovery), &d->recipients[n]))
+		n++;
+	d->nrecipients = n;
 	if (cp->to_tunnel != NULL)
-		chan_send(cp->to_tunnel, HM_BACKEND, 0, &part, 1, -1);
+		delivery_tell(d, cp->to_tunnel);
 	if (cp->to_drain != NULL)
-		chan_send(cp->to_drain, HM_BACKEND, 0, &part, 1, -1);
+		delivery_tell(d, cp->to_drain);
 }
 
 /* What an edge may announce is what the server takes, less the lines that we add. */
@@ -109,9 +105,9 @@ on_offers(void *arg, const struct smtp_ehlo *e)
 	struct courier_proc *cp = arg;
 	size_t own = OWN_LINES + (cp->courier.filter != NULL ? FILTER_LINES_MAX : 0);
 
-	cp->flags = ((e->offers & SMTP_OFFER_SMTPUTF8) != 0 ? HM_BACKEND_SMTPUTF8 : 0) |
-	    ((e->offers & SMTP_OFFER_DSN) != 0 ? HM_BACKEND_DSN : 0);
-	cp->size = e->size > 2 * own ? e->size - own : e->size;
+	cp->delivery.smtputf8 = (e->offers & SMTP_OFFER_SMTPUTF8) != 0;
+	cp->delivery.dsn = (e->offers & SMTP_OFFER_DSN) != 0;
+	cp->delivery.size = e->size > 2 * own ? e->size - own : e->size;
 	tell_backend(cp);
 }
 
@@ -373,7 +369,7 @@ start(struct proc *p, struct why *why)
 	courier_init(c, p->loop, p->home, p->board, p->board->proc[p->kind].alarm);
 	retired_init(&cp->retired, c, on_unneeded, cp);
 	if (p->home->maildir[0] != '\0') {
-		cp->flags = HM_BACKEND_SMTPUTF8 | HM_BACKEND_DSN;
+		cp->delivery.smtputf8 = cp->delivery.dsn = true;
 		if ((c->maildir = maildir_new(&sys_real, p->home->maildir, why)) == NULL)
 			return -1;
 	} else if ((c->post = post_new(c, on_offers, cp, why)) == NULL) {

@@ -93,16 +93,10 @@ static void
 on_courier(void *arg, struct chan_msg *m)
 {
 	struct drain_proc *d = arg;
-	size_t n = m->body.n >= HM_BACKEND_HEAD ? (m->body.n - HM_BACKEND_HEAD) / 32 : 0;
 
-	if (m->type != HM_BACKEND || n > AGE_RECIPIENTS_MAX ||
-	    m->body.n != HM_BACKEND_HEAD + n * 32) {
+	if (!delivery_take(&d->delivery, m))
 		log_error(NULL, "courier.message type=%u octets=%zu is none of ours: dropped",
 		    m->type, m->body.n);
-		return;
-	}
-	memcpy(d->recipients, m->body.p + HM_BACKEND_HEAD, n * 32);
-	d->nrecipients = n;
 }
 
 static void

@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "base/codec.h"
 #include "base/log.h"
 #include "home/dialer.h"
 #include "home/health.h"
@@ -186,25 +185,14 @@ static void
 on_courier(void *arg, struct chan_msg *m)
 {
 	struct tunnel_proc *t = arg;
-	const unsigned char *p = (const void *)m->body.p;
-	size_t n = m->body.n >= HM_BACKEND_HEAD ? (m->body.n - HM_BACKEND_HEAD) / 32 : 0;
-	int took = m->type == HM_BACKEND ? -1 :
+	int took = delivery_take(&t->delivery, m) ? 1 :
 	    recipients_take(&t->recipients_in, m, &t->recipients);
 
 	if (took == 1)
 		policy_changed(t);
-	if (took != -1)
-		return;
-	if (m->type != HM_BACKEND || m->body.n != HM_BACKEND_HEAD + n * 32 ||
-	    n > AGE_RECIPIENTS_MAX) {
+	else if (took == -1)
 		log_error(NULL, "courier.message type=%u octets=%zu is none of ours: dropped",
 		    m->type, m->body.n);
-		return;
-	}
-	t->delivery = (struct delivery){ .smtputf8 = (p[0] & HM_BACKEND_SMTPUTF8) != 0,
-		.dsn = (p[0] & HM_BACKEND_DSN) != 0, .size = get_u64(p + 1), .nrecipients = n };
-	memcpy(t->delivery.recipients, p + HM_BACKEND_HEAD, n * 32);
-	policy_changed(t);
 }
 
 static void

@@ -7,6 +7,7 @@
 
 #include "base/buf.h"
 #include "home/bans.h"
+#include "home/delivery.h"
 #include "home/intake.h"
 #include "home/recipients.h"
 #include "net/own_addrs.h"
@@ -31,14 +32,6 @@ struct interlock;
 struct netwatch;
 struct passage;
 
-struct delivery {			/* what held mail is delivered to, as the courier said */
-	bool		 smtputf8;
-	bool		 dsn;
-	uint64_t	 size;		/* 0: no limit of its own */
-	struct age_recipient recipients[AGE_RECIPIENTS_MAX];
-	size_t		 nrecipients;
-};
-
 struct tunnel_proc {
 	struct proc	*proc;
 	uv_loop_t	*loop;
@@ -54,7 +47,7 @@ struct tunnel_proc {
 	struct passage	*passages;	/* each has its splice once it is open */
 	struct passage	*unanswered;	/* those that are open, and the edge does not know it */
 	uv_timer_t	 answers;	/* runs while there are any */
-	struct delivery	 delivery;
+	struct delivery	 delivery;	/* as the courier said */
 	struct recipients recipients;	/* who is at home, as the courier said */
 	struct recipients_in recipients_in;
 	struct home_bans bans;
