@@ -37,7 +37,7 @@ struct chan {
 	void		*arg;
 	int		 fd;
 	int		 events;	/* what poll waits for */
-	bool		 paused, dead;
+	bool		 dead;
 	struct block	*out, **out_last, *out_tail;
 	size_t		 queued;
 	unsigned char	*in;		/* [in_off, in_n) is not yet given out */
@@ -55,7 +55,7 @@ watch(struct chan *c)
 {
 	int events = 0;
 
-	if (c->on_msg != NULL && !c->paused)
+	if (c->on_msg != NULL)
 		events |= UV_READABLE;
 	if (c->queued > 0)
 		events |= UV_WRITABLE;
@@ -322,7 +322,7 @@ ended(struct chan *c, const char *text)
 static bool
 frames(struct chan *c)
 {
-	while (!c->dead && !c->paused && c->on_msg != NULL && c->in_n - c->in_off >= HEAD) {
+	while (!c->dead && c->on_msg != NULL && c->in_n - c->in_off >= HEAD) {
 		const unsigned char *head = c->in + c->in_off;
 		size_t body = get_u32(head);
 		struct chan_msg m = {
@@ -354,7 +354,7 @@ frames(struct chan *c)
 	if (c->in_off == c->in_n)
 		c->in_off = c->in_n = 0;
 	/* A descriptor belongs to a frame that has begun and says so. */
-	if (!c->paused && c->nfds > 0 && (c->in_n == 0 || (c->in_n - c->in_off >= HEAD &&
+	if (c->nfds > 0 && (c->in_n == 0 || (c->in_n - c->in_off >= HEAD &&
 	    (get_u16(c->in + c->in_off + 6) & FLAG_FD) == 0))) {
 		ended(c, "a descriptor came without its message");
 		return false;
@@ -443,7 +443,7 @@ readable(struct chan *c)
 	for (turn = 0; turn < IN_TURNS; turn++) {
 		ssize_t n;
 
-		if (!frames(c) || c->paused)
+		if (!frames(c))
 			return;
 		if (!make_room(c)) {
 			ended(c, "out of memory");
@@ -481,13 +481,13 @@ on_poll(uv_poll_t *poll, int status, int events)
 	if (status < 0) {
 		/* libuv stopped the handle for an error: reading says which, in its turn. */
 		c->events = 0;
-		if (c->paused || c->on_msg == NULL)
+		if (c->on_msg == NULL)
 			return;
 		events = UV_READABLE;
 	}
 	if (events & UV_WRITABLE)
 		flush(c);
-	if (!c->dead && (events & UV_READABLE) && !c->paused && c->on_msg != NULL)
+	if (!c->dead && (events & UV_READABLE) && c->on_msg != NULL)
 		readable(c);
 	if (!c->dead)
 		watch(c);
@@ -499,22 +499,8 @@ on_later(struct later *l)
 	struct chan *c = (struct chan *)((char *)l - offsetof(struct chan, later));
 
 	flush(c);
-	/* Frames that a pause left behind: no poll event will tell of them. */
-	if (!c->dead && c->on_msg != NULL && !c->paused && c->in_n > c->in_off)
-		(void)frames(c);
 	if (!c->dead)
 		watch(c);
-}
-
-void
-chan_pause(struct chan *c, bool paused)
-{
-	if (c->dead || c->paused == paused)
-		return;
-	c->paused = paused;
-	watch(c);
-	if (!paused)
-		later_add(c->laters, &c->later);
 }
 
 /* --- ending --------------------------------------------------------------- */
@@ -529,7 +515,7 @@ on_poll_closed(uv_handle_t *h)
 }
 
 static void
-finish(struct chan *c, bool keep_fd)
+finish(struct chan *c)
 {
 	c->dead = true;
 	later_cancel(&c->later);
@@ -538,22 +524,9 @@ finish(struct chan *c, bool keep_fd)
 		block_drop(c);
 	while (c->nfds > 0)
 		close(c->fds[--c->nfds]);
-	if (!keep_fd)
-		close(c->fd);
+	close(c->fd);
 	laters_drop(c->laters);
 	uv_close((uv_handle_t *)&c->poll, on_poll_closed);
-}
-
-int
-chan_release(struct chan **cp)
-{
-	struct chan *c = *cp;
-	int fd = c->fd;
-
-	assert(c->queued == 0 && c->in_n == c->in_off);
-	*cp = NULL;
-	finish(c, true);
-	return fd;
 }
 
 void
@@ -565,5 +538,5 @@ chan_free(struct chan **cp)
 		return;
 	*cp = NULL;
 	flush(c);		/* last words */
-	finish(c, false);
+	finish(c);
 }

@@ -52,9 +52,6 @@ bool	chan_send(struct chan *, uint16_t type, uint64_t tag, const struct span *pa
 /* Now, as far as the kernel takes it: for what must not be overtaken on another way. */
 void	chan_flush(struct chan *);
 size_t	chan_queued(const struct chan *);	/* octets not yet taken by the kernel */
-void	chan_pause(struct chan *, bool paused);	/* no messages while paused: back-pressure */
-/* Takes the descriptor back out, for handing the end on; nothing may be queued or read. */
-int	chan_release(struct chan **);
 /*
  * What is queued is written as far as the kernel takes it now.  May be
  * called from its own callbacks.
