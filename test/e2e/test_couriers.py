@@ -1,8 +1,6 @@
 """Held mail goes into the mail servers that people run, once, as from its true client."""
 
-import os
 import re
-import signal
 import subprocess
 
 import pytest
@@ -66,15 +64,6 @@ def test_status_says_where_held_mail_skips_filters(make_stand, mark):
         assert "by SMTP to " + mta.where + ", which is not told" in page and notes[0] in page
 
 
-def change(stand, old, new):
-    with open(stand.conf("home"), encoding="utf-8") as f:
-        text = f.read()
-    assert old in text
-    with open(stand.conf("home"), "w", encoding="utf-8") as f:
-        f.write(text.replace(old, new))
-    os.kill(stand.pid("home"), signal.SIGHUP)
-
-
 def test_another_backend_is_taken_by_sighup_and_another_port_is_refused(make_stand, mark):
     port = free_port()
     with Server(proxy=True, at="127.0.0.2", port=port) as first, \
@@ -83,12 +72,14 @@ def test_another_backend_is_taken_by_sighup_and_another_port_is_refused(make_sta
                            [f"home.service.smtp.backend={first.where}"])
         send(mark)
         delivered(stand)
-        change(stand, first.where, second.where)
+        stand.change("home", first.where, second.where)
+        stand.hup("home")
         until("it is taken", 10, lambda: "held mail goes there" in stand.log("home"))
         send(mark, client="8.8.4.4")
         delivered(stand, 2)
         assert [[m[2] for m in s.mails] for s in (first, second)] == [[CLIENT], ["8.8.4.4"]]
-        change(stand, f":{port}", ":9")
+        stand.change("home", f":{port}", ":9")
+        stand.hup("home")
         until("the other port is refused", 10, lambda: any(
             "service.backend" in a and "restart" in a for a in stand.status("home")["alarms"]))
 
@@ -198,7 +189,8 @@ def test_a_sender_that_still_waits_hears_the_servers_refusal(make_stand, mark):
 def test_a_server_that_decides_who_exists_is_asked_by_the_delivery(make_stand, mark):
     with Lmtp(("alice", "bob", "carol")) as end:
         stand = make_stand(verdict=20, opt=opts(f"lmtp=127.0.0.1:{end.port}"))
-        change(stand, "mailboxes {", "mailboxes {\n\tcallout = true")
+        stand.change("home", "mailboxes {", "mailboxes {\n\tcallout = true")
+        stand.hup("home")
         until("anybody is taken at RCPT", 10, lambda: routed(stand, "zed@example.test"))
 
         def answer(*rcpts):

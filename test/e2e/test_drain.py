@@ -6,7 +6,6 @@ import itertools
 import json
 import os
 import secrets
-import signal
 import subprocess
 import uuid
 
@@ -182,7 +181,7 @@ def test_a_home_without_room_leaves_it_there(stand, ceph):
     assert len(home.waiting()) == 20 and home.bucket()["waiting"] == 20
     with open(path, "w", encoding="utf-8") as f:
         f.write(text)
-    os.kill(stand.pid("home"), signal.SIGHUP)
+    stand.hup("home")
     stand.wait_mails("alice", 20)
     until("the bucket is empty", 10, lambda: home.waiting() == [])
 

@@ -5,7 +5,6 @@ import json
 import os
 import re
 import shutil
-import signal
 
 import pytest
 
@@ -28,10 +27,6 @@ def next_pin(stand):
     return re.search(r"sha256:[0-9a-f]{64}", r.stdout).group(0)
 
 
-def hup(stand, role):
-    os.kill(stand.pid(role), signal.SIGHUP)
-
-
 def peer(stand, role):
     return json.loads(stand.tool("pairings", "-c", stand.conf(role), "--json").stdout)["peers"][0]
 
@@ -51,14 +46,14 @@ def test_the_edge_changes_its_key(stand, mark):
     new = next_pin(stand)
     r = rotate(stand)
     assert r.returncode != 0 and "under way" in r.stderr
-    hup(stand, "edge")
+    stand.hup("edge")
     until("home knows both", 20, lambda: peer(stand, "home")["pins"] == [old, new])
     until("the edge knows that", 20, lambda: peer(stand, "edge")["our_pins"] == [old, new])
     works(stand, f"{mark}-between-")
     r = rotate(stand, "--finish")
     assert r.returncode == 0, r.stderr
     assert not os.path.exists(paths(stand)[1])
-    hup(stand, "edge")
+    stand.hup("edge")
     until("home forgot the old one", 20, lambda: peer(stand, "home")["pins"] == [new])
     connected(stand)
     works(stand, f"{mark}-after-")
@@ -73,12 +68,12 @@ def test_the_edge_changes_its_key(stand, mark):
 def test_a_home_that_does_not_know_yet_is_named(stand, mark):
     stand.stop("home")
     next_pin(stand)
-    hup(stand, "edge")
+    stand.hup("edge")
     r = rotate(stand, "--finish")
     assert r.returncode != 0 and re.search(r"next key: home\b", r.stderr), r.stderr
     stand.start("home")
     until("it knows", 20, lambda: rotate(stand, "--finish").returncode == 0)
-    hup(stand, "edge")
+    stand.hup("edge")
     works(stand, mark)
 
 
@@ -89,9 +84,9 @@ def test_a_key_in_homes_configuration_is_not_passed_over(stand, mark):
     with open(stand.conf("home"), "a", encoding="ascii") as f:
         f.write(f'edge "{peer(stand, "home")["name"]}" '
                 f'{{ address = "{stand.env["TUNNEL"]}" key = "{old}" }}\n')
-    hup(stand, "home")
+    stand.hup("home")
     next_pin(stand)
-    hup(stand, "edge")
+    stand.hup("edge")
     works(stand, mark)
     until("home said what it knows", 20, lambda: peer(stand, "edge")["our_pins"] == [old])
     assert rotate(stand, "--finish").returncode != 0
@@ -118,7 +113,7 @@ def test_killed_at_every_step(make_stand, mark, role):
     old, = peer(stand, "home")["pins"]
     new = next_pin(stand)
     crash("made")
-    hup(stand, "edge")
+    stand.hup("edge")
     crash("told")
     until("both know", 20, lambda: peer(stand, "edge")["our_pins"] == [old, new])
     crash("known")
@@ -130,6 +125,6 @@ def test_killed_at_every_step(make_stand, mark, role):
     r = rotate(stand, "--finish")
     assert r.returncode == 0, r.stderr
     crash("finished")
-    hup(stand, "edge")
+    stand.hup("edge")
     until("the new one alone", 20, lambda: peer(stand, "home")["pins"] == [new])
     works(stand, f"{mark}-end-")

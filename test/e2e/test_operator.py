@@ -25,19 +25,11 @@ def parked_for_nobody(make_stand, mark):
     assert send_mail(stand.smtp, message(subject="the tunnel works")).code == 250
     stand.wait_mails("alice", 1)
     stand.stop("home")
-    change(stand, '"alice", "bob"', '"alice"')
+    stand.change("home", '"alice", "bob"', '"alice"')
     assert send_mail(stand.smtp, message(subject=mark), rcpts=["bob@example.test"]).code == 250
     stand.start("home")
     until("it is parked", 20, lambda: only(stand, "--class", "policy"))
     return stand, only(stand)[0]["id"]
-
-
-def change(stand, old, new):
-    with open(stand.conf("home"), encoding="utf-8") as f:
-        text = f.read()
-    assert old in text
-    with open(stand.conf("home"), "w", encoding="utf-8") as f:
-        f.write(text.replace(old, new))
 
 
 def test_the_story_of_a_delivered_message_is_told(make_stand, mark):
@@ -76,7 +68,7 @@ def test_a_mailbox_that_is_there_again_gets_what_was_parked(make_stand, mark):
     r = stand.tool("retry", "-c", stand.conf("home"), "--all")
     assert r.stdout.startswith("0 "), "what is parked is no part of --all"
     stand.stop("home")
-    change(stand, '"alice"', '"alice", "bob"')
+    stand.change("home", '"alice"', '"alice", "bob"')
     stand.start("home")
     r = stand.tool("retry", "-c", stand.conf("home"), "--parked", "--class", "policy", "--json")
     assert json.loads(r.stdout) == {"changed": 1}

@@ -4,7 +4,6 @@ import json
 import os
 import re
 import shutil
-import signal
 import sqlite3
 import subprocess
 import time
@@ -58,7 +57,7 @@ def test_a_worker_called_like_a_paired_edge_is_no_configuration(stand):
     with open(conf, "a", encoding="utf-8") as f:
         f.write('\nworker "edge.test" { domains = {"example.test"} }\n')
     says = f'{conf}:{was.count(chr(10)) + 2}: worker: an edge called "edge.test" is paired'
-    os.kill(stand.pid("home"), signal.SIGHUP)
+    stand.hup("home")
     until("the reload is refused", 10, lambda: f"config.refused {says}" in stand.log("home"))
     stand.stop("home")
     for words in ("home", "-c", conf), ("config", "--check", conf):
@@ -86,7 +85,7 @@ def test_a_second_home_behind_a_listener_that_passes_smtp(make_stand, mode, word
     text, n = re.subn(rf"mode = .?{mode}.?\n", r"\g<0>home = home\n", conf.read_text("utf-8"))
     assert n == 1
     conf.write_text(text, "utf-8")
-    os.kill(stand.pid("edge"), signal.SIGHUP)
+    stand.hup("edge")
     until("it has one home again", 5,
           lambda: "2 homes" not in " ".join(stand.status("edge")["alarms"]))
 
@@ -117,7 +116,7 @@ def test_a_home_that_no_service_is_for(make_stand):
     assert text.count('{"home"}') == 1
     with open(stand.conf("edge"), "w", encoding="ascii") as f:
         f.write(text.replace('{"home"}', '{"home", "new"}'))
-    os.kill(stand.pid("edge"), signal.SIGHUP)
+    stand.hup("edge")
     until("the alarm ends", 10, lambda: stand.status("edge")["alarms"] == [])
     r = stand.tool("pair", "-c", stand.conf("edge"), "new", "new.test")
     assert "Warning" not in r.stderr
@@ -384,10 +383,6 @@ def send_mail_code(stand):
         return c.cmd("RCPT TO:<alice@example.test>").code
 
 
-def hup(stand, role):
-    os.kill(stand.pid(role), signal.SIGHUP)
-
-
 def identities(stand):
     with open(stand.env["AGE_KEY"], encoding="ascii") as f:
         return re.findall(r"^AGE-SECRET-KEY-\S+", f.read(), re.M)
@@ -428,7 +423,7 @@ def test_rotate(stand, mark, tmp_path):
         return stand.tool("rotate", "-c", stand.conf("home"),
                           "--finish", check=False).returncode == 0
     until("the old keys go", 40, finished, 0.5)
-    hup(stand, "home")
+    stand.hup("home")
     assert identities(stand) == [new]
     for role in ("home", "edge"):
         stand.stop(role)
@@ -455,7 +450,7 @@ def begin_rotation(stand):
     """Old and new key, with the edge sealing to both: what the test waits for before --finish."""
     old, = identities(stand)
     stand.tool("rotate", "-c", stand.conf("home"), "--age")
-    hup(stand, "home")
+    stand.hup("home")
     new = next(i for i in identities(stand) if i != old)
     public = subprocess.run(["age-keygen", "-y"], input=new, capture_output=True, text=True,
                             check=True).stdout.strip()
@@ -502,7 +497,7 @@ def test_refused_mail_is_read_after_a_rotation(make_stand, mark):
     past = time.time() - 31 * 86400
     os.utime(retired(stand), (past, past))
     stand.start("home")
-    hup(stand, "home")
+    stand.hup("home")
     time.sleep(3)
     assert os.path.exists(retired(stand)), "something needs it yet"
     assert mark in stand.tool("open", "-c", stand.conf("home"), held["id"]).stdout
@@ -512,7 +507,7 @@ def test_refused_mail_is_read_after_a_rotation(make_stand, mark):
     db.close()
     stand.start("home")
     until("what policy refused has expired", 20, lambda: stand.queue("home") == [])
-    hup(stand, "home")
+    stand.hup("home")
     until("nothing needs the old key", 20, lambda: not os.path.exists(retired(stand)))
 
 

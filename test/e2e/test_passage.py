@@ -2,7 +2,6 @@
 
 import os
 import resource
-import signal
 import socket
 import ssl
 import struct
@@ -393,7 +392,7 @@ def test_a_reload_changes_the_mode(passed):
     assert s.recv(100) == b"* hello\r\n"
     with open(p.stand.conf("edge"), "w", encoding="utf-8") as f:
         f.write(text.replace('"auto"', '"hold"'))
-    os.kill(p.stand.pid("edge"), signal.SIGHUP)
+    p.stand.hup("edge")
 
     def held():
         with p.connect() as now:
@@ -404,7 +403,7 @@ def test_a_reload_changes_the_mode(passed):
     assert read_all(s) == b""
     with open(p.stand.conf("edge"), "w", encoding="utf-8") as f:
         f.write(text.replace('"auto"', '"relay"'))
-    os.kill(p.stand.pid("edge"), signal.SIGHUP)
+    p.stand.hup("edge")
     until("it is refused in words", 10, lambda: 'service.mode: "relay" is not known; write "auto"'
           in p.stand.log("edge"))
     assert held()

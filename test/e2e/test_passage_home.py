@@ -205,7 +205,7 @@ def test_no_lie_reaches_a_postfix_with_the_networks_of_its_package(make_stand):
         with open(stand.conf("home"), "a", encoding="ascii") as f:
             f.write(f'edge "far.test" {{ address = "{AN_EDGE}:7443" '
                     f'key = "sha256:{"a" * 64}" }}\n')
-        os.kill(stand.pid("home"), signal.SIGHUP)
+        stand.hup("home")
         until("home dials that edge, too", 10,
               lambda: any(p["name"] == "far.test" for p in stand.status("home")["peers"]))
         stand.stop("edge")
@@ -298,7 +298,7 @@ def test_a_reload_changes_services(passing):
         text = f.read()
     with open(stand.conf("home"), "w", encoding="ascii") as f:
         f.write(text.replace('service "imaps"', 'service "post"'))
-    os.kill(stand.pid("home"), signal.SIGHUP)
+    stand.hup("home")
     until("the new one is up, and alone", 10,
           lambda: edge.policy()[1]["services"] == [{"name": "post", "up": True}])
     assert c.noop()[0] == "OK", "what is open goes on"
@@ -309,7 +309,7 @@ def test_a_reload_changes_services(passing):
         text = f.read()
     with open(stand.conf("home"), "w", encoding="ascii") as f:
         f.write(text.replace('service "post" {', 'service "post" { allow_private = true'))
-    os.kill(stand.pid("home"), signal.SIGHUP)
+    stand.hup("home")
     until("private clients pass", 10,
           lambda: edge.passed("post:993", proxy_v2("10.1.2.3")).status == 200)
     assert c.noop()[0] == "OK"

@@ -2,7 +2,6 @@
 
 import json
 import os
-import signal
 import time
 
 from kit.smtp import Client, send_mail
@@ -14,15 +13,6 @@ def rcpt(stand, address):
         c.hello()
         c.cmd("MAIL FROM:<a@client.test>")
         return c.cmd(f"RCPT TO:<{address}>")
-
-
-def change(stand, old, new):
-    with open(stand.conf("home"), encoding="utf-8") as f:
-        text = f.read()
-    assert old in text
-    with open(stand.conf("home"), "w", encoding="utf-8") as f:
-        f.write(text.replace(old, new))
-    os.kill(stand.pid("home"), signal.SIGHUP)
 
 
 def knows(stand):
@@ -49,7 +39,8 @@ def test_a_change_at_home_is_live_at_the_edge_within_two_seconds(make_stand):
     stand = make_stand()
     knows(stand)
     began = time.monotonic()
-    change(stand, '"alice", "bob"', '"alice", "carol"')
+    stand.change("home", '"alice", "bob"', '"alice", "carol"')
+    stand.hup("home")
     until("carol is known", 10, lambda: rcpt(stand, "carol@example.test").code == 250)
     assert time.monotonic() - began < 2
     assert rcpt(stand, "bob@example.test").code == 550
@@ -58,8 +49,9 @@ def test_a_change_at_home_is_live_at_the_edge_within_two_seconds(make_stand):
 def test_rules_of_a_domain_count_at_the_edge(make_stand, mark):
     stand = make_stand()
     knows(stand)
-    change(stand, "mailboxes {", 'domain "example.test" { aliases = {"sales: bob"} dots = false '
-           'tags = "-" case = true }\nmailboxes {')
+    stand.change("home", "mailboxes {", 'domain "example.test" { aliases = {"sales: bob"} '
+                 'dots = false tags = "-" case = true }\nmailboxes {')
+    stand.hup("home")
     until("the rules are known", 10, lambda: rcpt(stand, "sales@example.test").code == 250)
     for good in ("al.ice-shop@example.test", "SALES-x@example.test", "a.l.i.c.e@example.test"):
         assert rcpt(stand, good).code == 250, good
@@ -72,12 +64,15 @@ def test_rules_of_a_domain_count_at_the_edge(make_stand, mark):
 def test_a_catch_all_takes_everybody(make_stand):
     stand = make_stand()
     knows(stand)
-    change(stand, "mailboxes {", 'mailboxes {\n\tcatch_all = "alice"\n')
+    stand.change("home", "mailboxes {", 'mailboxes {\n\tcatch_all = "alice"\n')
+    stand.hup("home")
     until("anybody is taken", 10, lambda: rcpt(stand, "carol@example.test").code == 250)
-    change(stand, 'catch_all = "alice"', "edges_refuse = false")
+    stand.change("home", 'catch_all = "alice"', "edges_refuse = false")
+    stand.hup("home")
     time.sleep(1)
     assert rcpt(stand, "carol@example.test").code == 250
-    change(stand, "edges_refuse = false", "")
+    stand.change("home", "edges_refuse = false", "")
+    stand.hup("home")
     until("carol is refused again", 10, lambda: rcpt(stand, "carol@example.test").code == 550)
 
 
@@ -112,7 +107,8 @@ def test_an_edge_that_starts_anew_while_home_is_away_knows_what_home_said_last(m
     assert send_mail(stand.smtp, message(subject=mark)).code == 250
     stand.start("home")
     stand.wait_marked("alice", mark)
-    change(stand, '"alice", "bob"', '"alice", "carol"')
+    stand.change("home", '"alice", "bob"', '"alice", "carol"')
+    stand.hup("home")
     until("home is heard again", 10, lambda: rcpt(stand, "carol@example.test").code == 250)
 
 

@@ -5,7 +5,7 @@ import os
 import subprocess
 
 from kit.dovecot import Dovecot
-from kit.routing import change, route, with_file, write
+from kit.routing import route, with_file, write
 from kit.smtp import send_mail
 from kit.stand import message, posthouse, until
 
@@ -96,7 +96,7 @@ def test_nothing_is_written_over_and_a_past_catch_all_can_be_named(make_stand, m
 
     stand.stop("home")
     assert "not running" in refile(stand, "inbox", rc=1)
-    change(stand, "maildir = ", 'smtp = "127.0.0.1:25" # ')
+    stand.change("home", "maildir = ", 'smtp = "127.0.0.1:25" # ')
     assert "server's own tools" in refile(stand, "inbox", rc=1)
 
 

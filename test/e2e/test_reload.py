@@ -17,18 +17,6 @@ from kit.smtp import Client, send_mail
 from kit.stand import message, posthouse, until
 
 
-def edit(path, old, new):
-    with open(path, encoding="utf-8") as f:
-        text = f.read()
-    assert old in text
-    with open(path, "w", encoding="utf-8") as f:
-        f.write(text.replace(old, new, 1))
-
-
-def hup(stand, role):
-    os.kill(stand.pid(role), signal.SIGHUP)
-
-
 def control(stand, role):
     with open(stand.conf(role), encoding="ascii") as f:
         return re.search(r'^control *= *"(.*)"', f.read(), re.M).group(1)
@@ -50,8 +38,8 @@ def test_good_configuration_is_taken(make_stand):
     assert size_offered(stand) == 3 << 20
     with Client(stand.smtp) as c:       # a session that was there before lives on
         c.hello()
-        edit(stand.conf("edge"), "size = 3M", "size = 4M")
-        hup(stand, "edge")
+        stand.change("edge", "size = 3M", "size = 4M")
+        stand.hup("edge")
         until("the new size is offered", 10, lambda: size_offered(stand) == 4 << 20)
         c.begin("s@client.test", ["alice@example.test"])
         assert c.data(message()).code == 250
@@ -64,7 +52,7 @@ def test_bad_configuration_is_refused_and_the_old_kept(make_stand, mark, role):
     with open(stand.conf(role), "a", encoding="ascii") as f:
         f.write("no_such_key = 1\n")
     lines = sum(1 for _ in open(stand.conf(role), encoding="ascii"))
-    hup(stand, role)
+    stand.hup(role)
     until("it says where", 10, lambda: f"{stand.conf(role)}:{lines}: " in stand.log(role))
     alarm, = alarms(stand, role)
     assert alarm.startswith(f"configuration: {stand.conf(role)}:{lines}: "), alarm
@@ -76,8 +64,8 @@ def test_bad_configuration_is_refused_and_the_old_kept(make_stand, mark, role):
                        capture_output=True, text=True, timeout=20)
     assert r.returncode != 0 and f"{stand.conf(role)}:{lines}: " in r.stderr, \
         "and nothing starts with it"
-    edit(stand.conf(role), "no_such_key = 1\n", "")
-    hup(stand, role)
+    stand.change(role, "no_such_key = 1\n", "")
+    stand.hup(role)
     until("the alarm ends", 10, lambda: alarms(stand, role) == [])
 
 
@@ -106,14 +94,14 @@ def test_of_a_chain_the_earliest_end_counts(make_stand):
     """An intermediate that is over is refused by those who look, however new the certificate."""
     stand = make_stand(opt=["edge.alarms.certificate=40d"])
     cert, _ = certify(stand, 60)
-    hup(stand, "edge")
+    stand.hup("edge")
     until("it is taken", 10, lambda: "secret.read name=tls.cert" in stand.log("edge") and
           alarms(stand, "edge") == [])
     own_ca(stand.dir, "between.test")       # for 30 days
     with open(f"{stand.dir}/between.test.pem", encoding="ascii") as f, \
             open(cert, "a", encoding="ascii") as chain:
         chain.write(f.read())
-    hup(stand, "edge")
+    stand.hup("edge")
     until("the alarm is of the intermediate", 10, lambda: any(
         f"{cert}, for between.test, ends on" in a for a in alarms(stand, "edge")))
 
@@ -123,14 +111,14 @@ def test_a_certificate_that_ends_is_said_until_a_later_one_is_taken(make_stand):
     assert alarms(stand, "edge") == []
     for days, words in ((-3, "is over since"), (10, "ends on")):
         cert, date = certify(stand, days)
-        hup(stand, "edge")
+        stand.hup("edge")
         until(f"an alarm that it {words} {date}", 10, lambda: any(
             f"{words} {date}" in a for a in alarms(stand, "edge")))
         alarm, = alarms(stand, "edge")
         assert cert in alarm and "mx.edge.test" in alarm, alarm
         assert f"tls.expires file={cert} name=mx.edge.test until={date}" in stand.log("edge")
     certify(stand, 60)
-    hup(stand, "edge")
+    stand.hup("edge")
     until("the alarm ends", 10, lambda: alarms(stand, "edge") == [])
 
 
@@ -182,8 +170,8 @@ def test_the_default_socket_answers_for_a_broken_file(stand):
 
 
 def test_users_are_reloaded(stand, mark):
-    edit(stand.conf("home"), '"bob"', '"bob", "carol"')
-    hup(stand, "home")
+    stand.change("home", '"bob"', '"bob", "carol"')
+    stand.hup("home")
 
     def known():
         with Client(stand.smtp) as c:
@@ -222,7 +210,7 @@ def test_a_broken_certificate_keeps_the_old(stand):
     old = certificate(stand.smtp)
     with open(stand.dir + "/tls.cert", "w", encoding="ascii") as f:
         f.write("-----BEGIN CERTIFICATE-----\nnot one\n-----END CERTIFICATE-----\n")
-    hup(stand, "edge")
+    stand.hup("edge")
     time.sleep(1.5)
     assert certificate(stand.smtp) == old
 
@@ -233,13 +221,13 @@ def test_starttls_ends_with_its_section(make_stand):
         text = f.read()
     with Client(stand.smtp) as c:
         assert "STARTTLS" in c.hello().text
-        edit(stand.conf("edge"), re.search(r"^tls \{.*?^\}\n", text, re.M | re.S).group(0), "")
-        hup(stand, "edge")
+        stand.change("edge", re.search(r"^tls \{.*?^\}\n", text, re.M | re.S).group(0), "")
+        stand.hup("edge")
         until("it is no longer offered", 10, lambda: "STARTTLS" not in greeting(stand))
         c.ok("NOOP")
     with open(stand.conf("edge"), "w", encoding="ascii") as f:
         f.write(text)
-    hup(stand, "edge")
+    stand.hup("edge")
     until("it is offered again", 10, lambda: "STARTTLS" in greeting(stand))
     assert certificate(stand.smtp)
 

@@ -6,14 +6,6 @@ import os
 from kit.stand import until
 
 
-def change(stand, old, new):
-    with open(stand.conf("home"), encoding="utf-8") as f:
-        text = f.read()
-    assert old in text
-    with open(stand.conf("home"), "w", encoding="utf-8") as f:
-        f.write(text.replace(old, new))
-
-
 def write(path, text):
     with open(path + ".new", "w", encoding="utf-8") as f:
         f.write(text)
@@ -31,7 +23,7 @@ def with_file(make_stand, text, conf="", **kw):
     write(path, text)
     os.chmod(path, 0o644)
     stand.stop("home")
-    change(stand, "mailboxes {", f'{conf}\nmailboxes {{\n\tfile = "{path}"\n')
+    stand.change("home", "mailboxes {", f'{conf}\nmailboxes {{\n\tfile = "{path}"\n')
     stand.start("home")
     until("home has read it", 10, lambda: isinstance(route(stand, "x@example.test"), dict))
     return stand, path

@@ -4,6 +4,7 @@ import email.utils
 import json
 import os
 import re
+import signal
 import subprocess
 import time
 
@@ -104,6 +105,17 @@ class Stand:
 
     def conf(self, role):
         return os.path.join(self.dir, f"{role}.conf")
+
+    def change(self, role, old, new):
+        """The one place of its configuration that says so; taken at its next start, or by hup()."""
+        with open(self.conf(role), encoding="utf-8") as f:
+            text = f.read()
+        assert text.count(old) == 1, (old, text)
+        with open(self.conf(role), "w", encoding="utf-8") as f:
+            f.write(text.replace(old, new))
+
+    def hup(self, role):
+        os.kill(self.pid(role), signal.SIGHUP)
 
     def log(self, role):
         with open(os.path.join(self.dir, f"{role}.log"), encoding="utf-8", errors="replace") as f:
