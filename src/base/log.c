@@ -18,12 +18,6 @@ log_init(const char *who, enum log_level least)
 	log_journal = getenv("JOURNAL_STREAM") != NULL && !isatty(STDERR_FILENO);
 }
 
-enum log_level
-log_least(void)
-{
-	return log_min;
-}
-
 void
 log_line(enum log_level level, const char *sid, const char *fmt, ...)
 {

@@ -23,7 +23,6 @@ enum log_level {
 
 /* who: the process, as in "edge.reception"; kept by pointer. */
 void	log_init(const char *who, enum log_level least);
-enum log_level log_least(void);
 
 /* sid names the session or is NULL; text is "event key=value ...". */
 void	log_line(enum log_level, const char *sid, const char *fmt, ...)

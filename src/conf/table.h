@@ -45,8 +45,6 @@ enum conf_type {
 	CT_TYPES
 };
 
-#define CONF_NOWHERE	((size_t)-1)
-
 struct conf_key {
 	const char	*section;	/* "" at top level */
 	const char	*name;

@@ -29,7 +29,7 @@ leave_home(struct edge *e, struct home *h)
 	log_info(NULL, "home.room home=%s streams=%zu", h->name, h->streams);
 }
 
-void
+static void
 passage_forget(struct passage *p)
 {
 	struct edge *e = p->edge;

@@ -46,7 +46,6 @@ void	passage_refuse(struct passage *, const struct conf_service *, enum board_re
 	    const char *words);
 void	passage_not_passed(struct passage *, const struct conf_service *, enum board_refusal,
 	    const char *words);
-void	passage_forget(struct passage *);
 
 /* passage_front.c */
 size_t	passage_read(void *passage, struct span);

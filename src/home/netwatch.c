@@ -15,7 +15,6 @@ struct netwatch {
 	uv_poll_t	 poll;
 	uv_timer_t	 settle;
 	int		 fd;
-	unsigned	 open;		/* handles that are not closed yet */
 	void		(*changed)(void *);
 	void		*arg;
 };
@@ -81,32 +80,8 @@ netwatch_new(uv_loop_t *loop, void (*changed)(void *), void *arg, struct why *wh
 	}
 	uv_timer_init(loop, &w->settle);
 	w->poll.data = w->settle.data = w;
-	w->open = 2;
 	w->changed = changed;
 	w->arg = arg;
 	uv_poll_start(&w->poll, UV_READABLE, on_readable);
 	return w;
-}
-
-static void
-on_closed(uv_handle_t *h)
-{
-	struct netwatch *w = h->data;
-
-	if (--w->open > 0)
-		return;
-	close(w->fd);
-	free(w);
-}
-
-void
-netwatch_free(struct netwatch **wp)
-{
-	struct netwatch *w = *wp;
-
-	*wp = NULL;
-	if (w == NULL)
-		return;
-	uv_close((uv_handle_t *)&w->poll, on_closed);
-	uv_close((uv_handle_t *)&w->settle, on_closed);
 }

@@ -13,7 +13,7 @@
  */
 struct netwatch;
 
+/* For the life of the process.  NULL with why. */
 struct netwatch *netwatch_new(uv_loop_t *, void (*changed)(void *), void *arg, struct why *);
-void	netwatch_free(struct netwatch **);
 
 #endif

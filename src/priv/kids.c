@@ -23,7 +23,7 @@ board_of(struct kid *k)
 	return &k->parent->ground.board->proc[k->kind];
 }
 
-bool
+static bool
 kid_send(struct kid *k, enum proc_msg type, const struct span *parts, size_t n, int fd)
 {
 	if (k->chan == NULL) {

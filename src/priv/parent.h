@@ -62,7 +62,6 @@ void	kids_reap(struct parent *);		/* after SIGCHLD */
 /* the next step of it: the writer last, then the end */
 void	kids_drain(struct parent *);
 void	kids_kill(struct parent *);
-bool	kid_send(struct kid *, enum proc_msg, const struct span *parts, size_t n, int fd);
 void	kid_send_config(struct kid *);
 void	kid_send_secret(struct kid *, const struct secret_file *);
 

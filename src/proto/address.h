@@ -22,7 +22,6 @@
  */
 #define ADDRESS_LOCAL_MAX	64	/* RFC 5321 4.5.3.1.1, counted with quotes undone */
 #define ADDRESS_DOMAIN_MAX	255	/* 4.5.3.1.2 */
-#define ADDRESS_PATH_MAX	256	/* 4.5.3.1.3; we allow local@domain in full */
 #define ADDRESS_MAILBOX_MAX	63	/* what the ledger's rows and the router hold */
 #define ADDRESS_PRINT_MAX	400	/* for address_print: every octet escaped */
 

@@ -32,8 +32,9 @@ plain(char *s)
 			*s = '?';
 }
 
-void
-notice_line(const struct notice *n, char *out, size_t max)
+/* "posthouse home.example: ALARM: detail": what the forms begin with. */
+static void
+put_line(const struct notice *n, char *out, size_t max)
 {
 	snprintf(out, max, "posthouse %s %s: %s: %s", n->role, n->host, titles[n->event],
 	    n->detail);
@@ -55,7 +56,7 @@ notice_json(const struct notice *n, struct buf *out)
 	    sizeof(n->detail)], *text;
 	json_t *o;
 
-	notice_line(n, line, sizeof(line));
+	put_line(n, line, sizeof(line));
 	memcpy(detail, n->detail, sizeof(detail));
 	plain(detail);
 	moment(n->since_ms, since);
@@ -114,7 +115,7 @@ notice_environment(const struct notice *n, struct buf *text, char *env[NOTICE_VA
 	};
 	size_t at_[NOTICE_VARS];
 
-	notice_line(n, line, sizeof(line));
+	put_line(n, line, sizeof(line));
 	moment(n->since_ms, since);
 	moment(n->at_ms, at);
 	for (size_t i = 0; i < NOTICE_VARS; i++) {
@@ -161,7 +162,7 @@ notice_mail(const struct notice *n, const char *from, const char *to, struct uui
 {
 	char line[sizeof(n->detail) + sizeof(n->host) + 64], date[40], since[40];
 
-	notice_line(n, line, sizeof(line));
+	put_line(n, line, sizeof(line));
 	line[140] = '\0';		/* of a subject; all of it is below */
 	wall_rfc5322(n->at_ms, date, sizeof(date));
 	moment(n->since_ms, since);

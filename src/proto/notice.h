@@ -32,9 +32,6 @@ struct notice {
 	int64_t		at_ms;
 };
 
-/* "posthouse home.example: ALARM: detail": what the forms begin with. */
-void	notice_line(const struct notice *, char *out, size_t max);
-
 bool	notice_json(const struct notice *, struct buf *);	/* false: memory is out */
 int	notice_read(struct span json, struct notice *, struct why *);	/* -1 with why */
 

@@ -55,12 +55,6 @@ smtp_cli_turns(const struct smtp_cli *c)
 	return c->turns;
 }
 
-const char *
-smtp_cli_phrase(const struct smtp_cli *c)
-{
-	return states[c->state].phrase;
-}
-
 void
 cli_become(struct smtp_cli *c, enum cli_state state)
 {
@@ -78,7 +72,7 @@ cli_fail(struct smtp_cli *c, const struct smtp_reply *reply, const char *fmt, ..
 {
 	/* The end of data is said when the caller took it, not before. */
 	bool doubtful = c->state == CLI_FINAL && c->out.n == 0;
-	const char *phrase = smtp_cli_phrase(c);
+	const char *phrase = states[c->state].phrase;
 	struct smtp_reply own;
 	char text[200];
 	va_list ap;

@@ -128,8 +128,6 @@ int64_t	smtp_cli_wait_ms(const struct smtp_cli *);
  * the wait, whatever octets come.
  */
 uint64_t smtp_cli_turns(const struct smtp_cli *);
-/* What it is about now, for a log: "sending the end of data: the message may come twice". */
-const char *smtp_cli_phrase(const struct smtp_cli *);
 /* Of the last EHLO or LHLO. */
 struct smtp_ehlo smtp_cli_offers(const struct smtp_cli *);
 /* Whether XCLIENT is offered with ADDR. */

@@ -13,12 +13,6 @@ reply_reader_fini(struct reply_reader *r)
 	buf_fini(&r->raw);
 }
 
-bool
-reply_reader_idle(const struct reply_reader *r)
-{
-	return r->bad == NULL && (r->told || r->raw.n == 0);
-}
-
 /* What is wrong with one more octet; NULL if nothing is. */
 static const char *
 octet(struct reply_reader *r, char c)

@@ -46,7 +46,5 @@ void	reply_reader_fini(struct reply_reader *);
  * was.  What is left is the next reply (RFC 2920), or was sent unasked for.
  */
 size_t	reply_reader_step(struct reply_reader *, const char *, size_t, struct reply_ev *);
-/* Whether it stands between two replies, as it must before a TLS handshake (RFC 3207 4.2). */
-bool	reply_reader_idle(const struct reply_reader *);
 
 #endif

@@ -230,12 +230,6 @@ spool_new(const struct spool_events *events, void *arg, int dirfd, uint64_t budg
 	return s;
 }
 
-void
-spool_set_sys(struct spool *s, const struct sys *sys)
-{
-	s->sys = sys;
-}
-
 /* Whoever asked is gone as well: nobody is answered. */
 void
 spool_free(struct spool **sp)

@@ -76,7 +76,5 @@ void	spool_answered(struct spool *, struct ask *);
 
 /* spool_answer.c: one message of the writer.  False: it is not one. */
 bool	spool_answer(struct spool *, struct chan_msg *);
-/* For tests: other system calls under the puts. */
-void	spool_set_sys(struct spool *, const struct sys *);
 
 #endif

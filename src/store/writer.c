@@ -63,7 +63,7 @@ writer_done(struct client *c, uint64_t tag, bool ok, const char *text)
 
 /* --- the end of a turn -------------------------------------------------------------- */
 
-void
+static void
 owed_fini(struct owed *o)
 {
 	free(o->reply);

@@ -73,22 +73,8 @@ writer_greet_bans(struct client *c)
 		tell_all(c->w, c);
 }
 
-/* What a full disk refuses here is no reason not to start: such a ban lasts too long. */
-int
-writer_bans_open(struct writer *w, struct why *why)
-{
-	struct why full = { "" };
-
-	if (w->conf.role == CONF_HOME && (db_bans_ahead(w->db, wall_ms(), &full) == -1 ||
-	    db_commit(w->db, &full) == -1)) {
-		log_warn(NULL, "bans.clock: %s", full.text);
-		db_rollback(w->db);
-	}
-	return writer_bans_load(w, why);
-}
-
-int
-writer_bans_load(struct writer *w, struct why *why)
+static int
+load(struct writer *w, struct why *why)
 {
 	struct netset *set = netset_new(DB_BANS_MAX);
 
@@ -101,6 +87,20 @@ writer_bans_load(struct writer *w, struct why *why)
 	netset_free(&w->bans);
 	w->bans = set;
 	return 0;
+}
+
+/* What a full disk refuses here is no reason not to start: such a ban lasts too long. */
+int
+writer_bans_open(struct writer *w, struct why *why)
+{
+	struct why full = { "" };
+
+	if (w->conf.role == CONF_HOME && (db_bans_ahead(w->db, wall_ms(), &full) == -1 ||
+	    db_commit(w->db, &full) == -1)) {
+		log_warn(NULL, "bans.clock: %s", full.text);
+		db_rollback(w->db);
+	}
+	return load(w, why);
 }
 
 /* What the database says of this network now becomes true, and is told. */
@@ -198,7 +198,7 @@ writer_unban(struct writer *w, const struct netset_entry *net, const char *by, s
 		return 0;
 	if (net != NULL)
 		return take_over(w, *net, why) == -1 ? -1 : n;
-	if (writer_bans_load(w, why) == -1)
+	if (load(w, why) == -1)
 		return -1;
 	tell_all(w, NULL);
 	return n;

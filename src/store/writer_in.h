@@ -113,7 +113,6 @@ struct owed *writer_owe_nobody(struct writer *);
 void	writer_awake(struct writer *);
 /* A change failed: everything since the last commit is undone and everybody told so. */
 void	writer_failed(struct writer *, const struct why *);
-void	owed_fini(struct owed *);
 bool	writer_send(struct client *, enum wire_type, uint64_t tag, const struct wire_out *,
     struct span rest, int fd);
 /* everybody */
@@ -154,7 +153,6 @@ bool	serve_interlock(struct client *, struct chan_msg *);
 void	writer_interlock_forget(struct writer *);
 /* writer_bans.c */
 int	writer_bans_open(struct writer *, struct why *);	/* at start */
-int	writer_bans_load(struct writer *, struct why *);
 int	writer_bans_settle(struct writer *, struct why *);	/* after a jump of the clock */
 void	writer_greet_bans(struct client *);
 /* writer_said.c */
