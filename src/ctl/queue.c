@@ -119,8 +119,7 @@ waiting_row(const struct bucket_list *list, const struct waiting *w)
 	bool ours;
 
 	name += strncmp(name, w->bucket->prefix, n) == 0 ? n : 0;	/* a store may lie */
-	ours = strlen(name) == 40 && strcmp(name + 36, ".age") == 0 &&
-	    uuid_parse(span_of(name, 36), &u);
+	ours = s3_held_name(span_str(name), &u);
 	wall_iso(w->modified_ms, iso, sizeof(iso));
 	snprintf(reason, sizeof(reason), "%s %s", ours ? "in bucket" : "no mail of ours in bucket",
 	    w->bucket->name);

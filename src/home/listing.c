@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "proto/s3_listing.h"
+
 #define SHA256_HEX	64
 
 enum listed_form
@@ -10,11 +12,11 @@ listed_read(struct span name, struct uuid *id)
 {
 	struct span stem = name;
 
+	if (s3_held_name(name, id))
+		return LISTED_OBJECT;
 	if (name.n < 4 || name.n >= LISTING_NAME)
 		return LISTED_FOREIGN;
 	stem.n -= 4;
-	if (memcmp(name.p + stem.n, ".age", 4) == 0)
-		return uuid_parse(stem, id) ? LISTED_OBJECT : LISTED_FOREIGN;
 	if (stem.n != SHA256_HEX || memcmp(name.p + stem.n, ".eml", 4) != 0)
 		return LISTED_FOREIGN;
 	for (size_t i = 0; i < stem.n; i++)

@@ -520,6 +520,13 @@ s3_bucket_name(struct span s)
 }
 
 bool
+s3_held_name(struct span name, struct uuid *id)
+{
+	return name.n == 40 && memcmp(name.p + 36, ".age", 4) == 0 &&
+	    uuid_parse(span_of(name.p, 36), id);
+}
+
+bool
 s3_key_name(const char *key)
 {
 	size_t n;

@@ -7,6 +7,7 @@
 
 #include "base/buf.h"
 #include "base/span.h"
+#include "base/uuid.h"
 #include "base/why.h"
 
 /*
@@ -102,6 +103,8 @@ int64_t	s3_lifecycle_age(const struct s3_lifecycle *, const char *prefix, int64_
 bool	s3_bucket_name(struct span);
 /* A name below `bucket/` that a URL can say: it has no "." or ".." between slashes. */
 bool	s3_key_name(const char *);
+/* <id>.age: what a held object is called, behind the prefix (doc/BUCKET). */
+bool	s3_held_name(struct span, struct uuid *);
 
 /* "2026-11-21T03:40:00.000Z" (ISO 8601, UTC, parts of a second optional). */
 bool	s3_time(struct span, int64_t *ms);
