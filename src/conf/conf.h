@@ -424,6 +424,8 @@ const struct conf_worker *conf_home_worker(const struct conf_home *, const char 
 const struct conf_home_service *conf_home_push(const struct conf_home *);
 /* NULL: none has that name. */
 const struct conf_service *conf_edge_service(const struct conf_edge *, const char *name);
+/* Octets that may be held for that home, in the configuration or paired only. */
+uint64_t conf_edge_quota(const struct conf_edge *, const char *home);
 /*
  * Whether a service is there for that home: one names it, or one that takes mail is for
  * every home.  The first that takes mail is where to add it; NULL: none does.

@@ -17,6 +17,15 @@ conf_edge_service(const struct conf_edge *c, const char *name)
 	return NULL;
 }
 
+uint64_t
+conf_edge_quota(const struct conf_edge *c, const char *home)
+{
+	for (size_t i = 0; i < c->nhomes; i++)
+		if (strcmp(c->homes[i].name, home) == 0)
+			return c->homes[i].quota;
+	return c->hold.quota;
+}
+
 bool
 conf_service_smtp(const struct conf_service *s)
 {

@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "edge/tally.h"
 
 #define LOOK_MS		300000
 #define LOOK_FULL_MS	30000		/* while half of the quota or more is used */
@@ -22,6 +23,7 @@ struct bucket_watch {
 	struct s3	*s3;
 	const struct conf_edge *conf;	/* a reload changes it in place */
 	struct board_bucket *board;
+	struct tally	*tally;
 	bucket_looked_fn *told;
 	void		*arg;
 	enum trouble	 trouble;
@@ -63,8 +65,9 @@ bucket_watch_well(struct bucket_watch *w, enum trouble most)
 }
 
 void
-bucket_watch_put(struct bucket_watch *w, uint64_t octets)
+bucket_watch_put(struct bucket_watch *w, const struct spool_meta *m, uint64_t octets)
 {
+	tally_add(w->tally, m, octets);
 	w->put += octets;
 	atomic_fetch_add(&w->board->taken, 1);
 }
@@ -75,6 +78,12 @@ bucket_watch_room(const struct bucket_watch *w)
 	uint64_t there = w->seen.octets + (w->put - w->seen.put_before);
 
 	return there < w->conf->hold.quota ? w->conf->hold.quota - there : 0;
+}
+
+uint64_t
+bucket_watch_of(const struct bucket_watch *w, const char *home, const struct netaddr *net)
+{
+	return tally_octets(w->tally, home, net);
 }
 
 /* --- looks -------------------------------------------------------------------------------- */
@@ -104,6 +113,15 @@ bucket_watch_away(struct bucket_watch *w, const char *words)
 	bucket_watch_soon(w, 0);
 }
 
+static bool
+held_name(const struct bucket_watch *w, const char *key, struct uuid *id)
+{
+	size_t n = strlen(w->conf->bucket[0].prefix);
+
+	return strncmp(key, w->conf->bucket[0].prefix, n) == 0 &&
+	    s3_held_name(span_str(key + n), id);
+}
+
 static void
 on_page(void *arg, const struct s3_page *page)
 {
@@ -112,7 +130,10 @@ on_page(void *arg, const struct s3_page *page)
 
 	for (size_t i = 0; i < page->n; i++) {
 		const struct s3_object *o = &page->objects[i];
+		struct uuid id;
 
+		if (held_name(w, o->key, &id))
+			tally_seen(w->tally, id);
 		l->n++;
 		l->octets += o->size;
 		if (l->oldest_ms == 0 || o->modified_ms < l->oldest_ms)
@@ -139,6 +160,7 @@ looked(struct bucket_watch *w)
 {
 	struct board_bucket *o = w->board;
 
+	tally_looked(w->tally, w->look.walk.over);
 	w->seen = w->look;
 	atomic_store(&o->waiting, w->seen.n);
 	atomic_store(&o->octets, (int64_t)w->seen.octets);
@@ -194,6 +216,7 @@ bucket_watch_tick(struct bucket_watch *w)
 	if (w->call != NULL || w->look_at.ns > instant_now().ns)
 		return;
 	w->look = (struct look){ .put_before = w->put };
+	tally_look(w->tally);
 	w->skewed = false;
 	atomic_store(&w->board->looking, 1);
 	next_page(w);
@@ -207,8 +230,10 @@ bucket_watch_new(struct s3 *s3, const struct conf_edge *conf, struct board_bucke
 {
 	struct bucket_watch *w = calloc(1, sizeof(*w));
 
-	if (w == NULL)
+	if (w == NULL || (w->tally = tally_new()) == NULL) {
+		free(w);
 		return NULL;
+	}
 	w->s3 = s3;
 	w->conf = conf;
 	w->board = board;

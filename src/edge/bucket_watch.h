@@ -4,6 +4,7 @@
 #include "base/scoreboard.h"
 #include "conf/conf.h"
 #include "net/s3.h"
+#include "store/spool.h"
 
 /*
  * What an edge knows of the bucket that it fills: what lies there, as of the last look, and what is
@@ -35,8 +36,11 @@ void	bucket_watch_trouble(struct bucket_watch *, enum trouble, const char *words
 /* All trouble up to this one is over. */
 void	bucket_watch_well(struct bucket_watch *, enum trouble most);
 
-void	bucket_watch_put(struct bucket_watch *, uint64_t octets);	/* one more lies there */
+void	bucket_watch_put(struct bucket_watch *, const struct spool_meta *, uint64_t octets);
 /* Octets until hold.quota lies there, of everybody's, as far as the last look and we know. */
 uint64_t bucket_watch_room(const struct bucket_watch *);
+/* Octets of what we put, as far as it lies there still: edge/tally.h. */
+uint64_t bucket_watch_of(const struct bucket_watch *, const char *home,
+		    const struct netaddr *net);
 
 #endif

@@ -1,4 +1,5 @@
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -38,7 +39,7 @@ struct item {				/* from reception's question to our answer */
 	struct deposit	*deposit;
 	uint64_t	 tag;
 	uint64_t	 size;
-	struct uuid	 id;
+	struct spool_meta meta;
 	struct instant	 came, again;	/* again: not tried before */
 	int64_t		 pause_ms;
 	bool		 busy;
@@ -131,7 +132,7 @@ static void
 item_end(struct item *it, enum kept kept, const char *words)
 {
 	if (kept != KEPT)
-		log_warn(uuid_text(it->id).s, "bucket.not_kept size=%llu ms=%lld: %s",
+		log_warn(uuid_text(it->meta.id).s, "bucket.not_kept size=%llu ms=%lld: %s",
 		    (unsigned long long)it->size,
 		    (long long)instant_ms_since(it->came, instant_now()), words);
 	answer(it->of, it->tag, kept, words);
@@ -161,7 +162,7 @@ on_deposited(void *arg, enum deposited what, int64_t wait_ms, const struct why *
 
 	switch (what) {
 	case DEPOSIT_KEPT:
-		bucket_watch_put(b->watch, it->size);
+		bucket_watch_put(b->watch, &it->meta, it->size);
 		bucket_watch_well(b->watch, TROUBLE_PUT);
 		item_end(it, KEPT, "");
 		break;
@@ -216,6 +217,45 @@ end_overdue(struct bucket_proc *b)
 	}
 }
 
+/* Of that home, from net or from all: what lies there by us, and what is on its way. */
+static uint64_t
+octets_of(const struct bucket_proc *b, const char *home, const struct netaddr *net)
+{
+	uint64_t n = bucket_watch_of(b->watch, home, net);
+
+	for (const struct item *it = b->items; it != NULL; it = it->next)
+		if (strcmp(it->meta.home, home) == 0 &&
+		    (net == NULL || netaddr_same_ip(&it->meta.client_net, net)))
+			n += it->size;
+	return n;
+}
+
+/* home.quota and hold.share, as the writer has them of what lies here (store/db_spool.c). */
+static bool
+fits(const struct bucket_proc *b, const struct spool_meta *m, uint64_t size, struct why *why)
+{
+	static const struct netaddr none;
+	const struct conf_edge *c = b->proc->edge;
+	uint64_t quota = conf_edge_quota(c, m->home), held = octets_of(b, m->home, NULL);
+	uint64_t most = quota / 100 * c->hold.share;
+
+	if (held + size > quota) {
+		why_set(why, "quota: home %s has %" PRIu64 " of %" PRIu64 " octets in the bucket",
+		    m->home, held, quota);
+		return false;
+	}
+	if (c->hold.share == 0 || c->hold.share >= 100 ||
+	    netaddr_same_ip(&m->client_net, &none))
+		return true;
+	if ((held = octets_of(b, m->home, &m->client_net)) + size > most) {
+		why_set(why, "share: network %s has %" PRIu64 " of the %" PRIu64 " octets that one "
+		    "network may fill for home %s", netaddr_ip(&m->client_net).s, held, most,
+		    m->home);
+		return false;
+	}
+	return true;
+}
+
 static bool
 file_name_ok(const char *s)
 {
@@ -249,6 +289,7 @@ take(struct bucket_proc *b, struct chan_msg *m)
 	struct span data = { NULL, 0 };
 	uint64_t size = 0;
 	struct item *it;
+	struct why why;
 	int fd = -1;
 
 	wire_get_meta(&in, &meta);
@@ -266,13 +307,20 @@ take(struct bucket_proc *b, struct chan_msg *m)
 		answer(b, m->tag, NOT_KEPT, "a large object's file is gone");
 		return true;
 	}
+	if (!fits(b, &meta, size, &why)) {
+		if (fd != -1)
+			close(fd);
+		answer(b, m->tag, KEPT_FULL, why.text);
+		bucket_watch_soon(b->watch, LOOK_SOON_MS);	/* home may have taken some */
+		return true;
+	}
 	if ((it = calloc(1, sizeof(*it))) == NULL) {
 		if (fd != -1)
 			close(fd);
 		answer(b, m->tag, NOT_KEPT, "memory is out");
 		return true;
 	}
-	*it = (struct item){ .of = b, .tag = m->tag, .size = size, .id = meta.id,
+	*it = (struct item){ .of = b, .tag = m->tag, .size = size, .meta = meta,
 		.came = instant_now() };
 	it->deposit = fd != -1 ? deposit_of_file(&b->to, &meta, mac, fd, size, on_deposited, it) :
 	    deposit_new(&b->to, &meta, mac, data, on_deposited, it);

@@ -648,12 +648,7 @@ writer_peers(struct writer *w)
 uint64_t
 writer_quota(const struct writer *w, const char *home)
 {
-	const struct conf_edge *e = w->conf.edge;
-
-	for (size_t i = 0; e != NULL && i < e->nhomes; i++)
-		if (strcmp(e->homes[i].name, home) == 0)
-			return e->homes[i].quota;
-	return w->conf.hold->quota;
+	return w->conf.edge != NULL ? conf_edge_quota(w->conf.edge, home) : w->conf.hold->quota;
 }
 
 const struct writer_conf *

@@ -301,6 +301,23 @@ def test_a_bucket_that_holds_its_quota_takes_no_more(store, tmp_path):
         assert stand.complaints() == []
 
 
+def test_one_network_fills_its_share_and_no_more_until_home_has_taken_some(store, tmp_path):
+    with Stand(tmp_path / "stand", opt=("edge.limits.size=1M", "edge.hold.quota=10M",
+                                        "edge.hold.share=20")) as stand:
+        stand.stop("home")
+        spool(stand, store)
+        until("a look", 10, lambda: bucket_of(stand)["looked_ms"] > 0)
+        big = mail("big", 900 << 10)
+        assert [say(stand, big).code for _ in range(3)] == [250, 250, 452]
+        assert say(stand, big, source="127.0.9.9").code == 250     # another network
+        assert len(store.keys("pending/")) == 3
+        assert "share: network 127.0.0.0 has " in stand.log("edge")
+        drains(stand, store)
+        stand.wait_mails("alice", 3)
+        until("there is room again", 20, lambda: say(stand, big).code == 250, 0.5)
+        assert stand.complaints() == []
+
+
 # --- a store that says anything ------------------------------------------------------------------
 
 class Store:
