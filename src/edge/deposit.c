@@ -75,6 +75,7 @@ meaning(const struct s3_answer *a)
 	case S3_STOPPED:
 		return DEPOSIT_BROKEN;
 	default:
+		/* S3_GONE too: home took it, perhaps, and knows the id when it comes again. */
 		return DEPOSIT_LATER;
 	}
 }
@@ -121,8 +122,7 @@ on_looked(void *arg, const struct s3_answer *a)
 		why_set(&other.why, "%s is there already, and is another object", d->key);
 		tell(d, DEPOSIT_REFUSED, &other);
 	} else {
-		/* Gone meanwhile: home took it, perhaps.  It knows the id when it comes again. */
-		tell(d, a->end == S3_GONE ? DEPOSIT_LATER : meaning(a), a);
+		tell(d, meaning(a), a);
 	}
 }
 

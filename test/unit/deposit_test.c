@@ -430,6 +430,27 @@ a_file_is_sent_whole_and_again_from_its_beginning(void **state)
 	assert_true(there(span_of(large, LARGE)));
 }
 
+/* Its connection is kept, and closed just when the next PUT has gone out. */
+static void
+what_is_sent_a_second_time_in_one_try_is_sent_from_its_beginning(void **state)
+{
+	server.answers = 1;
+	store.faults[0] = &faults[2];
+	store.nfaults = 1;
+	deposit = deposit_of_file(&to, meta(), mac, file_of(LARGE), LARGE, on_deposited, NULL);
+	assert_non_null(deposit);
+	deposit_try(deposit);
+	RUN_UNTIL(told > 0);
+	assert_int_equal(last, DEPOSIT_LATER);
+	store.has = false;			/* as if it had not been taken after all */
+	told = 0;
+	deposit_try(deposit);
+	RUN_UNTIL(told > 0);
+	assert_int_equal(last, DEPOSIT_KEPT);
+	assert_int_equal(server.served, 3);
+	assert_true(there(span_of(large, LARGE)));
+}
+
 static void
 a_file_that_is_cut_is_not_kept_and_nothing_of_it_is_there(void **state)
 {
@@ -490,6 +511,7 @@ main(void)
 		T(home_may_have_taken_it_before_anybody_looked),
 		T(only_its_own_octets_are_believed_to_be_it),
 		T(a_file_is_sent_whole_and_again_from_its_beginning),
+		T(what_is_sent_a_second_time_in_one_try_is_sent_from_its_beginning),
 		T(a_file_that_is_cut_is_not_kept_and_nothing_of_it_is_there),
 		T(nobody_hears_of_one_that_is_given_up),
 	};
