@@ -243,11 +243,14 @@ def test_an_unpinned_home_is_refused_at_the_handshake(make_stand, mark):
     stand.wait_marked("alice", mark)
 
 
-def test_a_name_in_any_script_is_escaped_once(stand):
+@pytest.mark.parametrize("locale, shown", [("C.UTF-8", "bücher"), ("C", r"b\xc3\xbccher")])
+def test_a_name_in_any_script_is_shown_once(stand, monkeypatch, locale, shown):
+    """As it is where a terminal can show it, elsewhere escaped, and that one time only."""
+    monkeypatch.setenv("LC_ALL", locale)
     for role in ("edge", "home"):
         r = stand.tool("unpair", "-c", stand.conf(role), "bücher", check=False)
         assert r.returncode == 1 and r.stdout == ""
-        assert r"nobody called b\xc3\xbccher is paired" in r.stderr, r.stderr
+        assert f"nobody called {shown} is paired" in r.stderr, r.stderr
         r = stand.tool("unpair", "-c", stand.conf(role), "ü" * 200, check=False)
         assert r.returncode == 1 and "too long" in r.stderr, r.stderr
 
