@@ -23,7 +23,7 @@ def test_postfix_takes_the_client_by_xclient(make_stand, mark):
         send(mark)
         send(mark, client="8.8.4.4")
         delivered(stand, 2)
-        until("postfix sent both on", 10, lambda: mta.log().count("status=sent") == 2)
+        mta.logged("status=sent", times=2)
         for client in (CLIENT, "8.8.4.4"):
             assert mta.log().count(f"client=unknown[{client}]") == 1, mta.log()
         assert shown(stand) == ("smtp", "xclient", [])
@@ -44,7 +44,7 @@ def test_the_passed_services_backend_is_the_default_and_sees_the_client_by_proxy
         send(mark)
         send(mark, client="8.8.4.4")
         delivered(stand, 2)
-        until("postfix sent both on", 10, lambda: mta.log().count("status=sent") == 2)
+        mta.logged("status=sent", times=2)
         for client in (CLIENT, "8.8.4.4"):
             assert mta.log().count(f"client=unknown[{client}]") == 1, mta.log()
         assert shown(stand) == ("smtp", "proxy", [])
@@ -89,7 +89,7 @@ def test_an_address_of_ours_is_never_replayed(make_stand, mark):
         stand = make_stand(opt=opts(f"smtp={mta.where}"))
         send(mark, client="127.0.0.1")
         delivered(stand)
-        assert "client=unknown[unknown]" in mta.log(), mta.log()
+        mta.logged(r"client=unknown\[unknown\]")
 
 
 @pytest.mark.parametrize("road", ["tcp", "unix"])

@@ -385,7 +385,7 @@ def test_what_is_open_is_cut_when_it_fails(alone, tmp_path):
             return None
         c = until("the edge passes", 20, passed)
         c.ok("EHLO client.test")
-        assert "client=unknown[8.8.4.4]" in mta.log() or "[8.8.4.4]" in mta.log()
+        mta.logged(r"\[8\.8\.4\.4\]")
         with open(f"{mta.dir}/conf/main.cf", "a", encoding="ascii") as f:
             f.write("mynetworks = 127.0.0.0/8 172.17.0.0/16\n")
         mta.postfix("reload")

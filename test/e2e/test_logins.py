@@ -97,22 +97,18 @@ def test_submission(world, make_stand, tmp_path, name, how, url):
             for client in CLIENTS:
                 at = len(mta.log())
                 assert send(client).returncode == 0, mta.log()
-                until("it is sent", 10, lambda n=at: re.search(
-                    r"to=<x@far\.test>, relay=none, .* status=sent", mta.log()[n:]))
-                who = rf"client=unknown\[{re.escape(client)}\], sasl_method=PLAIN, " \
-                    "sasl_username=alice"
-                assert re.search(who, mta.log()[at:]), mta.log()[at:]
+                mta.logged(r"to=<x@far\.test>, relay=none, .* status=sent", at)
+                mta.logged(rf"client=unknown\[{re.escape(client)}\], sasl_method=PLAIN, "
+                           "sasl_username=alice", at)
                 assert send(client, password="wrong").returncode == 67
-                assert re.search(rf"unknown\[{re.escape(client)}\]: SASL PLAIN authentication "
-                                 "failed", mta.log()[at:]), mta.log()[at:]
+                mta.logged(rf"unknown\[{re.escape(client)}\]: SASL PLAIN authentication failed", at)
                 near = NEAR[":" in client]
                 r = world.run("swaks", "--server", f"[{near}]" if ":" in near else near,
                               "-6" if ":" in client else "-4", "--local-interface", client,
                               "--port", PUBLIC[name], "--tls" if how == STARTTLS else "-tlsc",
                               "--to", "x@far.test", "--from", "alice@example.test")
                 assert r.returncode == 24 and re.search(r"^<~\* +[45]", r.stdout, re.M), r.stdout
-                assert re.search(rf"NOQUEUE: reject: RCPT from unknown\[{re.escape(client)}\]",
-                                 mta.log()[at:]), mta.log()[at:]
+                mta.logged(rf"NOQUEUE: reject: RCPT from unknown\[{re.escape(client)}\]", at)
     finally:
         dovecot.stop()
         shutil.rmtree(dovecot.dir, ignore_errors=True)

@@ -5,6 +5,7 @@ expects a PROXY header. They take mail for example.test (alice and postmaster) a
 """
 
 import os
+import re
 import shutil
 import signal
 import socket
@@ -58,6 +59,15 @@ class Mta:
                 return f.read()
         except FileNotFoundError:
             return ""
+
+    def logged(self, pattern, at=0, times=1):
+        """Waits for it in the log from octet at on: postlogd and its like write when they may."""
+        def there():
+            return len(re.findall(pattern, self.log()[at:])) >= times
+        try:
+            until(f"{self.name} logs {pattern}", 20, there)
+        except AssertionError as e:
+            raise AssertionError(f"{e}\n{self.log()[at:]}") from None
 
 
 MAIN_CF = """
