@@ -10,7 +10,8 @@ import pytest
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from kit.stand import Stand     # noqa: E402  (the path comes first)
+from kit.radosgw import MISSING, Radosgw        # noqa: E402  (the path comes first)
+from kit.stand import Stand                     # noqa: E402
 
 os.environ["LC_ALL"] = "C.UTF-8"        # what commands print depends on it
 
@@ -81,3 +82,12 @@ def mark(request):
     """A word that nobody else sends."""
     name = "".join(c if c.isalnum() else "-" for c in request.node.name)
     return f"mark-{uuid.uuid4().hex[:12]}-{name}-end"
+
+
+@pytest.fixture(scope="module")
+def ceph():
+    """A real S3 server for a whole file, which makes a bucket for each test that asks for one."""
+    if MISSING:
+        pytest.skip(f"no radosgw here: {', '.join(MISSING)}")
+    with Radosgw() as r:
+        yield r

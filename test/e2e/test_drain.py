@@ -2,7 +2,6 @@
 
 import hashlib
 import http.client
-import itertools
 import json
 import os
 import secrets
@@ -14,18 +13,8 @@ import pytest
 from kit.drained import SIGNER, Home
 from kit.objects import Signer, seal, transcript
 from kit.ports import free_port
-from kit.radosgw import MISSING, Radosgw
 from kit.stand import Stand, posthouse, until
 from kit.wires import Cutter
-
-pytestmark = pytest.mark.skipif(bool(MISSING), reason=f"no radosgw here: {', '.join(MISSING)}")
-NUMBER = itertools.count()
-
-
-@pytest.fixture(scope="module", name="ceph")
-def running_store():
-    with Radosgw() as r:
-        yield r
 
 
 @pytest.fixture(name="stand")
@@ -38,7 +27,7 @@ def made_stand(tmp_path):
 
 @pytest.fixture(name="home")
 def draining(stand, ceph):
-    return Home(stand, ceph.bucket(f"mail{next(NUMBER)}"))
+    return Home(stand, ceph.bucket())
 
 
 def mail(mark, size=0):
@@ -76,7 +65,7 @@ def test_an_object_that_came_twice_is_one_message(home):
 
 def test_what_was_pushed_and_lies_in_the_bucket_too_is_one_message(stand, ceph):
     port = free_port()
-    home = Home(stand, ceph.bucket(f"mail{next(NUMBER)}"), push=port)
+    home = Home(stand, ceph.bucket(), push=port)
     name, sealed, meta = home.signer.make(home.recipient, mail("both ways"))
     c = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
     c.request("PUT", "/mail/" + name[len("pending/"):-len(".age")], sealed,
@@ -152,7 +141,7 @@ def test_what_opens_to_no_mail_is_parked_as_from_a_tunnel(home, tmp_path):
 
 
 def test_a_kept_copy_lies_in_processed_until_its_time(stand, ceph):
-    home = Home(stand, ceph.bucket(f"mail{next(NUMBER)}"), keep="3s")
+    home = Home(stand, ceph.bucket(), keep="3s")
     name = home.put(mail("kept"))
     kept = name.replace("pending/", "processed/")
     stand.wait_mails("alice", 1)
@@ -166,7 +155,7 @@ def test_a_kept_copy_lies_in_processed_until_its_time(stand, ceph):
 
 
 def test_a_home_without_room_leaves_it_there(stand, ceph):
-    home = Home(stand, ceph.bucket(f"mail{next(NUMBER)}"))
+    home = Home(stand, ceph.bucket())
     stand.stop("home")
     path = stand.conf("home")
     with open(path, encoding="utf-8") as f:
@@ -239,7 +228,7 @@ def old(home, octets, **meta):
 
 
 def test_mail_of_an_older_pipeline_comes_home_under_a_workers_grants(stand, ceph):
-    home = Home(stand, ceph.bucket(f"mail{next(NUMBER)}"), old=f'"{SIGNER}"', poll="24h")
+    home = Home(stand, ceph.bucket(), old=f'"{SIGNER}"', poll="24h")
     big = mail("big", 900000)
     old(home, mail("plain"), **{"from": "a@client.test", "to": "alice@example.test"})
     old(home, big, **{"from": "<a@client.test>", "to": "<bob@example.test>"})
@@ -274,7 +263,7 @@ def test_mail_of_an_older_pipeline_comes_home_under_a_workers_grants(stand, ceph
 
 def test_a_way_that_is_cut_again_and_again_loses_nothing(stand, ceph):
     with Cutter(("127.0.0.1", ceph.port)) as wire:
-        home = Home(stand, ceph.bucket(f"mail{next(NUMBER)}"),
+        home = Home(stand, ceph.bucket(),
                     endpoint=f"http://127.0.0.1:{wire.where[1]}")
         for i in range(40):
             home.put(mail(f"m{i}", 3000))
@@ -288,7 +277,7 @@ def test_a_way_that_is_cut_again_and_again_loses_nothing(stand, ceph):
 
 def test_a_store_that_is_away_is_an_alarm_in_time_and_no_loss(stand, ceph):
     with Cutter(("127.0.0.1", ceph.port)) as wire:
-        home = Home(stand, ceph.bucket(f"mail{next(NUMBER)}"),
+        home = Home(stand, ceph.bucket(),
                     endpoint=f"http://127.0.0.1:{wire.where[1]}")
         wire.refuse = True
         wire.cut()

@@ -2,7 +2,6 @@
 
 import asyncio
 import glob
-import itertools
 import json
 import os
 import threading
@@ -14,32 +13,15 @@ from kit.drained import write_key
 from kit.lying_s3 import LyingS3, error, page
 from kit.passed import Server, answer, connect, header
 from kit.ports import free_port
-from kit.radosgw import MISSING, Radosgw
 from kit.smtp import Client, Closed
 from kit.spooled import drains, spool
 from kit.stand import Stand, until
 from kit.wires import Cutter, Far
 
-pytestmark = pytest.mark.skipif(bool(MISSING), reason=f"no radosgw here: {', '.join(MISSING)}")
-NUMBER = itertools.count()
-
-
-@pytest.fixture(scope="module", name="ceph")
-def running_store():
-    with Radosgw() as r:
-        yield r
-
-
-@pytest.fixture(name="stand")
-def made_stand(tmp_path):
-    with Stand(tmp_path / "stand") as s:
-        yield s
-        assert s.complaints() == []
-
 
 @pytest.fixture(name="store")
 def made_bucket(ceph):
-    return ceph.bucket(f"spool{next(NUMBER)}")
+    return ceph.bucket()
 
 
 def mail(mark, size=0):

@@ -4,6 +4,7 @@ and below one folder.  It takes some seconds to start: one for a whole file of t
 """
 
 import glob
+import itertools
 import os
 import shutil
 import signal
@@ -68,7 +69,7 @@ class Radosgw:
 
     def __init__(self, cert=None):
         self.dir, self.port = tempfile.mkdtemp(prefix="ph-ceph-"), free_port()
-        self.children, self.cert = [], cert
+        self.children, self.cert, self.numbers = [], cert, itertools.count()
         self.tls = f"https://127.0.0.1:{free_port()}"
         try:
             self.start()
@@ -86,9 +87,9 @@ class Radosgw:
     def __exit__(self, *_):
         self.down()
 
-    def bucket(self, name):
+    def bucket(self, name=None):
         """One that was not there."""
-        b = Bucket(self.endpoint, name, KEY, SECRET, REGION)
+        b = Bucket(self.endpoint, name or f"mail{next(self.numbers)}", KEY, SECRET, REGION)
         assert b.ask("PUT", "", raw=True)[0] == 200
         return b
 
