@@ -26,6 +26,7 @@ struct http_call {
 	struct curl_slist *fields, *connect_to, *resolved;
 	const struct http_ops *ops;
 	void		*arg;
+	uint64_t	 size;		/* of the request's body */
 	size_t		 left;		/* octets that the answer's body may still have */
 	bool		 going;
 	bool		 paused;
@@ -58,14 +59,32 @@ call_free(struct http_call *c)
 	free(c);
 }
 
+/*
+ * libcurl 7.88 takes a head that breaks off between two lines for a whole one, and "200" for the
+ * outcome of a request that was closed before the rest of its body could go.
+ */
+static bool
+whole(struct http_call *c)
+{
+	curl_off_t sent = 0;
+
+	curl_easy_getinfo(c->easy, CURLINFO_SIZE_UPLOAD_T, &sent);
+	if (!c->headed)
+		why_set(&c->why, "the answer broke off in its head");
+	else if (http_call_status(c) < 300 && (uint64_t)sent < c->size)
+		why_set(&c->why, "the answer came before the request was whole");
+	else
+		return true;
+	return false;
+}
+
 static enum http_end
 end_of(struct http_call *c, CURLcode code)
 {
 	curl_off_t connected = 0, sent = 0;
 
-	/* libcurl 7.88 takes a head that breaks off between two lines for a whole one. */
 	if (code == CURLE_OK)
-		return c->headed ? HTTP_ANSWERED : HTTP_BROKEN;
+		return whole(c) ? HTTP_ANSWERED : HTTP_BROKEN;
 	/* A kept connection took no time to make, but then something of ours went out on it. */
 	curl_easy_getinfo(c->easy, CURLINFO_CONNECT_TIME_T, &connected);
 	curl_easy_getinfo(c->easy, CURLINFO_PRETRANSFER_TIME_T, &sent);
@@ -87,8 +106,6 @@ end_call(struct http_call *c, CURLcode code)
 
 	if (end == HTTP_ANSWERED)
 		status = http_call_status(c);
-	if (why.text[0] == '\0' && code == CURLE_OK)
-		why_set(&why, "the answer broke off in its head");
 	if (why.text[0] == '\0')
 		why_set(&why, "%s", c->words[0] != '\0' ? c->words : curl_easy_strerror(code));
 	call_free(c);
@@ -433,6 +450,7 @@ http_call_new(struct http *h, const struct http_request *r, const struct http_op
 	c->http = h;
 	c->ops = ops;
 	c->arg = arg;
+	c->size = ops->pull != NULL ? r->size : 0;
 	c->left = r->answer_max;
 	c->resume.fn = on_resume;
 	if ((c->next = h->calls) != NULL)

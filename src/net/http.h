@@ -61,7 +61,10 @@ enum http_end {
 	HTTP_NOT_REACHED = 0,
 	HTTP_ANSWERED,			/* whole; whatever its status */
 	HTTP_LATE,			/* wait_ms is over */
-	/* The connection, the answer's form or size, or our pull; or it is shorter than it said. */
+	/*
+	 * The connection, the answer's form or size, or our pull; or it is shorter than it said, or
+	 * a 2xx that came before all of the request had gone.
+	 */
 	HTTP_BROKEN,
 };
 

@@ -15,6 +15,7 @@ struct client {
 	struct buf	 heard;
 	bool		 answered;
 	unsigned	 answers;
+	uv_shutdown_t	 shutdown;
 	char		 room[65536];
 };
 
@@ -61,6 +62,10 @@ on_written(uv_write_t *w, int status)
 		return;
 	}
 	free(w);
+	if (server.hasty) {		/* the rest of what it was sent is not worth a reset */
+		uv_shutdown(&c->shutdown, c->stream, NULL);
+		return;
+	}
 	if (++c->answers > server.answers || status != 0) {
 		hang_up(c);
 		return;
@@ -77,7 +82,7 @@ whole(const struct buf *b)
 	const char *length = memmem(b->p, b->n, "Content-Length: ", 16);
 	size_t n = length != NULL && length < end ? strtoul(length + 16, NULL, 10) : 0;
 
-	return end != NULL && b->n >= (size_t)(end + 4 - b->p) + n;
+	return end != NULL && (server.hasty || b->n >= (size_t)(end + 4 - b->p) + n);
 }
 
 static void

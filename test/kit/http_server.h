@@ -17,6 +17,7 @@ struct http_server {
 	const char	*(*play)(struct span heard);
 	bool		 endless;	/* and then it goes on with x */
 	bool		 refuses;	/* closes before it reads */
+	bool		 hasty;		/* a head is as good as a request, whatever should follow */
 	/* That a connection gets; then it is closed, at the next request; 0: one, and closed. */
 	unsigned	 answers;
 	size_t		 reads_max;	/* octets of a request that it reads; 0: all */

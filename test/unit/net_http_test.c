@@ -213,6 +213,23 @@ a_body_without_its_rest_is_never_sent_whole(void **state)
 }
 
 static void
+what_is_answered_before_it_was_sent_is_not_done(void **state)
+{
+	server.hasty = true;
+	left = 16 * LARGE;
+	server.says = "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+	ask("PUT", &post);
+	assert_int_equal(end, HTTP_BROKEN);
+	assert_non_null(strstr(why.text, "before the request was whole"));
+	assert_true(left > 0);
+	left = 16 * LARGE;
+	done = 0;
+	server.says = "HTTP/1.1 413 No\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+	ask("PUT", &post);
+	assert_true(end == HTTP_ANSWERED && status == 413);
+}
+
+static void
 a_server_that_is_not_there_is_not_reached(void **state)
 {
 	http_server_end();
@@ -293,6 +310,7 @@ main(void)
 		T(an_answer_without_end_is_broken_off),
 		T(whoever_does_not_want_the_body_breaks_it_off),
 		T(a_body_without_its_rest_is_never_sent_whole),
+		T(what_is_answered_before_it_was_sent_is_not_done),
 		T(a_server_that_is_not_there_is_not_reached),
 		T(a_silent_server_and_one_that_reads_no_more_are_late),
 		T(a_call_that_is_cancelled_says_nothing),
