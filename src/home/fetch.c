@@ -24,7 +24,8 @@ struct fetch {
 	char		 said_from[ADDRESS_PRINT_MAX], said_to[ADDRESS_PRINT_MAX];
 	char		 etag[200];	/* of what came; "": unsaid, or a weak one */
 	enum listed_form form;
-	bool		 same;		/* they are what they were when it was fetched */
+	bool		 refused;	/* its deletion, for another is said to be there */
+	bool		 same;		/* what is there now is what was fetched, as far as asked */
 	bool		 skewed;	/* it was asked a second time for the clock */
 	struct fetch_end end;
 };
@@ -57,7 +58,14 @@ key_of(const struct fetch *f, const char *below, char key[FETCH_KEY_MAX])
 
 static void on_copied(void *, const struct s3_answer *);
 static void on_deleted(void *, const struct s3_answer *);
+static bool begin_check(struct fetch *);
 static const struct s3_ops copy_ops = { .done = on_copied }, delete_ops = { .done = on_deleted };
+
+static bool
+conditional(const struct fetch *f)
+{
+	return f->etag[0] != '\0' && !f->from.no_conditions;
+}
 
 static bool
 begin_delete(struct fetch *f)
@@ -65,7 +73,7 @@ begin_delete(struct fetch *f)
 	char key[FETCH_KEY_MAX];
 
 	key_of(f, f->from.prefix, key);
-	if (f->etag[0] != '\0' && !f->from.no_conditions)
+	if (conditional(f))
 		f->call = s3_delete_same(f->from.s3, key, f->etag, &delete_ops, f, &f->end.words);
 	else
 		f->call = s3_delete(f->from.s3, key, &delete_ops, f, &f->end.words);
@@ -118,19 +126,21 @@ on_deleted(void *arg, const struct s3_answer *a)
 	f->call = NULL;
 	if (once_more(f, a, begin_delete))
 		return;
-	if (a->end == S3_UNKNOWN && f->etag[0] != '\0' && !f->from.no_conditions) {
+	f->end.answer = *a;
+	if (a->end == S3_CHANGED && conditional(f)) {
+		f->refused = true;
+		if (begin_check(f))
+			return;
+	}
+	if (a->end == S3_UNKNOWN && conditional(f)) {
 		f->from.no_conditions = f->end.no_conditions = true;
 		if (begin_delete(f))
 			return;
 	}
-	f->end.answer = *a;
-	if (a->end == S3_CHANGED)
-		finish(f, FETCH_GONE);
-	else
-		finish(f, a->end == S3_DONE || a->end == S3_GONE ? FETCH_TAKEN : FETCH_LEFT);
+	finish(f, a->end == S3_DONE || a->end == S3_GONE ? FETCH_TAKEN : FETCH_LEFT);
 }
 
-/* --- an older pipeline's: is it still the same message? ------------------------------------ */
+/* --- is it still the same? ------------------------------------------------------------------ */
 
 static struct span
 meta_get(const struct s3_head *h, const char *name)
@@ -146,8 +156,10 @@ on_head_again(void *arg, const struct s3_head *h)
 {
 	struct fetch *f = arg;
 
-	f->same = span_eq(meta_get(h, "from"), span_str(f->said_from)) &&
-	    span_eq(meta_get(h, "to"), span_str(f->said_to));
+	f->same = !f->refused || span_eq(h->etag, span_str(f->etag));
+	if (f->form == LISTED_OLD)
+		f->same &= span_eq(meta_get(h, "from"), span_str(f->said_from)) &&
+		    span_eq(meta_get(h, "to"), span_str(f->said_to));
 	return true;
 }
 
@@ -159,8 +171,6 @@ begin_check(struct fetch *f)
 {
 	char key[FETCH_KEY_MAX];
 
-	if (f->form != LISTED_OLD)
-		return begin_copy(f);
 	key_of(f, f->from.prefix, key);
 	f->call = s3_head(f->from.s3, key, &check_ops, f, &f->end.words);
 	return f->call != NULL;
@@ -175,9 +185,14 @@ on_checked(void *arg, const struct s3_answer *a)
 	if (once_more(f, a, begin_check))
 		return;
 	f->end.answer = *a;
-	if (a->end == S3_GONE || (a->end == S3_DONE && !f->same))
+	if (a->end == S3_GONE || (a->end == S3_DONE && !f->same)) {
 		finish(f, FETCH_GONE);	/* another message is there: the next look takes it */
-	else if (a->end != S3_DONE || !begin_copy(f))
+		return;
+	}
+	/* A store that refuses an ETag which it says itself: it would never let go of anything. */
+	if (f->refused)
+		f->from.no_conditions = f->end.no_conditions = a->end == S3_DONE;
+	if (a->end != S3_DONE || !(f->refused ? begin_delete(f) : begin_copy(f)))
 		finish(f, FETCH_LEFT);
 }
 
@@ -190,7 +205,7 @@ on_kept(void *arg, enum kept kept, int64_t row, const struct why *why)
 
 	f->end.before = kept == KEPT_BEFORE;
 	if (kept == KEPT || kept == KEPT_BEFORE) {
-		if (!begin_check(f))
+		if (!(f->form == LISTED_OLD ? begin_check(f) : begin_copy(f)))
 			finish(f, FETCH_LEFT);
 		return;
 	}

@@ -14,7 +14,8 @@
  * message.  Nothing that the spool does not have is ever deleted.
  *
  * What is deleted is what was taken: by If-Match, where the store knows it, so that an object that
- * was put there meanwhile stays for the next look.  One that refuses conditions is asked without.
+ * was put there meanwhile stays for the next look.  One that refuses conditions, or the very ETag
+ * that it names, is asked without.
  *
  * A message of the older pipeline (home/old_mail.h) is sealed here on its way.  Its name says
  * nothing of its recipient, so that another may have been put over it meanwhile: its metadata

@@ -79,6 +79,21 @@ def test_a_store_without_conditions_is_asked_for_none(stand, store):
     assert home.bucket()["error"] == "" and not home.bucket()["alarm"]
 
 
+def test_a_store_that_refuses_its_own_etag_does_not_keep_mail_for_ever(stand, store):
+    home = Home(stand, store, fetches=1)
+
+    def refuses(method, key, query):
+        return (lambda condition: error(412, "PreconditionFailed") if condition is not None
+                else store.truth(method, key, query)) if method == "DELETE" else None
+    store.lie = refuses
+    names = [home.put(mail(f"m{i}")) for i in range(3)]
+    stand.wait_mails("alice", 3)
+    until("the bucket is empty", 10, lambda: home.waiting() == [])
+    assert [method for method, _ in store.asked].count("DELETE") == 3 + 1
+    assert all(store.asked.count(("GET", name)) == 1 for name in names)
+    assert home.bucket()["error"] == "" and not home.bucket()["alarm"]
+
+
 @pytest.mark.parametrize("status, code", [(429, "TooManyRequests"), (503, "SlowDown"),
                                           (500, "InternalError")])
 def test_a_store_that_wants_to_be_left_alone_is(stand, store, status, code):
