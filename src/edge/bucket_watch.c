@@ -52,11 +52,11 @@ bucket_watch_trouble(struct bucket_watch *w, enum trouble what, const char *word
 	    sizeof(o->error));
 }
 
-void
-bucket_watch_well(struct bucket_watch *w, enum trouble most)
+static void
+well(struct bucket_watch *w, enum trouble least, enum trouble most)
 {
 	atomic_store(&w->board->away, 0);
-	if (w->trouble == TROUBLE_NONE || w->trouble > most)
+	if (w->trouble < least || w->trouble > most)
 		return;
 	w->trouble = TROUBLE_NONE;
 	log_info(NULL, "bucket.well bucket=%s", w->conf->bucket[0].name);
@@ -70,6 +70,7 @@ bucket_watch_put(struct bucket_watch *w, const struct spool_meta *m, uint64_t oc
 	tally_add(w->tally, m, octets);
 	w->put += octets;
 	atomic_fetch_add(&w->board->taken, 1);
+	well(w, TROUBLE_REACH, TROUBLE_PUT);
 }
 
 uint64_t
@@ -107,7 +108,7 @@ bucket_watch_soon(struct bucket_watch *w, int64_t ms)
 void
 bucket_watch_away(struct bucket_watch *w, const char *words)
 {
-	if (w->trouble == TROUBLE_NONE)
+	if (w->trouble < TROUBLE_REACH)
 		bucket_watch_trouble(w, TROUBLE_REACH, words);
 	atomic_store(&w->board->away, 1);
 	bucket_watch_soon(w, 0);
@@ -132,10 +133,11 @@ on_page(void *arg, const struct s3_page *page)
 		const struct s3_object *o = &page->objects[i];
 		struct uuid id;
 
-		if (held_name(w, o->key, &id))
-			tally_seen(w->tally, id);
-		l->n++;
 		l->octets += o->size;
+		if (!held_name(w, o->key, &id))	/* a folder's mark, say: home names the others */
+			continue;
+		tally_seen(w->tally, id);
+		l->n++;
 		if (l->oldest_ms == 0 || o->modified_ms < l->oldest_ms)
 			l->oldest_ms = o->modified_ms;
 	}
@@ -155,30 +157,62 @@ next_page(struct bucket_watch *w)
 		look_in(w, LOOK_AWAY_MS);
 }
 
+/* whole: what it did not find of what was there before it began counts no more. */
 static void
-looked(struct bucket_watch *w)
+look_over(struct bucket_watch *w, bool whole)
 {
 	struct board_bucket *o = w->board;
 
-	tally_looked(w->tally, w->look.walk.over);
+	tally_looked(w->tally, whole);
 	w->seen = w->look;
 	atomic_store(&o->waiting, w->seen.n);
 	atomic_store(&o->octets, (int64_t)w->seen.octets);
 	atomic_store(&o->oldest_ms, w->seen.oldest_ms);
-	atomic_store(&o->looked_ms, wall_ms());
-	bucket_watch_well(w, TROUBLE_LOOK);
+}
+
+static void
+looked(struct bucket_watch *w)
+{
+	look_over(w, w->look.walk.over);
+	atomic_store(&w->board->looked_ms, wall_ms());
+	well(w, TROUBLE_COUNT, TROUBLE_LOOK);
 	look_in(w, w->seen.octets > w->conf->hold.quota / 2 ? LOOK_FULL_MS : LOOK_MS);
+}
+
+/* It answers, and does not tell what lies there: what is unknown must not fill a quota for ever. */
+static void
+blind(struct bucket_watch *w)
+{
+	atomic_store(&w->board->away, 0);
+	look_over(w, true);
+	look_in(w, LOOK_MS);
 }
 
 static void
 failed(struct bucket_watch *w, const struct s3_answer *a)
 {
-	bool person = a->end == S3_NO_BUCKET || a->end == S3_FORBIDDEN ||
-	    a->end == S3_ELSEWHERE || a->end == S3_UNKNOWN;
-
-	atomic_store(&w->board->away, 1);
-	bucket_watch_trouble(w, person ? TROUBLE_LOOK : TROUBLE_REACH, a->why.text);
 	look_in(w, a->wait_ms > LOOK_AWAY_MS ? a->wait_ms : LOOK_AWAY_MS);
+	switch (a->end) {
+	case S3_NO_BUCKET:
+	case S3_FORBIDDEN:
+	case S3_ELSEWHERE:
+		atomic_store(&w->board->away, 1);
+		bucket_watch_trouble(w, TROUBLE_LOOK, a->why.text);
+		break;
+	case S3_NOT_REACHED:
+		atomic_store(&w->board->away, 1);
+		bucket_watch_trouble(w, TROUBLE_REACH, a->why.text);
+		break;
+	case S3_UNKNOWN:
+	case S3_REFUSED:
+	case S3_STRANGE:
+		blind(w);
+		bucket_watch_trouble(w, TROUBLE_COUNT, a->why.text);
+		break;
+	default:		/* a PUT may go better than a long listing: senders find out */
+		bucket_watch_trouble(w, TROUBLE_COUNT, a->why.text);
+		break;
+	}
 }
 
 static void
@@ -202,8 +236,8 @@ on_looked(void *arg, const struct s3_answer *a)
 		looked(w);
 	} else if (a->end == S3_FORBIDDEN && strcmp(a->code, "AccessDenied") == 0) {
 		/* We are known, and may put, perhaps: an edge needs no more. */
-		bucket_watch_well(w, TROUBLE_LOOK);
-		look_in(w, LOOK_MS);
+		well(w, TROUBLE_COUNT, TROUBLE_LOOK);
+		blind(w);
 	} else {
 		failed(w, a);
 	}

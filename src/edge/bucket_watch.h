@@ -12,6 +12,7 @@
  */
 enum trouble {
 	TROUBLE_NONE = 0,
+	TROUBLE_COUNT,		/* what lies there is not to be known; mail is taken all the same */
 	TROUBLE_REACH,		/* it does not answer, or fails */
 	TROUBLE_LOOK,		/* it does not know us */
 	TROUBLE_PUT,		/* it takes nothing of us: only a PUT shows that it does again */
@@ -33,11 +34,13 @@ void	bucket_watch_away(struct bucket_watch *, const char *words);
 
 /* What is worse is shown until it is over. */
 void	bucket_watch_trouble(struct bucket_watch *, enum trouble, const char *words);
-/* All trouble up to this one is over. */
-void	bucket_watch_well(struct bucket_watch *, enum trouble most);
-
+/* The store has taken one: whatever kept it from that is over. */
 void	bucket_watch_put(struct bucket_watch *, const struct spool_meta *, uint64_t octets);
-/* Octets until hold.quota lies there, of everybody's, as far as the last look and we know. */
+
+/*
+ * Octets until hold.quota lies there, of everybody's, as far as the last look and we know.  Where
+ * no look is possible what was put before it counts no more, here and below: we err to taking mail.
+ */
 uint64_t bucket_watch_room(const struct bucket_watch *);
 /* Octets of what we put, as far as it lies there still: edge/tally.h. */
 uint64_t bucket_watch_of(const struct bucket_watch *, const char *home,

@@ -163,7 +163,6 @@ on_deposited(void *arg, enum deposited what, int64_t wait_ms, const struct why *
 	switch (what) {
 	case DEPOSIT_KEPT:
 		bucket_watch_put(b->watch, &it->meta, it->size);
-		bucket_watch_well(b->watch, TROUBLE_PUT);
 		item_end(it, KEPT, "");
 		break;
 	case DEPOSIT_FULL:

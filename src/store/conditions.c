@@ -166,6 +166,24 @@ backends(const struct finder *f, const struct scoreboard *b)
 		}
 }
 
+static void
+bucket_trouble(const struct finder *f, const struct board_bucket *b, const char *name,
+    const char *why)
+{
+	bool alarm = atomic_load(&b->alarm) != 0;
+	enum condition c = alarm ? CONDITION_NOW : CONDITION_PATIENT;
+
+	if (f->w->conf.role != CONF_EDGE)
+		say(f, c, "bucket", name, "bucket %s is not emptied: %s; what it holds waits there",
+		    name, why);
+	else if (alarm || atomic_load(&b->away) != 0)
+		say(f, c, "bucket", name, "bucket %s takes no mail: %s; senders are told to come "
+		    "again", name, why);
+	else
+		say(f, c, "bucket", name, "bucket %s is in trouble: %s; what it does not take in "
+		    "time stays with its sender", name, why);
+}
+
 /*
  * A bucket that cannot be emptied, and the age of what waits in it, long before the bucket's own
  * rules would delete it; and what is no mail of ours, which only its owner can judge.
@@ -179,10 +197,7 @@ bucket(const struct finder *f, const struct board_bucket *b, const char *name)
 	int64_t age = writer_surely_ms(f->w) - oldest;
 
 	if (why.s[0] != '\0')
-		say(f, atomic_load(&b->alarm) != 0 ? CONDITION_NOW : CONDITION_PATIENT, "bucket",
-		    name, f->w->conf.role == CONF_EDGE ?
-		    "bucket %s takes no mail: %s; senders are told to come again" :
-		    "bucket %s is not emptied: %s; what it holds waits there", name, why.s);
+		bucket_trouble(f, b, name, why.s);
 	if (expires > 0 && expires / 2 < most)
 		most = expires / 2;
 	if (oldest > 0 && age > most) {

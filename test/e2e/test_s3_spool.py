@@ -276,8 +276,7 @@ def test_a_bucket_that_holds_its_quota_takes_no_more(store, tmp_path):
         for i in range(3):
             store.put(f"pending/{i}", b"x" * (1 << 20))
         spool(stand, store)
-        until("a look", 10, lambda: bucket_of(stand)["looked_ms"] > 0)
-        assert bucket_of(stand)["waiting"] == 3
+        until("a look", 10, lambda: bucket_of(stand)["octets"] == 3 << 20)
         until("it is said", 5, lambda: say(stand, mail("one")).code == 452)
         assert len(store.keys("pending/")) == 3
         assert stand.complaints() == []
@@ -304,15 +303,16 @@ def test_one_network_fills_its_share_and_no_more_until_home_has_taken_some(store
 
 class Store:
     """Takes what it is given, honestly, but for the first requests for an object: each has
-    (whether a PUT happens, the answer)."""
+    (whether a PUT happens, the answer).  listing: what it says of what it has."""
 
-    def __init__(self, *faults):
+    def __init__(self, *faults, listing=None):
         self.faults, self.has = list(faults), {}
+        self.listing = listing or (200, {}, page())
 
     def says(self, line, body):
         method, path = line.split()
         if "?" in path:
-            return 200, {}, page()
+            return self.listing
         takes, lie = self.faults.pop(0) if self.faults else (True, None)
         there = path in self.has
         if method == "PUT" and takes and not there:
@@ -323,6 +323,12 @@ class Store:
         if method == "PUT":
             return (412, {}, "") if there else (200, {"ETag": '"e"'}, "")
         return (200, self.has[path][1], self.has[path][0]) if there else (404, {}, "")
+
+
+def lying(store):
+    store.liar = LyingS3(store.says)
+    store.liar.name, store.liar.key, store.liar.secret = "mail", "KEY", "SECRET"
+    return store.liar
 
 
 @pytest.mark.parametrize("faults, code, kept, alarm", [
@@ -341,10 +347,8 @@ class Store:
 def test_250_is_said_of_nothing_that_the_store_does_not_have(stand, faults, code, kept, alarm):
     """The last of them fails for longer than anybody waits."""
     store = Store(*faults)
-    with LyingS3(store.says) as liar:
+    with lying(store) as liar:
         stand.stop("home")
-        store.liar = liar
-        liar.name, liar.key, liar.secret = "mail", "KEY", "SECRET"
         spool(stand, liar, patience="4s")
         until("a look", 10, lambda: bucket_of(stand)["looked_ms"] > 0)
         reply = say(stand, mail("one"))
@@ -352,6 +356,50 @@ def test_250_is_said_of_nothing_that_the_store_does_not_have(stand, faults, code
         assert alarm in bucket_of(stand)["error"]
         for sealed, _ in store.has.values():
             assert b"Subject: one" in stand.age_open(sealed)
+
+
+@pytest.mark.parametrize("listing, words", [
+    ((403, {}, error("AccessDenied")), ""),
+    ((501, {}, error("NotImplemented")), "NotImplemented"),
+    ((200, {}, "<html>what?</html>"), "not what was asked for"),
+    ((503, {"Retry-After": "3600"}, error("SlowDown")), "SlowDown"),
+    ((500, {}, error("InternalError")), "InternalError"),
+], ids=["may-not", "cannot", "no-list", "slow-down", "500"])
+def test_a_store_that_does_not_tell_what_it_has_takes_mail_all_the_same(tmp_path, listing, words):
+    store = Store(listing=listing)
+    with lying(store) as liar, Stand(tmp_path / "stand", opt=(
+            "edge.limits.size=1M", "edge.hold.quota=3M")) as stand:
+        stand.stop("home")
+        spool(stand, liar)
+        until("a look", 10, lambda: bucket_of(stand)["looks"] > 0)
+        assert say(stand, mail("one", 900 << 10)).code == 250
+        b = bucket_of(stand)
+        assert words in b["error"] and (b["error"] == "") == (words == "") and not b["alarm"]
+        assert stand.log("edge").count("bucket.trouble") == (words != "")
+        assert stand.complaints() == []
+
+
+def test_what_cannot_be_counted_does_not_fill_a_quota_for_ever(tmp_path):
+    """Credentials that may only write, and home empties the bucket as it should."""
+    store = Store(listing=(403, {}, error("AccessDenied")))
+    with lying(store) as liar, Stand(tmp_path / "stand", opt=(
+            "edge.limits.size=1M", "edge.hold.quota=3M")) as stand:
+        stand.stop("home")
+        spool(stand, liar)
+        big = mail("big", 900 << 10)
+        assert [say(stand, big).code for _ in range(3)] == [250] * 3
+        until("it takes more", 20, lambda: say(stand, big).code == 250, 1)
+        assert stand.complaints() == []
+
+
+def test_what_is_no_mail_counts_for_the_quota_and_not_as_waiting(stand):
+    store = Store(listing=(200, {}, page(
+        "pending/", "pending/01890000-0000-7000-8000-000000000000.age", "pending/readme.txt")))
+    with lying(store) as liar:
+        spool(stand, liar)
+        until("a look", 10, lambda: bucket_of(stand)["looked_ms"] > 0)
+        b = bucket_of(stand)
+        assert (b["waiting"], b["octets"]) == (1, 15)
 
 
 # --- with other services, and the rest of the configuration --------------------------------------
