@@ -10,6 +10,7 @@
 #define LOOK_MS		300000
 #define LOOK_FULL_MS	30000		/* while half of the quota or more is used */
 #define LOOK_AWAY_MS	5000
+#define LOOK_ROOM_MS	5000		/* for room, doubling: a listing costs its owner money */
 #define LOOK_PAGES	10		/* ten thousand names: what is beyond is not counted */
 
 struct look {
@@ -30,6 +31,8 @@ struct bucket_watch {
 	struct s3_call	*call;
 	struct look	 look, seen;	/* under way; the last whole one */
 	struct instant	 look_at;
+	bool		 full;		/* somebody was turned away since the last look */
+	int64_t		 room_ms;	/* how soon that brings a look */
 	bool		 skewed;	/* it was asked a second time for the clock */
 	uint64_t	 put;		/* octets, since start */
 };
@@ -106,6 +109,13 @@ bucket_watch_soon(struct bucket_watch *w, int64_t ms)
 }
 
 void
+bucket_watch_full(struct bucket_watch *w)
+{
+	w->full = true;
+	bucket_watch_soon(w, w->room_ms);
+}
+
+void
 bucket_watch_away(struct bucket_watch *w, const char *words)
 {
 	if (w->trouble < TROUBLE_REACH)
@@ -163,7 +173,11 @@ look_over(struct bucket_watch *w, bool whole)
 {
 	struct board_bucket *o = w->board;
 
-	tally_looked(w->tally, whole);
+	if (tally_looked(w->tally, whole) || !w->full)
+		w->room_ms = LOOK_ROOM_MS;
+	else if (w->room_ms < LOOK_MS)
+		w->room_ms *= 2;
+	w->full = false;
 	w->seen = w->look;
 	atomic_store(&o->waiting, w->seen.n);
 	atomic_store(&o->octets, (int64_t)w->seen.octets);
@@ -270,6 +284,7 @@ bucket_watch_new(struct s3 *s3, const struct conf_edge *conf, struct board_bucke
 	}
 	w->s3 = s3;
 	w->conf = conf;
+	w->room_ms = LOOK_ROOM_MS;
 	w->board = board;
 	w->told = told;
 	w->arg = arg;

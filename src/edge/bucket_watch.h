@@ -29,6 +29,8 @@ struct bucket_watch *bucket_watch_new(struct s3 *, const struct conf_edge *,
 void	bucket_watch_tick(struct bucket_watch *);
 /* The next look comes within so long. */
 void	bucket_watch_soon(struct bucket_watch *, int64_t ms);
+/* One was turned away for what lies there: looks whether some is gone, seldomer while none is. */
+void	bucket_watch_full(struct bucket_watch *);
 /* Nobody need wait for it any more, until a look finds it.  words: where nothing else is known. */
 void	bucket_watch_away(struct bucket_watch *, const char *words);
 

@@ -310,7 +310,7 @@ take(struct bucket_proc *b, struct chan_msg *m)
 		if (fd != -1)
 			close(fd);
 		answer(b, m->tag, KEPT_FULL, why.text);
-		bucket_watch_soon(b->watch, LOOK_SOON_MS);	/* home may have taken some */
+		bucket_watch_full(b->watch);
 		return true;
 	}
 	if ((it = calloc(1, sizeof(*it))) == NULL) {

@@ -117,12 +117,12 @@ tally_seen(struct tally *t, struct uuid id)
 	t->found = true;
 }
 
-void
+bool
 tally_looked(struct tally *t, bool whole)
 {
-	size_t kept = 0;
+	size_t n = t->n, kept = 0;
 
-	for (size_t i = 0; i < t->n; i++) {
+	for (size_t i = 0; i < n; i++) {
 		const struct entry *e = &t->list[i];
 		bool passed = whole || (t->found && memcmp(e->id.b, t->last.b,
 		    sizeof(e->id.b)) <= 0);
@@ -132,6 +132,7 @@ tally_looked(struct tally *t, bool whole)
 	}
 	t->n = kept;
 	t->old = 0;
+	return kept < n;
 }
 
 /* --- its life ------------------------------------------------------------------------------- */

@@ -26,9 +26,12 @@ void	tally_add(struct tally *, const struct spool_meta *, uint64_t size);
 /* In octets, of that home; from that network, or NULL: from all. */
 uint64_t tally_octets(const struct tally *, const char *home, const struct netaddr *net);
 
-/* A look begins; each name that it finds; it is over.  whole: it came to the last name. */
+/*
+ * A look begins; each name that it finds; it is over.  whole: it came to the last name.  True:
+ * something is gone.
+ */
 void	tally_look(struct tally *);
 void	tally_seen(struct tally *, struct uuid);
-void	tally_looked(struct tally *, bool whole);
+bool	tally_looked(struct tally *, bool whole);
 
 #endif

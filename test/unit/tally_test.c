@@ -88,10 +88,10 @@ what_a_look_does_not_find_home_has_taken(void **state)
 	tally_seen(t, id(2));
 	tally_seen(t, id(4));
 	tally_seen(t, id(77));			/* another edge's */
-	tally_looked(t, true);
+	assert_true(tally_looked(t, true));
 	assert_int_equal(of("alice"), 2);
 	tally_look(t);
-	tally_looked(t, true);
+	assert_true(tally_looked(t, true));
 	assert_int_equal(of("alice"), 0);
 }
 
@@ -102,8 +102,11 @@ what_comes_while_a_look_goes_on_is_not_judged_by_it(void **state)
 	put(5, "alice", 1, 10);
 	tally_look(t);
 	put(3, "alice", 1, 100);
-	tally_looked(t, true);
+	assert_true(tally_looked(t, true));
 	assert_int_equal(of("alice"), 100);
+	tally_look(t);
+	tally_seen(t, id(3));
+	assert_false(tally_looked(t, true));
 }
 
 static void
@@ -117,7 +120,7 @@ beyond_the_last_name_of_half_a_look_nothing_is_known(void **state)
 	tally_looked(t, false);
 	assert_int_equal(of("alice"), 4);	/* 2, 4, and 5 and 6 */
 	tally_look(t);
-	tally_looked(t, false);			/* it failed at once */
+	assert_false(tally_looked(t, false));	/* it failed at once */
 	assert_int_equal(of("alice"), 4);
 }
 
