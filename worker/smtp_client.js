@@ -143,8 +143,12 @@ export class SmtpClient {
 		]
 			.filter(([attribute]) => takes.includes(attribute))
 			.map(([attribute, value]) => `${attribute}=${value}`);
-		const { code } = await this.command(`XCLIENT ${attributes.join(" ")}`, "XCLIENT");
+		const { code, text: words } = await this.command(
+			`XCLIENT ${attributes.join(" ")}`,
+			"XCLIENT",
+		);
 		if (code >= 400) return;
+		if (code >= 300) throw new Error(`XCLIENT: ${words}`);
 		await this.hello(name);
 		if (this.offers.has("AUTH")) await this.login(user, password);
 	}

@@ -274,6 +274,53 @@ def test_smtp_no_answer_after_the_last_octet(start, certs):
         assert worker.bucket() == [f"pending/{id_}.age"]
 
 
+TRACE = (b"Received: from [mail+far=test] (2001:4860:4860::8844)\r\n\tby cloudflare-email.net "
+         b"(c) id x; d\r\n")
+
+
+def test_smtp_home_is_told_the_client_in_its_own_terms(start, certs):
+    """Of what it offers, in xtext; and whoever forgets a login over it is told that again."""
+    said = {"ADDR PROTO HELO": "XCLIENT ADDR=IPV6:2001:4860:4860::8844 PROTO=ESMTP "
+                               "HELO=+5Bmail+2Bfar+3Dtest]",
+            "NAME ADDR DESTADDR LOGIN": "XCLIENT ADDR=IPV6:2001:4860:4860::8844",
+            "NAME HELO": None}
+    for offered, expected in said.items():
+        with SmtpListener(certs[0], xclient=offered) as home:
+            worker = start(**smtp(home))
+            assert worker.email("a@far.test", TO, TRACE + MAIL)["outcome"] == "accept"
+            assert len(home.took) == 1 and worker.bucket() == []
+            lines = [line for line in home.heard if line.startswith("XCLIENT")]
+            assert lines == ([expected] if expected else [])
+            assert sum(line.startswith("AUTH ") for line in home.heard) == 1 + len(lines)
+            # One that nobody brought is nobody's.
+            home.heard.clear()
+            assert worker.email("a@far.test", TO, MAIL)["outcome"] == "accept"
+            assert not [line for line in home.heard if line.startswith("XCLIENT")]
+
+
+def test_smtp_who_does_not_take_our_word_for_it_takes_the_message(start, certs):
+    with SmtpListener(certs[0], xclient="ADDR PROTO HELO") as home:
+        worker = start(**smtp(home, WAYS="smtp"))
+        for n, reply in enumerate(("501 5.5.4 bad", "550 5.7.0 not you", "554 5.7.1 no",
+                                   "500-what?\r\n500 what?", "450 4.7.1 later")):
+            home.replies["XCLIENT"] = reply
+            assert worker.email("a@far.test", TO, TRACE + MAIL)["outcome"] == "accept", home.heard
+            assert len(home.took) == n + 1
+
+
+def test_smtp_what_goes_wrong_over_the_client_leaves_it_in_the_bucket(start, certs):
+    with SmtpListener(certs[0], xclient="ADDR PROTO HELO") as home:
+        worker = start(**smtp(home))
+        for n, (verb, reply) in enumerate((
+                ("XCLIENT", "421 4.3.2 going down"), ("XCLIENT", None), ("XCLIENT", 30),
+                ("XCLIENT", "354 go on"), ("XCLIENT", "220 no\r\n220 two"),
+                ("EHLO again", "554 5.7.1 listed"), ("EHLO again", None))):
+            home.replies = {verb: reply}
+            r = worker.email("a@far.test", TO, TRACE + MAIL + str(n).encode())
+            assert r["outcome"] == "accept" and r["ms"] < 20000, (verb, reply)
+            assert len(worker.bucket()) == n + 1 and home.took == [], (verb, reply)
+
+
 def test_smtp_nothing_is_said_without_tls(start, certs):
     with SmtpListener(certs[1]) as home:
         worker = start(**smtp(home))

@@ -65,6 +65,8 @@ class SmtpListener(socketserver.ThreadingTCPServer):
     """
     Takes mail after STARTTLS and AUTH, whole transactions in took: (MAIL, RCPT, octets). replies:
     for a verb, or "." for the end of data, what to say (None: hang up; a number: seconds to wait).
+    xclient: of which attributes it takes one's word, after a login that it forgets over it, as
+    Postfix does; then "EHLO again" is its EHLO.
     """
 
     daemon_threads, allow_reuse_address = True, True
@@ -74,9 +76,10 @@ class SmtpListener(socketserver.ThreadingTCPServer):
         certs,
         offers=("PIPELINING", "8BITMIME", "CHUNKING", "SIZE 40000000"),
         piece=1 << 16,
+        xclient="",
         **replies,
     ):
-        self.certs, self.offers, self.piece = certs, offers, piece
+        self.certs, self.offers, self.piece, self.xclient = certs, offers, piece, xclient
         self.replies, self.took, self.heard = replies, [], []
         super().__init__(("127.0.0.1", 0), SmtpSession)
         self.port = self.server_address[1]
@@ -120,10 +123,12 @@ class SmtpSession(socketserver.BaseRequestHandler):
         octets = reply.encode() + b"\r\n"
         for at in range(0, len(octets), self.server.piece):  # no reply comes in one piece
             self.request.sendall(octets[at : at + self.server.piece])
+        if reply.startswith("421"):
+            raise Gone
         return reply
 
     def handle(self):
-        self.held, self.secure, self.user = b"", False, None
+        self.held, self.secure, self.user, self.hello = b"", False, None, "EHLO"
         self.request.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
             self.say("greeting", "220 home.test ESMTP")
@@ -137,8 +142,10 @@ class SmtpSession(socketserver.BaseRequestHandler):
         self.server.heard.append(line)
         if verb == "EHLO":
             offers = [*self.server.offers, "AUTH PLAIN LOGIN" if self.secure else "STARTTLS"]
+            if self.user and self.server.xclient:
+                offers.insert(0, f"XCLIENT {self.server.xclient}")
             self.say(
-                verb,
+                self.hello,
                 "\r\n".join(
                     ["250-home.test"] + [f"250-{o}" for o in offers[:-1]] + [f"250 {offers[-1]}"]
                 ),
@@ -152,6 +159,9 @@ class SmtpSession(socketserver.BaseRequestHandler):
         elif verb == "AUTH":
             self.user = base64.b64decode(line.split(" ")[2]).split(b"\0")[1].decode()
             self.say(verb, "235 2.7.0 welcome")
+        elif verb == "XCLIENT" and self.user and self.server.xclient:
+            if self.say(verb, "220 home.test ESMTP").startswith("2"):
+                self.user, self.hello = None, "EHLO again"
         elif verb == "MAIL":
             self.mail, self.rcpt = line, None
             self.say(verb, "250 2.1.0 ok" if self.user else "530 5.7.0 log in first")
