@@ -89,7 +89,23 @@ filled_by(const struct filled *f, struct span line)
 	return NULL;
 }
 
-/* No value has a quote in it: they are names, recipients, a URL.  What follows is a comment. */
+/* TOML's basic string (toml.io, v1.0.0): a prefix or a URL may have any of these in it. */
+static void
+print_string(const char *s)
+{
+	putchar('"');
+	for (; *s != '\0'; s++) {
+		if (*s == '"' || *s == '\\')
+			printf("\\%c", *s);
+		else if ((unsigned char)*s < 0x20 || *s == 0x7f)
+			printf("\\u%04X", (unsigned)(unsigned char)*s);
+		else
+			putchar(*s);
+	}
+	putchar('"');
+}
+
+/* What follows a value in the template is a comment. */
 static void
 print_filled(const struct filled *f)
 {
@@ -101,23 +117,58 @@ print_filled(const struct filled *f)
 		const char *shut = open != NULL ?
 		    memchr(open + 1, '"', line.n - (size_t)(open + 1 - line.p)) : NULL;
 
-		if (shut != NULL)
-			printf("%s = \"%s\"%.*s\n", in->key, in->value,
-			    (int)(line.p + line.n - shut - 1), shut + 1);
-		else
+		if (shut != NULL) {
+			printf("%s = ", in->key);
+			print_string(in->value);
+			printf("%.*s\n", (int)(line.p + line.n - shut - 1), shut + 1);
+		} else {
 			printf("%s%.*s\n", in != NULL && in->off ? "#" : "", (int)line.n, line.p);
+		}
 		rest = span_from(rest, line.n + 1);
 	}
 }
 
-/* Of several stores the one that a Worker can write to; NULL: home fetches from none. */
+#define R2_HOST	".r2.cloudflarestorage.com"
+
+/*
+ * Whether a Worker's bucket can be this one: its binding leads to the R2 of its own account and
+ * nowhere else.  A store on this machine may be R2's simulator.
+ */
+static bool
+is_r2(const struct conf_url *u)
+{
+	size_t n = strlen(u->host), tail = sizeof(R2_HOST) - 1;
+
+	return (n > tail && strcasecmp(u->host + n - tail, R2_HOST) == 0) ||
+	    strcmp(u->host, "localhost") == 0 || strcmp(u->host, "127.0.0.1") == 0;
+}
+
+/* NULL: home fetches from none that a Worker can write to. */
 static const struct conf_bucket *
 bucket_of(const struct conf_home *c)
 {
+	struct conf_url u;
+	struct why why;
+
 	for (size_t i = 0; i < c->nbuckets; i++)
-		if (strstr(c->buckets[i].endpoint, ".r2.cloudflarestorage.com") != NULL)
+		if (conf_url_parse(span_str(c->buckets[i].endpoint), &u, &why) && is_r2(&u))
 			return &c->buckets[i];
-	return c->nbuckets > 0 ? c->buckets : NULL;
+	return NULL;
+}
+
+/* "eu" of ACCOUNT.eu.r2.cloudflarestorage.com: in each, buckets have names of their own.  Or NULL. */
+static const char *
+jurisdiction_of(const struct conf_bucket *b, struct conf_url *u)
+{
+	struct why why;
+	char *tail, *dot;
+
+	if (b == NULL || !conf_url_parse(span_str(b->endpoint), u, &why) ||
+	    (tail = strcasestr(u->host, R2_HOST)) == NULL)
+		return NULL;
+	*tail = '\0';
+	dot = strrchr(u->host, '.');
+	return dot != NULL ? dot + 1 : NULL;
 }
 
 static void
@@ -151,6 +202,7 @@ worker_config(const struct role *r, const struct conf_worker *w, struct why *why
 	bool by_smtp = w->nedges > 0 && colon != NULL;
 	bool usual = b == NULL || strcmp(b->prefix, "pending/") == 0;
 	char to[RECIPIENTS_TEXT], ways[32], host[sizeof(w->smtp)] = "";
+	struct conf_url at;
 	const struct filled fill[] = {
 		{ "EDGE_NAME", w->name, false },
 		{ "RECIPIENTS", to, false },
@@ -165,12 +217,13 @@ worker_config(const struct role *r, const struct conf_worker *w, struct why *why
 		{ "[[r2_buckets]]", NULL, b == NULL },
 		{ "binding", NULL, b == NULL },
 		{ "bucket_name", b != NULL ? b->bucket : NULL, b == NULL },
+		{ "jurisdiction", jurisdiction_of(b, &at), false },
 		{ NULL, NULL, false },
 	};
 
 	if (!pushes && !by_smtp && b == NULL)
 		return why_set(why, "%s has no way for the Worker's mail: write service \"push\" "
-		    "{ url = \"https://...\" }, a bucket, or edges of the worker, or "
+		    "{ url = \"https://...\" }, a bucket at R2, or edges of the worker, or "
 		    "several of them", r->file);
 	if (by_smtp)
 		span_copy(span_of(w->smtp, (size_t)(colon - w->smtp)), host, sizeof(host));
@@ -186,8 +239,8 @@ worker_config(const struct role *r, const struct conf_worker *w, struct why *why
 		fprintf(stderr, "WAYS has no https: where Workers reach service \"push\" from "
 		    "outside is not in %s; write url = \"https://...\" there.\n", r->file);
 	if (b == NULL)
-		fprintf(stderr, "WAYS has no r2: %s has no bucket, and while home is away senders "
-		    "keep their mail.\n", r->file);
+		fprintf(stderr, "WAYS has no r2: %s has no bucket at R2, and a Worker can write to "
+		    "no other; while home is away senders keep their mail.\n", r->file);
 	say_secrets(w, pushes);
 	return 0;
 }

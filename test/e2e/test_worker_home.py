@@ -76,6 +76,22 @@ def test_worker_config_knows_homes_bucket(pair, tmp_path):
     assert conf["r2_buckets"] == [{"binding": "MAIL", "bucket_name": "our-mail"}]
     assert conf["vars"]["WAYS"] == "https r2" and conf["vars"]["BUCKET_PREFIX"] == "waiting/"
     assert conf["vars"]["RECIPIENTS"] == f"{pair.home.recipient} {pair.home.recipient}"
+    # Where it lies counts: a name in one jurisdiction is not that name in another.
+    for at, there in (("id.eu.r2.cloudflarestorage.com", "eu"), ("s3.other.test", None)):
+        with open(other, "w", encoding="ascii") as f:
+            f.write(text.replace('url = "https://', 'url = "https://p.test/\\"\\\\b')
+                    + f'bucket "x" {{ endpoint = "https://{at}" bucket = "our-mail" '
+                    'credentials = "/nowhere" prefix = "a\\"\\\\b/" }\n')
+        r = subprocess.run([posthouse(), "worker-config", "-c", other], check=True,
+                           capture_output=True, text=True)
+        conf = tomllib.loads(r.stdout)
+        assert conf["vars"]["HTTPS_URL"].startswith('https://p.test/"\\b')
+        if there is None:       # a Worker cannot write to it: nothing would ever wait there
+            assert conf["vars"]["WAYS"] == "https" and "r2_buckets" not in conf
+            assert "has no bucket at R2" in r.stderr
+            continue
+        assert conf["r2_buckets"][0]["jurisdiction"] == there
+        assert conf["vars"]["BUCKET_PREFIX"] == 'a"\\b/'
     # Without either there is nothing that a Worker could do with mail.
     with open(other, "w", encoding="ascii") as f:
         f.write(re.sub(r'service "push".*\n', "", text))
