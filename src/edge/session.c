@@ -542,7 +542,9 @@ sessions_drain(struct edge *e)
 static bool
 is_banned(const struct session *s, const struct home *h)
 {
-	if (s->txn != NULL && s->txn->home == h && bans_home(h, &s->client))
+	bool its = s->user_home == h || (s->txn != NULL && s->txn->home == h);
+
+	if (its && bans_home(h, &s->client))
 		return true;
 	return bans_service(s->edge, session_service(s), &s->client);
 }

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "edge/bans.h"
 #include "edge/logins.h"
 #include "net/conn.h"
 
@@ -22,7 +23,13 @@ worker_login(struct session *s, const struct smtp_ev *ev)
 
 	s->user_home = logins_find(&s->edge->homes, session_service(s), ev->user, ev->arg, &name,
 	    &r);
-	if (s->user_home != NULL && (s->user = strdup(name)) == NULL)
+	/*
+	 * The ban is of whoever is connected, not of the sender of what he brings: no 550 at RCPT,
+	 * which would be told to that sender.
+	 */
+	if (s->user_home != NULL && bans_home(s->user_home, &s->client))
+		r = smtp_reply(454, 4, 7, 1, "Your network is banned here; try again later");
+	else if (s->user_home != NULL && (s->user = strdup(name)) == NULL)
 		r = smtp_reply(454, 4, 7, 0, "Out of memory; try again later");
 	if (r.code == 235)
 		log_info(s->sid, "smtp.login peer=%s user=%s home=%s", netaddr_ip(&s->client).s,

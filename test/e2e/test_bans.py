@@ -1,5 +1,6 @@
 """Bans: made at home, biting at the edge; and fail2ban, which makes them from Dovecot's log."""
 
+import base64
 import json
 import os
 import shutil
@@ -8,8 +9,10 @@ import time
 
 import pytest
 
+from kit.certs import own_ca
 from kit.dovecot import Dovecot
 from kit.netns import netns
+from kit.ports import free_port
 from kit.smtp import Client, Closed
 from kit.stand import TOP, message, posthouse, until
 
@@ -170,6 +173,39 @@ def test_a_shared_listener_refuses_at_rcpt(network, make_stand):
     until("one home's ban is known", 10,
           lambda: rcpt("alice@example.test").startswith("550 5.7.1 "))
     assert rcpt("alice@second.test").startswith("250 ")
+
+
+def test_a_banned_worker_s_senders_are_not_told_so(network, make_stand, tmp_path):
+    """At a shared listener, too: what it cannot bring here goes another way, and no mail is refused."""
+    own_ca(tmp_path, "localhost")
+    port = free_port()
+    stand = make_stand(opt=[
+        f"edge.tls.cert={tmp_path}/localhost.pem", f"edge.tls.key={tmp_path}/localhost.key",
+        f'edge.service.submission.listen={{"127.0.0.1:{port}"}}',
+        "edge.service.submission.auth=true",
+        'edge.service.submission.home={"home", "second"}',
+        'home.worker.cloud.domains={"example.test"}', 'home.worker.cloud.edges={"edge.test"}'])
+    stand.add_home("second", "second.test")
+    with open(f"{stand.env['HOME_STATE']}/worker-cloud.smtp", encoding="ascii") as f:
+        said = base64.b64encode(f"\0cloud\0{f.read().strip()}".encode()).decode()
+
+    def login(source):
+        c = Client(("127.0.0.1", port), source=source)
+        c.hello()
+        c.starttls()
+        return c, c.cmd(f"AUTH PLAIN {said}").text
+
+    def code(source):
+        c, text = login(source)
+        with c:
+            return text[:9]
+    until("the edge knows the Worker", 10, lambda: code(ATTACKER) == "235 2.7.0", 0.1)
+    c, _ = login(ATTACKER)
+    with c:
+        ctl(stand, "ban", ATTACKER)
+        assert c.reply().text.startswith("421 4.7.1 ")
+    assert code(ATTACKER) == "454 4.7.1"
+    assert code(NEIGHBOUR) == "235 2.7.0"
 
 
 # --- fail2ban ------------------------------------------------------------------------------------
