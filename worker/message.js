@@ -26,6 +26,21 @@ export async function readWhole(message, deadline) {
 	return whole;
 }
 
+// Enough of message.raw's beginning to tell the client by, and the reader of the rest.
+export async function readTop(message, deadline) {
+	const reader = message.raw.getReader();
+	let top = new Uint8Array(0);
+	while (top.length < TRACE_MAX) {
+		const { done, value } = await deadline.limit(reader.read(), "the message's octets");
+		if (done) break;
+		const longer = new Uint8Array(top.length + value.length);
+		longer.set(top);
+		longer.set(value, top.length);
+		top = longer;
+	}
+	return { top, reader };
+}
+
 // Reverse-path and forward-path.  Throws a refusal's text.
 export function envelope(message) {
 	let which = "5.1.7 the sender's address";

@@ -6,7 +6,7 @@ import { toBucket } from "./bucket.js";
 import { configuration } from "./configuration.js";
 import { BUCKET_MS, Deadline, TOTAL_MS } from "./deadline.js";
 import { httpsConfirm, httpsPush } from "./https_push.js";
-import { client, envelope, readWhole } from "./message.js";
+import { client, envelope, readTop, readWhole } from "./message.js";
 import { mtaSts } from "./mta_sts.js";
 import { idOf, makeObject } from "./object.js";
 import { probe } from "./probe.js";
@@ -71,8 +71,9 @@ async function large(message, config, envelope, deadline) {
 		envelope,
 		new TextEncoder().encode(JSON.stringify([...message.headers])),
 	);
-	const as = { id, client: {}, envelope, when: new Date() };
-	const { refused } = await smtpPush(config, as, message.raw, message.rawSize, deadline);
+	const body = await readTop(message, deadline);
+	const as = { id, client: client(body.top), envelope, when: new Date() };
+	const { refused } = await smtpPush(config, as, body, message.rawSize, deadline);
 	log(id, "smtp", refused === undefined ? "taken" : "refused");
 	if (refused !== undefined) message.setReject(reason(refused));
 }

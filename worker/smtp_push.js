@@ -76,9 +76,12 @@ async function* pieces(head, body, deadline) {
 		yield body;
 		return;
 	}
-	const reader = body.getReader();
+	yield body.top;
 	for (;;) {
-		const { done, value } = await deadline.limit(reader.read(), "the message's octets");
+		const { done, value } = await deadline.limit(
+			body.reader.read(),
+			"the message's octets",
+		);
 		if (done) return;
 		yield value;
 	}
@@ -113,7 +116,7 @@ function mailFrom(client, from, to, size) {
 	);
 }
 
-// As httpsPush.  body: the octets, or a stream of as many as bodySize says.
+// As httpsPush.  body: the octets, or as message.js's readTop gives them; bodySize in all.
 export async function smtpPush(config, message, body, bodySize, deadline) {
 	const { smtp, edge } = config,
 		{ from, to } = message.envelope;

@@ -292,6 +292,11 @@ def test_smtp_home_is_told_the_client_in_its_own_terms(start, certs):
             lines = [line for line in home.heard if line.startswith("XCLIENT")]
             assert lines == ([expected] if expected else [])
             assert sum(line.startswith("AUTH ") for line in home.heard) == 1 + len(lines)
+            # As much of one that is too large to seal.
+            large = TRACE + MAIL + b"x" * 78 * 15000
+            assert worker.email("a@far.test", TO, large)["outcome"] == "accept"
+            assert home.took[1][2].endswith(large)
+            assert [line for line in home.heard if line.startswith("XCLIENT")] == lines * 2
             # One that nobody brought is nobody's.
             home.heard.clear()
             assert worker.email("a@far.test", TO, MAIL)["outcome"] == "accept"
