@@ -42,8 +42,7 @@ def test_the_workers_guide_is_true(tmp_path):
     """Its home.conf, its commands; every secret and variable is one that the Worker reads."""
     said, = [b for b in blocks("worker/README.md") if 'service "push" { url' in b]
     conf = tmp_path / "home.conf"
-    conf.write_text(said + f'state = "{tmp_path}/state"\ncontrol = "{tmp_path}/s"\nuser = ""\n'
-                    f'deliver {{ maildir = "{tmp_path}" }}\nmailboxes {{ users = {{"alice"}} }}\n')
+    conf.write_text(said + f'state = "{tmp_path}/state"\ncontrol = "{tmp_path}/s"\nuser = ""\n')
 
     def run(*words):
         return subprocess.run([posthouse(), *words], check=True, capture_output=True, text=True)
