@@ -156,7 +156,7 @@ bucket_of(const struct conf_home *c)
 	return NULL;
 }
 
-/* "eu" of ACCOUNT.eu.r2.cloudflarestorage.com: in each, buckets have names of their own.  Or NULL. */
+/* "eu" of ACCOUNT.eu.r2.cloudflarestorage.com: each has names of its own for buckets.  Or NULL. */
 static const char *
 jurisdiction_of(const struct conf_bucket *b, struct conf_url *u)
 {

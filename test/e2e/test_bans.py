@@ -176,7 +176,7 @@ def test_a_shared_listener_refuses_at_rcpt(network, make_stand):
 
 
 def test_a_banned_worker_s_senders_are_not_told_so(network, make_stand, tmp_path):
-    """At a shared listener, too: what it cannot bring here goes another way, and no mail is refused."""
+    """At a shared listener, too: its mail goes another way, and none is refused."""
     own_ca(tmp_path, "localhost")
     port = free_port()
     stand = make_stand(opt=[
