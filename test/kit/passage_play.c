@@ -298,7 +298,7 @@ passage_play_setup(void **state)
 	    "  default_home = \"bob\" }\n"
 	    "service \"submission\" { listen = {\"127.0.0.1:10\"} home = \"alice\" mode = pass\n"
 	    "  proxy_from = {\"127.0.0.1\"} }\n"
-	    "limits { streams_client = 4 streams = 6 connect_timeout = 300ms }\n");
+	    "limits { streams_client = 4 streams = 6 connect_timeout = 8s }\n");
 	memset(&H, 0, sizeof(H));
 	H.up = "{\"name\":\"imaps\",\"up\":true},{\"name\":\"mx\",\"up\":true},"
 	    "{\"name\":\"web\",\"up\":true},{\"name\":\"any\",\"up\":true},"

@@ -6,6 +6,7 @@
 
 #include "edge/road.h"
 #include "edge/session_in.h"
+#include "kit/ahead.h"
 
 /* --- passed ---------------------------------------------------------------------------------- */
 
@@ -135,10 +136,10 @@ a_home_that_does_not_answer_is_not_waited_for(void **state)
 	dial(0);
 	stranger(&A);
 	visitor(1);
-	loop_run_ms(100);
+	loop_run_ms(20);
 	passages_sweep(&R.e);
 	assert_false(heard(&A, "220"));
-	loop_run_ms(250);
+	ahead_ms += R.conf->connect_ms + 1;
 	passages_sweep(&R.e);
 	is_held(&A, 1);
 	assert_int_equal(board("mx")->why[BR_LATE], 1);
@@ -194,7 +195,8 @@ a_backend_that_closes_without_a_word(void **state)
 	dial(0);
 	stranger(&A);
 	v = visitor(1);
-	loop_run_ms(400);
+	loop_run_ms(100);
+	ahead_ms += R.conf->connect_ms + 1;
 	passages_sweep(&R.e);			/* it was reached: its banner may take its time */
 	assert_false(heard(&A, "220"));
 	v->out_end = true;
@@ -255,7 +257,8 @@ a_client_that_leaves_while_it_waits(void **state)
 		else
 			close(A.fd);
 		A.fd = -1;
-		loop_run_ms(350);
+		loop_turns(3);
+		ahead_ms += R.conf->connect_ms + 1;
 		passages_sweep(&R.e);
 		RUN_UNTIL(R.e.passages == NULL && H.visit[i]->closed);
 	}

@@ -68,10 +68,11 @@ a_relay_that_says_nothing_has_its_time_and_no_more(void **state)
 			    on_done, &told);
 			RUN_UNTIL(relay.open == 1 && answers == 0);
 			loop_run_ms(30);
-			ahead_ms += LETTER_WAIT_MS - 1000;
-			loop_run_ms(30);
+			ahead_ms += LETTER_WAIT_MS - 5000;
+			loop_turns(3);
 			assert_int_equal(told.n, 0);
-			ahead_ms += 1000;
+			ahead_ms += 5000;
+			loop_turns(3);
 			RUN_UNTIL(told.n == 1);
 			assert_non_null(strstr(told.error, says < 4 ? "it took longer than 90 s" :
 			    "no answer to the whole message: it may come twice"));

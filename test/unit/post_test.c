@@ -225,11 +225,12 @@ a_server_that_says_nothing_has_its_time_and_no_more(void **state)
 		RUN_UNTIL((answer_all(), server.step == at && server.b.open == 1));
 		loop_run_ms(50);
 		answer_all();
-		ahead_ms += steps[at].minutes * 60000 - 1000;
-		loop_run_ms(50);
+		ahead_ms += steps[at].minutes * 60000 - 5000;
+		loop_turns(3);
 		answer_all();
 		assert_int_equal(server.b.open, 1);	/* it is waited for */
-		ahead_ms += 1000;
+		ahead_ms += 5000;
+		loop_turns(3);
 		RUN_UNTIL((answer_all(), e->state == LEDGER_DEFERRED ||
 		    e->state == LEDGER_UNCERTAIN));
 		assert_int_equal(e->state == LEDGER_UNCERTAIN, steps[at].uncertain);
