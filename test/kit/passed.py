@@ -6,6 +6,8 @@ import ssl
 import struct
 import threading
 
+from kit.ports import free_port
+
 V2 = b"\r\n\r\n\0\r\nQUIT\n"
 
 
@@ -14,7 +16,7 @@ def header(client="8.8.8.8", port=1234, to="9.9.9.9", to_port=993):
     return f"PROXY TCP4 {client} {to} {port} {to_port}\r\n".encode()
 
 
-def connect(where, first=b"", timeout=20):
+def connect(where, first=b"", timeout=60):
     s = socket.create_connection(where, timeout)
     s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     if first:
@@ -38,13 +40,13 @@ class Server:
     what `serve(reader, writer)` does."""
 
     def __init__(self, serve, proxy=True, port=0):
-        self.serve, self.proxy, self.port = serve, proxy, port
+        self.serve, self.proxy, self.port = serve, proxy, port or free_port()
         self.clients = []           # (address, port), in the order of their coming
         self.loop = asyncio.new_event_loop()
         self.ready = threading.Event()
         self.thread = threading.Thread(target=self.run, daemon=True)
         self.thread.start()
-        assert self.ready.wait(10)
+        assert self.ready.wait(60)
 
     @property
     def where(self):
@@ -54,7 +56,6 @@ class Server:
         asyncio.set_event_loop(self.loop)
         self.server = self.loop.run_until_complete(
             asyncio.start_server(self.client, "127.0.0.1", self.port, backlog=2000, limit=1 << 20))
-        self.port = self.server.sockets[0].getsockname()[1]
         self.ready.set()
         self.loop.run_forever()
         left = asyncio.all_tasks(self.loop)
@@ -134,7 +135,7 @@ class TlsServer:
     def client(self, s):
         with s:
             try:
-                s.settimeout(20)
+                s.settimeout(60)
                 head = s.recv(16, socket.MSG_WAITALL)
                 s.recv(struct.unpack(">H", head[14:])[0], socket.MSG_WAITALL)
                 with self.ctx.wrap_socket(s, server_side=True) as tls:
