@@ -164,7 +164,7 @@ def test_what_hangs_is_ended_and_holds_up_nobody(make_stand, hook, tmp_path):
         stand, "edge", "webhook")["error"])
     until("the command too", 20, lambda: "longer than 30 s" in road(
         stand, "edge", "command")["error"])
-    assert time.monotonic() - began < 60
+    assert time.monotonic() - began < 120
     until("its whole group is gone", 5, lambda: not any(map(lives, pids.read_text().split())))
     assert {"alarms/command", "alarms/webhook"} <= {
         c["key"] for c in stand.status("edge")["conditions"]}

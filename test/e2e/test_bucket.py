@@ -135,7 +135,7 @@ def test_a_bucket_that_is_not_there_and_an_endpoint_that_is_none(store, home):
     home.configure(f"http://127.0.0.1:{free_port()}", "nobody")
     began = time.monotonic()
     status, steps = home.check()
-    assert status == 1 and list(steps) == ["list"] and time.monotonic() - began < 5
+    assert status == 1 and list(steps) == ["list"] and time.monotonic() - began < 20
     assert "onnect" in steps["list"][1]
 
 
@@ -253,7 +253,7 @@ def test_a_listing_that_is_none_is_told(home, says, words):
         began = time.monotonic()
         r = home.run("ls", "--json")
         assert r.returncode == 1 and words in r.stderr, r.stderr
-        assert len(liar.asked) <= 3 and time.monotonic() - began < 10
+        assert len(liar.asked) <= 3 and time.monotonic() - began < 30
         assert liar.asked[0].startswith(
             "GET /mail/?encoding-type=url&list-type=2&max-keys=1000&prefix=pending%2F")
 

@@ -27,7 +27,8 @@ pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a 
 # each second.
 SILENT_S = 30
 CONNECT_S, LOOKED_S = 5, 1
-SLACK_S = 3
+SLACK_S = 10
+AT_ONCE_S = 3           # before a CONNECT is given up, on a busy machine too
 OURS = "172.17.0.1/16"
 
 
@@ -72,7 +73,7 @@ class Place:
 
     def holds_at_once(self):
         text, seconds = self.banner()
-        return text.startswith("220 edge.test ") and seconds < 1
+        return text.startswith("220 edge.test ") and seconds < AT_ONCE_S
 
     def wait_passes(self):
         until("it is passed", 60, self.passes, 0.2)
@@ -204,7 +205,7 @@ def test_a_pulled_line_costs_the_first_caller_his_patience_and_nobody_else_any(p
     assert CONNECT_S - 0.5 < seconds < CONNECT_S + LOOKED_S + SLACK_S, seconds
     assert place.holds_at_once()
     text, seconds = place.banner(PASS)
-    assert text.startswith("421 4.3.2 ") and seconds < 1
+    assert text.startswith("421 4.3.2 ") and seconds < AT_ONCE_S
     place.line.plug()
     until("home is heard, and passed to without another look at its server", 15, place.passes, 0.1)
     assert "tunnel.down" not in place.stand.log("edge")

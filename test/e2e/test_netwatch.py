@@ -14,7 +14,7 @@ from kit.stand import STAND, message, until
 
 TUNNELS = 8         # as many as an edge takes of one home; each pauses for itself
 AWAY_S = 40         # pauses double from half a second: the present one is of 16 s at the least
-BACK_S = 3          # all of them by chance: (3/16)^8, once in 600,000 runs
+BACK_S = 6          # all of them by chance: (6/16)^8, once in 2,500 runs
 
 
 def run(*words):
@@ -31,7 +31,7 @@ class Line:
         self.name = f"ph{random.randrange(1 << 32):08x}"
         net = f"198.{random.choice((18, 19))}.{random.randrange(256)}"
         self.edge, self.home = f"{net}.1", f"{net}.2"
-        self.holder = subprocess.Popen(["unshare", "--net", "sleep", "300"])
+        self.holder = subprocess.Popen(["unshare", "--net", "sleep", "900"])
 
     def __enter__(self):
         ours = os.readlink("/proc/self/ns/net")

@@ -13,7 +13,7 @@ import uuid
 import pytest
 
 from kit.push_home import PushHome
-from kit.stand import until
+from kit.stand import quickest, until
 from kit.worker import EDGE
 
 
@@ -45,9 +45,9 @@ def test_status_says_who_pushes_and_where(home):
 
 
 def test_a_verdict(home, mark):
-    assert home.put(home.object(mark), prefer="wait=10") == (200, "")
+    assert home.put(home.object(mark), prefer="wait=60") == (200, "")
     made = home.object(mark, to="nobody@example.test")
-    status, text = home.put(made, prefer="wait=10")
+    status, text = home.put(made, prefer="wait=60")
     assert status == 422 and text.startswith("550 5.1.1 ")
     assert home.ask("DELETE", f"/mail/{made[0]}") == (204, "")
     assert str(made[0]) not in home.tool("queue", "--json").stdout
@@ -56,10 +56,11 @@ def test_a_verdict(home, mark):
 def test_an_answer_goes_out_as_soon_as_it_is_known(home, mark):
     """A sender waits for it; the next tick of home's clock would cost each message a second."""
     made = [home.object(f"{mark}-{n}") for n in range(10)]
-    began = time.monotonic()
-    for m in made:
-        assert home.put(m, prefer="wait=10") == (200, "")
-    assert time.monotonic() - began < 6
+
+    def put(i):
+        assert home.put(made[i], prefer="wait=60") == (200, "")
+    put(9)      # the next may have been near a tick by chance, those behind it begin with one
+    assert quickest(9, put) < 0.5
 
 
 def test_a_domain_that_the_worker_was_not_given_is_parked(home, mark):
@@ -101,9 +102,9 @@ def test_what_the_key_did_not_sign_is_set_aside(home, mark):
     assert count(home, "forged") >= 3
 
 
-def raw(home, *pieces, wait=5.0):
+def raw(home, *pieces, wait=30.0):
     """What home says to these octets."""
-    with socket.create_connection(("127.0.0.1", home.port), 10) as s:
+    with socket.create_connection(("127.0.0.1", home.port), 60) as s:
         for p in pieces:
             s.sendall(p)
         s.settimeout(wait)
@@ -133,7 +134,7 @@ def test_pieces_and_chunks(home, mark):
     said = raw(home, head(home, f"/mail/{id_}", f"Posthouse-Mac: {mac}",
                           "Transfer-Encoding: chunked", "Connection: close"), chunks + b"0\r\n\r\n")
     assert said.startswith(b"HTTP/1.1 201 ")
-    assert home.put((id_, sealed, mac), prefer="wait=10")[0] == 200
+    assert home.put((id_, sealed, mac), prefer="wait=60")[0] == 200
 
 
 def test_a_connection_that_is_cut_leaves_nothing(home, mark):
@@ -141,7 +142,7 @@ def test_a_connection_that_is_cut_leaves_nothing(home, mark):
     raw(home, head(home, f"/mail/{id_}", f"Posthouse-Mac: {mac}",
                    f"Content-Length: {len(sealed)}"), sealed[:-1], wait=0.3)
     assert str(id_) not in home.tool("queue", "--json").stdout
-    assert home.put((id_, sealed, mac), prefer="wait=10")[0] == 200
+    assert home.put((id_, sealed, mac), prefer="wait=60")[0] == 200
 
 
 @pytest.mark.parametrize("more, body", [
@@ -180,7 +181,7 @@ def test_an_object_that_is_too_large(mark):
             said = b""
         assert not said.startswith(b"HTTP/1.1 2")
         assert "[]" in home.tool("queue", "--json").stdout
-        assert home.put(home.object(mark), prefer="wait=10")[0] == 200
+        assert home.put(home.object(mark), prefer="wait=60")[0] == 200
 
 
 def test_a_flood_is_told_to_go_elsewhere(mark):
@@ -206,16 +207,16 @@ def test_who_says_nothing_takes_nobodys_place(home, mark):
     slow = []
     try:
         for n in range(150):
-            s = socket.create_connection(("127.0.0.1", home.port), 10)
+            s = socket.create_connection(("127.0.0.1", home.port), 60)
             if n % 2:
                 s.sendall(b"PUT /mail/")
             slow.append(s)
         began = time.monotonic()
-        assert home.put(home.object(mark), prefer="wait=10")[0] == 200
-        assert time.monotonic() - began < 8
+        assert home.put(home.object(mark), prefer="wait=60")[0] == 200
+        assert time.monotonic() - began < 30
         # One octet a second does not keep a place either.
         last, closed = slow[-1], False
-        for _ in range(15):
+        for _ in range(60):
             try:
                 last.sendall(b"x")
                 last.settimeout(1)
@@ -331,7 +332,7 @@ def test_a_backup_has_the_workers_keys(mark):
         home.tool("restore", f"{home.dir}/backup")
         assert (home.key("mac"), home.key("token")) == (home.mac_key, home.token)
         home.start()
-        assert home.put(made, prefer="wait=10")[0] == 200
+        assert home.put(made, prefer="wait=60")[0] == 200
         # A restore over a home that has others: the backup's count, and those go aside.
         home.tool("backup", f"{home.dir}/backup-2")
         home.stop()
@@ -354,7 +355,7 @@ def test_home_stops_with_a_verdict_under_way(mark):
             until("it is held", 10, lambda: "[]" not in home.tool("queue", "--json").stdout)
             began = time.monotonic()
             home.stop()
-            assert asked.result(9)[0] in (202, 503)
-            assert time.monotonic() - began < 9     # it is asked to hurry, not cut at the end
+            assert asked.result(25)[0] in (202, 503)
+            assert time.monotonic() - began < 25    # it is asked to hurry, not cut at the end
         home.start()
         assert "[]" not in home.tool("queue", "--json").stdout

@@ -148,17 +148,17 @@ def test_two_edges_and_one_bucket_and_one_home(stand, store, tmp_path):
 def test_while_the_store_is_away_senders_keep_their_mail_and_later_all_is_well_by_itself(
         stand, ceph, store):
     with Cutter(("127.0.0.1", ceph.port)) as wire:
-        spool(stand, store, endpoint=f"http://127.0.0.1:{wire.where[1]}", patience="2s")
+        spool(stand, store, endpoint=f"http://127.0.0.1:{wire.where[1]}", patience="6s")
         until("a look", 10, lambda: bucket_of(stand)["looked_ms"] > 0)
         assert say(stand, mail("before")).code == 250
         wire.refuse = True
         wire.cut()
         began = time.monotonic()
         r = say(stand, mail("meanwhile"))
-        assert r.code == 451 and time.monotonic() - began < 6
+        assert r.code == 451 and time.monotonic() - began < 30
         began = time.monotonic()
         assert say(stand, mail("meanwhile")).code == 451
-        assert time.monotonic() - began < 1         # nobody waits a second time
+        assert time.monotonic() - began < 5         # nobody waits a second time
         b = bucket_of(stand)
         assert b["error"] != "" and not b["alarm"]
         wire.refuse = False
@@ -187,7 +187,7 @@ def test_an_answer_that_is_lost_makes_no_second_copy(stand, ceph, store):
         sender.start()
         until("the store has it", 10, lambda: len(store.keys("pending/")) == 1)
         wire.cut()
-        sender.join(30)
+        sender.join(60)
     assert told == [250] and len(store.keys("pending/")) == 1
     assert bucket_of(stand)["taken"] == 1
 
@@ -206,7 +206,7 @@ def test_an_edge_killed_before_it_could_say_250_loses_nothing(stand, ceph, store
         sender.start()
         until("the store has it", 10, lambda: len(store.keys("pending/")) == 1)
         stand.kill("edge")
-        sender.join(20)
+        sender.join(60)
         assert told == [None]
         stand.start("edge")
         until("the edge listens", 20, lambda: say(stand, mail("again")).code == 250)
@@ -223,7 +223,7 @@ def test_a_bucket_process_that_dies_is_451_and_the_next_one_goes_on(stand, ceph,
         sender.start()
         until("the store has it", 10, lambda: len(store.keys("pending/")) == 1)
         stand.kill("edge", "bucket")
-        sender.join(20)
+        sender.join(60)
         assert told == [451]
         assert say(stand, mail("second")).code == 250
 
@@ -422,7 +422,7 @@ def test_an_auto_service_passes_while_home_is_there_and_else_the_bucket_holds(st
         assert said.startswith(b"220 edge.test ")
         s.sendall(b"EHLO c\r\nMAIL FROM:<a@client.test>\r\nRCPT TO:<alice@example.test>\r\n")
         s.sendall(b"DATA\r\nSubject: held\r\n\r\nhello\r\n.\r\nQUIT\r\n")
-        s.settimeout(20)
+        s.settimeout(60)
         heard = b""
         while got := s.recv(1000):
             heard += got

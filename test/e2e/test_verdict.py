@@ -10,7 +10,7 @@ from kit.wires import Cutter
 
 
 def test_250_means_delivered(make_stand, mark):
-    stand = make_stand(verdict=10)
+    stand = make_stand(verdict=60)
     assert send_mail(stand.smtp, message(subject=mark)).code == 250
     # No waiting here: it was in the mailbox before the answer.
     assert len([m for m in stand.mails("alice") if mark.encode() in m]) == 1
@@ -19,11 +19,11 @@ def test_250_means_delivered(make_stand, mark):
 
 
 def test_home_away_is_plain_hold(make_stand, mark):
-    stand = make_stand(verdict=10)
+    stand = make_stand(verdict=40)
     stand.stop("home")
     began = time.monotonic()
     assert send_mail(stand.smtp, message(subject=mark)).code == 250
-    assert time.monotonic() - began < 3, "nobody to ask: no wait"
+    assert time.monotonic() - began < 20, "nobody to ask: no wait"
     stand.start("home")
     stand.wait_marked("alice", mark)
 
@@ -38,7 +38,7 @@ def removed_user(stand):
 
 
 def test_some_accepted_is_250_and_the_rest_parked(make_stand, mark):
-    stand = make_stand(verdict=10)
+    stand = make_stand(verdict=60)
     stall(stand)
     with Client(stand.smtp) as c:
         c.hello()
@@ -56,7 +56,7 @@ def stall(stand):
 
 
 def test_all_refused_is_5xx_with_homes_words(make_stand, mark):
-    stand = make_stand(verdict=10)
+    stand = make_stand(verdict=60)
     with Client(stand.smtp) as c:
         c.hello()
         c.begin("s@client.test", ["bob@example.test"])
@@ -93,7 +93,7 @@ def test_home_too_slow_is_250(make_stand, mark):
         f.write("in the way\n")
     began = time.monotonic()
     assert send_mail(stand.smtp, message(subject=mark), rcpts=["bob@example.test"]).code == 250
-    assert time.monotonic() - began < 6
+    assert time.monotonic() - began < 20
     os.unlink(os.path.join(stand.env["MAILDIR"], "bob"))
     stand.wait_marked("bob", mark)
 

@@ -45,7 +45,7 @@ class Program:
 
     def __exit__(self, kind, value, tb):
         self.child.terminate()
-        self.child.wait(10)
+        self.child.wait(60)
         shutil.rmtree(self.dir, ignore_errors=True)
 
 

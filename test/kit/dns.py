@@ -47,6 +47,6 @@ class Dns:
 
     def __exit__(self, kind, value, tb):
         self.child.kill()
-        self.child.wait(20)
+        self.child.wait(60)
         self.log.close()
         shutil.rmtree(self.dir, ignore_errors=True)

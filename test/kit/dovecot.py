@@ -145,7 +145,7 @@ class Dovecot:
         self.seen = os.path.getsize(f"{self.dir}/log")
 
     def login(self, user):
-        c = imaplib.IMAP4("127.0.0.1", self.port, timeout=30)
+        c = imaplib.IMAP4("127.0.0.1", self.port, timeout=60)
         c.login(user, "x")
         return c
 
@@ -162,14 +162,14 @@ class Dovecot:
     def auth_test(self, user, password):
         """What Dovecot's own tool says: whether the passdbs take it."""
         r = subprocess.run(["doveadm", "-c", f"{self.dir}/dovecot.conf", "auth", "test", user,
-                            password], check=False, capture_output=True, text=True, timeout=30)
+                            password], check=False, capture_output=True, text=True, timeout=60)
         assert "auth succeeded" in r.stdout + r.stderr or "auth failed" in r.stdout + r.stderr, \
             r.stdout + r.stderr + self.log()
         return r.returncode == 0
 
     def stop(self):
         self.child.terminate()
-        self.child.wait(20)
+        self.child.wait(60)
 
 
 class Reader:

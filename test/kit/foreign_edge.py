@@ -16,7 +16,7 @@ import h2.exceptions
 
 from kit.stand import until
 
-PATIENCE = 30
+PATIENCE = 60
 GOAWAY = 7
 
 

@@ -118,5 +118,5 @@ class Lmtp:
 
     def __exit__(self, kind, value, tb):
         self.child.terminate()
-        self.child.wait(20)
+        self.child.wait(60)
         shutil.rmtree(self.dir, ignore_errors=True)

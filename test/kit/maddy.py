@@ -68,7 +68,7 @@ class Maddy(Mta):
         subprocess.run([BINARY, "--config", self.conf, *words], check=True, capture_output=True)
 
     def mails(self, user):
-        c = imaplib.IMAP4("127.0.0.1", self.imap, timeout=30)
+        c = imaplib.IMAP4("127.0.0.1", self.imap, timeout=60)
         c.login(f"{user}@example.test", "secret")
         c.select("INBOX")
         out = [c.fetch(n, "(BODY.PEEK[])")[1][0][1] for n in c.search(None, "ALL")[1][0].split()]
@@ -77,4 +77,4 @@ class Maddy(Mta):
 
     def close(self):
         self.child.terminate()
-        self.child.wait(20)
+        self.child.wait(60)

@@ -220,7 +220,7 @@ class Unpacked(Mta):
         except ProcessLookupError:
             pass
         try:
-            self.child.wait(10)
+            self.child.wait(60)
         except subprocess.TimeoutExpired:
             os.killpg(self.child.pid, signal.SIGKILL)
             self.child.wait()

@@ -78,12 +78,12 @@ class Beyond:
         finally:
             _must(_libc.setns(self.here, CLONE_NEWNET))
 
-    def connect(self, client, port, timeout=20):
+    def connect(self, client, port, timeout=60):
         """From this address of a stranger's to that port of ours, in his family."""
         with self.inside():
             return socket.create_connection((NEAR[":" in client], port), timeout, (client, 0))
 
-    def run(self, *words, timeout=60):
+    def run(self, *words, timeout=180):
         """A program out there; what it returned and said."""
         with self.inside():
             return subprocess.run([str(w) for w in words], check=False, capture_output=True,

@@ -115,7 +115,7 @@ class PushHome:
 
     def stop(self):
         self.child.send_signal(signal.SIGTERM)
-        self.child.wait(40)
+        self.child.wait(90)
 
     def kill(self, process):
         """One process of it alone, which is started again."""

@@ -97,11 +97,11 @@ class Radosgw:
         """Credentials that may read, and nothing else."""
         self.run("radosgw-admin", "subuser", "create", "--uid=posthouse",
                  "--subuser=posthouse:reader", "--access=read", "--key-type=s3",
-                 f"--access-key={key}", f"--secret-key={secret}", timeout=60)
+                 f"--access-key={key}", f"--secret-key={secret}", timeout=120)
 
     # --- the parts ---
 
-    def run(self, *words, timeout=30, check=True):
+    def run(self, *words, timeout=120, check=True):
         return subprocess.run(words, env=dict(os.environ, CEPH_CONF=f"{self.dir}/ceph.conf"),
                               check=check, capture_output=True, text=True, timeout=timeout)
 
@@ -132,14 +132,14 @@ class Radosgw:
         self.run("ceph-osd", "-i", "0", "--mkfs", "--osd-uuid", osd)
         self.start_osd()
         self.run("radosgw-admin", "user", "create", "--uid=posthouse", "--display-name=posthouse",
-                 f"--access-key={KEY}", f"--secret-key={SECRET}", timeout=90)
+                 f"--access-key={KEY}", f"--secret-key={SECRET}", timeout=180)
         self.spawn("radosgw", "-n", "client.rgw", "-f")
         until("radosgw answers", 90, lambda: self.answers(
             "curl", "-s", "-o", "/dev/null", self.endpoint), 0.1)
 
     def answers(self, *words):
         try:
-            return self.run(*words, timeout=5, check=False).returncode == 0
+            return self.run(*words, timeout=30, check=False).returncode == 0
         except subprocess.TimeoutExpired:
             return False
 

@@ -74,7 +74,7 @@ class Rspamd:
 
     def answers(self):
         assert self.child.poll() is None, self.log()
-        c = http.client.HTTPConnection("127.0.0.1", self.port, timeout=1)
+        c = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
         try:
             c.request("GET", "/ping")
             return c.getresponse().read().startswith(b"pong")
@@ -102,7 +102,7 @@ class Rspamd:
         if self.child is not None:
             for pid in self.pids():
                 os.kill(pid, signal.SIGKILL)
-            self.child.wait(20)
+            self.child.wait(60)
             self.child = None
 
     def stop_answering(self):

@@ -48,10 +48,10 @@ class Bucket:
             f"AWS4-HMAC-SHA256 Credential={self.key}/{scope}, SignedHeaders={names}, "
             f"Signature={sign(secret, text).hex()}")
         if url.scheme == "https":
-            c = http.client.HTTPSConnection(url.hostname, url.port, timeout=30,
+            c = http.client.HTTPSConnection(url.hostname, url.port, timeout=60,
                                             context=ssl.create_default_context(cafile=self.ca))
         else:
-            c = http.client.HTTPConnection(url.hostname, url.port, timeout=30)
+            c = http.client.HTTPConnection(url.hostname, url.port, timeout=60)
         try:
             c.request(method, path + (f"?{asked}" if asked else ""), body, fields)
             r = c.getresponse()

@@ -21,7 +21,7 @@ class Reply:
 class Client:
     """One connection. Everything is bytes on the way out, text in replies."""
 
-    def __init__(self, where, source=None, timeout=20):
+    def __init__(self, where, source=None, timeout=60):
         self.buf = b""
         self.sock = socket.create_connection(where, timeout,
                                              source_address=(source, 0) if source else None)

@@ -82,7 +82,7 @@ class Worker:
     def __exit__(self, kind, value, tb):
         self.process.stdin.close()
         try:
-            self.process.wait(10)
+            self.process.wait(60)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
