@@ -58,13 +58,22 @@ on_gone(void *arg, const char *words)
 	uv_close((uv_handle_t *)&l->timer, on_timer_closed);
 }
 
+/* One that waits. */
+static void
+quit(struct lane *l)
+{
+	l->waits = false;
+	smtp_cli_quit(l->cli);
+	smtp_wire_pump(&l->wire);
+}
+
 static void
 on_time(uv_timer_t *timer)
 {
 	struct lane *l = timer->data;
 
 	if (l->waits)
-		lane_quit(l);
+		quit(l);
 	else
 		smtp_wire_give_up(&l->wire, "no answer in time");
 }
@@ -333,19 +342,11 @@ lane_send(struct lane *l, struct shipment *s)
 }
 
 void
-lane_quit(struct lane *l)
-{
-	l->waits = false;
-	smtp_cli_quit(l->cli);
-	smtp_wire_pump(&l->wire);
-}
-
-void
 lane_leave(struct lane *l)
 {
 	l->old = true;
 	if (l->waits)
-		lane_quit(l);
+		quit(l);
 }
 
 void

@@ -78,8 +78,6 @@ bool	shipments_meet(const struct shipment *, const struct shipment *);
 /* Back as it was: it was not sent. */
 void	shipment_defer(struct shipment *, int64_t ms, const char *words);
 void	shipment_results(struct shipment *);		/* what the server said, into its entries */
-/* Whom it speaks for, as the server may be told: not known, if he is no stranger's address. */
-void	shipment_client(struct shipment *);
 
 /* --- lane.c --- */
 struct lane *lane_open(struct post *, struct shipment *, struct why *);
@@ -87,7 +85,6 @@ bool	lane_waits(const struct lane *);		/* for mail */
 bool	lane_leaves(const struct lane *);		/* see lane_leave */
 struct shipment *lane_now(const struct lane *);		/* what it carries, or NULL */
 void	lane_send(struct lane *, struct shipment *);
-void	lane_quit(struct lane *);			/* a lane that waits */
 /* The destination is another one: it ends with the message that it carries, or now. */
 void	lane_leave(struct lane *);
 void	lane_abort(struct lane *);			/* now; nothing is told any more */

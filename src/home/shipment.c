@@ -58,6 +58,22 @@ params_of(const struct envelope *env, const struct ledger_entry *e)
 	return "";
 }
 
+/* Whom it speaks for, as the server may be told: not known, if he is no stranger's address. */
+static void
+known_client(struct shipment *s)
+{
+	struct envelope *env = s->p.env;
+
+	/*
+	 * A mail server trusts private addresses and its own; an edge that says that a
+	 * client had such a one must not get that trust for him.
+	 */
+	if (netaddr_is_global(&env->client))
+		return;
+	env->client = (struct netaddr){ .port = 0 };
+	env->client_name[0] = '\0';
+}
+
 struct shipment *
 shipment_new(struct post *post, struct parcel *p)
 {
@@ -90,7 +106,7 @@ shipment_new(struct post *post, struct parcel *p)
 		s->mail.nrcpts++;
 	}
 	if (s->p.env != NULL)
-		shipment_client(s);
+		known_client(s);
 	return s;
 }
 
@@ -107,21 +123,6 @@ shipment_free(struct shipment **sp)
 	free(s->addrs);
 	free(s->entry);
 	free(s);
-}
-
-void
-shipment_client(struct shipment *s)
-{
-	struct envelope *env = s->p.env;
-
-	/*
-	 * A mail server trusts private addresses and its own; an edge that says that a
-	 * client had such a one must not get that trust for him.
-	 */
-	if (netaddr_is_global(&env->client))
-		return;
-	env->client = (struct netaddr){ .port = 0 };
-	env->client_name[0] = '\0';
 }
 
 void
