@@ -131,12 +131,6 @@ h2_rtt_us(const struct h2 *h)
 	return h->rtt_us;
 }
 
-unsigned
-h2_open_streams(const struct h2 *h)
-{
-	return h->nstreams;
-}
-
 /* --- the session ------------------------------------------------------------ */
 
 static int

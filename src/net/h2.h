@@ -142,7 +142,6 @@ void	h2_doubt(struct h2 *, int64_t waited_ms);
 bool	h2_doubted(const struct h2 *);
 bool	h2_late(const struct h2 *);		/* in closed: the TLS handshake took too long */
 int64_t	h2_rtt_us(const struct h2 *);		/* of the last PING; 0 none yet */
-unsigned h2_open_streams(const struct h2 *);
 
 /*
  * Client: a request.  pull NULL: no body.  The body may flow before the response
@@ -160,8 +159,6 @@ struct h2_stream *h2_request(struct h2 *, const struct h2_head *, h2_pull_fn *, 
 bool	h2_respond(struct h2_stream *, const struct h2_head *, struct span body, h2_pull_fn *,
     void *pull_arg);
 void	h2_stream_own(struct h2_stream *, const struct h2_stream_ops *, void *arg);
-/* From here on the outgoing body comes from there; there must have been one. */
-void	h2_stream_source(struct h2_stream *, h2_pull_fn *, void *pull_arg);
 void	h2_stream_resume(struct h2_stream *);
 void	h2_consumed(struct h2_stream *, size_t n);
 /* CANCEL, or CONNECT_ERROR where a connection is passed; no callback but closed, soon. */

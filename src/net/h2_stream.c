@@ -611,14 +611,6 @@ h2_stream_own(struct h2_stream *s, const struct h2_stream_ops *ops, void *arg)
 }
 
 void
-h2_stream_source(struct h2_stream *s, h2_pull_fn *pull, void *pull_arg)
-{
-	assert(s->pull != NULL);
-	s->pull = pull;
-	s->pull_arg = pull_arg;
-}
-
-void
 h2_reset(struct h2_stream *s)
 {
 	if (s->reset || s->h2->over)

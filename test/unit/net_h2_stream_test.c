@@ -26,7 +26,7 @@ many_streams(void **state)
 	assert_string_equal(tunnel.home.alpn, "posthouse/1");
 	for (i = 0; i < N; i++)
 		assert_true(stream_put(&st[i], &tunnel.edge, "/mail/x", i * 997));
-	assert_int_equal(h2_open_streams(tunnel.edge.h2), N);
+	assert_int_equal(tunnel.edge.open, N);
 	RUN_UNTIL(tunnel.edge.streams_closed == N && tunnel.home.open == 0);
 	for (i = 0; i < N; i++) {
 		assert_int_equal(st[i].status, 201);
