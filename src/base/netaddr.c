@@ -172,6 +172,14 @@ netaddr_in_any(const struct netaddr *a, const struct netaddr_net *nets, size_t n
 	return false;
 }
 
+bool
+netaddr_is_loopback(const struct netaddr *a)
+{
+	static const unsigned char one[16] = { [15] = 1 };
+
+	return a->v6 ? memcmp(a->ip, one, sizeof(one)) == 0 : a->ip[12] == 127;
+}
+
 /* The registries' entries that are not globally reachable, and what the header adds to them. */
 static const struct netaddr_net special[] = {
 	{ { 0 }, 8, false },			/* "this network" */

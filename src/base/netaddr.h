@@ -46,6 +46,7 @@ struct netaddr_net {
 	bool		 v6;
 };
 bool	netaddr_in_any(const struct netaddr *, const struct netaddr_net *, size_t n);
+bool	netaddr_is_loopback(const struct netaddr *);	/* 127.0.0.0/8 or ::1 */
 /*
  * Whether it can be a stranger's on the internet: a global unicast address by the
  * registries of IANA (RFC 6890: IPv4 and IPv6 special-purpose addresses).  In IPv6

@@ -9,12 +9,11 @@
 bool
 conf_local_host(const char *hostport)
 {
-	struct netaddr a, net;
+	struct netaddr a;
 
 	if (!netaddr_parse(span_str(hostport), &a))
 		return strncmp(hostport, "localhost:", 10) == 0;
-	return (netaddr_parse_ip(SPAN_LIT("127.0.0.0"), &net) && netaddr_in(&a, &net, 8)) ||
-	    (netaddr_parse_ip(SPAN_LIT("::1"), &net) && netaddr_in(&a, &net, 128));
+	return netaddr_is_loopback(&a);
 }
 
 bool

@@ -42,17 +42,12 @@ static const char untested[] = "not yet tested by the interlock";
 static bool
 never_a_client(const struct netaddr *a)
 {
-	static const struct {
-		const char	*net;
-		unsigned	 bits;
-	} nets[] = { { "127.0.0.0", 8 }, { "169.254.0.0", 16 }, { "::1", 128 }, { "fe80::", 10 } };
-	struct netaddr net;
+	static const struct netaddr_net link_local[] = {
+		{ { 169, 254 }, 16, false }, { { 0xfe, 0x80 }, 10, true },
+	};
 
-	for (size_t i = 0; i < sizeof(nets) / sizeof(nets[0]); i++)
-		if (netaddr_parse_ip(span_str(nets[i].net), &net) &&
-		    netaddr_in(a, &net, nets[i].bits))
-			return true;
-	return false;
+	return netaddr_is_loopback(a) ||
+	    netaddr_in_any(a, link_local, sizeof(link_local) / sizeof(link_local[0]));
 }
 
 static void

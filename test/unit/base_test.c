@@ -323,6 +323,27 @@ test_global_addresses(void **state)
 }
 
 static void
+test_loopback_is_all_of_127_and_one_address_of_ipv6(void **state)
+{
+	static const struct {
+		const char	*ip;
+		bool		 is;
+	} cases[] = {
+		{ "127.0.0.1", true }, { "127.255.255.255", true }, { "::ffff:127.0.0.1", true },
+		{ "::1", true }, { "126.255.255.255", false }, { "128.0.0.0", false },
+		{ "::", false }, { "::2", false }, { "::127.0.0.1", false }, { "7f00::1", false },
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct netaddr a;
+
+		assert_true(netaddr_parse_ip(span_str(cases[i].ip), &a));
+		if (netaddr_is_loopback(&a) != cases[i].is)
+			fail_msg("%s", cases[i].ip);
+	}
+}
+
+static void
 test_uuid(void **state)
 {
 	static const unsigned char rnd[10] = { 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
@@ -437,6 +458,7 @@ main(void)
 		cmocka_unit_test(test_netaddr_in),
 		cmocka_unit_test(test_special_purpose_addresses),
 		cmocka_unit_test(test_global_addresses),
+		cmocka_unit_test(test_loopback_is_all_of_127_and_one_address_of_ipv6),
 		cmocka_unit_test(test_uuid),
 		cmocka_unit_test(test_buf),
 		cmocka_unit_test(test_clock_watch),
