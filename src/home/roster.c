@@ -252,6 +252,7 @@ roster_router(struct roster *r, const struct conf_home *conf, struct router *out
 		.domains = conf->domains,
 		.ndomains = conf->ndomains,
 		.first = r->first };
+	out->unread = r->has_list && !r->learned;
 	out->stale = r->has_list &&
 	    (!r->learned || instant_ms_since(r->learned_at, instant_now()) > ROSTER_FRESH_MS);
 }

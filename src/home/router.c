@@ -312,6 +312,9 @@ unclaimed(const struct router *r, struct span local, const char *domain, struct 
 
 	if (span_eq_nocase(local, SPAN_LIT("postmaster"))) {
 		to_postmaster(r, domain, out);
+	} else if (r->unread) {
+		say(r, "nobody is called so, but the list of mailboxes was not read yet");
+		refuse(out, ROUTE_LATER, 450, 1, 1, "the list of mailboxes here was not read yet");
 	} else if (is_role(local) && roles_of(r, domain, false)[0] != '\0') {
 		say(r, "is a role: its mail goes to %s", roles_of(r, domain, false));
 		to_mailbox(out, roles_of(r, domain, false));

@@ -52,6 +52,8 @@ struct router {
 	/* mail goes to a server, which knows its mailboxes: it is asked for all others */
 	bool		 callout;
 	bool		 stale;		/* the list may lack an address: none is refused for good */
+	/* It was never read: whose mail it is, no catch-all, role or server may have instead. */
+	bool		 unread;
 	/* Each step of the decision, a line for a person; NULL: nobody asks why. */
 	void		(*say)(void *arg, const char *line);
 	void		*arg;

@@ -69,10 +69,12 @@ def test_a_list_that_never_named_anybody_refuses_nobody(make_stand, tmp_path):
     users = 'users = {"alice", "bob"}'
     assert users in text
     write(stand.conf("home"), text.replace(users, f'command = "{command}"\nrefresh = "10s"\n'
-                                             'roles = "foo@example.test"'))
+                                             'roles = "foo@example.test"\n'
+                                             'catch_all = "foo@example.test"'))
     stand.start("home")
     until("it is an alarm", 10, lambda: "names nobody" in str(stand.status("home")["alarms"]))
-    assert route(stand, "foo@example.test")["reply"].startswith("450 4.1.1")
+    for who in ("foo", "bar", "abuse"):         # nor does the catch-all get their mail
+        assert route(stand, f"{who}@example.test")["reply"].startswith("450 4.1.1")
     (tmp_path / "users").write_text("foo@example.test\nbar@example.test\n")
     until("they are there", 60, lambda: "mailbox" in route(stand, "foo@example.test"))
     assert route(stand, "bar@example.test")["mailbox"] == "bar@example.test"

@@ -16,17 +16,18 @@ struct home {
 	const char	*users;		/* parted by spaces; the first is `first` */
 	const char	*catch_all;
 	const char	*roles;
-	bool		 stale;
+	bool		 stale, unread;
 };
 
-static const struct home plain = { "alice bob", "", "", false };
-static const struct home catching = { "alice bob", "inbox", "admin", false };
-static const struct home stale = { "alice bob", "", "", true };
-static const struct home with_tag = { "alice alice+lists postmaster", "", "", false };
-static const struct home empty = { "", "", "", false };
-static const struct home mixed = { "Alice BOB", "", "", false };
+static const struct home plain = { "alice bob", "", "", false, false };
+static const struct home catching = { "alice bob", "inbox", "admin", false, false };
+static const struct home stale = { "alice bob", "", "", true, false };
+static const struct home unread = { "alice", "inbox", "admin", true, true };
+static const struct home with_tag = { "alice alice+lists postmaster", "", "", false, false };
+static const struct home empty = { "", "", "", false, false };
+static const struct home mixed = { "Alice BOB", "", "", false, false };
 
-static const struct home abroad = { "alice j\xc3\xbcrgen", "", "", false };
+static const struct home abroad = { "alice j\xc3\xbcrgen", "", "", false, false };
 
 static const struct rule {
 	const char	*name;
@@ -69,6 +70,13 @@ static const struct rule {
 	{ "postmaster without a domain is ours", &plain, "<Postmaster>", ROUTE_MAILBOX, "alice" },
 	{ "a mailbox called postmaster is postmaster's", &with_tag, "<postmaster>", ROUTE_MAILBOX,
 	    "postmaster" },
+	{ "a list that was not read yet may name him: the catch-all must wait", &unread,
+	    "<bob@example.org>", ROUTE_LATER, "4.1.1" },
+	{ "and so must whoever has the roles", &unread, "<abuse@example.org>", ROUTE_LATER,
+	    "4.1.1" },
+	{ "who is configured beside such a list waits for nothing", &unread,
+	    "<alice+x@example.org>", ROUTE_MAILBOX, "alice" },
+	{ "nor does postmaster", &unread, "<postmaster>", ROUTE_MAILBOX, "admin" },
 	{ "postmaster of a stale list is not asked to wait", &stale, "<postmaster@example.org>",
 	    ROUTE_MAILBOX, "alice" },
 	{ "postmaster is never refused, only kept waiting", &empty, "<postmaster>", ROUTE_LATER,
@@ -120,7 +128,8 @@ routes(void **state)
 
 		fill(&boxes, t->home->users, first, sizeof(first));
 		struct router router = { .boxes = &boxes, .catch_all = t->home->catch_all,
-			.roles = t->home->roles, .first = first, .stale = t->home->stale };
+			.roles = t->home->roles, .first = first, .stale = t->home->stale,
+			.unread = t->home->unread };
 		if (address_parse_path(span_str(t->path), ADDRESS_FORWARD, true, &to) == 0)
 			fail_msg("%s: %s is no path", t->name, t->path);
 		route_address(&router, granted, 2, &to, &r);
