@@ -83,6 +83,12 @@ struct h2_stream *handover_request(struct handover *, struct h2_head *, h2_pull_
 		    const struct h2_stream_ops *, void *arg);
 
 /* shown.c */
+/*
+ * Whether an answer with this mark was overtaken by one that was seen since: then it was so, in the
+ * past of that one.  A copy's never was, as two homes may answer at one time.
+ */
+bool	handover_overtaken(const struct handover *, const struct ledger_mark *,
+    const struct ledger_mark *floor);
 /* Nothing leaves us: home's ledger is this old one. */
 void	handover_stale(struct handover *, struct ledger_mark, const struct why *);
 

@@ -54,19 +54,31 @@ on_marked(void *arg, enum marked marked, const struct why *why)
 		handover_stale(ho, shown, why);
 }
 
+static bool
+is_older(const struct ledger_mark *m, const struct ledger_mark *floor)
+{
+	return m->epoch == floor->epoch && m->counter < floor->counter;
+}
+
+bool
+handover_overtaken(const struct handover *ho, const struct ledger_mark *m,
+    const struct ledger_mark *floor)
+{
+	return m->epoch == ho->top.epoch && m->counter < ho->top.counter && !is_older(m, floor) &&
+	    !ledger_parted(&ho->top, ledger_run(m), m->counter);
+}
+
 void
 handover_shown(struct handover *ho, struct ledger_mark mark, struct ledger_mark floor)
 {
-	bool older = mark.epoch == floor.epoch && mark.counter < floor.counter;
-
 	if (mark.epoch == 0 || ho->shown.epoch != 0)
 		return;
 	/*
 	 * Overtaken, or as it should be: then a PUT's answer brings it to the writer.  Another run
 	 * may be a copy's.
 	 */
-	if (mark.epoch == ho->top.epoch && !older && (mark.counter <= ho->top.counter ||
-	    ledger_run(&mark) == ledger_run(&ho->top)))
+	if (handover_overtaken(ho, &mark, &floor) || (mark.epoch == ho->top.epoch &&
+	    !is_older(&mark, &floor) && ledger_run(&mark) == ledger_run(&ho->top)))
 		return;
 	ho->top = ho->shown = mark;
 	spool_mark(ho->edge->spool, ho->home->name, mark, on_marked, ho);

@@ -168,12 +168,10 @@ static void
 mark_and_delete(struct transfer *t)
 {
 	struct handover *ho = t->ho;
-	bool same = t->mark.epoch == ho->top.epoch;
-	bool older = t->mark.epoch == t->floor.epoch && t->mark.counter < t->floor.counter;
 
-	if (same && !older && t->mark.counter < ho->top.counter)
+	if (handover_overtaken(ho, &t->mark, &t->floor))
 		t->mark = ho->top;
-	else if (!older)
+	else if (t->mark.epoch != t->floor.epoch || t->mark.counter >= t->floor.counter)
 		ho->top = t->mark;
 	spool_mark(ho->edge->spool, ho->home->name, t->mark, on_marked, t);
 }

@@ -346,6 +346,32 @@ answers_overtake_each_other(void **state)
 	assert_int_equal(board_get(&R.board, BC_STALE_LEDGER), 0);
 }
 
+/* Two homes of one backup, both here: what the second says was not overtaken by the first. */
+static void
+two_homes_answer_at_one_time(void **state)
+{
+	struct put *second;
+
+	H.counter = 10;
+	H.runs = "7.1";
+	hold_many(2, 100);
+	H.hold = 2;
+	dial(0);
+	dial(1);
+	RUN_UNTIL(H.now == 2);
+	H.counter = 100;
+	second = H.puts->next;
+	put_answer(H.puts, 201);
+	RUN_UNTIL(board_get(&R.board, BC_HANDED_OVER) == 1);
+	H.counter = 50;
+	H.runs = "8.11 7.1";
+	put_answer(second, 201);
+	RUN_UNTIL(stale_alarm());
+	loop_run_ms(100);
+	assert_int_equal(rows(), 1);
+	assert_int_equal(board_get(&R.board, BC_HANDED_OVER), 1);
+}
+
 /* One tunnel goes away in good order: the other takes everything, at once. */
 static void
 one_tunnel_leaves(void **state)
@@ -378,6 +404,7 @@ main(void)
 		TEST(an_older_ledger_that_has_counted_past_what_was_seen),
 		TEST(our_own_disk_fails),
 		TEST(answers_overtake_each_other),
+		TEST(two_homes_answer_at_one_time),
 		TEST(one_tunnel_leaves),
 	};
 
