@@ -131,22 +131,25 @@ int
 db_counters(struct db *db, struct why *why)
 {
 	sqlite3_stmt *st = db_st(db, ST_LEDGER, why), *sum = db_st(db, ST_SUM, why);
+	struct ledger_mark mark = { .epoch = 0 };
 	int rc;
 
 	if (st == NULL || sum == NULL || (rc = db_step(db, st, why)) == -1)
 		return -1;
 	if (rc == 0)
 		return why_set(why, "%s: spool.db holds no ledger", db->path);
-	db->mark.epoch = (uint64_t)sqlite3_column_int64(st, 1);
-	db->mark.counter = (uint64_t)sqlite3_column_int64(st, 2);
+	mark.epoch = (uint64_t)sqlite3_column_int64(st, 1);
+	mark.counter = (uint64_t)sqlite3_column_int64(st, 2);
 	db->next_row = db->next_row_kept = sqlite3_column_int64(st, 3);
 	sqlite3_reset(st);
 	if (db_step(db, sum, why) != 1)
 		return -1;
 	db->total = db->total_kept = (uint64_t)sqlite3_column_int64(sum, 0);
 	sqlite3_reset(sum);
-	if (db_runs_read(db, why) == -1)
+	/* All of it or nothing: a counter without the run that made it is no ledger's. */
+	if (db_runs_read(db, &mark, why) == -1)
 		return -1;
+	db->mark = mark;
 	db->unsure = false;
 	return 0;
 }

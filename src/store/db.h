@@ -73,6 +73,8 @@ bool	db_changed(const struct db *);		/* something waits for db_commit */
 int	db_commit(struct db *, struct why *);	/* 0 also when nothing waits */
 void	db_rollback(struct db *);
 struct ledger_mark db_ledger_mark(const struct db *);	/* ours, as of the last commit */
+/* Home: what changes from now on is another run's (spool.h), as it is at each start. */
+void	db_runs_new(struct db *);
 /* When the last run wrote last, about, by its clock; 0: there was none. */
 int64_t	db_written_ms(const struct db *);
 int64_t	db_next_row(const struct db *);		/* the next put's */

@@ -118,10 +118,9 @@ int	db_write_aside(struct db *, const char *as, struct span data, const char *re
 
 /*
  * db_runs.c: home.  A run begins with its first commit that changes something, and in it, so that
- * a start alone is none.  db->run is chosen when the ledger is opened.
+ * a start alone is none.  db->run is chosen by db_runs_new.
  */
-void	db_runs_new(struct db *);
-int	db_runs_read(struct db *, struct why *);	/* into db->mark */
+int	db_runs_read(struct db *, struct ledger_mark *, struct why *);
 /* The next commit that changes something begins one. */
 bool	db_runs_due(const struct db *);
 int	db_runs_begin(struct db *, struct why *);

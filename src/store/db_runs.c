@@ -7,22 +7,23 @@
 void
 db_runs_new(struct db *db)
 {
+	db->run = 0;
 	while (db->role == CONF_HOME && db->run == 0)
 		random_bytes(&db->run, sizeof(db->run));
 }
 
 int
-db_runs_read(struct db *db, struct why *why)
+db_runs_read(struct db *db, struct ledger_mark *m, struct why *why)
 {
 	sqlite3_stmt *st = db_st(db, ST_RUNS, why);
 	int rc;
 
-	db->mark.nruns = 0;
+	m->nruns = 0;
 	if (st == NULL)
 		return -1;
 	sqlite3_bind_int(st, 1, LEDGER_RUNS);
 	while ((rc = db_step(db, st, why)) == 1)
-		db->mark.runs[db->mark.nruns++] = (struct ledger_run){
+		m->runs[m->nruns++] = (struct ledger_run){
 			(uint32_t)sqlite3_column_int64(st, 0),
 			(uint64_t)sqlite3_column_int64(st, 1) };
 	sqlite3_reset(st);

@@ -146,8 +146,11 @@ ledger_parted(const struct ledger_mark *m, uint32_t run, uint64_t counter)
 {
 	uint64_t last = m->counter;
 
-	if (run == 0 || m->nruns == 0)
+	if (run == 0)
 		return false;
+	/* A ledger that has had a run names one for good. */
+	if (m->nruns == 0)
+		return true;
 	for (unsigned i = 0; i < m->nruns; i++) {
 		if (m->runs[i].run == run)
 			return counter > last;

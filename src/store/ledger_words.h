@@ -34,8 +34,9 @@ bool	ledger_runs_parse(struct span, struct ledger_mark *out);
 
 /*
  * Whether that ledger is another than the one of its epoch that had that counter in that run:
- * its own past ended before, and what it counts since is something else.  False also where
- * that cannot be told: no run is known, or so many came since that the list has it no more.
+ * its own past ended before, and what it counts since is something else, or it names no run
+ * at all.  False also where that cannot be told: which run it was is not known, or so many
+ * came since that the list has it no more.
  */
 bool	ledger_parted(const struct ledger_mark *, uint32_t run, uint64_t counter);
 

@@ -57,6 +57,12 @@ writer_clock_watch(struct writer *w)
 
 	if (jump != 0)
 		log_warn(NULL, "clock.jumped %s: " SET_IT, jump_words(jump).s);
+	/*
+	 * A machine that was taken back to a snapshot of its memory goes on in the run of then;
+	 * so does each of two that were made of one.
+	 */
+	if (jump > 0)
+		db_runs_new(w->db);
 	w->bans_late_ms += jump;
 	if (was != 0 && w->clock.jumped_ms == 0)
 		log_info(NULL, "clock.sure %s", jump != 0 ? "it is back" : "a day has passed");

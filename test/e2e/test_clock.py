@@ -1,9 +1,11 @@
 """The wall clock jumps by days and weeks while edge and home run: it is said; nothing is lost."""
 
+import contextlib
 import json
 import os
 import re
 import shutil
+import sqlite3
 import struct
 import subprocess
 import time
@@ -130,6 +132,25 @@ def test_a_jump_is_noticed_while_nobody_asks(clock, stand):
     clock.off(-1 * DAY)
     for role in ("edge", "home"):
         until(f"{role} says so", 20, lambda r=role: "clock.jumped back" in stand.log(r))
+
+
+def test_what_changes_after_a_jump_ahead_is_another_runs(clock, stand, mark):
+    """By which a machine that went on from a snapshot of its memory is known."""
+    def runs():
+        with contextlib.closing(sqlite3.connect(
+                f"file:{stand.env['HOME_STATE']}/spool.db?mode=ro", uri=True)) as db:
+            return [run for run, in db.execute("SELECT run FROM run ORDER BY first DESC")]
+
+    for i, days in enumerate((0, 0, 1, 1)):
+        clock.off(days * DAY)
+        if days > 0:
+            until("home says so", 20, lambda: "clock.jumped forward" in stand.log("home"))
+        assert send_mail(stand.smtp, message(subject=f"{mark}-{i}-")).code == 250
+        stand.wait_marked("alice", f"{mark}-{i}-", seconds=10)
+        if i == 0:
+            before = runs()
+    now = runs()
+    assert now[1:] == before and now[0] not in before
 
 
 def test_home_starts_in_1970(clock, stand, mark):

@@ -4,6 +4,7 @@
 
 #include "kit/store_play.h"
 #include "store/db_copy.h"
+#include "store/db_in.h"
 #include "store/ledger_words.h"
 
 /* --- the words ----------------------------------------------------------------------------- */
@@ -58,7 +59,8 @@ what_a_ledger_has_seen_and_what_it_has_not(void **state)
 		{ "7.40 6.30 5.20", 9, 45, true },
 		{ "7.40 6.30 5.20", 9, 19, false },	/* forgotten, for all we know */
 		{ "7.40 6.30 5.20", 0, 45, false },	/* seen when no runs were told */
-		{ "", 7, 45, false },			/* shown by one that tells none */
+		{ "", 0, 45, false },
+		{ "", 7, 45, true },			/* of before runs were kept */
 	};
 
 	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
@@ -211,6 +213,50 @@ a_copy_of_a_run_that_went_on_is_an_old_one(void **state)
 	assert_int_equal(show(run(copy, 100)), MARK_STALE);
 }
 
+/* Disk and memory are those of then: it goes on in the very run that the edge has seen. */
+static void
+a_machine_that_was_taken_back_is_known_once_its_clock_is_put_right(void **state)
+{
+	struct db *db = open_ledger(home, CONF_HOME);
+	struct why why = { "" };
+	struct ledger_mark m;
+	uint32_t run_of_then;
+
+	changes(db, 10);
+	run_of_then = db->run;
+	db_close(&db);
+	copy_ledger(home, copy);
+	db = open_ledger(home, CONF_HOME);
+	db->run = run_of_then;
+	changes(db, 5);
+	m = db_ledger_mark(db);
+	assert_int_equal(m.nruns, 1);
+	assert_int_equal(m.counter, 15);
+	assert_int_equal(show(m), MARK_NEW);
+	db_close(&db);
+
+	db = open_ledger(copy, CONF_HOME);
+	db->run = run_of_then;
+	changes(db, 2);
+	db_runs_new(db);
+	changes(db, 50);
+	assert_int_equal(db_ledger_mark(db).counter, 62);
+	assert_int_equal(db_mark(edge, "alice", db_ledger_mark(db), &why), MARK_STALE);
+	db_close(&db);
+}
+
+/* A program of before runs were kept, put back with its ledger. */
+static void
+one_that_names_no_run_any_more_is_an_old_one(void **state)
+{
+	struct ledger_mark m = run(home, 10), old = { .epoch = m.epoch, .counter = 4 };
+
+	assert_int_equal(show(old), MARK_NEW);		/* it was upgraded since */
+	assert_int_equal(show(m), MARK_SAME);
+	old.counter = m.counter + 100;
+	assert_int_equal(show(old), MARK_STALE);
+}
+
 static void
 an_edge_that_was_away_takes_what_went_on(void **state)
 {
@@ -283,6 +329,8 @@ main(void)
 		TEST(a_run_begins_with_its_first_commit_and_a_start_is_none),
 		TEST(a_copy_that_counted_past_what_was_seen_is_an_old_one),
 		TEST(a_copy_of_a_run_that_went_on_is_an_old_one),
+		TEST(a_machine_that_was_taken_back_is_known_once_its_clock_is_put_right),
+		TEST(one_that_names_no_run_any_more_is_an_old_one),
 		TEST(an_edge_that_was_away_takes_what_went_on),
 		TEST(each_edge_judges_by_what_it_saw),
 		TEST(a_restored_ledger_is_as_late_as_its_backup),
