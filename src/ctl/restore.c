@@ -17,6 +17,7 @@
 #include "ctl/restore_swap.h"
 #include "ctl/role.h"
 #include "ctl/state.h"
+#include "proto/mailbox_password.h"
 #include "store/db_copy.h"
 #include "store/ledger_words.h"
 
@@ -225,6 +226,60 @@ keep_identities(struct restore *r, struct why *why)
 	return rc;
 }
 
+/* Two texts of one file, of the state and of what takes its place.  1; 0 one is not there; -1. */
+static int
+read_both(const struct restore *r, const char *name, size_t max, struct buf *here, struct buf *next,
+    struct why *why)
+{
+	char path[BACKUP_PATH_MAX], staged[BACKUP_PATH_MAX];
+
+	snprintf(path, sizeof(path), "%s/%s", r->role.common->state, name);
+	snprintf(staged, sizeof(staged), "%s/%s", r->staged, name);
+	if (access(path, F_OK) == -1 || access(staged, F_OK) == -1)
+		return 0;
+	if (read_file(path, max, here, why) == -1)
+		return -1;
+	if (read_file(staged, max, next, why) == 0)
+		return 1;
+	buf_wipe(here);
+	return -1;
+}
+
+/*
+ * Whose password was rotated since is not let in with the one before: of two lines the greater
+ * counts.  Not those of another key, from which other passwords follow.
+ */
+static int
+keep_counters(const struct restore *r, struct why *why)
+{
+	char path[BACKUP_PATH_MAX];
+	struct buf here, next;
+	bool other = false;
+	int rc = read_both(r, "password.key", IDENTITY_FILE_MAX, &here, &next, why);
+
+	if (rc == 1) {
+		other = !span_eq(buf_span(&here), buf_span(&next));
+		buf_wipe(&here);
+		buf_wipe(&next);
+	}
+	if (rc == -1 || other)
+		return rc == -1 ? -1 : 0;
+	rc = read_both(r, "password-counters", MAILBOX_COUNTERS_MAX, &here, &next, why);
+	if (rc != 1)
+		return rc;
+	rc = 0;
+	if (!span_eq(buf_span(&here), buf_span(&next))) {
+		snprintf(path, sizeof(path), "%s/password-counters", r->staged);
+		buf_add(&next, "\n", 1);
+		buf_add_span(&next, buf_span(&here));
+		rc = next.failed ? why_set(why, "%s: too many users whose passwords were rotated",
+		    path) : replace_secret(path, buf_span(&next), why);
+	}
+	buf_fini(&here);
+	buf_fini(&next);
+	return rc;
+}
+
 /* Edges that were paired since are paired still. */
 static int
 keep_edges(struct restore *r, struct why *why)
@@ -420,8 +475,8 @@ put_back(struct restore *r, struct why *why)
 	if (rc == -1 || read_all(r, why) == -1 || keys_elsewhere(r, why) == -1)
 		return -1;
 	account_enter(&r->account);
-	rc = keep_identities(r, why) == 0 && keep_edges(r, why) == 0 &&
-	    change_ledger(r, why) == 0 ? 0 : -1;
+	rc = keep_identities(r, why) == 0 && keep_counters(r, why) == 0 &&
+	    keep_edges(r, why) == 0 && change_ledger(r, why) == 0 ? 0 : -1;
 	db_close(&r->next);
 	db_close(&r->here);
 	if (rc == 0 && (sync_staging(r, why) == -1 ||

@@ -86,6 +86,26 @@ def test_rotations_at_one_time_all_count(stand):
         assert sorted(f.read().split("\n")[:-1]) == [f"u{i} 3" for i in range(4)]
 
 
+def test_a_backup_put_back_lets_nobody_in_with_a_password_of_before(stand):
+    of(stand, "alice", "--rotate")
+    bob = of(stand, "bob", "--rotate")
+    backup = os.path.join(stand.dir, "backup")
+    stand.tool("backup", "-c", stand.conf("home"), backup)
+    before, now = of(stand, "alice"), of(stand, "alice", "--rotate")
+    carol = of(stand, "carol", "--rotate")
+    stand.stop("home")
+    for _ in range(2):
+        stand.tool("restore", "-c", stand.conf("home"), "--accept", backup)
+        assert (of(stand, "alice"), of(stand, "bob"), of(stand, "carol")) == (now, bob, carol)
+        assert lines(stand, "alice", now).returncode == 0
+        assert lines(stand, "alice", before).returncode == 1
+    with open(state(stand, "password.key"), "w", encoding="ascii") as f:
+        f.write("0" * 64)               # another key, whose counters say nothing of this one's
+    stand.tool("restore", "-c", stand.conf("home"), "--accept", backup)
+    assert of(stand, "alice") == before
+    stand.start("home")
+
+
 def test_a_helper_that_cannot_tell_never_says_wrong(stand):
     assert lines(stand, "alice", "x").returncode == 2           # there is no key yet
     good = of(stand, "alice")
