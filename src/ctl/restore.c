@@ -332,11 +332,11 @@ compare(struct restore *r, struct why *why)
 	if (!r->carry || r->accept)
 		return 0;
 	if (older)
-		return why_set(why, "%s is older than the ledger that is here (counter %" PRIu64
-		    ", here %" PRIu64 "): what came and went since would be done again. Leave "
-		    "this one as it is; or, with --accept, the old one takes its place, what is "
-		    "here and not in it stays, and messages may come twice", r->path,
-		    next.counter, here.counter);
+		return why_set(why, "%s %s the ledger that is here (counter %" PRIu64 ", here %"
+		    PRIu64 "): what came and went since would be done again. Leave this one as it "
+		    "is; or, with --accept, the other takes its place, what is here and not in it "
+		    "stays, and messages may come twice", r->path, next.counter < here.counter ?
+		    "is older than" : "knows nothing of the last of", next.counter, here.counter);
 	return why_set(why, "%s is of another ledger than the one that is here, which has taken "
 	    "mail. With --accept it takes its place, what is here and not in it stays, and "
 	    "messages may come twice", r->path);

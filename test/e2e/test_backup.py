@@ -142,6 +142,37 @@ def test_an_older_ledger_is_refused_and_accepted_loses_no_mail(make_stand, mark)
         assert f.read().count("AGE-SECRET-KEY-1") == 1
 
 
+def test_a_backup_that_went_another_way_than_what_is_here_is_not_taken_for_a_later_one(
+        make_stand, mark):
+    """Somebody put an older copy here by hand, and mail came into it."""
+    stand = make_stand(opt=OPT + ACCOUNT)
+    state = stand.env["HOME_STATE"]
+    send(stand, f"{mark}-1", "nobody")
+    first = parked(stand, 1)
+    stand.stop("home")
+    subprocess.run(["cp", "-a", state, state + ".copy"], check=True)
+    stand.start("home")
+    for i in range(4):
+        send(stand, f"{mark}-b{i}", "nobody")
+    later = parked(stand, 5)
+    path = backup(stand)
+    stand.stop("home")
+    away(stand)
+    os.rename(state + ".copy", state)
+    stand.stop("edge")
+    start(stand)
+    home(stand, "ban", "9.9.9.9")
+    home(stand, "drop", "--yes", *first)
+    stand.stop("home")
+    assert ledger(state) < ledger(path)
+    text = home(stand, "restore", path, rc=1)
+    assert "knows nothing of the last of the ledger that is here" in text and "--accept" in text
+    home(stand, "restore", "--accept", path)
+    stand.start("edge")
+    stand.start("home")
+    assert {o["id"] for o in stand.queue("home")} == later
+
+
 def test_what_is_no_whole_backup_changes_nothing(make_stand, mark):
     stand = make_stand(opt=OPT)
     send(stand, f"{mark}-large", "nobody", BIG * 8000)
