@@ -149,7 +149,8 @@ export class SmtpClient {
 		);
 		if (code >= 400) return;
 		if (code >= 300) throw new Error(`XCLIENT: ${words}`);
-		await this.hello(name);
+		// The client's word, which Postfix goes by, whatever HELO was; or ours, where that is none.
+		await this.hello(client.helo).catch(() => this.hello(name));
 		if (this.offers.has("AUTH")) await this.login(user, password);
 	}
 

@@ -4,6 +4,7 @@ import concurrent.futures
 import hashlib
 import hmac
 import os
+import shutil
 import subprocess
 import time
 import uuid
@@ -11,6 +12,7 @@ import uuid
 import pytest
 
 from kit.certs import own_ca
+from kit.dovecot import Dovecot
 from kit.mtas import KEEPS, Postfix
 from kit.push_peers import HttpsHome, SmtpListener
 from kit.worker import EDGE, Worker, runtime_missing
@@ -291,6 +293,7 @@ def test_smtp_home_is_told_the_client_in_its_own_terms(start, certs):
             assert len(home.took) == 1 and worker.bucket() == []
             lines = [line for line in home.heard if line.startswith("XCLIENT")]
             assert lines == ([expected] if expected else [])
+            assert ("EHLO [mail+far=test]" in home.heard) == (expected is not None)
             assert sum(line.startswith("AUTH ") for line in home.heard) == 1 + len(lines)
             # As much of one that is too large to seal.
             large = TRACE + MAIL + b"x" * 78 * 15000
@@ -311,6 +314,10 @@ def test_smtp_who_does_not_take_our_word_for_it_takes_the_message(start, certs):
             home.replies["XCLIENT"] = reply
             assert worker.email("a@far.test", TO, TRACE + MAIL)["outcome"] == "accept", home.heard
             assert len(home.took) == n + 1
+        home.replies = {"EHLO [mail+far=test]": "501 5.5.4 that is no name"}
+        assert worker.email("a@far.test", TO, TRACE + MAIL)["outcome"] == "accept", home.heard
+        last = len(home.heard) - home.heard[::-1].index("EHLO [mail+far=test]")
+        assert home.heard[last] == f"EHLO {EDGE}", home.heard
 
 
 def test_smtp_what_goes_wrong_over_the_client_leaves_it_in_the_bucket(start, certs):
@@ -432,3 +439,28 @@ def test_smtp_postfix_takes_it(start, certs, more):
         assert worker.bucket() == []
     finally:
         postfix.close()
+
+
+def test_smtp_postfix_believes_who_the_client_was(start, certs, tmp_path):
+    """In TLS, after a login, which it forgets over XCLIENT; and it judges the client, not us."""
+    (tmp_path / "maildir").mkdir()
+    dovecot = Dovecot(str(tmp_path / "maildir"))
+    options = ("-o smtpd_tls_security_level=encrypt -o smtpd_sasl_auth_enable=yes "
+               f"-o smtpd_sasl_type=dovecot -o smtpd_sasl_path=inet:127.0.0.1:{dovecot.auth} "
+               "-o smtpd_tls_auth_only=yes -o smtpd_authorized_xclient_hosts=127.0.0.1 "
+               "-o smtpd_client_restrictions=check_client_access,inline:{9.9.9.9=REJECT}")
+    tls = f"{certs[0]}/localhost.pem", f"{certs[0]}/localhost.key"
+    try:
+        with Postfix(KEEPS, options=options, tls=tls) as mta:
+            worker = start(**smtp(mta, SMTP_USER="alice", SMTP_PASSWORD="x"))
+            good = TRACE.replace(b"[mail+far=test]", b"mail.far.test") + MAIL
+            assert worker.email("a@far.test", TO, good)["outcome"] == "accept"
+            mail, = mta.mails()
+            assert b"\nReceived: from mail.far.test (unknown [IPv6:2001:4860:4860::8844])" in mail
+            mta.logged(r"client=unknown\[2001:4860:4860::8844\], sasl_method=PLAIN")
+            r = worker.email("a@far.test", TO, good.replace(b"2001:4860:4860::8844", b"9.9.9.9"))
+            assert r["outcome"] == "reject" and "9.9.9.9" in r["reason"], (r, mta.log())
+            assert worker.bucket() == [] and len(mta.mails()) == 1
+    finally:
+        dovecot.stop()
+        shutil.rmtree(dovecot.dir, ignore_errors=True)

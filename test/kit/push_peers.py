@@ -64,7 +64,7 @@ class HttpsRequest(http.server.BaseHTTPRequestHandler):
 class SmtpListener(socketserver.ThreadingTCPServer):
     """
     Takes mail after STARTTLS and AUTH, whole transactions in took: (MAIL, RCPT, octets). replies:
-    for a verb, or "." for the end of data, what to say (None: hang up; a number: seconds to wait).
+    for a verb, a whole EHLO, or "." for the end of data, what to say (None: hang up; a number: seconds to wait).
     xclient: of which attributes it takes one's word, after a login that it forgets over it, as
     Postfix does; then "EHLO again" is its EHLO.
     """
@@ -145,7 +145,7 @@ class SmtpSession(socketserver.BaseRequestHandler):
             if self.user and self.server.xclient:
                 offers.insert(0, f"XCLIENT {self.server.xclient}")
             self.say(
-                self.hello,
+                line if line in self.server.replies else self.hello,
                 "\r\n".join(
                     ["250-home.test"] + [f"250-{o}" for o in offers[:-1]] + [f"250 {offers[-1]}"]
                 ),
