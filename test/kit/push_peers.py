@@ -64,7 +64,8 @@ class HttpsRequest(http.server.BaseHTTPRequestHandler):
 class SmtpListener(socketserver.ThreadingTCPServer):
     """
     Takes mail after STARTTLS and AUTH, whole transactions in took: (MAIL, RCPT, octets). replies:
-    for a verb, a whole EHLO, or "." for the end of data, what to say (None: hang up; a number: seconds to wait).
+    for a verb, a whole EHLO, or "." for the end of data, what to say (None: hang up; a number:
+    seconds to wait).
     xclient: of which attributes it takes one's word, after a login that it forgets over it, as
     Postfix does; then "EHLO again" is its EHLO.
     """
