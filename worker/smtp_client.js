@@ -149,7 +149,7 @@ export class SmtpClient {
 		);
 		if (code >= 400) return;
 		if (code >= 300) throw new Error(`XCLIENT: ${words}`);
-		// The client's word, which Postfix goes by, HELO= or not; or ours, where it is none.
+		// In the client's name, which Postfix goes by, HELO= or not; or in ours.
 		await this.hello(client.helo).catch(() => this.hello(name));
 		if (this.offers.has("AUTH")) await this.login(user, password);
 	}
