@@ -21,8 +21,12 @@ const words = (error) =>
 		.replace(/[^\s<>]+@[^\s<>]+/g, "...")
 		.slice(0, 300);
 
-// A reply as setReject wants it: text in one line.
-const reason = (reply) => reply.replace(/\s*[\r\n]+\s*(\d{3}[- ])?/g, " ").slice(0, 500);
+// A reply as setReject wants it: in one line, and of what may stand in one (RFC 5321 4.2).
+const reason = (reply) =>
+	reply
+		.replace(/\s*[\r\n]+\s*(\d{3}[- ])?/g, " ")
+		.replace(/[^\t\x20-\x7e]/g, "?")
+		.slice(0, 500);
 
 async function small(message, config, envelope, deadline, ctx) {
 	const when = new Date();
