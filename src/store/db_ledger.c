@@ -175,12 +175,34 @@ db_settle(struct db *db, int64_t row, struct db_noted *n, struct why *why)
 	return rc != 1 ? rc : settle(db, row, r.object.meta.verdict, wall_ms(), n, why);
 }
 
+/*
+ * Whether an entry is as it was: those of an object are noted together, whichever of them
+ * changed.  What was tried again waits for another time.  -1.
+ */
+static int
+unchanged(struct db *db, const struct ledger_entry *e, enum ledger_state state, struct why *why)
+{
+	sqlite3_stmt *st = db_st(db, ST_ENTRY_WAS, why);
+	int rc;
+
+	if (st == NULL)
+		return -1;
+	sqlite3_bind_int64(st, 1, e->row);
+	sqlite3_bind_int64(st, 2, e->part);
+	if ((rc = db_step(db, st, why)) == 1)
+		rc = sqlite3_column_int(st, 0) == (int)state &&
+		    sqlite3_column_int64(st, 1) == e->next_ms;
+	sqlite3_reset(st);
+	return rc;
+}
+
 static int
 note_one(struct db *db, const struct ledger_entry *e, bool verdict, struct why *why)
 {
 	sqlite3_stmt *st = db_st(db, ST_NOTE, why);
 	enum ledger_state state = e->state;
 	enum park_class park = e->park;
+	int same;
 
 	if (st == NULL)
 		return -1;
@@ -189,6 +211,8 @@ note_one(struct db *db, const struct ledger_entry *e, bool verdict, struct why *
 		state = LEDGER_PARKED;
 		park = park_class_of(&e->reply);
 	}
+	if ((same = unchanged(db, e, state, why)) == -1)
+		return -1;
 	sqlite3_bind_int64(st, 1, e->row);
 	sqlite3_bind_int64(st, 2, e->part);
 	sqlite3_bind_int(st, 3, state);
@@ -203,7 +227,7 @@ note_one(struct db *db, const struct ledger_entry *e, bool verdict, struct why *
 	db_bind_str(st, 11, e->reply.text);
 	if (db_run(db, st, why) == -1)
 		return -1;
-	return db_story_entry(db, e, state, park, why);
+	return same ? 0 : db_story_entry(db, e, state, park, why);
 }
 
 int

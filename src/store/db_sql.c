@@ -156,6 +156,7 @@ const char *const db_sql[ST_COUNT] = {
 	[ST_ENTRIES] =
 	    "SELECT part, state, park, recipient, mailbox, name, next, code, enhanced, text"
 	    " FROM entry WHERE row = ?1 ORDER BY part",
+	[ST_ENTRY_WAS] = "SELECT state, next FROM entry WHERE row = ?1 AND part = ?2",
 	[ST_NOTE] =
 	    "INSERT OR REPLACE INTO entry VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
 	[ST_SETTLE] = "UPDATE object SET state = ?2, due = ?3, parked = ?4 WHERE row = ?1",

@@ -328,11 +328,45 @@ a_story_is_short(void **state)
 
 	for (int i = 0; i < 5; i++) {
 		assert_int_equal(claim(&c), 1);
-		note(row, LEDGER_DEFERRED, PARK_NONE, 1, i < 3 ? 450 : 451);
+		note(row, LEDGER_DEFERRED, PARK_NONE, i + 1, i < 3 ? 450 : 451);
 	}
 	claim(&c);
 	note(row, LEDGER_DELIVERED, PARK_NONE, 0, 250);
 	assert_string_equal(story(0x12345), "taken, came home, deferred x3, deferred x2, "
+	    "delivered");
+}
+
+/* The deliveries of an object are noted together, and only what changed has happened. */
+static void
+a_story_tells_each_thing_once(void **state)
+{
+	static const struct {
+		enum ledger_state alice, bob, carol;
+	} notes[] = {
+		{ LEDGER_PARKED, LEDGER_STAGED, LEDGER_DEFERRED },
+		{ LEDGER_PARKED, LEDGER_DELIVERED, LEDGER_DEFERRED },
+		{ LEDGER_PARKED, LEDGER_DELIVERED, LEDGER_SENDING },
+		{ LEDGER_PARKED, LEDGER_DELIVERED, LEDGER_DEFERRED },
+		{ LEDGER_PARKED, LEDGER_DELIVERED, LEDGER_DELIVERED },
+	};
+	int64_t row = put(0x54321), later = LATER;
+	struct claimed c;
+
+	assert_int_equal(claim(&c), 1);
+	for (size_t i = 0; i < sizeof(notes) / sizeof(notes[0]); i++) {
+		const enum ledger_state s[] = { notes[i].alice, notes[i].bob, notes[i].carol };
+		struct ledger_entry e[3];
+		struct done d = { 0 };
+
+		for (unsigned k = 0; k < 3; k++)
+			e[k] = (struct ledger_entry){ .row = row, .part = k, .state = s[k],
+			    .park = s[k] == LEDGER_PARKED ? PARK_POLICY : PARK_NONE,
+			    .next_ms = s[k] == LEDGER_DEFERRED ? later + (int64_t)(i / 2) : 0 };
+		ledger_note(S, e, 3, on_done, &d);
+		play_until(&P, &d.told, 1);
+		assert_true(d.ok);
+	}
+	assert_string_equal(story(0x54321), "taken, came home, parked, deferred x2, delivered, "
 	    "delivered");
 }
 
@@ -415,6 +449,7 @@ main(void)
 		AT_HOME(what_was_dropped_does_not_come_back),
 		AT_HOME(a_sender_that_waits_is_answered),
 		AT_HOME(a_story_is_short),
+		AT_HOME(a_story_tells_each_thing_once),
 		AT_HOME(filters_choose),
 		AT_EDGE(an_edge_knows_no_recipients_and_drops),
 	};
