@@ -14,6 +14,7 @@ import pytest
 
 from kit.mtas import Exim, OpenSmtpd, Postfix
 from kit.netns import netns
+from kit.passed import Server, answer
 from kit.ports import free_port
 from kit.services import Greylist, Passwords
 from kit.smtp import Client
@@ -399,3 +400,17 @@ def held(where):
     with Client(where) as c:
         c.send(b"PROXY TCP4 8.8.4.4 8.8.8.8 4000 25\r\n")
         return c.reply().text
+
+
+def test_a_service_that_nothing_answers_for_is_closed_by_its_backend_alone(make_stand):
+    where = f"127.0.0.1:{free_port()}"
+    stand = make_stand(opt=[f"home.service.web.backend={where}", "home.alarms.every=1s",
+                            "home.alarms.unreachable=1s"])
+    until("it is looked at", 10, lambda: stand.status("home")["interlock"])
+    until("it is an alarm", 10, lambda: stand.status("home")["conditions"])
+    assert [c["key"] for c in stand.status("home")["conditions"]] == ["backend/web"]
+    server = Server(answer(b"* OK\r\n"), port=int(where.rsplit(":", 1)[1]))
+    try:
+        until("the alarm ends", 60, lambda: stand.status("home")["conditions"] == [])
+    finally:
+        server.close()
