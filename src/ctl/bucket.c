@@ -131,20 +131,52 @@ list(const struct which *w, bool json)
 	return rc;
 }
 
+struct checked {
+	const struct conf_bucket *bucket;
+	json_t		*list;		/* NULL: standard output */
+	bool		 failed;
+};
+
+static void
+on_finding(void *arg, const struct finding *f)
+{
+	static const char *const words[] = { "ok", "warning", "failed" };
+	struct checked *c = arg;
+	bool red = f->state != FINDING_OK && c->list == NULL && text_colour(stdout);
+	struct shown text;
+	struct why why;
+
+	why_set(&why, "%s%s%s", f->text, f->advice[0] != '\0' ? ": " : "", f->advice);
+	shown(span_str(why.text), &text);
+	c->failed |= f->state == FINDING_FAIL;
+	if (c->list == NULL)
+		printf("  %s%-7s%s  %-11s  %s\n", red ? TEXT_ALARM : "", words[f->state],
+		    red ? TEXT_PLAIN : "", f->check, text.s);
+	else
+		json_array_append_new(c->list, json_pack("{s:s, s:s, s:s, s:s}", "bucket",
+		    c->bucket->name, "step", f->check, "result", words[f->state], "text", text.s));
+	fflush(stdout);
+}
+
 static int
 check(const struct which *w, bool json)
 {
-	json_t *all = json_array();
-	bool good = true;
+	struct checked c = { .list = json ? json_array() : NULL };
+	const struct findings to = { on_finding, &c };
 
-	for (size_t i = 0; i < w->n; i++)
-		good &= bucket_check(w->role, &w->list[i], json ? all : NULL);
+	for (size_t i = 0; i < w->n; i++) {
+		c.bucket = &w->list[i];
+		if (!json)
+			printf("%s: bucket %s at %s\n", c.bucket->name, c.bucket->bucket,
+			    c.bucket->endpoint);
+		bucket_check(w->role, c.bucket, &to);
+	}
 	if (json) {
-		json_dumpf(all, stdout, JSON_INDENT(2) | JSON_ENSURE_ASCII);
+		json_dumpf(c.list, stdout, JSON_INDENT(2) | JSON_ENSURE_ASCII);
 		putchar('\n');
 	}
-	json_decref(all);
-	return good ? CTL_OK : CTL_FAILED;
+	json_decref(c.list);
+	return c.failed ? CTL_FAILED : CTL_OK;
 }
 
 /* -1 with why: the configuration has none, or none of that name. */

@@ -1,7 +1,6 @@
 #include "ctl/bucket_check.h"
 
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -14,19 +13,19 @@
 #define BODY	1000
 #define MARK	"posthouse-check"	/* metadata of the object */
 
-enum verdict {
-	FINE = 0,
-	WARNS,			/* it works, and somebody should know */
-	FAILS,			/* mail would not come home, or not go */
-};
-
 struct check {
 	struct bucket_door d;
 	const struct conf_common *common;
 	bool		 edge;			/* it puts; whether it may do more is no matter */
-	json_t		*list;			/* NULL: standard output */
+	const struct findings *to;
+	struct instant	 began;
 	struct s3_walk	 walk;
-	bool		 written, copied, failed, waits;
+	struct waits {				/* what the listing's first page has */
+		size_t	 n;
+		bool	 more;
+		int64_t	 oldest_ms;		/* by the store's clock; 0: none */
+	} waits;
+	bool		 written, copied, late;
 	char		 key[100], copy[110];
 	struct uuid_text mark;
 	char		 body[BODY];
@@ -35,33 +34,44 @@ struct check {
 	int64_t		 age_ms;		/* at which rules delete; 0: they do not */
 };
 
-static void
-say(struct check *c, const char *step, enum verdict v, const char *format, ...)
+/* What may be written wrongly where no store said anything: libcurl's words tell nobody. */
+static const char *
+hint(const struct check *c)
 {
-	static const char *const words[] = { "ok", "warning", "failed" };
-	struct shown text;
-	struct why why;
-	bool red = v != FINE && c->list == NULL && text_colour(stdout);
-	va_list ap;
+	const struct s3_answer *a = &c->d.answer;
+	const struct conf_bucket *b = c->d.conf;
+	bool tls = strncmp(b->endpoint, "https:", 6) == 0;
 
-	va_start(ap, format);
-	vsnprintf(why.text, sizeof(why.text), format, ap);
-	va_end(ap);
-	c->failed |= v == FAILS;
-	shown(span_str(why.text), &text);
-	if (c->list == NULL)
-		printf("  %s%-7s%s  %-11s  %s\n", red ? TEXT_ALARM : "", words[v],
-		    red ? TEXT_PLAIN : "", step, text.s);
-	else
-		json_array_append_new(c->list, json_pack("{s:s, s:s, s:s, s:s}", "bucket",
-		    c->d.conf->name, "step", step, "result", words[v], "text", text.s));
-	fflush(stdout);
+	if (a->status != 0)
+		return "";
+	if (b->style == CONF_BUCKET_HOST && a->end == S3_NOT_REACHED)
+		return "style = \"host\" asks below that name for the bucket's: try \"path\"";
+	if (!tls && a->end == S3_BROKEN)
+		return "does it speak TLS there? Then write https://";
+	if (tls && strstr(a->why.text, "wrong version number") != NULL)
+		return "it speaks no TLS there: is the port right?";
+	return "";
 }
 
+/* What the store said, or why it said nothing. */
 static void
-say_answer(struct check *c, const char *step, enum verdict v)
+say_answer(const struct check *c, const char *step, enum finding_state state)
 {
-	say(c, step, v, "%s", c->d.answer.why.text);
+	const struct s3_answer *a = &c->d.answer;
+
+	if (a->status != 0)
+		finding_tell_words(c->to, state, step, a->why.text, ": ", "");
+	else
+		finding_tell(c->to, state, step, hint(c), "%s", a->why.text);
+}
+
+/* False: it took too long already, and what is left is left out. */
+static bool
+patient(struct check *c)
+{
+	if (instant_ms_since(c->began, instant_now()) > BUCKET_CHECK_MS)
+		c->late = true;
+	return !c->late;
 }
 
 /* --- what is asked --------------------------------------------------------------------------- */
@@ -72,7 +82,10 @@ on_page(void *door, const struct s3_page *page)
 	struct bucket_door *d = door;
 	struct check *c = d->of;
 
-	c->waits = page->n + page->unnamed > 0;
+	c->waits = (struct waits){ page->n + page->unnamed, page->next != NULL, 0 };
+	for (size_t i = 0; i < page->n; i++)
+		if (c->waits.oldest_ms == 0 || page->objects[i].modified_ms < c->waits.oldest_ms)
+			c->waits.oldest_ms = page->objects[i].modified_ms;
 }
 
 static bool
@@ -143,7 +156,7 @@ ask_list(struct bucket_door *d, struct why *why)
 	struct check *c = d->of;
 
 	c->walk = (struct s3_walk){ .pages = 0 };
-	return s3_list(d->s3, d->conf->prefix, 1, &c->walk, &ops, d, why);
+	return s3_list(d->s3, d->conf->prefix, S3_PAGE_MAX, &c->walk, &ops, d, why);
 }
 
 static struct s3_call *
@@ -205,45 +218,46 @@ ask_lifecycle(struct bucket_door *d, struct why *why)
 /* --- what follows from it -------------------------------------------------------------------- */
 
 /* What only home cannot do without: an edge puts, and counts what waits if it may. */
-static enum verdict
+static enum finding_state
 for_home(const struct check *c)
 {
-	return c->edge ? WARNS : FAILS;
+	return c->edge ? FINDING_WARN : FINDING_FAIL;
 }
 
-/* What may be written wrongly where no store said anything: libcurl's words tell nobody. */
-static const char *
-hint(const struct check *c)
+/* A name of ours begins with its time, so that a page has the oldest of what waits. */
+static void
+say_waits(const struct check *c)
 {
-	const struct s3_answer *a = &c->d.answer;
-	const struct conf_bucket *b = c->d.conf;
-	bool tls = strncmp(b->endpoint, "https:", 6) == 0;
+	const struct waits *w = &c->waits;
+	int64_t age = w->oldest_ms != 0 ? wall_ms() - c->d.skew_ms - w->oldest_ms : 0;
+	bool late = age >= c->common->alarms.oldest_ms;
 
-	if (a->status != 0)
-		return "";
-	if (b->style == CONF_BUCKET_HOST && a->end == S3_NOT_REACHED)
-		return "; style = \"host\" asks below that name for the bucket's: try \"path\"";
-	if (!tls && a->end == S3_BROKEN)
-		return "; does it speak TLS there? Then write https://";
-	if (tls && strstr(a->why.text, "wrong version number") != NULL)
-		return "; it speaks no TLS there: is the port right?";
-	return "";
+	if (w->n == 0)
+		finding_tell(c->to, FINDING_OK, "list", "", "nothing waits below %s",
+		    c->d.conf->prefix);
+	else
+		finding_tell(c->to, late ? FINDING_WARN : FINDING_OK, "list", !late ? "" :
+		    c->edge ? "is the home running that drains this bucket?" :
+		    "is home running, and what does posthouse status say of the bucket?",
+		    "mail waits below %s, %zu object%s%s, the oldest for %s", c->d.conf->prefix,
+		    w->n, w->n == 1 ? "" : "s", w->more ? " and more" : "", brief_age(age).s);
 }
 
 /* False: nothing else could go better. */
 static bool
 check_list(struct check *c)
 {
+	const struct s3_answer *a = &c->d.answer;
+
 	if (bucket_ask(&c->d, ask_list) == S3_DONE) {
-		say(c, "list", FINE, "%s waits below %s", c->waits ? "mail" : "nothing",
-		    c->d.conf->prefix);
+		say_waits(c);
 		return true;
 	}
-	if (c->d.answer.end == S3_FORBIDDEN && strcmp(c->d.answer.code, "AccessDenied") == 0) {
+	if (a->end == S3_FORBIDDEN && strcmp(a->code, "AccessDenied") == 0) {
 		say_answer(c, "list", for_home(c));
 		return true;
 	}
-	say(c, "list", FAILS, "%.400s%s", c->d.answer.why.text, hint(c));
+	say_answer(c, "list", FINDING_FAIL);
 	return false;
 }
 
@@ -255,9 +269,9 @@ check_write(struct check *c)
 	/* After what is uncertain it may be there: it is deleted below all the same. */
 	c->written = end == S3_DONE || end == S3_BROKEN || end == S3_FAILED;
 	if (end == S3_DONE)
-		say(c, "write", FINE, "%s", c->key);
+		finding_tell(c->to, FINDING_OK, "write", "", "%s", c->key);
 	else
-		say_answer(c, "write", FAILS);
+		say_answer(c, "write", FINDING_FAIL);
 }
 
 /* Who puts mail there a second time, not knowing of the first, must not replace another's. */
@@ -265,18 +279,19 @@ static void
 check_condition(struct check *c)
 {
 	enum s3_end end = bucket_ask(&c->d, ask_put_new);
-	enum verdict v = c->edge ? FAILS : WARNS;
+	enum finding_state v = c->edge ? FINDING_FAIL : FINDING_WARN;
 
 	if (end == S3_EXISTS)
-		say(c, "condition", FINE, "what is there is not written over (If-None-Match)");
+		finding_tell(c->to, FINDING_OK, "condition", "", "what is there is not written "
+		    "over (If-None-Match)");
 	else if (end == S3_DONE)
-		say(c, "condition", v, "the store wrote over an object though it was told not "
-		    "to (If-None-Match: *): an edge cannot have its spool here");
+		finding_tell(c->to, v, "condition", "an edge cannot have its spool here",
+		    "the store wrote over an object though it was told not to (If-None-Match: *)");
 	else if (end == S3_UNKNOWN)
-		say(c, "condition", v, "the store knows no If-None-Match: an edge cannot have "
-		    "its spool here");
+		finding_tell(c->to, v, "condition", "an edge cannot have its spool here",
+		    "the store knows no If-None-Match");
 	else
-		say_answer(c, "condition", FAILS);
+		say_answer(c, "condition", FINDING_FAIL);
 }
 
 static void
@@ -285,10 +300,10 @@ check_read(struct check *c)
 	if (bucket_ask(&c->d, ask_get) != S3_DONE)
 		say_answer(c, "read", for_home(c));
 	else if (c->other || c->at != BODY)
-		say(c, "read", FAILS, "what came is not what was written: octets or metadata "
-		    "(x-amz-meta-) are others");
+		finding_tell(c->to, FINDING_FAIL, "read", "", "what came is not what was written: "
+		    "octets or metadata (x-amz-meta-) are others");
 	else
-		say(c, "read", FINE, "what was written, with its metadata");
+		finding_tell(c->to, FINDING_OK, "read", "", "what was written, with its metadata");
 }
 
 static void
@@ -298,9 +313,9 @@ check_copy(struct check *c)
 
 	c->copied = end == S3_DONE || end == S3_BROKEN || end == S3_FAILED;
 	if (end == S3_DONE)
-		say(c, "copy", FINE, "as bucket.keep wants it");
+		finding_tell(c->to, FINDING_OK, "copy", "", "as bucket.keep wants it");
 	else
-		say_answer(c, "copy", FAILS);
+		say_answer(c, "copy", FINDING_FAIL);
 }
 
 static void
@@ -318,11 +333,12 @@ check_delete(struct check *c)
 		why_set(&why, "%.300s; %s stays behind", c->d.answer.why.text, c->key);
 	}
 	if (!gone)
-		say(c, "delete", for_home(c), "%s", why.text);
-	else if (bucket_ask(&c->d, ask_get) == S3_DONE)
-		say(c, "delete", FAILS, "it is still there: does the bucket lock its objects?");
+		finding_tell_words(c->to, for_home(c), "delete", why.text, ": ", "");
+	else if (patient(c) && bucket_ask(&c->d, ask_get) == S3_DONE)
+		finding_tell(c->to, FINDING_FAIL, "delete", "does the bucket lock its objects?",
+		    "it is still there");
 	else
-		say(c, "delete", FINE, "it is gone");
+		finding_tell(c->to, FINDING_OK, "delete", "", "it is gone");
 }
 
 static void
@@ -332,20 +348,22 @@ check_lifecycle(struct check *c)
 	enum s3_end end = bucket_ask(&c->d, ask_lifecycle);
 
 	if (end == S3_FORBIDDEN || end == S3_UNKNOWN)
-		say(c, "lifecycle", WARNS, "these credentials, or this store, do not tell its "
-		    "rules: see yourself that none deletes mail before home has been told of it");
+		finding_tell(c->to, FINDING_WARN, "lifecycle", "see yourself that none deletes "
+		    "mail before home has been told of it",
+		    "these credentials, or this store, do not tell its rules");
 	else if (end != S3_DONE && end != S3_GONE)
-		say_answer(c, "lifecycle", FAILS);
+		say_answer(c, "lifecycle", FINDING_FAIL);
 	else if (c->age_ms == 0)
-		say(c, "lifecycle", WARNS, "no rule deletes below %s: what home never takes stays "
-		    "for ever; one of 30 days, say, would end that", c->d.conf->prefix);
+		finding_tell(c->to, FINDING_WARN, "lifecycle", "one of 30 days, say, would end "
+		    "that", "no rule deletes below %s: what home never takes stays for ever",
+		    c->d.conf->prefix);
 	else if (c->age_ms <= alarm_ms)
-		say(c, "lifecycle", FAILS, "a rule deletes mail that is %s old, and alarms.oldest "
-		    "is %s: make the rule longer by days", brief_age(c->age_ms).s,
-		    brief_age(alarm_ms).s);
-	else
-		say(c, "lifecycle", FINE, "a rule deletes what is %s old; alarms.oldest is %s",
+		finding_tell(c->to, FINDING_FAIL, "lifecycle", "make the rule longer by days",
+		    "a rule deletes mail that is %s old, and alarms.oldest is %s",
 		    brief_age(c->age_ms).s, brief_age(alarm_ms).s);
+	else
+		finding_tell(c->to, FINDING_OK, "lifecycle", "", "a rule deletes what is %s old; "
+		    "alarms.oldest is %s", brief_age(c->age_ms).s, brief_age(alarm_ms).s);
 }
 
 static void
@@ -355,9 +373,9 @@ check_clock(struct check *c)
 
 	if (c->d.skew_ms == 0)
 		return;
-	say(c, "clock", WARNS, "this machine's clock is %" PRId64 " h %" PRId64 " min %s the "
-	    "store's; requests are dated by the store's, but set it (is NTP running?)", s / 3600,
-	    s / 60 % 60, c->d.skew_ms < 0 ? "behind" : "ahead of");
+	finding_tell(c->to, FINDING_WARN, "clock", "requests are dated by the store's, but set it "
+	    "(is NTP running?)", "this machine's clock is %" PRId64 " h %" PRId64 " min %s the "
+	    "store's", s / 3600, s / 60 % 60, c->d.skew_ms < 0 ? "behind" : "ahead of");
 }
 
 static void
@@ -365,26 +383,33 @@ check_all(struct check *c)
 {
 	if (!check_list(c))
 		return;
-	check_write(c);
+	if (patient(c))
+		check_write(c);
 	if (c->written) {
-		check_condition(c);
-		check_read(c);
-		if (c->d.conf->keep_ms > 0)
+		if (patient(c))
+			check_condition(c);
+		if (patient(c))
+			check_read(c);
+		if (c->d.conf->keep_ms > 0 && patient(c))
 			check_copy(c);
 		check_delete(c);
 	}
-	check_lifecycle(c);
+	if (patient(c))
+		check_lifecycle(c);
 	check_clock(c);
+	if (c->late)
+		finding_tell(c->to, FINDING_FAIL, "time", "is the store slow, or the way there?",
+		    "what is not named here was not tried: the rest took over %d s",
+		    BUCKET_CHECK_MS / 1000);
 }
 
-bool
-bucket_check(const struct role *r, const struct conf_bucket *b, json_t *list)
+void
+bucket_check(const struct role *r, const struct conf_bucket *b, const struct findings *to)
 {
-	struct check c = { .common = r->common, .edge = r->role == CONF_EDGE, .list = list };
+	struct check c = { .common = r->common, .edge = r->role == CONF_EDGE, .to = to,
+		.began = instant_now() };
 	struct why why;
 
-	if (list == NULL)
-		printf("%s: bucket %s at %s\n", b->name, b->bucket, b->endpoint);
 	random_bytes(c.body, sizeof(c.body));
 	c.mark = uuid_text(uuid_v7(wall_ms(), (unsigned char *)c.body));
 	snprintf(c.key, sizeof(c.key), BUCKET_CHECK_PREFIX "%s", c.mark.s);
@@ -393,7 +418,6 @@ bucket_check(const struct role *r, const struct conf_bucket *b, json_t *list)
 		c.d.of = &c;
 		check_all(&c);
 	} else
-		say(&c, "settings", FAILS, "%s", why.text);
+		finding_tell(to, FINDING_FAIL, "settings", "", "%s", why.text);
 	bucket_door_close(&c.d);
-	return !c.failed;
 }

@@ -111,6 +111,19 @@ def test_rules_that_delete_mail_before_anybody_hears_of_it(store, home):
     assert "alarms.oldest is 2 days" in steps["lifecycle"][1]
 
 
+def test_what_waits_longer_than_the_alarm_is_warned_of(store, home):
+    bucket = store.bucket("backlog")
+    rules(bucket, 30)
+    bucket.put("pending/0.age", b"x")
+    bucket.put("pending/1.age", b"x")
+    time.sleep(2)
+    home.configure(store.endpoint, "backlog", alarms="1s")
+    status, steps = home.check()
+    assert status == 0 and [k for k in steps if steps[k][0] != "ok"] == ["list"], steps
+    assert steps["list"][0] == "warning" and "2 objects, the oldest for" in steps["list"][1]
+    assert steps["list"][1].endswith("what does posthouse status say of the bucket?")
+
+
 @pytest.mark.parametrize("keys, step, words", [
     ((KEY, "wrong"), "list", "the secret is not the one of this access key id"),
     (("WRONG", SECRET), "list", "the store does not know this access key id"),
