@@ -6,7 +6,6 @@
 #include "ctl/opts.h"
 #include "ctl/role.h"
 #include "ctl/text.h"
-#include "priv/signers.h"
 
 /* config: every key there is, and whether a file is right. */
 static const struct opts_use use = {
@@ -36,24 +35,6 @@ describe(enum conf_role role, bool json, struct why *why)
 	return rc;
 }
 
-/* What a start would look at beside the file, as far as whoever asks may see it. */
-static int
-would_start(const struct role *r, struct why *why)
-{
-	struct account account;
-	struct buf text;
-	int rc;
-
-	/* Where its user is not made yet, there is no state either. */
-	if (r->home == NULL || account_find(&account, r->common, why) == -1)
-		return 0;
-	if (read_file(r->file, CONF_FILE_MAX, &text, why) == -1)
-		return -1;
-	rc = signers_apart(&account, r->file, buf_span(&text), r->home, why);
-	buf_fini(&text);
-	return rc;
-}
-
 int
 ctl_config(int argc, char **argv)
 {
@@ -68,7 +49,7 @@ ctl_config(int argc, char **argv)
 	if (o.check != NULL && o.nargs == 0 && !o.json) {
 		o.conf = o.check;
 		if ((rc = role_load(&role, &o, CONF_NO_ROLE, &why)) == 0 &&
-		    (rc = would_start(&role, &why)) == 0) {
+		    (rc = role_would_start(&role, &why)) == 0) {
 			struct shown file;
 
 			printf("%s: a good configuration of %s\n", shown(span_str(o.check), &file),

@@ -42,5 +42,6 @@ int	ctl_alarm(int argc, char **argv);
 int	ctl_worker_config(int argc, char **argv);
 int	ctl_drain(int argc, char **argv);
 int	ctl_bucket(int argc, char **argv);
+int	ctl_doctor(int argc, char **argv);
 
 #endif

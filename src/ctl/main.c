@@ -29,6 +29,7 @@ static const struct command {
 	{ "unpair", ctl_unpair, "end a pairing" },
 	{ "rotate", ctl_rotate, "change a role's keys without losing mail" },
 	{ "status", ctl_status, "how a running edge or home is" },
+	{ "doctor", ctl_doctor, "look at everything, and say what to do where it is not well" },
 	{ "queue", ctl_queue, "what is held, oldest first" },
 	{ "show", ctl_show, "everything known of one held object" },
 	{ "log", ctl_log, "a message's story, from the edge to the mailbox" },

@@ -7,6 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "priv/signers.h"
+
 static const char *const standard[] = {
 	[CONF_EDGE] = "/etc/posthouse/edge.conf",
 	[CONF_HOME] = "/etc/posthouse/home.conf",
@@ -136,6 +138,23 @@ role_load(struct role *r, const struct opts *o, enum conf_role want, struct why 
 		    role_name(r->role), role_name(said));
 	else
 		rc = parse(r, buf_span(&text), why);
+	buf_fini(&text);
+	return rc;
+}
+
+int
+role_would_start(const struct role *r, struct why *why)
+{
+	struct account account;
+	struct buf text;
+	int rc;
+
+	/* Where its user is not made yet, there is no state either. */
+	if (r->home == NULL || account_find(&account, r->common, why) == -1)
+		return 0;
+	if (read_file(r->file, CONF_FILE_MAX, &text, why) == -1)
+		return -1;
+	rc = signers_apart(&account, r->file, buf_span(&text), r->home, why);
 	buf_fini(&text);
 	return rc;
 }

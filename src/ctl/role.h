@@ -20,6 +20,8 @@ struct role {
 /* want: CONF_NO_ROLE for either.  -1 with why. */
 int	role_load(struct role *, const struct opts *, enum conf_role want, struct why *);
 void	role_fini(struct role *);
+/* -1: what a start would refuse beside the file, as far as whoever asks may see it. */
+int	role_would_start(const struct role *, struct why *);
 /*
  * After role_load failed: the role that the file should be of, as far as that is known,
  * and whether it is that role's file in /etc/posthouse.

@@ -186,6 +186,14 @@ tls_server_until(SSL_CTX *ctx, char *name, size_t max, int64_t *until_ms)
 	return *until_ms != 0;
 }
 
+bool
+tls_server_is(SSL_CTX *ctx, const char *host)
+{
+	X509 *leaf = SSL_CTX_get0_certificate(ctx);
+
+	return leaf != NULL && X509_check_host(leaf, host, 0, 0, NULL) == 1;
+}
+
 SSL_CTX *
 tls_any_new(struct why *why)
 {

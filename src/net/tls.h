@@ -30,6 +30,9 @@ SSL_CTX	*tls_server_new(struct span cert_chain_pem, struct span key_pem, struct 
  */
 bool	tls_server_until(SSL_CTX *, char *name, size_t max, int64_t *until_ms);
 
+/* Whether its certificate is for that host: RFC 6125, as a sender that verifies it looks at it. */
+bool	tls_server_is(SSL_CTX *, const char *host);
+
 /* A client that believes any certificate: it asks what a server says, and tells it nothing. */
 SSL_CTX	*tls_any_new(struct why *);
 /*

@@ -296,41 +296,42 @@ url_fits(const struct secret_file *f, struct why *why)
 }
 
 static int
-contents_fit(const struct secrets *s, struct why *why)
+content_fits(const struct secrets *s, size_t i, struct why *why)
 {
-	for (size_t i = 0; i < s->n; i++) {
-		const struct secret_file *f = &s->file[i];
-		int rc = 0;
+	const struct secret_file *f = &s->file[i];
 
-		if (f->text.n == 0)
-			continue;
-		if (strcmp(f->name, "tls.cert") == 0)
-			/* list_files puts its key there */
-			rc = pair_fits(f, &s->file[i + 1], why);
-		else if (strncmp(f->name, "age", 3) == 0)
-			rc = identities_fit(f, why);
-		else if (strcmp(f->name, "deliver") == 0 || strcmp(f->name, "filter") == 0 ||
-		    strcmp(f->name, "alarms.token") == 0 ||
-		    strcmp(f->name, "alarms.password") == 0)
-			rc = password_fits(f, why);
-		else if (strncmp(f->name, "worker.", 7) == 0)
-			rc = keys_fit(f, why);
-		else if (strncmp(f->name, CONF_BUCKET_SECRET, strlen(CONF_BUCKET_SECRET)) == 0)
-			rc = credentials_fit(f, why);
-		else if (strncmp(f->name, CONF_BUCKET_CA, strlen(CONF_BUCKET_CA)) == 0)
-			rc = authorities_fit(f, why);
-		else if (strcmp(f->name, "alarms.url") == 0)
-			rc = url_fits(f, why);
-		else if (strcmp(f->name, "tls.key") != 0)
-			rc = pair_fits(f, f, why);
-		if (rc == -1)
+	if (strcmp(f->name, "tls.cert") == 0)
+		/* list_files puts its key there; one that could not be read has been told of */
+		return s->file[i + 1].text.n == 0 ? 0 : pair_fits(f, &s->file[i + 1], why);
+	if (strncmp(f->name, "age", 3) == 0)
+		return identities_fit(f, why);
+	if (strcmp(f->name, "deliver") == 0 || strcmp(f->name, "filter") == 0 ||
+	    strcmp(f->name, "alarms.token") == 0 || strcmp(f->name, "alarms.password") == 0)
+		return password_fits(f, why);
+	if (strncmp(f->name, "worker.", 7) == 0)
+		return keys_fit(f, why);
+	if (strncmp(f->name, CONF_BUCKET_SECRET, strlen(CONF_BUCKET_SECRET)) == 0)
+		return credentials_fit(f, why);
+	if (strncmp(f->name, CONF_BUCKET_CA, strlen(CONF_BUCKET_CA)) == 0)
+		return authorities_fit(f, why);
+	if (strcmp(f->name, "alarms.url") == 0)
+		return url_fits(f, why);
+	return strcmp(f->name, "tls.key") != 0 ? pair_fits(f, f, why) : 0;
+}
+
+/* n of them, from the first of these on. */
+static int
+contents_fit(const struct secrets *s, size_t first, size_t n, struct why *why)
+{
+	for (size_t i = first; i < first + n; i++)
+		if (s->file[i].text.n > 0 && content_fits(s, i, why) == -1)
 			return -1;
-	}
 	return 0;
 }
 
 static int
-check_apart(const struct secrets *s, const struct account *a, struct why *why)
+check_apart(const struct secrets *s, size_t first, size_t count, const struct account *a,
+    struct why *why)
 {
 	int p[2], status = 0;
 	size_t n = 0;
@@ -351,7 +352,7 @@ check_apart(const struct secrets *s, const struct account *a, struct why *why)
 		close(p[0]);
 		if (account_drop(a) == -1)
 			why_sys(&inner, "secrets: cannot become the configured user");
-		else if (contents_fit(s, &inner) == 0)
+		else if (contents_fit(s, first, count, &inner) == 0)
 			_exit(0);
 		n = strlen(inner.text);
 		_exit(write(p[1], inner.text, n) == (ssize_t)n ? 1 : 2);
@@ -384,11 +385,31 @@ secrets_load(struct secrets *s, const struct account *a, const struct conf_edge 
 			secrets_fini(s);
 			return -1;
 		}
-	if (check_apart(s, a, why) == -1) {
+	if (check_apart(s, 0, s->n, a, why) == -1) {
 		secrets_fini(s);
 		return -1;
 	}
 	return 0;
+}
+
+void
+secrets_look(const struct account *a, const struct conf_edge *edge, const struct conf_home *home,
+    secrets_look_fn *fn, void *arg)
+{
+	const struct conf_common *c = edge != NULL ? &edge->common : &home->common;
+	struct secrets s;
+	struct why why;
+
+	list_files(&s, edge, home);
+	for (size_t i = 0; i < s.n; i++)
+		if (read_file(&s.file[i], a, c->state, &why) == -1) {
+			buf_wipe(&s.file[i].text);	/* none of it is looked at below */
+			fn(arg, &s.file[i], &why);
+		}
+	for (size_t i = 0; i < s.n; i++)
+		if (s.file[i].text.n > 0)
+			fn(arg, &s.file[i], check_apart(&s, i, 1, a, &why) == -1 ? &why : NULL);
+	secrets_fini(&s);
 }
 
 /* --- changes -------------------------------------------------------------------- */

@@ -49,6 +49,13 @@ int	secrets_load(struct secrets *, const struct account *, const struct conf_edg
 	    const struct conf_home *, struct why *);
 void	secrets_fini(struct secrets *);		/* wipes */
 /*
+ * The same look at each of them, for a person: fn is told of every file once, with why NULL if a
+ * start would take it; of an optional one that is not there it is told nothing.  Keeps nothing.
+ */
+typedef void secrets_look_fn(void *arg, const struct secret_file *, const struct why *);
+void	secrets_look(const struct account *, const struct conf_edge *, const struct conf_home *,
+	    secrets_look_fn *, void *arg);
+/*
  * Whether a file differs from what was read and has stood still since the last
  * look: one that is being written waits for its end.
  */

@@ -1,8 +1,6 @@
 """posthouse bucket: what waits in a real store, and what is wrong with one, with what to do."""
 
-import base64
 import concurrent.futures
-import hashlib
 import json
 import os
 import struct
@@ -16,6 +14,7 @@ from kit.authority import Authority
 from kit.lying_s3 import LyingS3, error, page
 from kit.ports import free_port
 from kit.radosgw import KEY, MISSING, SECRET, Radosgw
+from kit.s3 import rules
 from kit.stand import TOP, posthouse
 
 pytestmark = pytest.mark.skipif(bool(MISSING), reason=f"not installed: {' '.join(MISSING)}")
@@ -70,14 +69,6 @@ class Home:
 @pytest.fixture(name="home")
 def one_home(tmp_path):
     return Home(tmp_path)
-
-
-def rules(bucket, days):
-    body = ("<LifecycleConfiguration><Rule><ID>r</ID><Status>Enabled</Status><Prefix></Prefix>"
-            f"<Expiration><Days>{days}</Days></Expiration></Rule></LifecycleConfiguration>")
-    body = body.encode()
-    bucket.ask("PUT", "", body, {"content-md5": base64.b64encode(
-        hashlib.md5(body).digest()).decode()}, {"lifecycle": ""})
 
 
 # --- check ---

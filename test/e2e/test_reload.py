@@ -1,18 +1,16 @@
 """SIGHUP, SIGTERM, certificates: changed while mail flows."""
 
-import datetime
 import json
 import os
 import re
 import signal
 import ssl
 import subprocess
-import tempfile
 import time
 
 import pytest
 
-from kit.certs import own_ca
+from kit.certs import certify, own_ca
 from kit.smtp import Client, send_mail
 from kit.stand import message, posthouse, until
 
@@ -67,27 +65,6 @@ def test_bad_configuration_is_refused_and_the_old_kept(make_stand, mark, role):
     stand.change(role, "no_such_key = 1\n", "")
     stand.hup(role)
     until("the alarm ends", 10, lambda: alarms(stand, role) == [])
-
-
-def certify(stand, days):
-    """The same key with a certificate that ends in so many days, some of them past."""
-    end = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(days=days)
-    made = os.path.join(stand.dir, "made.cert")
-    d = tempfile.mkdtemp(dir=stand.dir)
-    open(f"{d}/index", "w", encoding="ascii").close()
-    with open(f"{d}/ca.conf", "w", encoding="ascii") as f:
-        f.write(f"[ca]\ndefault_ca = a\n[a]\nnew_certs_dir = {d}\ndatabase = {d}/index\n"
-                f"rand_serial = yes\ndefault_md = sha256\npolicy = p\nx509_extensions = x\n"
-                f"[p]\ncommonName = supplied\n[x]\nsubjectAltName = DNS:mx.edge.test\n")
-    cert, key = (os.path.join(stand.dir, "tls." + s) for s in ("cert", "key"))
-    subprocess.run(["openssl", "req", "-new", "-key", key, "-subj", "/CN=edge.test",
-                    "-out", f"{d}/csr"], check=True, capture_output=True)
-    subprocess.run(["openssl", "ca", "-batch", "-selfsign", "-config", f"{d}/ca.conf",
-                    "-keyfile", key, "-in", f"{d}/csr", "-out", made, "-notext",
-                    "-startdate", "20250101000000Z", "-enddate", f"{end:%Y%m%d%H%M%SZ}"],
-                   check=True, capture_output=True)
-    os.replace(made, cert)
-    return cert, f"{end:%Y-%m-%d}"
 
 
 def test_of_a_chain_the_earliest_end_counts(make_stand):

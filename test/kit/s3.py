@@ -1,5 +1,6 @@
 """Another client of S3, in Python: AWS signature version 4 by the book, over http.client."""
 
+import base64
 import datetime
 import hashlib
 import hmac
@@ -83,3 +84,12 @@ class Bucket:
             token = root.findtext(f"{space}NextContinuationToken")
             if not token:
                 return found
+
+
+def rules(bucket, days):
+    """The bucket deletes what is so old."""
+    body = ("<LifecycleConfiguration><Rule><ID>r</ID><Status>Enabled</Status><Prefix></Prefix>"
+            f"<Expiration><Days>{days}</Days></Expiration></Rule></LifecycleConfiguration>")
+    body = body.encode()
+    bucket.ask("PUT", "", body, {"content-md5": base64.b64encode(
+        hashlib.md5(body).digest()).decode()}, {"lifecycle": ""})
