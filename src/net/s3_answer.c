@@ -52,6 +52,7 @@ static const struct {
 	{ NULL, 401, S3_FORBIDDEN, "the credentials are refused" },
 	{ NULL, 403, S3_FORBIDDEN, "these credentials may not do that in this bucket" },
 	{ NULL, 405, S3_UNKNOWN, NULL },
+	{ NULL, 408, S3_FAILED, NULL },		/* a proxy's, before a slow store */
 	{ NULL, 501, S3_UNKNOWN, NULL },
 	{ NULL, 412, S3_EXISTS, NULL },
 	{ NULL, 429, S3_SLOW_DOWN, NULL },

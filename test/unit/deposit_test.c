@@ -241,6 +241,7 @@ static const struct fault faults[] = {
 	{ "502 of a proxy's, and it was taken", true, EMPTY("502 Bad Gateway"), DEPOSIT_LATER },
 	{ "too much", false, CODE("503 No", "SlowDown"), DEPOSIT_LATER },
 	{ "too much, and it was taken", true, EMPTY("429 Slow"), DEPOSIT_LATER },
+	{ "too slow, says a proxy", false, EMPTY("408 Request Timeout"), DEPOSIT_LATER },
 	{ "RequestTimeout", false, CODE("400 No", "RequestTimeout"), DEPOSIT_LATER },
 	{ "a portal's page", false, "HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\n<html/>",
 	    DEPOSIT_LATER },
