@@ -55,7 +55,10 @@ struct fetch_from {
 	bool		 no_conditions;	/* as a fetch before it found */
 };
 
-/* taken: it is durable here already, and only to be deleted.  NULL with why. */
+/*
+ * taken: it is durable here already, and only to be deleted: by its name, size and time, as listed,
+ * for the ETag that it had is not remembered.  NULL with why.
+ */
 struct fetch *fetch_new(const struct fetch_from *, const struct listed *, bool taken, fetch_fn *,
     void *arg, struct why *);
 

@@ -110,9 +110,11 @@ peer(const struct finder *f, const char *name)
 	if (p != NULL && atomic_load(&p->alarm) != 0)
 		say(f, CONDITION_NOW, "keys", who.s, "%s: %s", who.s, why.s);
 	if (p == NULL || atomic_load(&p->connections) == 0)
-		say(f, CONDITION_PATIENT, edge ? "home" : "edge", who.s, edge ?
-		    "home %s has no tunnel to this edge: %s; its mail is held here" :
-		    "edge %s is out of reach: %s; what it holds waits there", who.s, why.s);
+		say(f, CONDITION_PATIENT, edge ? "home" : "edge", who.s, !edge ?
+		    "edge %s is out of reach: %s; what it holds waits there" :
+		    f->w->conf.edge->nbuckets > 0 ?
+		    "home %s has no tunnel to this edge: %s; its mail goes into the bucket" :
+		    "home %s has no tunnel to this edge: %s; its mail is held here", who.s, why.s);
 }
 
 /* Those that are paired, and those that the configuration names with a key. */
