@@ -4,10 +4,9 @@ import fcntl
 import os
 import random
 import socket
-import tempfile
 
 FIRST, LAST = 12000, 31999
-NEXT = os.path.join(tempfile.gettempdir(), f"posthouse-test-ports-{os.getuid()}")
+NEXT = f"/dev/shm/posthouse-test-ports-{os.getuid()}"     # in memory: it need not outlive a boot
 
 
 def free_port():
