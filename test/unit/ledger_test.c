@@ -210,7 +210,7 @@ deferred_comes_back_when_it_is_due(void **state)
 	row = put_at_home(&p, s, 1, false);
 	claim(&p, s, 10, &j);
 	e = an_entry(row, 0, LEDGER_DEFERRED);
-	e.next_ms = wall_ms() + 300;
+	e.next_ms = wall_ms() + 2000;
 	e.reply = smtp_reply(451, 4, 3, 0, "not now\nreally");
 	note(&p, s, &e, 1);
 	claim(&p, s, 10, &j);
