@@ -264,7 +264,7 @@ action = posthouse[posthouse="{posthouse()}", conf="{stand.conf('home')}"]
 
     def stop(self):
         self.child.terminate()
-        self.child.wait(30)
+        self.child.wait(60)
 
 
 @pytest.fixture(name="dovecot")

@@ -24,14 +24,14 @@ def test_death_after_the_claim__it_is_delivered_in_the_next_life(make_stand, mar
     def first_session_waits(verb, session):
         if verb == b"MAIL" and session.number == 1:
             asked.set()
-            over.wait(60)
+            over.wait(180)
             return HANG_UP
         return None
 
     with Server(first_session_waits) as server:
         stand = make_stand(opt=opts(f"smtp={server.where}", "connections=1"))
         send(mark)
-        assert asked.wait(20) and states(stand) == ["sending"]
+        assert asked.wait(60) and states(stand) == ["sending"]
         stand.kill("home", "courier")
         delivered(stand)
         over.set()

@@ -59,7 +59,7 @@ def test_it_tells_its_story_and_stays_if_it_is_to(where):
     assert "550 5.1.1" in told and told.count("Return-Path: <carla@far.test>") == 2
     assert running(where)
     os.killpg(p.pid, signal.SIGINT)
-    rest = p.communicate(timeout=60)[0]
+    rest = p.communicate(timeout=180)[0]
     assert p.returncode == 0 and rest == "", rest
     assert running(where) == [] and os.listdir(where) == []
 
@@ -72,6 +72,6 @@ def test_interrupted_it_leaves_nothing_running(where, after):
         until("home is there", 30, lambda: any(
             "control" in names for _, _, names in os.walk(where)), 0.002)
     os.killpg(p.pid, signal.SIGINT)
-    told = p.communicate(timeout=60)[0]
+    told = p.communicate(timeout=180)[0]
     assert p.returncode == 1 and told.endswith("demo: interrupted\n"), told
     assert running(where) == [] and os.listdir(where) == []

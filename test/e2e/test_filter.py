@@ -137,7 +137,7 @@ def test_a_mail_server_gets_it_judged(make_stand, mark, rspamd):
 
 def test_without_the_filter_mail_flows_and_status_says_so(make_stand, mark, dns):
     with Rspamd(dns.port) as own:
-        stand = make_stand(opt=opts(own.where, "home.filter.timeout=1s"))
+        stand = make_stand(opt=opts(own.where, "home.filter.timeout=4s"))
         own.stop_answering()
         assert send(message(mark, GTUBE)).startswith(b"250")
         stand.wait_marked("alice", mark)
@@ -184,7 +184,7 @@ class Impostor:
     def __exit__(self, kind, value, tb):
         self.listener.shutdown(socket.SHUT_RDWR)
         self.listener.close()
-        self.thread.join(20)
+        self.thread.join(60)
 
 
 @pytest.mark.parametrize("says", [

@@ -46,7 +46,7 @@ def offer(make_stand, backends):
 
 def curl(world, client, url, *words, password="x"):
     near = f"[{NEAR[1]}]" if ":" in client else NEAR[0]
-    return world.run("curl", "-sS", "-k", "--max-time", 20, "--interface", client, "--ssl-reqd",
+    return world.run("curl", "-sS", "-k", "--max-time", 60, "--interface", client, "--ssl-reqd",
                      "-u", f"alice:{password}", *words, url.format(near=near))
 
 

@@ -78,7 +78,7 @@ def test_a_mailbox_that_is_there_again_gets_what_was_parked(make_stand, mark):
 def test_nothing_is_thrown_away_unasked(make_stand, mark):
     stand, id_ = parked_for_nobody(make_stand, mark)
     r = subprocess.run([posthouse(), "drop", "-c", stand.conf("home"), id_], check=False,
-                       stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=20)
+                       stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
     assert r.returncode == 2 and "--yes" in r.stderr
     assert [o["id"] for o in stand.queue("home")] == [id_]
     stand.tool("drop", "-c", stand.conf("home"), "--yes", id_)

@@ -83,8 +83,7 @@ def test_an_echo_with_its_true_client(passed):
             assert read_all(s) == b""
     assert p.server.clients == [("8.8.4.4", 4321), ("1.1.1.1", 4321)]
     until("nothing is open", 5, lambda: p.counts()["open"] == 0)
-    log = p.stand.log("edge")
-    assert "pass.end service=echo home=home peer=1.1.1.1:4321 out=5 in=5 ms=" in log
+    p.stand.logged("edge", r"pass\.end service=echo home=home peer=1\.1\.1\.1:4321 out=5 in=5 ms=")
 
 
 def test_a_hundred_megabytes_both_ways(passed):

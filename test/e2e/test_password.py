@@ -37,7 +37,7 @@ def state(stand, name):
 def lines(stand, user, said, conf=None):
     return subprocess.run([posthouse(), "password", "-c", conf or stand.conf("home"), "--check",
                            "lines"], input=f"{user}\n{said}\n", check=False, capture_output=True,
-                          text=True, timeout=30)
+                          text=True, timeout=60)
 
 
 def checkpassword(stand, login, *, env=None, program=("sh", "-c", 'echo "in as $USER"')):
@@ -50,7 +50,7 @@ def checkpassword(stand, login, *, env=None, program=("sh", "-c", 'echo "in as $
         return subprocess.run(
             ["bash", "-c", f'exec 3<&{r}; exec "$@"', "bash", posthouse(), "password", "-c",
              stand.conf("home"), "--check", "checkpassword", "--", *program],
-            pass_fds=(r,), check=False, capture_output=True, text=True, timeout=30,
+            pass_fds=(r,), check=False, capture_output=True, text=True, timeout=60,
             env={**os.environ, **(env or {})})
     finally:
         os.close(r)
@@ -184,5 +184,5 @@ def test_maddys_helper_answers_as_maddy_asks(stand):
         child = subprocess.Popen([path], stdin=subprocess.PIPE)
         child.stdin.write(f"alice\n{said}\n".encode())
         child.stdin.flush()
-        assert child.wait(30) == code
+        assert child.wait(60) == code
         child.stdin.close()

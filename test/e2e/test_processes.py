@@ -163,4 +163,4 @@ def test_home_needs_no_root(make_stand, mark, tmp_path):
         stand.wait_marked("alice", mark, seconds=20)
     finally:
         child.terminate()
-        assert child.wait(20) == 0
+        assert child.wait(60) == 0

@@ -240,7 +240,7 @@ def test_many_at_once(home, mark):
 
 
 def test_one_connection_many_requests(home, mark):
-    c = http.client.HTTPConnection("127.0.0.1", home.port, timeout=20)
+    c = http.client.HTTPConnection("127.0.0.1", home.port, timeout=60)
     for n in range(5):
         id_, sealed, mac = home.object(f"{mark}-{n}")
         c.request("PUT", f"/mail/{id_}", sealed, {

@@ -163,7 +163,7 @@ def test_two_machines_as_typed(tmp_path):
         assert c in everyday
     script += AFTER
     r = subprocess.run(["unshare", "--mount", "--net", "bash", "-c", script], check=False,
-                       cwd=TOP, capture_output=True, text=True, timeout=120,
+                       cwd=TOP, capture_output=True, text=True, timeout=300,
                        env=dict(os.environ, POSTHOUSE=posthouse(), DIR=str(tmp_path)))
     assert r.returncode == 0 and r.stdout.endswith("All of it was typed.\n"), r.stdout + r.stderr
 
@@ -182,7 +182,7 @@ def story(where):
 
 def test_the_demo_tells_its_story(tmp_path):
     p = story(tmp_path)
-    told = p.communicate(timeout=60)[0]
+    told = p.communicate(timeout=180)[0]
     assert p.returncode == 0 and "All of it happened as told" in told, told
     assert os.listdir(tmp_path) == []
 
@@ -207,7 +207,7 @@ def test_an_interrupted_demo_leaves_nothing_running(tmp_path, after):
     until("it is being put up", 30, lambda: any(
         os.path.exists(os.path.join(tmp_path, d, after)) for d in os.listdir(tmp_path)), 0.002)
     os.killpg(p.pid, signal.SIGINT)
-    told = p.communicate(timeout=60)[0]
+    told = p.communicate(timeout=180)[0]
     assert p.returncode == 1 and told.endswith("demo: interrupted\n"), told
     assert not running(tmp_path)
     assert os.listdir(tmp_path) == []

@@ -59,7 +59,7 @@ def test_bad_configuration_is_refused_and_the_old_kept(make_stand, mark, role):
     assert send_mail(stand.smtp, message(subject=mark)).code == 250
     stand.wait_marked("alice", mark)
     r = subprocess.run([posthouse(), role, "-c", stand.conf(role)], check=False,
-                       capture_output=True, text=True, timeout=20)
+                       capture_output=True, text=True, timeout=60)
     assert r.returncode != 0 and f"{stand.conf(role)}:{lines}: " in r.stderr, \
         "and nothing starts with it"
     stand.change(role, "no_such_key = 1\n", "")

@@ -171,6 +171,7 @@ def test_a_neighbour_is_served_meanwhile(slow):
 def test_nothing_of_theirs_is_left(slow):
     stand = slow[0]
     stand.wait_marked("alice", "neighbour")
-    assert stand.queue("edge") == [] and len(stand.files("alice")) == 1
+    stand.edge_empty()
+    assert len(stand.files("alice")) == 1
     assert stand.counter("edge", "timeouts") == len(SLOW)
     until("all are gone", 5, lambda: stand.status("edge")["counters"]["connections"] == 0)

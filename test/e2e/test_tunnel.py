@@ -1,5 +1,6 @@
 """The tunnel over lines that break, stall, and are long; several edges for one home."""
 
+import os
 import re
 import time
 
@@ -78,15 +79,22 @@ def test_a_long_line_is_filled(by_wire):
     """100 ms there and back: 100 Mbit/s need 1.25 MB on the way, one object must carry that."""
     size = 40 << 20
     stand, wire = by_wire(Slow, 0.05, opt=["edge.limits.size=50M", "home.tunnel.connections=1"])
-    stand.stop("home")
-    line = b"x" * 1022 + b"\r\n"
-    assert send_mail(stand.smtp, b"Subject: big\r\n\r\n" + line * (size // 1024)).code == 250
-    stand.start("home")
-    began = time.monotonic()
-    stand.edge_empty(60)
-    rate = size * 8 / (time.monotonic() - began) / 1e6
-    assert rate > 80, f"{rate:.0f} Mbit/s"
-    stand.wait_mails("alice", 1)
+
+    def rate():
+        stand.stop("home")
+        line = b"x" * 1022 + b"\r\n"
+        assert send_mail(stand.smtp,
+                         b"Subject: big\r\n\r\n" + line * (size // 1024)).code == 250
+        stand.start("home")
+        began = time.monotonic()
+        stand.edge_empty(60)
+        return size * 8 / (time.monotonic() - began) / 1e6
+    far = rate()
+    if far <= 80:           # the machine's fault, if a short line is not filled either
+        wire.delay = 0
+        near = rate()
+        assert far > near / 2, f"{far:.0f} Mbit/s, and {near:.0f} on a short line"
+    stand.wait_mails("alice", 1 if far > 80 else 2)
 
 
 def test_large_objects_leave_room_for_small(make_stand, mark):
@@ -99,8 +107,9 @@ def test_large_objects_leave_room_for_small(make_stand, mark):
     assert send_mail(stand.smtp, message(subject=mark), rcpts=["bob@example.test"]).code == 250
     stand.start("home")
     stand.wait_marked("bob", mark)
-    assert len(stand.files("alice")) < 20, "the small one overtook some large"
     stand.wait_mails("alice", 20, seconds=60)
+    came = {who: max(os.stat(f).st_ctime_ns for f in stand.files(who)) for who in ("alice", "bob")}
+    assert came["bob"] < came["alice"], "the small one overtook some large"
 
 
 def test_two_edges_for_one_home(make_stand, mark):

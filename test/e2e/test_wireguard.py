@@ -33,7 +33,7 @@ pytestmark = pytest.mark.skipif(why_not() is not None, reason=str(why_not()))
 
 
 def run(*words, **kw):
-    return subprocess.run(words, check=True, capture_output=True, text=True, timeout=30,
+    return subprocess.run(words, check=True, capture_output=True, text=True, timeout=60,
                           **kw).stdout
 
 
@@ -65,7 +65,7 @@ class Guard:
 
     def close(self):
         self.child.terminate()
-        self.child.wait(10)
+        self.child.wait(60)
 
 
 @pytest.fixture(name="world")

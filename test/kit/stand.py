@@ -146,6 +146,10 @@ class Stand:
         with open(os.path.join(self.dir, f"{role}.log"), encoding="utf-8", errors="replace") as f:
             return f.read()
 
+    def logged(self, role, pattern, at=0):
+        """Waits for it in the log, from character at on: an effect may be seen before its line."""
+        until(f"{role} logs {pattern}", 10, lambda: re.search(pattern, self.log(role)[at:]))
+
     def pid(self, role):
         with open(os.path.join(self.dir, f"{role}.pid"), encoding="ascii") as f:
             return int(f.read().split()[0])

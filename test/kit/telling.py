@@ -51,7 +51,7 @@ def quote(text, lines=40):
               flush=True)
 
 
-def wait(what, fn, seconds=15):
+def wait(what, fn, seconds=60):
     end = time.monotonic() + seconds
     while not (got := fn()):
         if time.monotonic() > end:
