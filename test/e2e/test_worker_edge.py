@@ -309,6 +309,19 @@ def test_the_worker_delivers(taking, certs, mark):
 
 
 @needs_runtime
+def test_the_worker_delivers_where_tls_begins_at_once(taking, certs, mark):
+    stand = taking(service="submissions")
+    with Worker(stand.recipient(), ca=f"{certs}/ca.pem",
+                **smtp(stand, WAYS="smtp", SMTP_TLS="implicit")) as worker:
+        assert worker.email("a@far.test", TO, message(subject=mark))["outcome"] == "accept"
+        stand.wait_marked("alice", mark)
+    # The name in the certificate is localhost.
+    with Worker(stand.recipient(), ca=f"{certs}/ca.pem",
+                **smtp(stand, WAYS="smtp", SMTP_TLS="implicit", SMTP_HOST="127.0.0.1")) as worker:
+        assert worker.email("a@far.test", TO, message(subject=mark))["outcome"] == "throw"
+
+
+@needs_runtime
 def test_the_worker_says_who_its_client_was(taking, certs, mark):
     stand = taking()
     trace = (b"Received: from mail.far.test (9.9.9.9)\r\n"

@@ -342,6 +342,14 @@ def test_smtp_nothing_is_said_without_tls(start, certs):
         assert [line.split(" ")[0] for line in home.heard] == ["EHLO", "STARTTLS"]
 
 
+def test_smtp_another_name_in_the_certificate_is_not_home(start, certs):
+    with SmtpListener(certs[0]) as home:
+        worker = start(**smtp(home, SMTP_HOST="127.0.0.1"))
+        assert worker.email("a@far.test", TO, MAIL)["outcome"] == "accept"
+        assert len(worker.bucket()) == 1 and home.took == []
+        assert home.heard[-1] == "STARTTLS", home.heard
+
+
 def test_smtp_what_was_said_before_tls_counts_for_nothing_after_it(start, certs):
     """Put behind the answer to STARTTLS by whoever is on the way (RFC 3207 4.2)."""
     injected = "220 go on\r\n250-home.test\r\n250 AUTH LOGIN"
