@@ -1,7 +1,6 @@
 #include "home/push.h"
 
 #include <errno.h>
-#include <microhttpd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,11 +10,14 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "home/arrival.h"
+#include "home/libmicrohttpd.h"
 #include "home/push_gate.h"
 #include "proto/prefer.h"
 
 #define TICK_MS		1000
 #define DENIED_EVERY_MS	10000	/* between two lines of the log about wrong tokens */
+
+static const struct libmicrohttpd *mhd;	/* since push_new */
 
 struct request {
 	struct visitor	*visitor;
@@ -74,7 +76,7 @@ now_ms(const struct push *p)
 static enum MHD_Result
 say(struct MHD_Connection *c, unsigned status, const char *text, const struct uuid *of)
 {
-	struct MHD_Response *r = MHD_create_response_from_buffer(strlen(text), (void *)text,
+	struct MHD_Response *r = mhd->create_response_from_buffer(strlen(text), (void *)text,
 	    MHD_RESPMEM_MUST_COPY);
 	enum MHD_Result rc;
 
@@ -82,19 +84,19 @@ say(struct MHD_Connection *c, unsigned status, const char *text, const struct uu
 		return MHD_NO;
 	/* A Worker takes no answer for home's without it: some server says 200 to everything. */
 	if (of != NULL)
-		MHD_add_response_header(r, "Posthouse-Id", uuid_text(*of).s);
+		mhd->add_response_header(r, "Posthouse-Id", uuid_text(*of).s);
 	if (text[0] != '\0')
-		MHD_add_response_header(r, "Content-Type", "text/plain; charset=us-ascii");
+		mhd->add_response_header(r, "Content-Type", "text/plain; charset=us-ascii");
 	if (status == 401) {
-		MHD_add_response_header(r, "WWW-Authenticate", "Bearer");
-		MHD_add_response_header(r, "Connection", "close");
+		mhd->add_response_header(r, "WWW-Authenticate", "Bearer");
+		mhd->add_response_header(r, "Connection", "close");
 	} else if (status == 405) {
-		MHD_add_response_header(r, "Allow", "PUT, DELETE");
+		mhd->add_response_header(r, "Allow", "PUT, DELETE");
 	} else if (status == 429) {
-		MHD_add_response_header(r, "Retry-After", "60");
+		mhd->add_response_header(r, "Retry-After", "60");
 	}
-	rc = MHD_queue_response(c, status, r);
-	MHD_destroy_response(r);
+	rc = mhd->queue_response(c, status, r);
+	mhd->destroy_response(r);
 	return rc;
 }
 
@@ -124,7 +126,7 @@ on_told(void *arg, unsigned status, const char *text)
 	if (r->suspended) {
 		r->suspended = false;
 		r->visitor->since_ms = now_ms(r->visitor->push);
-		MHD_resume_connection(r->connection);
+		mhd->resume_connection(r->connection);
 		/* Its epoll does not tell of a connection that was resumed. */
 		uv_timer_start(&r->visitor->push->again, on_again, 0, 0);
 	}
@@ -148,7 +150,7 @@ deny(struct push *p, struct MHD_Connection *c)
 static struct span
 header(struct MHD_Connection *c, const char *name)
 {
-	const char *value = MHD_lookup_connection_value(c, MHD_HEADER_KIND, name);
+	const char *value = mhd->lookup_connection_value(c, MHD_HEADER_KIND, name);
 
 	return span_str(value != NULL ? value : "");
 }
@@ -240,7 +242,7 @@ static enum MHD_Result
 on_request(void *arg, struct MHD_Connection *c, const char *url, const char *method,
     const char *version, const char *data, size_t *n, void **request)
 {
-	const union MHD_ConnectionInfo *info = MHD_get_connection_info(c,
+	const union MHD_ConnectionInfo *info = mhd->get_connection_info(c,
 	    MHD_CONNECTION_INFO_SOCKET_CONTEXT);
 	struct visitor *v = info != NULL ? info->socket_context : NULL;
 	struct request *r = *request;
@@ -263,7 +265,7 @@ on_request(void *arg, struct MHD_Connection *c, const char *url, const char *met
 	if (r->told)
 		return answer(r);
 	r->suspended = true;
-	MHD_suspend_connection(c);
+	mhd->suspend_connection(c);
 	return MHD_YES;
 }
 
@@ -307,7 +309,7 @@ on_connection(void *arg, struct MHD_Connection *c, void **context,
 	struct visitor *v = *context;
 
 	if (what == MHD_CONNECTION_NOTIFY_STARTED) {
-		const union MHD_ConnectionInfo *info = MHD_get_connection_info(c,
+		const union MHD_ConnectionInfo *info = mhd->get_connection_info(c,
 		    MHD_CONNECTION_INFO_CONNECTION_FD);
 
 		if (info == NULL || (v = calloc(1, sizeof(*v))) == NULL)
@@ -389,7 +391,7 @@ on_listener(uv_poll_t *poll, int status, int events)
 		close(fd);
 		return;
 	}
-	if (MHD_add_connection(p->daemon, fd, (void *)&from, n) == MHD_YES)
+	if (mhd->add_connection(p->daemon, fd, (void *)&from, n) == MHD_YES)
 		work(p);
 	else
 		log_warn(NULL, "push.connection: %s", strerror(errno));
@@ -409,8 +411,8 @@ work(struct push *p)
 {
 	MHD_UNSIGNED_LONG_LONG ms;
 
-	MHD_run(p->daemon);
-	if (MHD_get_timeout(p->daemon, &ms) == MHD_YES && ms == 0)
+	mhd->run(p->daemon);
+	if (mhd->get_timeout(p->daemon, &ms) == MHD_YES && ms == 0)
 		uv_timer_start(&p->again, on_again, 0, 0);
 }
 
@@ -432,15 +434,17 @@ on_said(void *arg, const char *fmt, va_list ap)
 struct push *
 push_new(const struct intake *intake, struct why *why)
 {
-	struct push *p = calloc(1, sizeof(*p));
 	const union MHD_DaemonInfo *info;
+	struct push *p;
 
-	if (p == NULL) {
+	if ((mhd = libmicrohttpd_open(why)) == NULL)
+		return NULL;
+	if ((p = calloc(1, sizeof(*p))) == NULL) {
 		why_sys(why, "push");
 		return NULL;
 	}
 	p->intake = intake;
-	p->daemon = MHD_start_daemon(MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET |
+	p->daemon = mhd->start_daemon(MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET |
 	    MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, NULL, NULL, on_request, p,
 	    MHD_OPTION_EXTERNAL_LOGGER, on_said, p,
 	    MHD_OPTION_STRICT_FOR_CLIENT, 1,
@@ -449,11 +453,11 @@ push_new(const struct intake *intake, struct why *why)
 	    MHD_OPTION_NOTIFY_COMPLETED, on_completed, p,
 	    MHD_OPTION_NOTIFY_CONNECTION, on_connection, p,
 	    MHD_OPTION_END);
-	info = p->daemon != NULL ? MHD_get_daemon_info(p->daemon, MHD_DAEMON_INFO_EPOLL_FD) : NULL;
+	info = p->daemon != NULL ? mhd->get_daemon_info(p->daemon, MHD_DAEMON_INFO_EPOLL_FD) : NULL;
 	if (info == NULL || uv_poll_init(intake->proc->loop, &p->poll, info->epoll_fd) != 0) {
 		why_set(why, "push: libmicrohttpd does not start");
 		if (p->daemon != NULL)
-			MHD_stop_daemon(p->daemon);
+			mhd->stop_daemon(p->daemon);
 		free(p);
 		return NULL;
 	}
@@ -530,9 +534,9 @@ push_free(struct push **pp)
 	for (struct visitor *v = p->visitors; v != NULL; v = v->next)
 		if (v->request != NULL && v->request->suspended)
 			on_told(v->request, 503, "home is stopping\n");
-	MHD_run(p->daemon);		/* what was resumed */
+	mhd->run(p->daemon);		/* what was resumed */
 	uv_poll_stop(&p->poll);
-	MHD_stop_daemon(p->daemon);
+	mhd->stop_daemon(p->daemon);
 	push_gate_fini(&p->gate);
 	uv_close((uv_handle_t *)&p->again, NULL);
 	uv_close((uv_handle_t *)&p->tick, NULL);

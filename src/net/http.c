@@ -1,6 +1,5 @@
 #include "net/http.h"
 
-#include <curl/curl.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,8 +7,11 @@
 
 #include "base/buf.h"
 #include "net/later.h"
+#include "net/libcurl.h"
 
 #define FIELD_MAX	4096	/* octets of one; more is cut */
+
+static const struct libcurl *curl;	/* since the first http_new */
 
 struct http {
 	CURLM		*multi;
@@ -49,13 +51,13 @@ call_free(struct http_call *c)
 {
 	later_cancel(&c->resume);
 	if (c->going)
-		curl_multi_remove_handle(c->http->multi, c->easy);
+		curl->multi_remove_handle(c->http->multi, c->easy);
 	if ((*c->at = c->next) != NULL)
 		c->next->at = c->at;
-	curl_easy_cleanup(c->easy);
-	curl_slist_free_all(c->fields);
-	curl_slist_free_all(c->connect_to);
-	curl_slist_free_all(c->resolved);
+	curl->easy_cleanup(c->easy);
+	curl->slist_free_all(c->fields);
+	curl->slist_free_all(c->connect_to);
+	curl->slist_free_all(c->resolved);
 	free(c);
 }
 
@@ -68,7 +70,7 @@ whole(struct http_call *c)
 {
 	curl_off_t sent = 0;
 
-	curl_easy_getinfo(c->easy, CURLINFO_SIZE_UPLOAD_T, &sent);
+	curl->easy_getinfo(c->easy, CURLINFO_SIZE_UPLOAD_T, &sent);
 	if (!c->headed)
 		why_set(&c->why, "the answer broke off in its head");
 	else if (http_call_status(c) < 300 && (uint64_t)sent < c->size)
@@ -86,8 +88,8 @@ end_of(struct http_call *c, CURLcode code)
 	if (code == CURLE_OK)
 		return whole(c) ? HTTP_ANSWERED : HTTP_BROKEN;
 	/* A kept connection took no time to make, but then something of ours went out on it. */
-	curl_easy_getinfo(c->easy, CURLINFO_CONNECT_TIME_T, &connected);
-	curl_easy_getinfo(c->easy, CURLINFO_PRETRANSFER_TIME_T, &sent);
+	curl->easy_getinfo(c->easy, CURLINFO_CONNECT_TIME_T, &connected);
+	curl->easy_getinfo(c->easy, CURLINFO_PRETRANSFER_TIME_T, &sent);
 	if (code == CURLE_COULDNT_CONNECT || code == CURLE_SSL_CONNECT_ERROR ||
 	    code == CURLE_PEER_FAILED_VERIFICATION || (connected == 0 && sent == 0))
 		return HTTP_NOT_REACHED;
@@ -107,7 +109,7 @@ end_call(struct http_call *c, CURLcode code)
 	if (end == HTTP_ANSWERED)
 		status = http_call_status(c);
 	if (why.text[0] == '\0')
-		why_set(&why, "%s", c->words[0] != '\0' ? c->words : curl_easy_strerror(code));
+		why_set(&why, "%s", c->words[0] != '\0' ? c->words : curl->easy_strerror(code));
 	call_free(c);
 	ops->done(arg, end, status, &why);
 }
@@ -119,12 +121,12 @@ tell(struct http *h)
 	CURLMsg *m;
 	int left;
 
-	while ((m = curl_multi_info_read(h->multi, &left)) != NULL) {
+	while ((m = curl->multi_info_read(h->multi, &left)) != NULL) {
 		struct http_call *c;
 
 		if (m->msg != CURLMSG_DONE)
 			continue;
-		curl_easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, (char **)&c);
+		curl->easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, (char **)&c);
 		end_call(c, m->data.result);
 	}
 }
@@ -134,7 +136,7 @@ act(struct http *h, curl_socket_t fd, int what)
 {
 	int running;
 
-	(void)curl_multi_socket_action(h->multi, fd, what, &running);
+	(void)curl->multi_socket_action(h->multi, fd, what, &running);
 	tell(h);
 }
 
@@ -180,7 +182,7 @@ want_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *of_socket)
 	struct watch *w = of_socket;
 
 	if (what == CURL_POLL_REMOVE) {
-		curl_multi_assign(h->multi, fd, NULL);
+		curl->multi_assign(h->multi, fd, NULL);
 		if (w != NULL) {
 			uv_poll_stop(&w->poll);		/* libcurl closes fd next */
 			uv_close((uv_handle_t *)&w->poll, on_watch_closed);
@@ -197,7 +199,7 @@ want_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *of_socket)
 		w->poll.data = w;
 		w->http = h;
 		w->fd = fd;
-		curl_multi_assign(h->multi, fd, w);
+		curl->multi_assign(h->multi, fd, w);
 	}
 	uv_poll_start(&w->poll, (what != CURL_POLL_OUT ? UV_READABLE : 0) |
 	    (what != CURL_POLL_IN ? UV_WRITABLE : 0), on_poll);
@@ -207,10 +209,13 @@ want_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *of_socket)
 struct http *
 http_new(uv_loop_t *loop, struct why *why)
 {
-	struct http *h = calloc(1, sizeof(*h));
+	struct http *h;
 
-	if (h == NULL || curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK ||
-	    (h->laters = laters_hold(loop)) == NULL || (h->multi = curl_multi_init()) == NULL) {
+	if ((curl = libcurl_open(why)) == NULL)
+		return NULL;
+	h = calloc(1, sizeof(*h));
+	if (h == NULL || (h->laters = laters_hold(loop)) == NULL ||
+	    (h->multi = curl->multi_init()) == NULL) {
 		if (h != NULL && h->laters != NULL)
 			laters_drop(h->laters);
 		free(h);
@@ -218,11 +223,11 @@ http_new(uv_loop_t *loop, struct why *why)
 		return NULL;
 	}
 	h->loop = loop;
-	curl_multi_setopt(h->multi, CURLMOPT_SOCKETFUNCTION, want_socket);
-	curl_multi_setopt(h->multi, CURLMOPT_SOCKETDATA, h);
-	curl_multi_setopt(h->multi, CURLMOPT_TIMERFUNCTION, want_time);
-	curl_multi_setopt(h->multi, CURLMOPT_TIMERDATA, h);
-	curl_multi_setopt(h->multi, CURLMOPT_MAXCONNECTS, (long)HTTP_KEPT_MAX);
+	curl->multi_setopt(h->multi, CURLMOPT_SOCKETFUNCTION, want_socket);
+	curl->multi_setopt(h->multi, CURLMOPT_SOCKETDATA, h);
+	curl->multi_setopt(h->multi, CURLMOPT_TIMERFUNCTION, want_time);
+	curl->multi_setopt(h->multi, CURLMOPT_TIMERDATA, h);
+	curl->multi_setopt(h->multi, CURLMOPT_MAXCONNECTS, (long)HTTP_KEPT_MAX);
 	uv_timer_init(loop, &h->timer);
 	h->timer.data = h;
 	return h;
@@ -250,7 +255,7 @@ http_free(struct http **hp)
 		return;
 	while (h->calls != NULL)
 		call_free(h->calls);
-	curl_multi_cleanup(h->multi);
+	curl->multi_cleanup(h->multi);
 	laters_drop(h->laters);
 	uv_close((uv_handle_t *)&h->timer, on_timer_closed);
 }
@@ -324,22 +329,22 @@ set_ways(struct http_call *c, const struct http_request *r)
 {
 	CURL *e = c->easy;
 
-	curl_easy_setopt(e, CURLOPT_PROTOCOLS_STR, "http,https");
-	curl_easy_setopt(e, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
-	curl_easy_setopt(e, CURLOPT_FOLLOWLOCATION, 0L);
-	curl_easy_setopt(e, CURLOPT_PROXY, "");		/* whatever http_proxy says */
-	curl_easy_setopt(e, CURLOPT_NETRC, (long)CURL_NETRC_IGNORED);
-	curl_easy_setopt(e, CURLOPT_NOSIGNAL, 1L);
-	curl_easy_setopt(e, CURLOPT_FORBID_REUSE, r->keep ? 0L : 1L);
-	curl_easy_setopt(e, CURLOPT_FRESH_CONNECT, r->keep ? 0L : 1L);
-	curl_easy_setopt(e, CURLOPT_CONNECT_TO, c->connect_to);
-	curl_easy_setopt(e, CURLOPT_RESOLVE, c->resolved);
-	curl_easy_setopt(e, CURLOPT_UNIX_SOCKET_PATH, r->path);
-	curl_easy_setopt(e, CURLOPT_CONNECTTIMEOUT_MS, (long)r->wait_ms);
-	curl_easy_setopt(e, CURLOPT_TIMEOUT_MS, (long)r->wait_ms);
+	curl->easy_setopt(e, CURLOPT_PROTOCOLS_STR, "http,https");
+	curl->easy_setopt(e, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
+	curl->easy_setopt(e, CURLOPT_FOLLOWLOCATION, 0L);
+	curl->easy_setopt(e, CURLOPT_PROXY, "");		/* whatever http_proxy says */
+	curl->easy_setopt(e, CURLOPT_NETRC, (long)CURL_NETRC_IGNORED);
+	curl->easy_setopt(e, CURLOPT_NOSIGNAL, 1L);
+	curl->easy_setopt(e, CURLOPT_FORBID_REUSE, r->keep ? 0L : 1L);
+	curl->easy_setopt(e, CURLOPT_FRESH_CONNECT, r->keep ? 0L : 1L);
+	curl->easy_setopt(e, CURLOPT_CONNECT_TO, c->connect_to);
+	curl->easy_setopt(e, CURLOPT_RESOLVE, c->resolved);
+	curl->easy_setopt(e, CURLOPT_UNIX_SOCKET_PATH, r->path);
+	curl->easy_setopt(e, CURLOPT_CONNECTTIMEOUT_MS, (long)r->wait_ms);
+	curl->easy_setopt(e, CURLOPT_TIMEOUT_MS, (long)r->wait_ms);
 	if (r->stall_ms > 0) {
-		curl_easy_setopt(e, CURLOPT_LOW_SPEED_LIMIT, 1L);
-		curl_easy_setopt(e, CURLOPT_LOW_SPEED_TIME, (long)((r->stall_ms + 999) / 1000));
+		curl->easy_setopt(e, CURLOPT_LOW_SPEED_LIMIT, 1L);
+		curl->easy_setopt(e, CURLOPT_LOW_SPEED_TIME, (long)((r->stall_ms + 999) / 1000));
 	}
 }
 
@@ -352,18 +357,18 @@ set_trust(struct http_call *c, const struct http_request *r)
 	char how[100];
 
 	if (r->authorities.n > 0)
-		curl_easy_setopt(c->easy, CURLOPT_CAINFO_BLOB, &pem);
+		curl->easy_setopt(c->easy, CURLOPT_CAINFO_BLOB, &pem);
 	if (r->sign == NULL)
 		return;
 	/*
 	 * libcurl 7.88 signs a field that it was told to leave out, so that the store sees
 	 * another request than was signed.  So it says Expect, and does not wait.
 	 */
-	curl_easy_setopt(c->easy, CURLOPT_EXPECT_100_TIMEOUT_MS, 1L);
+	curl->easy_setopt(c->easy, CURLOPT_EXPECT_100_TIMEOUT_MS, 1L);
 	snprintf(how, sizeof(how), "aws:amz:%s:s3", r->sign->region);
-	curl_easy_setopt(c->easy, CURLOPT_AWS_SIGV4, how);
-	curl_easy_setopt(c->easy, CURLOPT_USERNAME, r->sign->id);
-	curl_easy_setopt(c->easy, CURLOPT_PASSWORD, r->sign->secret);
+	curl->easy_setopt(c->easy, CURLOPT_AWS_SIGV4, how);
+	curl->easy_setopt(c->easy, CURLOPT_USERNAME, r->sign->id);
+	curl->easy_setopt(c->easy, CURLOPT_PASSWORD, r->sign->secret);
 }
 
 static void
@@ -371,33 +376,33 @@ set_words(struct http_call *c, const struct http_request *r)
 {
 	CURL *e = c->easy;
 
-	curl_easy_setopt(e, CURLOPT_URL, r->url);
+	curl->easy_setopt(e, CURLOPT_URL, r->url);
 	if (strcmp(r->method, "HEAD") == 0)		/* else it waits for the body */
-		curl_easy_setopt(e, CURLOPT_NOBODY, 1L);
+		curl->easy_setopt(e, CURLOPT_NOBODY, 1L);
 	else
-		curl_easy_setopt(e, CURLOPT_CUSTOMREQUEST, r->method);
+		curl->easy_setopt(e, CURLOPT_CUSTOMREQUEST, r->method);
 	if (c->ops->pull != NULL) {
-		curl_easy_setopt(e, CURLOPT_UPLOAD, 1L);
-		curl_easy_setopt(e, CURLOPT_INFILESIZE_LARGE, (curl_off_t)r->size);
-		curl_easy_setopt(e, CURLOPT_READFUNCTION, on_pull);
-		curl_easy_setopt(e, CURLOPT_READDATA, c);
+		curl->easy_setopt(e, CURLOPT_UPLOAD, 1L);
+		curl->easy_setopt(e, CURLOPT_INFILESIZE_LARGE, (curl_off_t)r->size);
+		curl->easy_setopt(e, CURLOPT_READFUNCTION, on_pull);
+		curl->easy_setopt(e, CURLOPT_READDATA, c);
 		if (c->ops->again != NULL) {
-			curl_easy_setopt(e, CURLOPT_SEEKFUNCTION, on_again);
-			curl_easy_setopt(e, CURLOPT_SEEKDATA, c);
+			curl->easy_setopt(e, CURLOPT_SEEKFUNCTION, on_again);
+			curl->easy_setopt(e, CURLOPT_SEEKDATA, c);
 		}
 	}
-	curl_easy_setopt(e, CURLOPT_HEADERFUNCTION, on_head);
-	curl_easy_setopt(e, CURLOPT_HEADERDATA, c);
-	curl_easy_setopt(e, CURLOPT_WRITEFUNCTION, on_body);
-	curl_easy_setopt(e, CURLOPT_WRITEDATA, c);
-	curl_easy_setopt(e, CURLOPT_ERRORBUFFER, c->words);
-	curl_easy_setopt(e, CURLOPT_PRIVATE, (char *)c);
+	curl->easy_setopt(e, CURLOPT_HEADERFUNCTION, on_head);
+	curl->easy_setopt(e, CURLOPT_HEADERDATA, c);
+	curl->easy_setopt(e, CURLOPT_WRITEFUNCTION, on_body);
+	curl->easy_setopt(e, CURLOPT_WRITEDATA, c);
+	curl->easy_setopt(e, CURLOPT_ERRORBUFFER, c->words);
+	curl->easy_setopt(e, CURLOPT_PRIVATE, (char *)c);
 }
 
 static bool
 add_field(struct http_call *c, const char *line)
 {
-	struct curl_slist *more = curl_slist_append(c->fields, line);
+	struct curl_slist *more = curl->slist_append(c->fields, line);
 
 	if (more != NULL)
 		c->fields = more;
@@ -411,29 +416,29 @@ static bool
 set_where(struct http_call *c, const struct http_request *r)
 {
 	struct buf at;
-	CURLU *u = curl_url();
+	CURLU *u = curl->url();
 	char *host = NULL, *port = NULL;
 	bool ok;
 
 	buf_init(&at, 2000);
 	if (r->nothers == 0) {
 		buf_addf(&at, "::%s", netaddr_hostport(&r->to).s);
-		c->connect_to = curl_slist_append(NULL, at.p);
+		c->connect_to = curl->slist_append(NULL, at.p);
 		ok = c->connect_to != NULL;
 	} else {
-		ok = u != NULL && curl_url_set(u, CURLUPART_URL, r->url, 0) == CURLUE_OK &&
-		    curl_url_get(u, CURLUPART_HOST, &host, 0) == CURLUE_OK &&
-		    curl_url_get(u, CURLUPART_PORT, &port, CURLU_DEFAULT_PORT) == CURLUE_OK;
+		ok = u != NULL && curl->url_set(u, CURLUPART_URL, r->url, 0) == CURLUE_OK &&
+		    curl->url_get(u, CURLUPART_HOST, &host, 0) == CURLUE_OK &&
+		    curl->url_get(u, CURLUPART_PORT, &port, CURLU_DEFAULT_PORT) == CURLUE_OK;
 		if (ok)
 			buf_addf(&at, "%s:%s:%s", host, port, netaddr_ip(&r->to).s);
 		for (size_t i = 0; ok && i < r->nothers; i++)
 			buf_addf(&at, ",%s", netaddr_ip(&r->others[i]).s);
-		c->resolved = ok && !at.failed ? curl_slist_append(NULL, at.p) : NULL;
+		c->resolved = ok && !at.failed ? curl->slist_append(NULL, at.p) : NULL;
 		ok = c->resolved != NULL;
 	}
-	curl_free(host);
-	curl_free(port);
-	curl_url_cleanup(u);
+	curl->free(host);
+	curl->free(port);
+	curl->url_cleanup(u);
 	buf_fini(&at);
 	return ok;
 }
@@ -457,7 +462,7 @@ http_call_new(struct http *h, const struct http_request *r, const struct http_op
 		c->next->at = &c->next;
 	c->at = &h->calls;
 	h->calls = c;
-	c->easy = curl_easy_init();
+	c->easy = curl->easy_init();
 	/* No waiting for "100 Continue": not every server knows it.  See set_trust. */
 	if (c->easy == NULL || (r->path == NULL && !set_where(c, r)) ||
 	    (r->sign == NULL && !add_field(c, "Expect:"))) {
@@ -494,9 +499,9 @@ http_call_go(struct http_call *c, struct why *why)
 {
 	CURLMcode code;
 
-	curl_easy_setopt(c->easy, CURLOPT_HTTPHEADER, c->fields);
-	if ((code = curl_multi_add_handle(c->http->multi, c->easy)) != CURLM_OK) {
-		why_set(why, "%s", curl_multi_strerror(code));
+	curl->easy_setopt(c->easy, CURLOPT_HTTPHEADER, c->fields);
+	if ((code = curl->multi_add_handle(c->http->multi, c->easy)) != CURLM_OK) {
+		why_set(why, "%s", curl->multi_strerror(code));
 		return false;
 	}
 	c->going = true;
@@ -508,7 +513,7 @@ http_call_status(const struct http_call *c)
 {
 	long status = 0;
 
-	curl_easy_getinfo(c->easy, CURLINFO_RESPONSE_CODE, &status);
+	curl->easy_getinfo(c->easy, CURLINFO_RESPONSE_CODE, &status);
 	return (unsigned)status;
 }
 
@@ -519,7 +524,7 @@ http_call_pause(struct http_call *c)
 	if (c->paused)
 		return;
 	c->paused = true;
-	curl_easy_pause(c->easy, CURLPAUSE_RECV);
+	curl->easy_pause(c->easy, CURLPAUSE_RECV);
 }
 
 /* Not from http_call_resume: libcurl hands out what it kept before curl_easy_pause returns. */
@@ -530,7 +535,7 @@ on_resume(struct later *l)
 	CURLcode code;
 
 	c->paused = false;
-	code = curl_easy_pause(c->easy, CURLPAUSE_CONT);
+	code = curl->easy_pause(c->easy, CURLPAUSE_CONT);
 	if (code != CURLE_OK)		/* it tells us only */
 		end_call(c, code);
 }

@@ -25,10 +25,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unbound.h>
 
 #include "base/clock.h"
 #include "net/chan.h"
+#include "net/libunbound.h"
 #include "net/resolve_proto.h"
 
 #define CLASS_IN	1
@@ -37,6 +37,8 @@
 #define TYPE_AAAA	28
 #define NAMES_MAX	3	/* PTR names tried for one address: a stranger sets them */
 #define RCODE_NXDOMAIN	3
+
+static const struct libunbound *unbound;	/* since the first resolve_server_new */
 
 struct client;
 
@@ -92,7 +94,7 @@ job_end(struct job *j)
 
 	for (i = 0; i < 2; i++)
 		if (j->q[i].open)
-			ub_cancel(s->ub, j->q[i].id);
+			unbound->cancel(s->ub, j->q[i].id);
 	j->prev->next = j->next;
 	j->next->prev = j->prev;
 	s->njobs--;
@@ -125,7 +127,8 @@ query(struct job *j, unsigned slot, const char *name, int type)
 	struct query *q = &j->q[slot];
 
 	q->job = j;
-	q->open = ub_resolve_async(j->server->ub, name, type, CLASS_IN, q, on_result, &q->id) == 0;
+	q->open = unbound->resolve_async(j->server->ub, name, type, CLASS_IN, q, on_result,
+	    &q->id) == 0;
 	return q->open;
 }
 
@@ -250,7 +253,7 @@ on_result(void *arg, int err, struct ub_result *r)
 	} else
 		on_confirm(j, r != NULL ? r : &nothing);
 	if (r != NULL)
-		ub_resolve_free(r);
+		unbound->resolve_free(r);
 }
 
 static void
@@ -258,7 +261,7 @@ on_ready(uv_poll_t *poll, int status, int events)
 {
 	struct resolve_server *s = poll->data;
 
-	ub_process(s->ub);
+	unbound->process(s->ub);
 }
 
 /* --- time ----------------------------------------------------------------------- */
@@ -440,9 +443,9 @@ configure(struct resolve_server *s, const char *const *servers, size_t n, struct
 	int rc;
 
 	for (i = 0; i < sizeof(options) / sizeof(options[0]); i++)
-		if ((rc = ub_ctx_set_option(s->ub, options[i].name, options[i].value)) != 0)
+		if ((rc = unbound->ctx_set_option(s->ub, options[i].name, options[i].value)) != 0)
 			return why_set(why, "names: libunbound: %s %s", options[i].name,
-			    ub_strerror(rc));
+			    unbound->strerror(rc));
 	for (i = 0; i < n; i++) {
 		struct netaddr a;
 		char text[80];
@@ -452,15 +455,16 @@ configure(struct resolve_server *s, const char *const *servers, size_t n, struct
 			snprintf(text, sizeof(text), "%s@%u", netaddr_ip(&a).s, a.port);
 		else
 			snprintf(text, sizeof(text), "%s", servers[i]);
-		if ((rc = ub_ctx_set_fwd(s->ub, text)) != 0)
-			return why_set(why, "names: server %s: %s", servers[i], ub_strerror(rc));
+		if ((rc = unbound->ctx_set_fwd(s->ub, text)) != 0)
+			return why_set(why, "names: server %s: %s", servers[i],
+			    unbound->strerror(rc));
 	}
 	/* Neither file need be there: without servers libunbound asks the root itself. */
 	if (n == 0)
-		(void)ub_ctx_resolvconf(s->ub, NULL);
-	(void)ub_ctx_hosts(s->ub, NULL);
-	if ((rc = ub_ctx_async(s->ub, 1)) != 0)
-		return why_set(why, "names: libunbound: %s", ub_strerror(rc));
+		(void)unbound->ctx_resolvconf(s->ub, NULL);
+	(void)unbound->ctx_hosts(s->ub, NULL);
+	if ((rc = unbound->ctx_async(s->ub, 1)) != 0)
+		return why_set(why, "names: libunbound: %s", unbound->strerror(rc));
 	return 0;
 }
 
@@ -468,10 +472,12 @@ struct resolve_server *
 resolve_server_new(uv_loop_t *loop, const char *const *servers, size_t n, int64_t timeout_ms,
     struct why *why)
 {
-	struct resolve_server *s = calloc(1, sizeof(*s));
+	struct resolve_server *s;
 	int rc;
 
-	if (s == NULL || (s->ub = ub_ctx_create()) == NULL) {
+	if ((unbound = libunbound_open(why)) == NULL)
+		return NULL;
+	if ((s = calloc(1, sizeof(*s))) == NULL || (s->ub = unbound->ctx_create()) == NULL) {
 		free(s);
 		why_set(why, "names: out of memory");
 		return NULL;
@@ -479,10 +485,10 @@ resolve_server_new(uv_loop_t *loop, const char *const *servers, size_t n, int64_
 	s->jobs.next = s->jobs.prev = &s->jobs;
 	s->timeout_ms = timeout_ms;
 	if ((rc = configure(s, servers, n, why)) == 0 &&
-	    (rc = uv_poll_init(loop, &s->poll, ub_fd(s->ub))) != 0)
+	    (rc = uv_poll_init(loop, &s->poll, unbound->fd(s->ub))) != 0)
 		why_set(why, "names: %s", uv_strerror(rc));
 	if (rc != 0) {
-		ub_ctx_delete(s->ub);
+		unbound->ctx_delete(s->ub);
 		free(s);
 		return NULL;
 	}
@@ -500,7 +506,7 @@ on_closed(uv_handle_t *h)
 
 	if (--s->open > 0)
 		return;
-	ub_ctx_delete(s->ub);
+	unbound->ctx_delete(s->ub);
 	free(s);
 }
 

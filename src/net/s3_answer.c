@@ -1,9 +1,9 @@
 /* A store's answer is read, and what a refusal means, with what a person can do about it. */
 #include "net/s3_in.h"
 
-#include <curl/curl.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <time.h>
 
 #define META_MAX	(8u << 10)	/* octets that a store may give: R2's limit */
 
@@ -156,16 +156,24 @@ judge(const struct s3_heard *h, struct s3_answer *a)
 
 /* --- an answer, as it comes ------------------------------------------------------------------ */
 
-/* An HTTP date (RFC 9110 5.6.7); 0: it is none. */
+/* An HTTP date (RFC 9110 5.6.7) in any of its three forms; 0: it is none. */
 static int64_t
 date_ms(struct span s)
 {
+	static const char *const forms[] = { "%a, %d %b %Y %H:%M:%S GMT",
+		"%A, %d-%b-%y %H:%M:%S GMT", "%a %b %e %H:%M:%S %Y" };
 	char text[64];
-	time_t t;
 
-	if (!span_copy(s, text, sizeof(text)) || (t = curl_getdate(text, NULL)) <= 0)
+	if (!span_copy(s, text, sizeof(text)))
 		return 0;
-	return (int64_t)t * 1000;
+	for (size_t i = 0; i < sizeof(forms) / sizeof(forms[0]); i++) {
+		struct tm t = { 0 };
+		const char *end = strptime(text, forms[i], &t);
+
+		if (end != NULL && *end == '\0')
+			return (int64_t)timegm(&t) * 1000;
+	}
+	return 0;
 }
 
 /* RFC 9110 10.2.3: seconds, or a date. */

@@ -106,6 +106,34 @@ def proc_status(pid):
         return dict(line.split(":\t", 1) for line in f.read().splitlines() if ":\t" in line)
 
 
+FOR_FEW = ("libcurl", "libmicrohttpd", "libunbound")
+
+
+def opened(stand, role):
+    """Of the libraries that few need, who has which, by the name of the process."""
+    have = {"parent": stand.pid(role)}
+    have.update((p["name"], p["pid"]) for p in stand.status(role)["processes"])
+    for name, pid in have.items():
+        with open(f"/proc/{pid}/maps", encoding="utf-8") as f:
+            text = f.read()
+        have[name] = {lib for lib in FOR_FEW if lib in text}
+    return {name: libs for name, libs in have.items() if libs}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can look into them")
+def test_a_library_that_few_need_is_opened_by_these_alone(make_stand):
+    """Also where a reload has made them needed: a process that is new opens it, none that runs."""
+    stand = make_stand()
+    assert opened(stand, "edge") == {}
+    assert opened(stand, "home") == {"resolver": {"libunbound"}}
+    for role in ("edge", "home"):
+        with open(stand.conf(role), "a", encoding="utf-8") as f:
+            f.write('alarms { webhook = "http://127.0.0.1:9/" }\n')
+        stand.hup(role)
+        until(f"{role} has a herald", 20, lambda r=role: "herald" in opened(stand, r))
+        assert opened(stand, role) == {"resolver": {"libunbound"}, "herald": {"libcurl"}}
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 def test_root_is_given_up(make_stand, mark):
     """Started by root, working as the configured user: no child keeps root, a
