@@ -132,11 +132,12 @@ on_deleted(void *arg, const struct s3_answer *a)
 		if (begin_check(f))
 			return;
 	}
-	if (a->end == S3_UNKNOWN && conditional(f)) {
-		f->from.no_conditions = f->end.no_conditions = true;
+	if ((a->end == S3_UNKNOWN || a->end == S3_REFUSED) && conditional(f)) {
+		f->from.no_conditions = true;
 		if (begin_delete(f))
 			return;
 	}
+	f->end.no_conditions = a->end == S3_DONE && f->from.no_conditions;
 	finish(f, a->end == S3_DONE || a->end == S3_GONE ? FETCH_TAKEN : FETCH_LEFT);
 }
 
@@ -191,7 +192,7 @@ on_checked(void *arg, const struct s3_answer *a)
 	}
 	/* A store that refuses an ETag which it says itself: it would never let go of anything. */
 	if (f->refused)
-		f->from.no_conditions = f->end.no_conditions = a->end == S3_DONE;
+		f->from.no_conditions = true;
 	if (a->end != S3_DONE || !(f->refused ? begin_delete(f) : begin_copy(f)))
 		finish(f, FETCH_LEFT);
 }

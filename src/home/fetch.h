@@ -35,7 +35,7 @@ enum fetched {
 struct fetch_end {
 	enum fetched	 what;
 	bool		 before;	/* of TAKEN and LEFT: it had come home already */
-	bool		 no_conditions;	/* the store refused If-Match: spare it the question */
+	bool		 no_conditions;	/* it went without If-Match alone: spare the question */
 	char		 signer[256];	/* "" not known */
 	struct s3_answer answer;
 	struct why	 words;

@@ -67,7 +67,7 @@ by_status(const struct s3_heard *h)
 	if (h->status == 404)		/* a HEAD has no body to say which */
 		return h->verb == S3_GET || h->verb == S3_HEAD || h->verb == S3_DELETE ||
 		    h->verb == S3_LIFECYCLE ? S3_GONE : S3_NO_BUCKET;
-	if (h->status == 409 && h->verb == S3_PUT_NEW)
+	if (h->status == 409 && (h->verb == S3_PUT_NEW || h->verb == S3_DELETE))
 		return S3_EXISTS;
 	return h->status >= 400 ? S3_REFUSED : h->status >= 300 ? S3_ELSEWHERE : S3_STRANGE;
 }

@@ -64,11 +64,12 @@ def test_what_was_put_there_meanwhile_is_not_deleted_unread(stand, store):
     stand.wait_mails("alice", 1)
 
 
-def test_a_store_without_conditions_is_asked_for_none(stand, store):
+@pytest.mark.parametrize("status, code", [(501, "NotImplemented"), (400, "InvalidArgument")])
+def test_a_store_without_conditions_is_asked_for_none(stand, store, status, code):
     home = Home(stand, store, fetches=1)
 
     def refuses(method, *_):
-        return (lambda condition: error(501, "NotImplemented") if condition is not None
+        return (lambda condition: error(status, code) if condition is not None
                 else store.truth(method, *_)) if method == "DELETE" else None
     store.lie = refuses
     for i in range(3):
