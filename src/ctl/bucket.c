@@ -134,6 +134,7 @@ list(const struct which *w, bool json)
 struct checked {
 	const struct conf_bucket *bucket;
 	json_t		*list;		/* NULL: standard output */
+	struct progress	 progress;
 	bool		 failed;
 };
 
@@ -149,6 +150,7 @@ on_finding(void *arg, const struct finding *f)
 	why_set(&why, "%s%s%s", f->text, f->advice[0] != '\0' ? ": " : "", f->advice);
 	shown(span_str(why.text), &text);
 	c->failed |= f->state == FINDING_FAIL;
+	progress_end(&c->progress);
 	if (c->list == NULL)
 		printf("  %s%-7s%s  %-11s  %s\n", red ? TEXT_ALARM : "", words[f->state],
 		    red ? TEXT_PLAIN : "", f->check, text.s);
@@ -158,18 +160,29 @@ on_finding(void *arg, const struct finding *f)
 	fflush(stdout);
 }
 
+static void
+on_wait(void *arg)
+{
+	struct checked *c = arg;
+
+	progress_tell(&c->progress, "seconds:",
+	    (unsigned long long)instant_ms_since(c->progress.began, instant_now()) / 1000);
+}
+
 static int
 check(const struct which *w, bool json)
 {
 	struct checked c = { .list = json ? json_array() : NULL };
-	const struct findings to = { on_finding, &c };
+	const struct findings to = { on_finding, on_wait, &c };
 
 	for (size_t i = 0; i < w->n; i++) {
 		c.bucket = &w->list[i];
 		if (!json)
 			printf("%s: bucket %s at %s\n", c.bucket->name, c.bucket->bucket,
 			    c.bucket->endpoint);
+		progress_begin(&c.progress);
 		bucket_check(w->role, c.bucket, &to);
+		progress_end(&c.progress);
 	}
 	if (json) {
 		json_dumpf(c.list, stdout, JSON_INDENT(2) | JSON_ENSURE_ASCII);

@@ -12,12 +12,14 @@
 
 #define BODY	1000
 #define MARK	"posthouse-check"	/* metadata of the object */
+#define WAIT_MS	500
 
 struct check {
 	struct bucket_door d;
 	const struct conf_common *common;
 	bool		 edge;			/* it puts; whether it may do more is no matter */
 	const struct findings *to;
+	uv_timer_t	 timer;
 	struct instant	 began;
 	struct s3_walk	 walk;
 	struct waits {				/* what the listing's first page has */
@@ -403,6 +405,14 @@ check_all(struct check *c)
 		    BUCKET_CHECK_MS / 1000);
 }
 
+static void
+on_wait(uv_timer_t *t)
+{
+	const struct check *c = t->data;
+
+	c->to->wait(c->to->arg);
+}
+
 void
 bucket_check(const struct role *r, const struct conf_bucket *b, const struct findings *to)
 {
@@ -415,8 +425,12 @@ bucket_check(const struct role *r, const struct conf_bucket *b, const struct fin
 	snprintf(c.key, sizeof(c.key), BUCKET_CHECK_PREFIX "%s", c.mark.s);
 	snprintf(c.copy, sizeof(c.copy), "%s.copy", c.key);
 	if (bucket_door_open(&c.d, r->common, b, &why) == 0) {
-		c.d.of = &c;
+		c.d.of = c.timer.data = &c;
+		uv_timer_init(&c.d.loop, &c.timer);
+		uv_timer_start(&c.timer, on_wait, WAIT_MS, WAIT_MS);
+		uv_unref((uv_handle_t *)&c.timer);	/* what is asked keeps the loop going */
 		check_all(&c);
+		uv_close((uv_handle_t *)&c.timer, NULL);
 	} else
 		finding_tell(to, FINDING_FAIL, "settings", "", "%s", why.text);
 	bucket_door_close(&c.d);

@@ -32,7 +32,6 @@ static const char *const states[] = { "ok", "warn", "fail" };
 struct report {
 	json_t		*list;		/* NULL: lines on standard output */
 	bool		 failed;
-	unsigned	 n;
 	struct progress	 progress;
 	const char	*bucket;	/* whose checks these are; NULL: no bucket's */
 };
@@ -71,7 +70,15 @@ on_finding(void *arg, const struct finding *f)
 		    shown(span_str(check), &what), "state", states[f->state], "text",
 		    shown(span_str(f->text), &text), "advice",
 		    shown(span_str(f->advice), &advice)));
-	progress_tell(&r->progress, "things looked at:", ++r->n);
+}
+
+static void
+on_wait(void *arg)
+{
+	struct report *r = arg;
+
+	progress_tell(&r->progress, "seconds:",
+	    (unsigned long long)instant_ms_since(r->progress.began, instant_now()) / 1000);
 }
 
 /* A file that is not right keeps nobody from asking what runs at the role's usual place. */
@@ -117,7 +124,7 @@ buckets(const struct role *r, struct report *report, const struct findings *to)
 static int
 look(const struct opts *o, struct report *report, struct why *why)
 {
-	const struct findings to = { on_finding, report };
+	const struct findings to = { on_finding, on_wait, report };
 	struct role role;
 	bool good = role_load(&role, o, CONF_NO_ROLE, why) == 0;
 	int rc = 0;

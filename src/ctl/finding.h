@@ -20,6 +20,7 @@ struct finding {		/* borrowed during the call; a stranger's octets may be in it 
 
 struct findings {		/* whoever is told */
 	void	(*tell)(void *arg, const struct finding *);
+	void	(*wait)(void *arg);	/* twice a second, while others are waited for */
 	void	*arg;
 };
 

@@ -302,7 +302,8 @@ content_fits(const struct secrets *s, size_t i, struct why *why)
 
 	if (strcmp(f->name, "tls.cert") == 0)
 		/* list_files puts its key there; one that could not be read has been told of */
-		return s->file[i + 1].text.n == 0 ? 0 : pair_fits(f, &s->file[i + 1], why);
+		return s->file[i + 1].text.n == 0 ? authorities_fit(f, why) :
+		    pair_fits(f, &s->file[i + 1], why);
 	if (strncmp(f->name, "age", 3) == 0)
 		return identities_fit(f, why);
 	if (strcmp(f->name, "deliver") == 0 || strcmp(f->name, "filter") == 0 ||

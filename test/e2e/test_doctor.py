@@ -3,6 +3,8 @@
 import json
 import os
 import re
+import select
+import socket
 import subprocess
 
 import pytest
@@ -213,3 +215,21 @@ def test_a_store_that_is_not_there(tmp_path):
     found, bad = bucket_of(tmp_path / "home.conf")
     assert list(bad) == ["bucket r2 settings"]
     assert found["state"][0] == "fail"      # none was made
+
+
+def test_who_waits_for_a_silent_store_sees_that_it_goes_on(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        conf = configure(tmp_path, f"http://127.0.0.1:{silent.getsockname()[1]}")
+        ours, terminal = os.openpty()
+        with subprocess.Popen([posthouse(), "doctor", "-c", conf, "--json"], stderr=terminal,
+                              stdout=subprocess.PIPE) as p:
+            said = b""
+            try:
+                while b"seconds: 3 ..." not in said:
+                    assert select.select([ours], [], [], 20)[0], said
+                    said += os.read(ours, 1000)
+            finally:
+                p.kill()
+            assert b"seconds: 1 " not in said, "nothing before two seconds"
+        os.close(ours)
+        os.close(terminal)
