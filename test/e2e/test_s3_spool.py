@@ -368,14 +368,16 @@ def test_250_is_said_of_nothing_that_the_store_does_not_have(stand, faults, code
 def test_a_store_that_does_not_tell_what_it_has_takes_mail_all_the_same(tmp_path, listing, words):
     store = Store(listing=listing)
     with lying(store) as liar, Stand(tmp_path / "stand", opt=(
-            "edge.limits.size=1M", "edge.hold.quota=3M")) as stand:
+            "edge.alarms.unreachable=1s", "edge.alarms.every=1s")) as stand:
         stand.stop("home")
         spool(stand, liar)
         until("a look", 10, lambda: bucket_of(stand)["looks"] > 0)
-        assert say(stand, mail("one", 900 << 10)).code == 250
+        assert say(stand, mail("one")).code == 250
         b = bucket_of(stand)
         assert words in b["error"] and not b["alarm"]
         assert stand.log("edge").count("bucket.trouble") == 1
+        for what in ("r2 is in trouble: ", "its mail goes into the bucket"):
+            until(what, 10, lambda w=what: any(w in a for a in stand.status("edge")["alarms"]))
         assert stand.complaints() == []
 
 
