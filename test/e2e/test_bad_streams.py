@@ -21,7 +21,7 @@ from kit.ports import free_port
 from kit.smtp import send_mail
 from kit.stand import message, quickest, until
 
-PATIENCE = 3        # the edge's, in seconds: limits.handshake_timeout
+PATIENCE = 3        # of an edge that has little, in seconds: limits.handshake_timeout
 LATE = 20           # and how late a machine may be that does other things
 
 
@@ -68,11 +68,11 @@ def tell_v2(client):
 class Doors:
     """A stand with services "echo", "tls" and "mx", the last in auto; two homes share "tls"."""
 
-    def __init__(self, make_stand, serve=echo, opt=()):
+    def __init__(self, make_stand, serve=echo, opt=(), patience=60):
         self.server = Server(serve)
         self.port = {name: free_port() for name in ("echo", "tls", "mx")}
         self.stand = make_stand(opt=[
-            f"edge.limits.handshake_timeout={PATIENCE}s", 'edge.service.echo.home={"home"}',
+            f"edge.limits.handshake_timeout={patience}s", 'edge.service.echo.home={"home"}',
             "edge.service.mx.mode=auto", 'edge.service.mx.home={"home"}', *opt,
             *(o for name, port in self.port.items() for o in (
                 f'edge.service.{name}.listen={{"127.0.0.1:{port}"}}',
@@ -138,7 +138,7 @@ def test_a_header_that_is_none(doors):
 
 def test_half_a_header(doors):
     """One that waits has its time, one that goes is named."""
-    d = doors()
+    d = doors(patience=PATIENCE)
     d.wait_passed()
     halves = [tell_v1("8.8.8.8")[:20], tell_v2("8.8.8.8")[:20]]
     at = len(d.stand.log("edge"))
@@ -223,7 +223,7 @@ def test_a_hello_in_pieces(doors):
 
 
 def test_a_hello_that_is_none(doors):
-    d = doors()
+    d = doors(patience=PATIENCE)
     d.stand.add_home("other", "other.test", opt=[f"service.tls.backend={d.server.where}"])
     hello = Hello("other.test").first
     bad = {
