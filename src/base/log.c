@@ -18,6 +18,12 @@ log_init(const char *who, enum log_level least)
 	log_journal = getenv("JOURNAL_STREAM") != NULL && !isatty(STDERR_FILENO);
 }
 
+bool
+log_wants(enum log_level level)
+{
+	return level >= log_min;
+}
+
 void
 log_line(enum log_level level, const char *sid, const char *fmt, ...)
 {
@@ -27,7 +33,7 @@ log_line(enum log_level level, const char *sid, const char *fmt, ...)
 	va_list ap;
 	int n;
 
-	if (level < log_min)
+	if (!log_wants(level))
 		return;
 	n = snprintf(line, sizeof(line), "%s%s %s %s ", log_journal ? mark[level] : "", log_who,
 	    log_journal ? "-" : word[level], sid != NULL ? sid : "-");

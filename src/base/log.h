@@ -1,6 +1,8 @@
 #ifndef BASE_LOG_H
 #define BASE_LOG_H
 
+#include <stdbool.h>
+
 #include "base/span.h"
 
 /*
@@ -24,10 +26,12 @@ enum log_level {
 /* who: the process, as in "edge.reception"; kept by pointer. */
 void	log_init(const char *who, enum log_level least);
 
+bool	log_wants(enum log_level);	/* whether a line of that level is written */
 /* sid names the session or is NULL; text is "event key=value ...". */
 void	log_line(enum log_level, const char *sid, const char *fmt, ...)
 	    __attribute__((format(printf, 3, 4)));
-#define log_debug(...)	log_line(LOG_DEBUG, __VA_ARGS__)
+/* Where nobody asked for it the arguments are not evaluated: they often cost more than the line. */
+#define log_debug(...)	(log_wants(LOG_DEBUG) ? log_line(LOG_DEBUG, __VA_ARGS__) : (void)0)
 #define log_info(...)	log_line(LOG_INFO, __VA_ARGS__)
 #define log_warn(...)	log_line(LOG_WARN, __VA_ARGS__)
 #define log_error(...)	log_line(LOG_ERROR, __VA_ARGS__)

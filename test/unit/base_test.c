@@ -8,6 +8,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/codec.h"
+#include "base/log.h"
 #include "base/netaddr.h"
 #include "base/scoreboard.h"
 #include "base/span.h"
@@ -444,6 +445,26 @@ a_certificate_ends_by_a_clock_that_was_set(void **state)
 	assert_true(board_tls_ends(&b, CLOCK_FIRST_MS + 1, 14 * day));
 }
 
+static unsigned asked;
+
+static const char *
+words(void)
+{
+	asked++;
+	return "of it";
+}
+
+static void
+a_debug_line_costs_its_words_only_where_it_is_written(void **state)
+{
+	log_init("base_test", LOG_INFO);
+	log_debug(NULL, "words %s", words());
+	assert_int_equal(asked, 0);
+	log_init("base_test", LOG_DEBUG);
+	log_debug(NULL, "words %s", words());
+	assert_int_equal(asked, 1);
+}
+
 int
 main(void)
 {
@@ -463,6 +484,7 @@ main(void)
 		cmocka_unit_test(test_buf),
 		cmocka_unit_test(test_clock_watch),
 		cmocka_unit_test(a_certificate_ends_by_a_clock_that_was_set),
+		cmocka_unit_test(a_debug_line_costs_its_words_only_where_it_is_written),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
