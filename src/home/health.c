@@ -43,10 +43,16 @@ service_up(const struct service *s)
 	return s->state == SERVICE_ANSWERS && service_closed(s) == NULL;
 }
 
+static struct board_service *
+shown(struct service *s)
+{
+	return &s->health->tunnel->proc->board->service[s->row];
+}
+
 static void
 show(struct service *s)
 {
-	struct board_service *b = &s->health->tunnel->proc->board->service[s->row];
+	struct board_service *b = shown(s);
 	const char *closed = service_closed(s);
 
 	span_copy(span_str(s->conf.name), b->name, sizeof(b->name));
@@ -354,8 +360,7 @@ service_enter(struct service *s, struct why *why)
 		why_set(why, "its limit of %u streams is reached", s->streams);
 		return false;
 	}
-	s->streams++;
-	show(s);
+	shown(s)->streams = ++s->streams;
 	return true;
 }
 
@@ -364,7 +369,7 @@ service_leave(struct service *s)
 {
 	s->streams--;
 	if (s->health != NULL)
-		show(s);
+		shown(s)->streams = s->streams;
 	else if (s->streams == 0)
 		uv_close((uv_handle_t *)&s->timer, on_service_freed);
 }
@@ -376,8 +381,10 @@ service_reached(struct service *s)
 
 	if (s->health == NULL)
 		return;
-	s->state = SERVICE_ANSWERS;
-	tell(s, was_up);
+	if (s->state != SERVICE_ANSWERS) {
+		s->state = SERVICE_ANSWERS;
+		tell(s, was_up);
+	}
 	if (s->check == NULL)
 		next_check(s, HEALTH_CHECK_MS);
 }

@@ -252,6 +252,7 @@ streams_are_counted_and_bounded(void **state)
 	assert_false(service_enter(s, &why));
 	assert_string_equal(why.text, "its limit of 2 streams is reached");
 	service_leave(s);
+	assert_int_equal(board.service[0].streams, 1);
 	assert_true(service_enter(s, &why));
 	/* It leaves the configuration; what is open goes on, and then it is gone. */
 	conf.nservices = 0;
