@@ -20,12 +20,16 @@ struct dial {
 	struct later	 later;
 	conn_dial_fn	*done;
 	void		*arg;
-	char		 to[120];
+	struct netaddr	 to;
+	char		 path[sizeof(((struct sockaddr_un *)NULL)->sun_path)];	/* or this */
 	unsigned	 timeout_ms;
 	int		 fd;
 	int		 error;		/* decided at once: of connect */
 	int		 open;		/* handles */
 };
+
+/* Written out for a reason only: most are answered, and each is somebody's first wait. */
+#define TO(d) ((d)->path[0] != '\0' ? (d)->path : netaddr_hostport(&(d)->to).s)
 
 static void
 on_closed(uv_handle_t *h)
@@ -64,7 +68,7 @@ why_not(const struct dial *d, int error)
 	struct why why;
 
 	errno = error;
-	why_sys(&why, "connect to %s", d->to);
+	why_sys(&why, "connect to %s", TO(d));
 	return why;
 }
 
@@ -91,8 +95,7 @@ on_timer(uv_timer_t *timer)
 	struct dial *d = timer->data;
 	struct why why;
 
-	why_set(&why, "connect to %s: no answer within %u ms", d->to,
-	    d->timeout_ms);
+	why_set(&why, "connect to %s: no answer within %u ms", TO(d), d->timeout_ms);
 	finish(d, &why);
 }
 
@@ -113,7 +116,7 @@ static int
 decided(struct dial *d, uv_loop_t *loop, struct why *why)
 {
 	if ((d->laters = laters_hold(loop)) == NULL)
-		return why_set(why, "connect to %s: out of memory", d->to);
+		return why_set(why, "connect to %s: out of memory", TO(d));
 	d->later.fn = on_later;
 	later_add(d->laters, &d->later);
 	return 0;
@@ -126,7 +129,7 @@ wait_for(struct dial *d, uv_loop_t *loop, struct why *why)
 
 	d->poll.data = d->timer.data = d;
 	if ((rc = uv_poll_init(loop, &d->poll, d->fd)) != 0)
-		return why_set(why, "connect to %s: %s", d->to, uv_strerror(rc));
+		return why_set(why, "connect to %s: %s", TO(d), uv_strerror(rc));
 	d->open = 2;
 	uv_timer_init(loop, &d->timer);
 	uv_poll_start(&d->poll, UV_WRITABLE, on_poll);
@@ -141,15 +144,15 @@ begin(uv_loop_t *loop, const struct sockaddr *to, socklen_t n, struct dial how, 
 	int fd, rc;
 
 	if ((fd = socket(to->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)) == -1)
-		return why_sys(why, "connect to %s: socket", how.to);
+		return why_sys(why, "connect to %s: socket", TO(&how));
 	if ((rc = connect(fd, to, n)) == -1 && errno != EINPROGRESS) {
-		why_sys(why, "connect to %s", how.to);
+		why_sys(why, "connect to %s", TO(&how));
 		close(fd);
 		return -1;
 	}
 	if ((d = malloc(sizeof(*d))) == NULL) {
 		close(fd);
-		return why_set(why, "connect to %s: out of memory", how.to);
+		return why_set(why, "connect to %s: out of memory", TO(&how));
 	}
 	*d = how;
 	d->fd = fd;
@@ -175,11 +178,10 @@ int
 conn_dial(uv_loop_t *loop, const struct netaddr *to, unsigned timeout_ms, conn_dial_fn *done,
     void *arg, struct why *why)
 {
-	struct dial how = { .done = done, .arg = arg, .timeout_ms = timeout_ms };
+	struct dial how = { .to = *to, .done = done, .arg = arg, .timeout_ms = timeout_ms };
 	struct sockaddr_storage ss;
 	socklen_t n = netaddr_to_sockaddr(to, &ss);
 
-	span_copy(span_str(netaddr_hostport(to).s), how.to, sizeof(how.to));
 	return begin(loop, (struct sockaddr *)&ss, n, how, why);
 }
 
@@ -192,6 +194,6 @@ conn_dial_unix(uv_loop_t *loop, const char *path, unsigned timeout_ms, conn_dial
 
 	if (!span_copy(span_str(path), un.sun_path, sizeof(un.sun_path)))
 		return why_set(why, "connect to %s: the path is too long", path);
-	span_copy(span_str(path), how.to, sizeof(how.to));
+	memcpy(how.path, un.sun_path, sizeof(how.path));
 	return begin(loop, (struct sockaddr *)&un, sizeof(un), how, why);
 }

@@ -43,6 +43,10 @@ dial(void **state)
 	else
 		snprintf(dialled.why, sizeof(dialled.why), "%s", why.text);
 	assert_non_null(strstr(dialled.why, "refused"));
+	assert_non_null(strstr(dialled.why, netaddr_hostport(&to).s));
+	assert_int_equal(conn_dial_unix(&loop, "/nonexistent/socket", 5000, on_dialled, NULL, &why),
+	    -1);
+	assert_non_null(strstr(why.text, "connect to /nonexistent/socket: "));
 
 	assert_int_equal(listen(l, 0), 0);
 	memset(&dialled, 0, sizeof(dialled));
