@@ -1,10 +1,10 @@
 #include "edge/session.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "base/codec.h"
 #include "base/log.h"
 #include "edge/bans.h"
 #include "edge/recipient.h"
@@ -359,7 +359,7 @@ session_sid(char sid[12])
 	unsigned char rnd[4];
 
 	random_bytes(rnd, sizeof(rnd));
-	snprintf(sid, 12, "%02x%02x%02x%02x", rnd[0], rnd[1], rnd[2], rnd[3]);
+	hex_encode(rnd, sizeof(rnd), sid);
 }
 
 /* A session that may begin, and is counted; or NULL and why it may not. */
