@@ -4,6 +4,7 @@
 #include <uv.h>
 
 #include "base/buf.h"
+#include "base/clock.h"
 #include "home/delivery.h"
 #include "home/intake.h"
 #include "net/http.h"
@@ -36,7 +37,7 @@ struct drain_proc {
 	struct buf	 authorities[CONF_BUCKETS_MAX];	/* PEM; empty: this machine's */
 	bool		 draining;
 	uv_timer_t	 tick;
-	unsigned	 drain_ticks;
+	struct instant	 drain_began;
 };
 
 #endif

@@ -12,7 +12,7 @@
 /* See home/drain.h for what this process holds and may do. */
 
 #define TICK_MS		1000
-#define DRAIN_TICKS	100	/* of a tenth: what is fetched then is cut, and comes again */
+#define DRAIN_MS	10000	/* what is fetched then is cut, and comes again */
 
 static struct drain_proc *
 drain_of(struct proc *p)
@@ -191,7 +191,8 @@ on_tick(uv_timer_t *timer)
 {
 	struct drain_proc *d = timer->data;
 
-	if (!d->draining || (any_busy(d) && ++d->drain_ticks < DRAIN_TICKS))
+	if (!d->draining || (any_busy(d) &&
+	    instant_ms_since(d->drain_began, instant_now()) < DRAIN_MS))
 		return;
 	uv_timer_stop(&d->tick);
 	uv_stop(d->loop);
@@ -248,6 +249,7 @@ drain(struct proc *p)
 		return;
 	}
 	d->draining = true;
+	d->drain_began = instant_now();
 	for (size_t i = 0; i < d->nbuckets; i++)
 		bucket_stop(d->buckets[i]);
 	uv_timer_start(&d->tick, on_tick, 0, TICK_MS / 10);

@@ -3,7 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/clock.h"
 #include "base/log.h"
 #include "home/dialer.h"
 #include "home/health.h"
@@ -17,8 +16,8 @@
 
 #define TICK_MS		1000
 #define ADDRS_TICKS	60		/* between looks at our addresses that nothing asked for */
-#define DRAIN_TICKS	10		/* then tunnels are cut; what was under way comes again */
-#define DRAIN_PASSED	30		/* the same while connections are passed, which do not */
+#define DRAIN_MS	10000		/* then tunnels are cut; what was under way comes again */
+#define DRAIN_PASSED_MS	30000		/* the same while connections are passed, which do not */
 
 static struct tunnel_proc *
 tunnel_of(struct proc *p)
@@ -338,8 +337,8 @@ on_tick(uv_timer_t *timer)
 		read_addrs(t);
 	if (!t->draining)
 		return;
-	if (any_busy(t) && ++t->drain_ticks < 10 * (t->passages != NULL ? DRAIN_PASSED :
-	    DRAIN_TICKS))
+	if (any_busy(t) && instant_ms_since(t->drain_began, instant_now()) <
+	    (t->passages != NULL ? DRAIN_PASSED_MS : DRAIN_MS))
 		return;
 	/* By a reset, and a turn to send it in: the end of a process looks like a good one. */
 	if (t->passages != NULL && !t->cut) {
@@ -412,6 +411,7 @@ drain(struct proc *p)
 		return;
 	}
 	t->draining = true;
+	t->drain_began = instant_now();
 	for (size_t i = 0; i < EDGES_MAX; i++)
 		if (t->dialers[i] != NULL)
 			dialer_drain(t->dialers[i]);

@@ -6,6 +6,7 @@
 #include <uv.h>
 
 #include "base/buf.h"
+#include "base/clock.h"
 #include "home/bans.h"
 #include "home/delivery.h"
 #include "home/intake.h"
@@ -60,7 +61,7 @@ struct tunnel_proc {
 	uv_timer_t	 tick;		/* the scoreboard's figures; the end of a drain */
 	unsigned	 addrs_ticks;	/* since own was read */
 	bool		 draining;
-	unsigned	 drain_ticks;
+	struct instant	 drain_began;
 	bool		 cut;		/* what was passed longer than that was ended */
 };
 
