@@ -15,6 +15,7 @@
  * has just read it, because only then is its line known.
  */
 #define KEYS_MAX	128
+/* Enough for any real file; beyond it only the file is named. */
 #define PLACES_MAX	1024
 
 /* Where a key of an item stood, so that a rule across keys can name its line. */
@@ -31,8 +32,8 @@ struct parse {
 	struct why		*why;
 	bool			 failed;
 	bool			 seen[KEYS_MAX];	/* keys of this section so far */
-	/* enough for any real file; beyond it only the file is named */
-	struct place		 places[PLACES_MAX];
+	/* Nothing large stands on the stack: its pages stay with the process for good. */
+	struct place		*places;
 	size_t			 nplaces;
 };
 
@@ -326,9 +327,13 @@ options(const struct conf_table *t, const char *section, cfg_opt_t *o)
 static cfg_t *
 reader(const struct conf_table *t)
 {
-	cfg_opt_t all[2 * KEYS_MAX], *o = all, *sub[16];
+	/* Each section ends with a mark and stands in the top, which ends with one as well. */
+	cfg_opt_t *all = calloc(t->nkeys + 2 * t->nsections + 1, sizeof(*all)), *o = all, *sub[16];
+	cfg_t *cfg;
 
 	assert(t->nkeys <= KEYS_MAX && t->nsections <= 16);
+	if (all == NULL)
+		return NULL;
 	for (size_t i = 0; i < t->nsections; i++) {
 		sub[i] = o;
 		o = options(t, t->sections[i].name, o);
@@ -344,7 +349,9 @@ reader(const struct conf_table *t)
 		o++;
 	}
 	*o = (cfg_opt_t)CFG_END();
-	return cfg_init(top, CFGF_NONE);	/* copies the options */
+	cfg = cfg_init(top, CFGF_NONE);		/* copies the options */
+	free(all);
+	return cfg;
 }
 
 static int
@@ -365,7 +372,7 @@ rules(struct parse *p)
 	return why_set(p->why, "%s: %s%s", p->file, at, f.text);
 }
 
-/* From text to p->conf, which the caller frees whatever comes of it. */
+/* From text to p->conf and p->places, which the caller frees whatever comes of it. */
 static int
 read_text(struct parse *p, struct span text)
 {
@@ -376,8 +383,9 @@ read_text(struct parse *p, struct span text)
 
 	/* Untouched parts of it cost no memory: it is large, and most of it stays zero. */
 	p->conf = calloc(1, t->size);
+	p->places = calloc(PLACES_MAX, sizeof(*p->places));
 	parsing = p;
-	if (p->conf != NULL && copy != NULL && (cfg = reader(t)) != NULL) {
+	if (p->conf != NULL && p->places != NULL && copy != NULL && (cfg = reader(t)) != NULL) {
 		memcpy(copy, text.p, text.n);
 		copy[text.n] = '\0';
 		conf_blank_comments(copy, text.n);
@@ -414,8 +422,9 @@ conf_table_parse(const struct conf_table *t, const char *file, struct span text,
 		return NULL;
 	if (read_text(&p, text) == -1) {
 		free(p.conf);
-		return NULL;
+		p.conf = NULL;
 	}
+	free(p.places);
 	return p.conf;
 }
 
@@ -427,5 +436,6 @@ conf_table_line(const struct conf_table *t, struct span text, const struct conf_
 	int line = read_text(&p, text) == 0 ? find_place(&p, f) : 0;
 
 	free(p.conf);
+	free(p.places);
 	return line;
 }
