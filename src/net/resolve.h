@@ -60,6 +60,8 @@ struct resolve_server;
 struct resolve_server *resolve_server_new(uv_loop_t *, const char *const *servers, size_t n,
     int64_t timeout_ms, struct why *);
 void	resolve_server_client(struct resolve_server *, struct chan *);	/* takes it */
+/* For how long nobody has asked anything; 0 while a question is under way. */
+int64_t	resolve_server_idle_ms(const struct resolve_server *);
 void	resolve_server_free(struct resolve_server **);
 
 #endif

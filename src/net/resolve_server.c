@@ -79,6 +79,7 @@ struct resolve_server {
 	int64_t		 timeout_ms;
 	struct job	 jobs;		/* the ring's own link */
 	unsigned	 njobs;
+	int64_t		 asked_ms;	/* when the last one came; at first, when it began */
 	struct client	*clients;
 };
 
@@ -367,6 +368,7 @@ on_msg(void *arg, struct chan_msg *m)
 	j->prev->next = j;
 	s->jobs.prev = j;
 	s->njobs++;
+	s->asked_ms = now_ms();
 	if (ask(j, m->body))
 		arm(s);
 	else
@@ -413,6 +415,12 @@ resolve_server_client(struct resolve_server *s, struct chan *chan)
 	c->prev = &s->clients;
 	s->clients = c;
 	chan_start(chan, on_msg, on_close, c);
+}
+
+int64_t
+resolve_server_idle_ms(const struct resolve_server *s)
+{
+	return s->njobs > 0 ? 0 : now_ms() - s->asked_ms;
 }
 
 /* --- libunbound --------------------------------------------------------------------- */
@@ -484,6 +492,7 @@ resolve_server_new(uv_loop_t *loop, const char *const *servers, size_t n, int64_
 	}
 	s->jobs.next = s->jobs.prev = &s->jobs;
 	s->timeout_ms = timeout_ms;
+	s->asked_ms = now_ms();
 	if ((rc = configure(s, servers, n, why)) == 0 &&
 	    (rc = uv_poll_init(loop, &s->poll, unbound->fd(s->ub))) != 0)
 		why_set(why, "names: %s", uv_strerror(rc));

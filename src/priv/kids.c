@@ -104,23 +104,38 @@ send_dirs(struct kid *k)
 	return true;
 }
 
-/* A channel between two that are both there. */
+/* Takes fd, k's end. */
+static bool
+send_end(struct kid *k, const struct kid *neighbour, int fd)
+{
+	const char kind = (char)neighbour->kind;
+	const struct span part = { &kind, 1 };
+
+	return k->state == KID_ASLEEP ? sleeper_keep(&k->sleeper, neighbour->kind, fd) :
+	    kid_send(k, PM_PEER_CHAN, &part, 1, fd);
+}
+
+/* A channel between two that are both there, or asleep. */
 static bool
 send_link(struct kid *a, struct kid *b)
 {
-	const char a_kind = (char)a->kind, b_kind = (char)b->kind;
-	const struct span to_a = { &b_kind, 1 }, to_b = { &a_kind, 1 };
 	int sv[2];
 
-	if (a->chan == NULL || b->chan == NULL)
+	if ((a->chan == NULL && a->state != KID_ASLEEP) ||
+	    (b->chan == NULL && b->state != KID_ASLEEP))
 		return true;		/* whoever comes second makes it */
+	/* Made while it was asleep. */
+	if ((sv[0] = sleeper_take(&a->sleeper, b->kind)) != -1)
+		return send_end(a, b, sv[0]);
+	if ((sv[1] = sleeper_take(&b->sleeper, a->kind)) != -1)
+		return send_end(b, a, sv[1]);
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sv) == -1)
 		return false;
-	if (!kid_send(a, PM_PEER_CHAN, &to_a, 1, sv[0])) {
+	if (!send_end(a, b, sv[0])) {
 		close(sv[1]);
 		return false;
 	}
-	return kid_send(b, PM_PEER_CHAN, &to_b, 1, sv[1]);
+	return send_end(b, a, sv[1]);
 }
 
 static bool
@@ -245,14 +260,27 @@ static void
 start_later(struct kid *k);
 
 static void
-on_timer(uv_timer_t *t)
+start_now(struct kid *k)
 {
-	struct kid *k = t->data;
-
 	k->state = KID_NONE;
 	start_kid(k);
 	if (k->pid == 0)
 		start_later(k);
+}
+
+static void
+on_timer(uv_timer_t *t)
+{
+	start_now(t->data);
+}
+
+static void
+on_woken(void *arg)
+{
+	struct kid *k = arg;
+
+	if (!k->parent->draining)
+		start_now(k);
 }
 
 static void
@@ -272,6 +300,7 @@ kids_init(struct parent *p)
 		*k = (struct kid){ .parent = p, .kind = i, .pause_ms = PAUSE_LEAST_MS };
 		uv_timer_init(&p->loop, &k->timer);
 		k->timer.data = k;
+		k->sleeper = (struct sleeper){ .loop = &p->loop, .woken = on_woken, .arg = k };
 	}
 }
 
@@ -290,6 +319,10 @@ kids_start(struct parent *p)
 			return;
 		if (k->state != KID_NONE || k->pid != 0 || !kind_wanted(*kind, p->edge, p->home))
 			continue;
+		if (kind_sleeps(*kind)) {
+			k->state = KID_ASLEEP;
+			continue;
+		}
 		start_kid(k);
 		if (k->pid == 0) {
 			if (p->up)
@@ -315,6 +348,21 @@ describe_end(const struct kid *k, int status, char *out, size_t max)
 	n = strlen(out);
 	if (k->cut.text[0] != '\0')
 		snprintf(out + n, max - n, "; %.*s", (int)(max - n - 3), k->cut.text);
+}
+
+/* Ended by itself, as nobody had a word for it any more. */
+static bool
+fell_asleep(struct kid *k, int status)
+{
+	if (!kind_sleeps(k->kind) || !WIFEXITED(status) || WEXITSTATUS(status) != 0)
+		return false;
+	k->state = KID_ASLEEP;
+	memset(board_of(k)->name, 0, sizeof(board_of(k)->name));	/* of no use in `status` */
+	log_debug(NULL, "proc.asleep name=%s", proc_kind_name(k->kind));
+	if (send_links(k))
+		return true;
+	k->state = KID_NONE;
+	return false;
 }
 
 /* The only place where a process ends for us, however it ended. */
@@ -343,7 +391,7 @@ kid_ended(struct kid *k, int status)
 		parent_drain(p, 1);
 		return;
 	}
-	if (!kind_wanted(k->kind, p->edge, p->home))
+	if (!kind_wanted(k->kind, p->edge, p->home) || fell_asleep(k, status))
 		return;
 	if (settled)
 		k->pause_ms = PAUSE_LEAST_MS;

@@ -122,17 +122,11 @@ kind_links(enum conf_role r)
 	return r == CONF_EDGE ? edge_links : home_links;
 }
 
-/*
- * Home has a resolver even when every configured edge is an address: a pairing
- * may bring a name at any time.
- */
 bool
 kind_wanted(enum proc_kind k, const struct conf_edge *edge, const struct conf_home *home)
 {
 	const struct conf_alarms *a = edge != NULL ? &edge->common.alarms : &home->common.alarms;
 
-	if (k == PROC_RESOLVER && edge != NULL)
-		return edge->client_names || conf_alarms_webhook(a) || edge->nbuckets > 0;
 	if (k == PROC_HERALD)
 		return conf_alarms_webhook(a) || a->mail[0] != '\0';
 	if (k == PROC_RUNNER)
@@ -147,6 +141,13 @@ kind_wanted(enum proc_kind k, const struct conf_edge *edge, const struct conf_ho
 		return home != NULL && (home->users_command[0] != '\0' ||
 		    home->users_file[0] != '\0');
 	return true;
+}
+
+/* Who is told addresses only asks for no name; a pairing may bring one at any time. */
+bool
+kind_sleeps(enum proc_kind k)
+{
+	return k == PROC_RESOLVER;
 }
 
 /* A name has what it is in front, and behind a slash whose: "worker.mac/NAME". */

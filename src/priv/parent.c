@@ -63,7 +63,7 @@ parent_up(struct parent *p)
 	if (p->up || p->draining)
 		return;
 	for (enum proc_kind k = 0; k < PROC_KINDS; k++)
-		if (p->kids[k].state != KID_NONE && p->kids[k].state != KID_UP)
+		if (p->kids[k].state == KID_STARTING || p->kids[k].state == KID_WAITING)
 			return;
 	p->up = true;
 	log_info(NULL, "role.up file=%s version=" POSTHOUSE_VERSION, p->file);

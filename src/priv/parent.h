@@ -9,10 +9,12 @@
 #include "priv/ground.h"
 #include "priv/proc.h"
 #include "priv/secrets.h"
+#include "priv/sleeper.h"
 
 /* The parent's state, shared by parent.c (its main) and its two halves, kids.c and reload.c. */
 enum kid_state {
 	KID_NONE = 0,		/* not wanted, or ended for good */
+	KID_ASLEEP,		/* starts when somebody has a word for it */
 	KID_WAITING,		/* ended; its timer will start it again */
 	KID_STARTING,		/* told everything, not READY yet */
 	KID_UP,
@@ -26,6 +28,7 @@ struct kid {
 	enum kid_state	 state;
 	pid_t		 pid;		/* 0: none */
 	struct chan	*chan;
+	struct sleeper	 sleeper;	/* its ends, while it is asleep */
 	struct why	 cut;		/* how chan ended; "" while it has not */
 	uv_timer_t	 timer;
 	uint64_t	 pause_ms;	/* before the next start */

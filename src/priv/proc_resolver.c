@@ -12,9 +12,13 @@
  * whom we talk to.
  */
 #define EARLY_MAX	8
+/* It is as large as any two others of an idle home, and is started again in no time. */
+#define IDLE_MS		(5 * 60 * 1000)
+#define LOOK_MS		60000
 
 struct resolving {
 	struct resolve_server *server;
+	uv_timer_t	 look;
 	struct chan	*early[EARLY_MAX];
 	size_t		 nearly;
 };
@@ -56,15 +60,6 @@ start(struct proc *p, struct why *why)
 }
 
 static void
-run(struct proc *p)
-{
-	struct resolving *r = p->arg;
-
-	for (size_t i = 0; i < r->nearly; i++)
-		resolve_server_client(r->server, r->early[i]);
-}
-
-static void
 drain(struct proc *p)
 {
 	struct resolving *r = p->arg;
@@ -72,6 +67,28 @@ drain(struct proc *p)
 	if (r != NULL)
 		resolve_server_free(&r->server);
 	uv_stop(p->loop);
+}
+
+static void
+on_look(uv_timer_t *t)
+{
+	struct proc *p = t->data;
+	struct resolving *r = p->arg;
+
+	if (resolve_server_idle_ms(r->server) >= IDLE_MS)
+		drain(p);
+}
+
+static void
+run(struct proc *p)
+{
+	struct resolving *r = p->arg;
+
+	for (size_t i = 0; i < r->nearly; i++)
+		resolve_server_client(r->server, r->early[i]);
+	uv_timer_init(p->loop, &r->look);
+	r->look.data = p;
+	uv_timer_start(&r->look, on_look, LOOK_MS, LOOK_MS);
 }
 
 const struct proc_ops proc_resolver = {

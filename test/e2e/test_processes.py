@@ -11,19 +11,24 @@ import time
 
 import pytest
 
+from kit.ports import free_port
 from kit.smtp import send_mail
 from kit.stand import header, message, posthouse, until
 
 PROCESSES = [("edge", p) for p in ("writer", "reception", "resolver")] + \
             [("home", p) for p in ("writer", "tunnel", "courier", "helper", "resolver")]
+NAMES = ["edge.dns.client_names=true", 'edge.dns.servers={"127.0.0.1@9"}',
+         "edge.dns.timeout=100ms"]
 
 
 @pytest.mark.parametrize("role,process", PROCESSES)
 def test_killed_and_back(make_stand, mark, role, process):
-    # A command makes home have a helper; client names make the edge have a
-    # resolver, which asks nobody far.
-    stand = make_stand(opt=["home.mailboxes.command=/bin/echo alice", "edge.dns.client_names=true",
-                            'edge.dns.servers={"127.0.0.1@9"}', "edge.dns.timeout=100ms"])
+    # A command makes home have a helper; names make both have a resolver, which asks
+    # nobody far.
+    port = free_port()
+    stand = make_stand(opt=["home.mailboxes.command=/bin/echo alice", *NAMES,
+                            f'edge.tunnel.listen={{"127.0.0.1:{port}"}}',
+                            f"edge.tunnel.address=localhost:{port}"])
     told, stop = {}, threading.Event()
 
     def sender(k):
@@ -123,15 +128,17 @@ def opened(stand, role):
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can look into them")
 def test_a_library_that_few_need_is_opened_by_these_alone(make_stand):
     """Also where a reload has made them needed: a process that is new opens it, none that runs."""
-    stand = make_stand()
-    assert opened(stand, "edge") == {}
-    assert opened(stand, "home") == {"resolver": {"libunbound"}}
+    stand = make_stand(opt=NAMES)
+    assert opened(stand, "edge") == opened(stand, "home") == {}
     for role in ("edge", "home"):
         with open(stand.conf(role), "a", encoding="utf-8") as f:
             f.write('alarms { webhook = "http://127.0.0.1:9/" }\n')
         stand.hup(role)
         until(f"{role} has a herald", 20, lambda r=role: "herald" in opened(stand, r))
-        assert opened(stand, role) == {"resolver": {"libunbound"}, "herald": {"libcurl"}}
+        assert opened(stand, role) == {"herald": {"libcurl"}}
+    assert send_mail(stand.smtp, message()).code == 250     # from whom?
+    until("the resolver is there", 20, lambda: "resolver" in opened(stand, "edge"))
+    assert opened(stand, "edge") == {"resolver": {"libunbound"}, "herald": {"libcurl"}}
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")

@@ -19,10 +19,21 @@
 
 /* --- puppets ----------------------------------------------------------------- */
 
+static struct proc *self;
+static struct chan *shy_of;		/* the resolver, which it has not spoken to yet */
+
+static bool
+host_is(const char *host)
+{
+	return strcmp(self->common->hostname, host) == 0;
+}
+
 static void
 on_hello(void *arg, struct chan_msg *m)
 {
 	log_info(NULL, "puppet.hello type=%u body=%s", m->type, log_safe(m->body).s);
+	if (self->kind == PROC_RESOLVER && host_is("naps.test"))
+		uv_stop(self->loop);
 }
 
 static void
@@ -31,19 +42,34 @@ on_peer_gone(void *arg, const struct why *why)
 	struct chan *c = *(struct chan **)arg;
 
 	log_info(NULL, "puppet.peer_gone");
+	if (c == shy_of)
+		shy_of = NULL;
 	chan_free(&c);
 	free(arg);
 }
 
 static void
+say_hello(struct chan *chan)
+{
+	const struct span word = span_str(proc_kind_name(self->kind));
+
+	chan_send(chan, 7, 0, &word, 1, -1);
+}
+
+static void
 puppet_peer(struct proc *p, enum proc_kind kind, struct chan *chan)
 {
-	const struct span word = span_str(proc_kind_name(p->kind));
 	struct chan **kept = malloc(sizeof(struct chan *));
 
+	self = p;
 	*kept = chan;
 	chan_start(chan, on_hello, on_peer_gone, kept);
-	chan_send(chan, 7, 0, &word, 1, -1);
+	if (p->kind == PROC_RESOLVER && host_is("naps.test"))
+		return;
+	if (kind == PROC_RESOLVER && (host_is("shy.test") || host_is("naps.test")))
+		shy_of = chan;
+	else
+		say_hello(chan);
 }
 
 static void
@@ -133,6 +159,8 @@ puppet_reload(struct proc *p)
 
 	if (p->kind == PROC_RECEPTION && strcmp(p->common->hostname, "grumbles.test") == 0)
 		chan_send(p->parent, PM_RELOADED, 0, &no, 1, -1);
+	if (shy_of != NULL)
+		say_hello(shy_of);
 	log_info(NULL, "puppet.reload kind=%s quota=%llu", proc_kind_name(p->kind),
 	    (unsigned long long)(p->edge != NULL ? p->edge->hold.quota : p->home->hold.quota));
 }

@@ -88,6 +88,37 @@ the_dead_are_started_again(void **state)
 }
 
 static void
+who_sleeps_is_started_by_the_first_word(void **state)
+{
+	struct stage *s = stage_up("shy.test");
+	pid_t reception = pid_of(s, "edge.reception");
+
+	/* It is spoken to by one that was started again meanwhile. */
+	assert_int_equal(kill(reception, SIGKILL), 0);
+	expect(s, "proc.end name=reception again_ms=100");
+	expect(s, "proc.up name=reception");
+	logged(s, "edge.resolver", false);
+	kill(s->pid, SIGHUP);
+	expect(s, "edge.resolver info - puppet.hello type=7 body=reception");
+	expect(s, "proc.up name=resolver");
+	stage_free(s);
+}
+
+static void
+who_has_nothing_to_do_sleeps_again(void **state)
+{
+	struct stage *s = stage_up("naps.test");
+
+	for (int i = 0; i < 2; i++) {
+		kill(s->pid, SIGHUP);
+		expect(s, "edge.resolver info - puppet.hello type=7 body=reception");
+		expect(s, "proc.asleep name=resolver");
+	}
+	logged(s, "again_ms", false);
+	stage_free(s);
+}
+
+static void
 the_writer_is_drained_last(void **state)
 {
 	struct stage *s = stage_up("mx.test");
@@ -223,6 +254,8 @@ tests(void)
 	const struct CMUnitTest list[] = {
 		cmocka_unit_test(each_is_given_what_is_its_own),
 		cmocka_unit_test(the_dead_are_started_again),
+		cmocka_unit_test(who_sleeps_is_started_by_the_first_word),
+		cmocka_unit_test(who_has_nothing_to_do_sleeps_again),
 		cmocka_unit_test(the_writer_is_drained_last),
 		cmocka_unit_test(a_second_signal_does_not_wait),
 		cmocka_unit_test(one_state_has_one_parent),
