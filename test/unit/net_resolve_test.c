@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "base/codec.h"
+#include "kit/ahead.h"
 #include "kit/loop.h"
 #include "net/chan.h"
 #include "net/resolve.h"
@@ -341,6 +342,22 @@ client_names(void **state)
 	}
 }
 
+static void
+it_knows_since_when_nobody_asked(void **state)
+{
+	struct got g = { 0 };
+
+	ahead_ms += 500000;
+	assert_true(resolve_server_idle_ms(T.server) >= 500000);
+	resolve_host(T.resolver, "silent.posthouse-test.org", 7443, got_addrs, &g);
+	RUN_UNTIL(resolve_server_idle_ms(T.server) == 0);
+	assert_int_equal(g.times, 0);
+	RUN_UNTIL(g.times == 1);
+	assert_true(resolve_server_idle_ms(T.server) < 500000);
+	ahead_ms += 500000;
+	assert_true(resolve_server_idle_ms(T.server) >= 500000);
+}
+
 /* Both the addresses of a host and a client's name, forth and back. */
 static void
 what_is_cut_short_is_asked_for_by_tcp(void **state)
@@ -511,6 +528,7 @@ main(void)
 		cmocka_unit_test(host_names),
 		NET(hosts),
 		NET(client_names),
+		NET(it_knows_since_when_nobody_asked),
 		NET(what_is_cut_short_is_asked_for_by_tcp),
 		NET(a_cancelled_question_is_not_answered),
 		NET(the_resolver_dies_and_another_comes),
