@@ -100,7 +100,6 @@ who_sleeps_is_started_by_the_first_word(void **state)
 	logged(s, "edge.resolver", false);
 	kill(s->pid, SIGHUP);
 	expect(s, "edge.resolver info - puppet.hello type=7 body=reception");
-	expect(s, "proc.up name=resolver");
 	stage_free(s);
 }
 
