@@ -143,7 +143,7 @@ kind_wanted(enum proc_kind k, const struct conf_edge *edge, const struct conf_ho
 	return true;
 }
 
-/* Who is told addresses only asks for no name; a pairing may bring one at any time. */
+/* Where all are known by address nobody asks it; a pairing may bring a name at any time. */
 bool
 kind_sleeps(enum proc_kind k)
 {

@@ -13,7 +13,7 @@ const enum proc_kind *kinds_of(enum conf_role);
 const struct kind_link *kind_links(enum conf_role);		/* ends with PROC_NONE */
 /* Whether this configuration needs such a process at all. */
 bool	kind_wanted(enum proc_kind, const struct conf_edge *, const struct conf_home *);
-/* It starts when it is asked something, not before, and may end by itself until then. */
+/* It starts when it is asked something, and may end by itself until it is asked again. */
 bool	kind_sleeps(enum proc_kind);
 bool	kind_takes_secret(enum proc_kind, const char *name);
 bool	kind_takes_dir(enum proc_kind, const char *name);
