@@ -185,7 +185,7 @@ on_message(void *arg, struct chan_msg *m)
 		log_debug(NULL, "proc.up name=%s pid=%d", proc_kind_name(k->kind), (int)k->pid);
 		kids_start(k->parent);		/* the others wait for the writer */
 		parent_up(k->parent);
-	} else if (m->type == PM_RELOADED && m->fd == -1 && k->reloading) {
+	} else if (m->type == PM_RELOADED && m->fd == -1 && k->reloads > 0) {
 		reload_answered(k, m->body);
 	} else if (m->type == PM_UNRETIRED && m->body.n == 0 && m->fd == -1 &&
 	    k->kind == PROC_COURIER) {
@@ -379,7 +379,7 @@ kid_ended(struct kid *k, int status)
 	k->state = KID_NONE;
 	if (k->chan != NULL)
 		chan_free(&k->chan);
-	if (k->reloading)
+	if (k->reloads > 0)
 		reload_gone(k);
 	if (p->draining) {
 		log_debug(NULL, "proc.end name=%s %s", proc_kind_name(k->kind), how);

@@ -33,7 +33,7 @@ struct kid {
 	uv_timer_t	 timer;
 	uint64_t	 pause_ms;	/* before the next start */
 	struct instant	 since;
-	bool		 reloading;	/* RELOADED is awaited */
+	unsigned	 reloads;	/* RELOADED awaited: one for each CONFIG after GO */
 	bool		 told_drain;
 };
 

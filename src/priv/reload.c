@@ -124,17 +124,16 @@ show_refused(struct parent *p, struct span text)
 	span_copy(text, p->ground.board->refused, sizeof(p->ground.board->refused));
 }
 
+/* systemd waits no longer; the answer may still come. */
 static void
 on_late(uv_timer_t *t)
 {
 	struct parent *p = t->data;
 
 	for (enum proc_kind k = 0; k < PROC_KINDS; k++)
-		if (p->kids[k].reloading) {
-			p->kids[k].reloading = false;
+		if (p->kids[k].reloads > 0)
 			log_warn(NULL, "config.late process=%s has not answered in %d s",
 			    proc_kind_name(k), LATE_MS / 1000);
-		}
 	notify("READY=1");
 }
 
@@ -142,7 +141,7 @@ static void
 reload_done(struct parent *p)
 {
 	for (enum proc_kind k = 0; k < PROC_KINDS; k++)
-		if (p->kids[k].reloading)
+		if (p->kids[k].reloads > 0)
 			return;
 	uv_timer_stop(&p->late);
 	log_info(NULL, "config.reloaded file=%s", p->file);
@@ -154,7 +153,7 @@ reload_answered(struct kid *k, struct span why)
 {
 	char text[400];
 
-	k->reloading = false;
+	k->reloads--;
 	if (why.n > 0) {
 		log_escape_words(why, text, sizeof(text));
 		log_error(NULL, "config.refused process=%s %s", proc_kind_name(k->kind), text);
@@ -166,7 +165,7 @@ reload_answered(struct kid *k, struct span why)
 void
 reload_gone(struct kid *k)
 {
-	k->reloading = false;		/* it starts again with the new one */
+	k->reloads = 0;		/* it starts again with the new one */
 	reload_done(k->parent);
 }
 
@@ -225,7 +224,8 @@ reload_now(struct parent *p)
 	for (enum proc_kind k = 0; k < PROC_KINDS; k++)
 		if (p->kids[k].pid > 0) {
 			kid_send_config(&p->kids[k]);
-			any = p->kids[k].reloading = true;
+			p->kids[k].reloads++;
+			any = true;
 		}
 	if (any)
 		uv_timer_start(&p->late, on_late, LATE_MS, 0);

@@ -44,6 +44,24 @@ def test_good_configuration_is_taken(make_stand):
     stand.wait_mails("alice", 1)
 
 
+def test_a_process_that_is_slow_to_answer_is_waited_for(make_stand):
+    """Two reloads before it answers the first: both answers are expected, it is not ended."""
+    stand = make_stand(opt=["edge.limits.size=3M"])
+    pids = {p["name"]: p["pid"] for p in stand.status("edge")["processes"]}
+    os.kill(pids["writer"], signal.SIGSTOP)
+    try:
+        for old, new in ((3, 4), (4, 5)):
+            stand.change("edge", f"size = {old}M", f"size = {new}M")
+            stand.hup("edge")
+            until("the others have it", 10, lambda new=new: size_offered(stand) == new << 20)
+        assert "config.reloaded" not in stand.log("edge")
+    finally:
+        os.kill(pids["writer"], signal.SIGCONT)
+    stand.logged("edge", "config.reloaded")
+    assert {p["name"]: p["pid"] for p in stand.status("edge")["processes"]} == pids
+    assert alarms(stand, "edge") == []
+
+
 @pytest.mark.parametrize("role", ["edge", "home"])
 def test_bad_configuration_is_refused_and_the_old_kept(make_stand, mark, role):
     stand = make_stand(opt=["edge.limits.size=3M"])
