@@ -40,10 +40,11 @@ def certificate(dir_):
 class Passer:
     """
     One way to the backends, name -> port on loopback: `ports` has the same names. A subclass
-    says what must be installed, writes its configuration and starts its processes.
+    says what must be installed, writes its configuration and starts its processes, and which
+    of them run at home (AT_HOME, by their number).
     """
 
-    name, needs = "", ()
+    name, needs, AT_HOME = "", (), ()
 
     def __init__(self, backends):
         missing = [p for p in self.needs if shutil.which(p) is None]
@@ -82,6 +83,11 @@ class Passer:
             with open(f"{self.dir}/log", encoding="utf-8", errors="replace") as f:
                 raise RuntimeError(f"{self.name} ended:\n{f.read()}")
         return True
+
+    def sides(self):
+        """The processes of the edge's side, and those of home's."""
+        home = [self.children[i].pid for i in self.AT_HOME]
+        return [c.pid for c in self.children if c.pid not in home], home
 
     def cpu_s(self):
         return sum(cpu_s(c.pid) for c in self.children)
@@ -135,6 +141,9 @@ class Posthouse(Passer):
         for b, port in self.ports.items():
             until(f"{b} is passed", 20, lambda p=port: up(p), 0.1)
 
+    def sides(self):
+        return [self.stand.pid("edge")], [self.stand.pid("home")]
+
     def cpu_s(self):
         return sum(cpu_s(self.stand.pid(role)) for role in ("edge", "home"))
 
@@ -145,7 +154,7 @@ class Posthouse(Passer):
 class Stunnel(Passer):
     """A pair, as one would put it between a small server and home: TLS 1.3, both sides pinned, as ours are."""
 
-    name, needs = "stunnel pair", ("stunnel4", "openssl")
+    name, needs, AT_HOME = "stunnel pair", ("stunnel4", "openssl"), (0,)
 
     def start(self):
         certificate(self.dir)
@@ -164,7 +173,7 @@ class Stunnel(Passer):
 class Ssh(Passer):
     """ssh -R: home dials out, as ours does. The server has a configuration and keys of its own."""
 
-    name, needs = "ssh -R", ("ssh", "sshd", "ssh-keygen")
+    name, needs, AT_HOME = "ssh -R", ("ssh", "sshd", "ssh-keygen"), (1,)
 
     def start(self):
         for key in ("host", "user"):
@@ -221,7 +230,7 @@ class Haproxy(Passer):
 class Frp(Passer):
     """As it comes, with the TLS that is its default, and insisted on."""
 
-    name, needs = "frp, TLS", ("frps", "frpc")
+    name, needs, AT_HOME = "frp, TLS", ("frps", "frpc"), (1,)
 
     def start(self):
         self.run("frps", "-c", self.file("frps.toml", f"""
@@ -248,7 +257,7 @@ remotePort = {self.ports[b]}
 
 
 class Rathole(Passer):
-    name, needs = "rathole, TLS", ("rathole", "openssl")
+    name, needs, AT_HOME = "rathole, TLS", ("rathole", "openssl"), (1,)
 
     def start(self):
         certificate(self.dir)
