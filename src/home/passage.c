@@ -14,7 +14,7 @@ struct passage {
 	struct tunnel_proc *tunnel;
 	struct origin	*origin;	/* NULL once it is answered, when it may go before us */
 	struct h2_stream *stream;	/* NULL once the splice has what comes on it */
-	struct service	*service;	/* entered once a client was let in */
+	struct service	*service;	/* NULL until a client is judged; entered once he was let in */
 	struct home_edge *edge;
 	struct buf	 early;		/* octets of the stream, the header first */
 	struct netaddr	 client;	/* once client_known */
@@ -295,10 +295,18 @@ on_opened(void *arg, struct conn *conn, const struct why *why)
 static void
 open_backend(struct passage *p, const struct proxy_header *h)
 {
-	const char *refused = backend_refuses(p->tunnel, &p->service->conf, h);
+	const char *refused;
 	struct why why = { "" };
 
 	p->client = h->from;
+	/* By its name, now: none that has not been entered outlives a reload. */
+	p->service = health_find(p->tunnel->health, span_str(p->name));
+	if (p->service == NULL) {
+		refuse(p, 404, "no such service here any more");
+		return;
+	}
+	service_port(p->service, p->port);
+	refused = backend_refuses(p->tunnel, &p->service->conf, h);
 	if (refused != NULL) {
 		refuse(p, 403, refused);
 		return;
@@ -402,7 +410,8 @@ split_authority(struct span s, struct span *name, uint16_t *port)
 }
 
 static struct passage *
-passage_new(struct origin *o, struct h2_stream *stream, struct home_edge *edge, struct service *s)
+passage_new(struct origin *o, struct h2_stream *stream, struct home_edge *edge,
+    const struct service *s, uint16_t port)
 {
 	struct tunnel_proc *t = o->tunnel;
 	struct passage *p = calloc(1, sizeof(*p));
@@ -413,7 +422,7 @@ passage_new(struct origin *o, struct h2_stream *stream, struct home_edge *edge, 
 	p->origin = o;
 	p->stream = stream;
 	p->edge = edge;
-	p->service = s;
+	p->port = port;
 	p->began_ms = uv_now(t->loop);
 	span_copy(span_str(s->conf.name), p->name, sizeof(p->name));
 	buf_init(&p->early, H2_WINDOW);
@@ -442,7 +451,7 @@ passage_open(struct origin *o, struct h2_stream *stream, const struct h2_head *h
 		origin_answer_now(o, stream, 404, "no such service here");
 		return;
 	}
-	if ((p = passage_new(o, stream, edge, s)) == NULL) {
+	if ((p = passage_new(o, stream, edge, s, port)) == NULL) {
 		origin_answer_now(o, stream, 503, "memory is out");
 		return;
 	}

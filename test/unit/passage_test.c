@@ -555,6 +555,36 @@ what_is_no_service_is_not_found(void **state)
 		refused(pass(names[i], "198.51.101.7", "x", 1), 404, "no such service");
 }
 
+/* Nobody has entered it by then, so that nothing keeps it. */
+static void
+a_service_may_leave_while_a_header_is_waited_for(void **state)
+{
+	static const char rest[] = "TCP4 198.51.101.7 198.51.101.25 4711 993\r\nx";
+	struct pass *gone, *back;
+
+	gone = pass("imaps:993", "", "PROXY ", 6);
+	RUN_UNTIL(T.passages != NULL);
+	conf.nservices = 0;
+	health_configure(T.health, &conf);
+	loop_turns(5);
+	say(gone, rest, false);
+	refused(gone, 404, "no such service");
+	conf.nservices = 1;
+	health_configure(T.health, &conf);
+	RUN_UNTIL(service_up(health_at(T.health, 0)));
+	/* Another of its name is as good. */
+	back = pass("imaps:993", "", "PROXY ", 6);
+	RUN_UNTIL(T.passages != NULL);
+	conf.nservices = 0;
+	health_configure(T.health, &conf);
+	conf.nservices = 1;
+	health_configure(T.health, &conf);
+	RUN_UNTIL(service_up(health_at(T.health, 0)));
+	say(back, rest, false);
+	RUN_UNTIL(back->status == 200);
+	pass_free(back);
+}
+
 static void
 limits_hold(void **state)
 {
@@ -687,6 +717,7 @@ main(void)
 		WITH(a_bad_header_is_refused),
 		WITH(a_header_that_does_not_come_is_not_waited_for),
 		WITH(what_is_no_service_is_not_found),
+		WITH(a_service_may_leave_while_a_header_is_waited_for),
 		WITH(limits_hold),
 		WITH(a_backend_that_went_is_a_502_and_edges_hear_of_it_at_once),
 		WITH(a_service_that_is_not_tested_yet_is_closed),
