@@ -14,7 +14,7 @@ struct passage {
 	struct tunnel_proc *tunnel;
 	struct origin	*origin;	/* NULL once it is answered, when it may go before us */
 	struct h2_stream *stream;	/* NULL once the splice has what comes on it */
-	struct service	*service;	/* NULL until a client is judged; entered once he was let in */
+	struct service	*service;	/* NULL until a client is judged; then entered */
 	struct home_edge *edge;
 	struct buf	 early;		/* octets of the stream, the header first */
 	struct netaddr	 client;	/* once client_known */
