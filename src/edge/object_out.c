@@ -24,6 +24,7 @@ struct object_out {
 	struct spool_put	*put;
 	const struct home	*home;
 	struct secret		 key;		/* its, when the message began */
+	bool			 begun;		/* an octet of the message is in it */
 	struct spool_object	 obj;		/* what is known of it so far */
 };
 
@@ -147,9 +148,19 @@ object_out_new(struct edge *e, const struct home *h, const struct spool_meta *me
 	return o;
 }
 
+/*
+ * A first line that begins with a blank would go on with our Received, in its sender's words
+ * (RFC 5322 2.2.3): nobody should read them as ours.  An empty line between, as Postfix has
+ * it, makes a body of the message, which has no header of its own then either.
+ */
 int
 object_out_add(struct object_out *o, struct span s, struct why *why)
 {
+	bool folds = !o->begun && s.n > 0 && (s.p[0] == ' ' || s.p[0] == '\t');
+
+	o->begun |= s.n > 0;
+	if (folds && chunk(o, SPAN_LIT("\r\n"), why) == -1)
+		return -1;
 	return chunk(o, s, why);
 }
 

@@ -25,7 +25,10 @@ struct edge;
  */
 struct object_out *object_out_new(struct edge *, const struct home *, const struct spool_meta *,
 		    const struct envelope *, const struct trace *, struct why *);
-/* Message octets.  -1: disk full or failing; the object is lost and only _free is left. */
+/*
+ * Message octets; what begins with a blank is parted from our Received.  -1: disk full or
+ * failing; the object is lost and only _free is left.
+ */
 int	object_out_add(struct object_out *, struct span, struct why *);
 /*
  * Ends it and hands it to the spool, which calls told once; the object is freed, *obj says what

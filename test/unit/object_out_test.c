@@ -210,6 +210,26 @@ small(void **state)
 	assert_int_equal(spool_memory(R.e.spool), 0);
 }
 
+/* A first line that begins with a blank would be a part of our Received, in its sender's words. */
+static void
+no_word_of_a_sender_in_our_received(void **state)
+{
+	static const char text[] = "\tfrom friend (friend [10.0.0.1])\r\nA: b\r\n\r\n";
+	struct why why = { "" };
+	struct object_out *o = begin(1, "", &why);
+	const char *over;
+	struct buf body;
+
+	for (size_t i = 0; i < sizeof(text) - 1; i++)
+		assert_int_equal(object_out_add(o, span_of(text + i, 1), &why), 0);
+	finish(&o);
+	read_back(&body);
+	assert_non_null(over = memmem(body.p, body.n, "\r\n\r\n", 4));
+	assert_int_equal(body.p + body.n - (over + 4), sizeof(text) - 1);
+	ends_with(&body, text, sizeof(text) - 1);
+	buf_fini(&body);
+}
+
 static void
 empty(void **state)
 {
@@ -321,6 +341,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(small),
+		TEST(no_word_of_a_sender_in_our_received),
 		TEST(empty),
 		TEST(large),
 		TEST(many_recipients),
