@@ -133,9 +133,6 @@ add_alias(struct mailboxes *m, struct span from, struct span to)
 	    !address_domain(span_from(from, local + 1), domain))
 		return NO_NAME;
 	memcpy(key, from.p, local);
-	for (size_t i = 0; i < local; i++)
-		if (key[i] >= 'A' && key[i] <= 'Z')
-			key[i] |= 0x20;
 	key[local] = '@';
 	n = strlen(domain);
 	memcpy(key + local + 1, domain, n + 1);
@@ -162,24 +159,44 @@ compare(const void *a, const void *b)
 	return strcasecmp(a, b);
 }
 
+/* The next octet of a name without the dots of its local part; *domain: that is behind it. */
+static char
+dotless(const char **name, bool *domain)
+{
+	while (!*domain && **name == '.')
+		(*name)++;
+	*domain |= **name == '@';
+	return *(*name)++;
+}
+
 /* Without regard to case, and to dots in the local part. */
 static int
 compare_dotless(const char *a, const char *b)
 {
 	bool domain_a = false, domain_b = false;
 
-	for (;; a++, b++) {
-		int d;
+	for (;;) {
+		char x = dotless(&a, &domain_a), y = dotless(&b, &domain_b);
+		int d = tolower((unsigned char)x) - tolower((unsigned char)y);
 
-		while (!domain_a && *a == '.')
-			a++;
-		while (!domain_b && *b == '.')
-			b++;
-		domain_a |= *a == '@';
-		domain_b |= *b == '@';
-		if ((d = tolower((unsigned char)*a) - tolower((unsigned char)*b)) != 0 ||
-		    *a == '\0')
+		if (d != 0 || x == '\0')
 			return d;
+	}
+}
+
+/* Whether two that are alike but for case, and for dots where they do not count, are one. */
+static bool
+same(const char *a, const char *b, struct mailboxes_rule rule)
+{
+	bool domain_a = !rule.no_dots, domain_b = !rule.no_dots;
+
+	if (!rule.letter_case)
+		return true;
+	for (;;) {
+		char x = dotless(&a, &domain_a), y = dotless(&b, &domain_b);
+
+		if (x != y || x == '\0')
+			return x == y;
 	}
 }
 
@@ -300,6 +317,7 @@ alias_dotless(const struct mailboxes *m, size_t i)
 const char *
 mailboxes_find(struct mailboxes *m, struct span name, struct mailboxes_rule rule)
 {
+	const struct mailboxes_rule with_dots = { rule.letter_case, false };
 	char key[CONF_NAME_MAX];
 
 	if (name.n == 0 || name.n >= sizeof(key) || !span_copy(name, key, sizeof(key)))
@@ -308,14 +326,14 @@ mailboxes_find(struct mailboxes *m, struct span name, struct mailboxes_rule rule
 	/* Several may differ in case alone. */
 	for (size_t i = lower_bound(m->n, key, name_at, strcasecmp, m); i < m->n &&
 	    strcasecmp(m->names[i], key) == 0; i++)
-		if (!rule.letter_case || strcmp(m->names[i], key) == 0)
+		if (same(m->names[i], key, with_dots))
 			return m->names[i];
 	if (!rule.no_dots || (m->dotless == NULL &&
 	    (m->dotless = order(m->n, compare_name_orders, m)) == NULL))
 		return NULL;
 	for (size_t i = lower_bound(m->n, key, name_dotless, compare_dotless, m); i < m->n &&
 	    compare_dotless(name_dotless(m, i), key) == 0; i++)
-		if (!rule.letter_case)
+		if (same(name_dotless(m, i), key, rule))
 			return name_dotless(m, i);
 	return NULL;
 }
@@ -323,21 +341,24 @@ mailboxes_find(struct mailboxes *m, struct span name, struct mailboxes_rule rule
 const char *
 mailboxes_target(struct mailboxes *m, struct span from, struct mailboxes_rule rule)
 {
+	const struct mailboxes_rule with_dots = { rule.letter_case, false };
 	char key[KEY_MAX];
 	size_t i;
 
 	if (from.n >= sizeof(key) || !span_copy(from, key, sizeof(key)))
 		return NULL;
 	sort(m);
-	i = lower_bound(m->naliases, key, alias_from, strcasecmp, m);
-	if (i < m->naliases && strcasecmp(alias_from(m, i), key) == 0)
-		return m->text.p + m->aliases[i].to;
+	for (i = lower_bound(m->naliases, key, alias_from, strcasecmp, m); i < m->naliases &&
+	    strcasecmp(alias_from(m, i), key) == 0; i++)
+		if (same(alias_from(m, i), key, with_dots))
+			return m->text.p + m->aliases[i].to;
 	if (!rule.no_dots || (m->dotless_aliases == NULL &&
 	    (m->dotless_aliases = order(m->naliases, compare_alias_orders, m)) == NULL))
 		return NULL;
-	i = lower_bound(m->naliases, key, alias_dotless, compare_dotless, m);
-	if (i < m->naliases && compare_dotless(alias_dotless(m, i), key) == 0)
-		return m->text.p + m->aliases[m->dotless_aliases[i]].to;
+	for (i = lower_bound(m->naliases, key, alias_dotless, compare_dotless, m);
+	    i < m->naliases && compare_dotless(alias_dotless(m, i), key) == 0; i++)
+		if (same(alias_dotless(m, i), key, rule))
+			return m->text.p + m->aliases[m->dotless_aliases[i]].to;
 	return NULL;
 }
 

@@ -163,11 +163,14 @@ static const char list[] =
     "abroad@example.org bob@other.test bob\n"
     "team@example.org j.smith\n"
     "Stra\303\237e@example.org alice\n"
-    "a.b@b\303\274cher.example bob\n";
+    "a.b@b\303\274cher.example bob\n"
+    "Sales@case.test alice\nsales@case.test bob\n"
+    "Tea.M@both.test alice\ntea.m@both.test bob\n";
 
 static const struct conf_home_domain sections[] = {
 	{ .name = "dots.test", .tag = "+", .dots = false },
 	{ .name = "case.test", .tag = "+", .dots = true, .letter_case = true },
+	{ .name = "both.test", .tag = "+", .dots = false, .letter_case = true },
 	{ .name = "dash.test", .tag = "-", .dots = true },
 	{ .name = "notag.test", .tag = "", .dots = true },
 	{ .name = "own.test", .tag = "+", .dots = true, .own = true },
@@ -218,6 +221,14 @@ static const struct {
 	{ "case counts where a domain says so", "<Alice@case.test>", "!5.1.1", false },
 	{ "and two may differ in it alone", "<Ann@case.test>", "Ann", false },
 	{ "and the other is found", "<ann@case.test>", "ann", false },
+	{ "of aliases, too", "<Sales@case.test>", "alice", false },
+	{ "the other alias is found", "<sales@case.test>", "bob", false },
+	{ "a third is nobody", "<SALES@case.test>", "!5.1.1", false },
+	{ "dots do not count where case does", "<A.nn@both.test>", "Ann", false },
+	{ "but case does", "<a.nn@both.test>", "ann", false },
+	{ "and a third is nobody", "<A.NN@both.test>", "!5.1.1", false },
+	{ "aliases likewise", "<T.eaM@both.test>", "alice", false },
+	{ "and their other case", "<team+x@both.test>", "bob", false },
 	{ "another character ends the name", "<alice-shop@dash.test>", "alice", false },
 	{ "then plus is a character", "<alice+shop@dash.test>", "!5.1.1", false },
 	{ "a name with it in it comes first", "<long-tag@dash.test>", "long-tag", false },
@@ -255,7 +266,7 @@ domains_have_rules_of_their_own(void **state)
 {
 	static const char all[][256] = { "example.org", "other.test", "dots.test", "case.test",
 	    "dash.test", "notag.test", "own.test", "strict.test", "roles.test", "catch.test",
-	    "all.test", "up.test", "xn--bcher-kva.example" };
+	    "all.test", "up.test", "both.test", "xn--bcher-kva.example" };
 	struct mailboxes boxes = { .names = NULL };
 	struct why why;
 	size_t skipped;
