@@ -75,7 +75,7 @@ on_job(void *arg, struct ledger_job *job)
 		return;
 	}
 	if (job != NULL) {
-		roster_router(c->roster, c->conf, &router);
+		roster_router(c->roster, c->conf, &c->edges, &router);
 		c->opener.router = &router;
 		if (!opener_open(&c->opener, job, &b->parcels[b->n++]))
 			courier_out_of_memory();
@@ -115,7 +115,7 @@ on_post_job(void *arg, struct ledger_job *job)
 		job->content.fd = -1;
 		return;
 	}
-	roster_router(c->roster, c->conf, &router);
+	roster_router(c->roster, c->conf, &c->edges, &router);
 	c->opener.router = &router;
 	if (!opener_open(&c->opener, job, &p))
 		courier_out_of_memory();

@@ -132,7 +132,7 @@ tell_recipients(struct courier_proc *cp, bool anyway)
 	    learned_ms - out->learned_ms < conf->stale_after_ms / FRESH_PARTS)
 		return;
 	out->number = number;
-	roster_router(c->roster, c->conf, &router);
+	roster_router(c->roster, c->conf, &c->edges, &router);
 	recipients_tell(out, cp->to_tunnel, &c->edges, &router, conf->edges_refuse, learned_ms);
 }
 

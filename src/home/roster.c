@@ -242,9 +242,11 @@ roster_known(const struct roster *r)
 }
 
 void
-roster_router(struct roster *r, const struct conf_home *conf, struct router *out)
+roster_router(struct roster *r, const struct conf_home *conf, const struct edges *edges,
+    struct router *out)
 {
 	*out = (struct router){ .boxes = &r->boxes,
+		.edges = edges,
 		.catch_all = conf->catch_all,
 		.callout = conf->callout,
 		.roles = conf->roles,

@@ -26,7 +26,8 @@ void	roster_configure(struct roster *, const struct conf_home *);
 void	roster_attach(struct roster *, struct chan *);	/* the helper; takes it */
 bool	roster_known(const struct roster *);	/* the command, if any, has been heard once */
 /* What to route by now; good until the next return to the loop. */
-void	roster_router(struct roster *, const struct conf_home *, struct router *out);
+void	roster_router(struct roster *, const struct conf_home *, const struct edges *,
+	    struct router *out);
 /*
  * Which list is in force: another one has another number.  learned_ms: when it was last known
  * to be right, by the wall clock; 0: there is none yet.

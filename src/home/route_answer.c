@@ -86,7 +86,7 @@ of_address(struct courier *c, const char *text, const char *edge)
 		return failed("that is no address: it looks like alice@example.org");
 	}
 	e = whose_grant(c, edge, &to);
-	roster_router(c->roster, c->conf, &router);
+	roster_router(c->roster, c->conf, &c->edges, &router);
 	router.say = add_step;
 	router.arg = steps;
 	route_address(&router, e != NULL ? e->peer.domains : NULL,
@@ -115,7 +115,7 @@ of_mailbox(struct courier *c, const char *name)
 	struct router router;
 	const char *there;
 
-	roster_router(c->roster, c->conf, &router);
+	roster_router(c->roster, c->conf, &c->edges, &router);
 	there = mailboxes_find(router.boxes, span_str(name), (struct mailboxes_rule){ 0 });
 	/* Where mail goes that nobody takes there is a mailbox, listed or not. */
 	if (there == NULL && (strcmp(name, c->conf->catch_all) == 0 ||
@@ -135,7 +135,7 @@ of_catch_alls(struct courier *c)
 	const char *name;
 	json_t *value;
 
-	roster_router(c->roster, c->conf, &router);
+	roster_router(c->roster, c->conf, &c->edges, &router);
 	for (size_t i = 0; i < c->edges.n; i++) {
 		const struct peer *p = &c->edges.list[i]->peer;
 		struct route r;

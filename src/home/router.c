@@ -116,6 +116,8 @@ enum found {
 
 struct finding {
 	const struct router *r;
+	const char	(*domains)[256];		/* granted to whom the question is about */
+	size_t		 ndomains;
 	const char	*box[MAILBOXES_TARGETS_MAX];	/* each once */
 	size_t		 n;
 	unsigned	 left;		/* targets that may still be followed */
@@ -135,6 +137,22 @@ found(struct finding *f, const char *box)
 	f->box[i] = box;
 	f->n += i == f->n;
 	return FOUND;
+}
+
+/* bob of a domain that others have is not our bob, whoever's alias says so. */
+static bool
+ours(const struct finding *f, const char *domain)
+{
+	const struct edges *all = f->r->edges;
+
+	if (domain[0] == '\0' || granted(f->domains, f->ndomains, domain) ||
+	    router_rules(f->r, domain) != &router_no_rules)
+		return true;
+	for (size_t i = 0; all != NULL && i < all->n; i++)
+		if (granted((const char (*)[256])all->list[i]->peer.domains,
+		    all->list[i]->peer.ndomains, domain))
+			return true;
+	return false;
 }
 
 static enum found
@@ -191,6 +209,10 @@ find_one(struct finding *f, const struct conf_home_domain *d, struct span local,
 		say(r, "%s has mailboxes of its own: no other is looked for", domain);
 		return FOUND_NOBODY;
 	}
+	if (!ours(f, domain)) {
+		say(r, "%s is no domain of this home: none of its mailboxes is meant", domain);
+		return FOUND_NOBODY;
+	}
 	/* An "@" in it was in quotes: "bob@other.test"@ours is not bob of other.test. */
 	if (memchr(local.p, '@', local.n) == NULL &&
 	    (box = mailboxes_find(r->boxes, local, rule)) != NULL) {
@@ -217,9 +239,10 @@ find(struct finding *f, struct span local, const char *domain, int depth)
 }
 
 static struct finding
-finding(const struct router *r)
+finding(const struct router *r, const char (*domains)[256], size_t n)
 {
-	return (struct finding){ .r = r, .left = MAILBOXES_TARGETS_MAX };
+	return (struct finding){ .r = r, .domains = domains, .ndomains = n,
+		.left = MAILBOXES_TARGETS_MAX };
 }
 
 static void
@@ -260,12 +283,10 @@ to_postmaster(const struct router *r, const char *domain, struct route *out)
 
 /* A mailbox that nobody listed exists because the configuration says so. */
 static void
-to_catch_all(const struct router *r, const char *to, const char *domain, struct route *out)
+to_catch_all(struct finding *f, const char *to, const char *domain, struct route *out)
 {
-	struct finding f = finding(r);
-
-	if (follow(&f, to, domain, 0) == FOUND)
-		to_mailboxes(out, &f);
+	if (follow(f, to, domain, 0) == FOUND)
+		to_mailboxes(out, f);
 	else if (strpbrk(to, " \t,") == NULL && address_mailbox_ok(span_str(to)))
 		to_mailbox(out, to);
 	else
@@ -276,10 +297,11 @@ void
 router_to_catch_all(const struct router *r, const char *domain, struct route *out)
 {
 	const char *to = router_catch_all(r, domain);
+	struct finding f = finding(r, NULL, 0);
 
 	*out = (struct route){ .to = ROUTE_NONE };
 	if (to[0] != '\0')
-		to_catch_all(r, to, domain, out);
+		to_catch_all(&f, to, domain, out);
 }
 
 /*
@@ -306,8 +328,9 @@ to_server(const struct router *r, struct span local, const char *domain, struct 
 
 /* Nobody is called so, with a tag or without. */
 static void
-unclaimed(const struct router *r, struct span local, const char *domain, struct route *out)
+unclaimed(struct finding *f, struct span local, const char *domain, struct route *out)
 {
+	const struct router *r = f->r;
 	const char *catch_all = router_catch_all(r, domain);
 
 	if (span_eq_nocase(local, SPAN_LIT("postmaster"))) {
@@ -320,7 +343,7 @@ unclaimed(const struct router *r, struct span local, const char *domain, struct 
 		to_mailbox(out, roles_of(r, domain, false));
 	} else if (catch_all[0] != '\0') {
 		say(r, "nobody is called so: the catch-all takes it");
-		to_catch_all(r, catch_all, domain, out);
+		to_catch_all(f, catch_all, domain, out);
 	} else if (router_calls_out(r, domain)) {
 		to_server(r, local, domain, out);
 	} else if (r->stale) {
@@ -338,7 +361,7 @@ route_address(const struct router *r, const char (*domains)[256], size_t ndomain
     const struct address *a, struct route *out)
 {
 	struct span local = a->postmaster ? SPAN_LIT("postmaster") : span_str(a->local);
-	struct finding f = finding(r);
+	struct finding f = finding(r, domains, ndomains);
 
 	*out = (struct route){ .to = ROUTE_NONE };
 	if (!a->postmaster && !granted(domains, ndomains, a->domain)) {
@@ -359,7 +382,7 @@ route_address(const struct router *r, const char (*domains)[256], size_t ndomain
 		refuse(out, ROUTE_LATER, 450, 3, 5, "an alias here ends in no mailbox");
 		return;
 	case FOUND_NOBODY:
-		unclaimed(r, local, a->domain, out);
+		unclaimed(&f, local, a->domain, out);
 		return;
 	}
 }

@@ -4,6 +4,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "home/edges.h"
 #include "home/mailboxes.h"
 #include "proto/address.h"
 #include "proto/smtp_reply.h"
@@ -18,7 +19,7 @@
  *	1. an alias of that address, which may be one of another;
  *	2. the mailbox that is called as the address;
  *	3. the mailbox that is called as the local part, unless the domain is its own
- *	   (mailboxes.h, or domain { own });
+ *	   (mailboxes.h, or domain { own }), or none of this home's: an alias may name any;
  *
  * and if nobody was found:
  *
@@ -45,6 +46,8 @@ struct router {
 	struct mailboxes *boxes;
 	const struct conf_home_domain *domains;	/* sections; a domain without one has no rules */
 	size_t		 ndomains;
+	/* What is granted to any of them is this home's, as what has a section is; NULL: none. */
+	const struct edges *edges;
 	const char	*catch_all;	/* "" none */
 	const char	*roles;		/* "" none */
 	bool		 all_roles;	/* roles takes other roles' mail than postmaster's too */

@@ -165,7 +165,11 @@ static const char list[] =
     "Stra\303\237e@example.org alice\n"
     "a.b@b\303\274cher.example bob\n"
     "Sales@case.test alice\nsales@case.test bob\n"
-    "Tea.M@both.test alice\ntea.m@both.test bob\n";
+    "Tea.M@both.test alice\ntea.m@both.test bob\n"
+    "stray@example.org bob@elsewhere.test\n"
+    "known@example.org alice@strict.test\n"
+    "@stray.test bob@elsewhere.test\n"
+    "over@example.org team@elsewhere.test\nteam@elsewhere.test alice\n";
 
 static const struct conf_home_domain sections[] = {
 	{ .name = "dots.test", .tag = "+", .dots = false },
@@ -212,6 +216,10 @@ static const struct {
 	    false },
 	{ "nor a domain that says so", "<alice@own.test>", "!5.1.1", false },
 	{ "but it has its postmaster", "<postmaster@own.test>", "alice", false },
+	{ "nor is he where an alias leads to him", "<stray@example.org>", "!4.3.5", false },
+	{ "nor where a catch-all of a file does", "<x@stray.test>", "!4.3.5", false },
+	{ "an alias to a domain of ours finds our people", "<known@example.org>", "alice", false },
+	{ "and one to an alias of any domain finds that", "<over@example.org>", "alice", false },
 	{ "dots count", "<jsmith@example.org>", "!5.1.1", false },
 	{ "dots do not count where a domain says so", "<jsmith@dots.test>", "j.smith", false },
 	{ "however many", "<j.s.m.ith@dots.test>", "j.smith", false },
@@ -266,7 +274,7 @@ domains_have_rules_of_their_own(void **state)
 {
 	static const char all[][256] = { "example.org", "other.test", "dots.test", "case.test",
 	    "dash.test", "notag.test", "own.test", "strict.test", "roles.test", "catch.test",
-	    "all.test", "up.test", "both.test", "xn--bcher-kva.example" };
+	    "all.test", "up.test", "both.test", "stray.test", "xn--bcher-kva.example" };
 	struct mailboxes boxes = { .names = NULL };
 	struct why why;
 	size_t skipped;
