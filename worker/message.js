@@ -4,6 +4,7 @@ import { spelled } from "./address.js";
 
 const FROM_CLOUDFLARE =
 	/^from +([\x21-\x7e]{1,255}) +\(\[?([\da-f:.]+)\]?\) +by +cloudflare-email\.(net|com)[ ;]/i;
+const ITS_NAME = /\sby\s+cloudflare-email\./gi;
 const TRACE_MAX = 2048; // octets of the first header field that are looked at
 
 // All of message.raw.  One that ends early, or stands still, is an error: the sender keeps it.
@@ -83,7 +84,7 @@ export function client(raw) {
 	const field = top.match(/^Received:((?:[^\r\n]|\r?\n[ \t])*)\r?\n/i);
 	const line = field?.[1].replace(/\r?\n[ \t]/g, " ").trim();
 	const said = line?.match(FROM_CLOUDFLARE);
-	const once = line?.split("by cloudflare-email.").length === 2;
+	const once = line?.match(ITS_NAME)?.length === 1;
 	const address = said && once && known(said[2]);
 	return address ? { helo: said[1], ...address } : {};
 }

@@ -73,7 +73,7 @@ async function large(message, config, envelope, deadline) {
 		config.idKey,
 		"header",
 		envelope,
-		new TextEncoder().encode(JSON.stringify([...message.headers])),
+		new TextEncoder().encode(JSON.stringify([message.rawSize, ...message.headers])),
 	);
 	const body = await readTop(message, deadline);
 	const as = { id, client: client(body.top), envelope, when: new Date() };

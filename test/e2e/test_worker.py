@@ -142,6 +142,21 @@ def test_an_offline_key_opens_it_too(keys, tmp_path):
             b" by cloudflare-email.net;\r\n",
             b"[UNAVAILABLE]",
         ),
+        (
+            b"Received: from x (9.9.9.9) by  cloudflare-email.net y (203.0.113.7)"
+            b" by cloudflare-email.net;\r\n",
+            b"[UNAVAILABLE]",
+        ),
+        (
+            b"Received: from x (9.9.9.9) by Cloudflare-Email.net y (203.0.113.7)"
+            b" by cloudflare-email.net;\r\n",
+            b"[UNAVAILABLE]",
+        ),
+        (
+            b"Received: from a.cloudflare-email.net (203.0.113.7)\r\n\tby cloudflare-email.net"
+            b" (cloudflare) id x;\r\n",
+            b"203.0.113.7",
+        ),
         (b"Received: from x y (203.0.113.7) by cloudflare-email.net (c);\r\n", b"[UNAVAILABLE]"),
         (b"Received: from x (203.0.113.300) by cloudflare-email.net (c);\r\n", b"[UNAVAILABLE]"),
         (
@@ -155,6 +170,9 @@ def test_an_offline_key_opens_it_too(keys, tmp_path):
         "not first",
         "another's",
         "the MX named twice",
+        "the MX named twice, two spaces before it",
+        "the MX named twice, in other letters",
+        "one of its own",
         "a HELO with a space",
         "no address",
         "endless",

@@ -384,6 +384,17 @@ def test_smtp_a_large_one_that_is_cut_is_never_taken(start, certs, offers):
         assert r["outcome"] == "throw" and home.took == []
 
 
+def test_smtp_two_large_ones_under_one_header_are_two(start, certs):
+    """Their octets are not there yet when they get their ids."""
+    mail = MAIL + b"x" * 76 * 30000
+    with SmtpListener(certs[0]) as home:
+        worker = start(**smtp(home))
+        for one in mail, mail + b"y", mail:
+            assert worker.email("a@far.test", TO, one)["outcome"] == "accept"
+        ids = [took[2].partition(b"\r\n")[0] for took in home.took]
+        assert ids[0] == ids[2] != ids[1] and ids[0].startswith(b"X-Posthouse-Id: ")
+
+
 def test_smtp_line_ends_are_crlf_for_who_reads_lines(start, certs):
     """Octets are counted for CHUNKING; without it a LF alone could end the data (smuggling)."""
     mail = b"Subject: x\r\n\r\na\n.\nMAIL FROM:<b@c>\r.\rb\r\n.\n.\r\n\r\r\n"
