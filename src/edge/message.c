@@ -379,7 +379,7 @@ on_durable(struct pending *p)
 	    s != NULL ? netaddr_ip(&s->client).s : "gone", uuid_text(p->obj.meta.id).s,
 	    p->home->name, (unsigned long long)p->obj.size, p->nrcpts,
 	    (long long)instant_ms_since(p->began, instant_now()));
-	if (p->obj.meta.verdict && s != NULL &&
+	if (p->obj.meta.verdict && s != NULL && !s->said_all &&
 	    (s->ask = handover_ask(p->home->handover, &p->obj, on_verdict, p)) != NULL) {
 		s->waiting = WAIT_VERDICT;
 		return;

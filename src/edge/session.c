@@ -151,6 +151,13 @@ session_say(struct session *s, struct smtp_reply r)
 	smtp_srv_answer(s->srv, &r);
 }
 
+static void
+leave(struct session *s)
+{
+	s->closing = true;
+	conn_close(s->conn);
+}
+
 /* What was waited for is there: say what there is to say, then read on. */
 void
 session_go_on(struct session *s)
@@ -160,6 +167,8 @@ session_go_on(struct session *s)
 	on_read(s, span_of("", 0));
 	if (s->banned && !s->closing && s->waiting == WAIT_NOTHING)
 		shut(s, 0x71, BANNED_TEXT);
+	if (s->said_all && !s->closing)
+		leave(s);
 	if (!s->closing)
 		conn_resume(s->conn);
 }
@@ -291,6 +300,21 @@ on_read(void *arg, struct span in)
 	return s->closing || s->starttls ? in.n : used;
 }
 
+/*
+ * The client says no more.  It may be gone, or wait for the answer to its message: that it
+ * gets, or it comes again with what was kept.  For home's word nobody waits then: who is
+ * gone would be told a refusal that he never hears.
+ */
+static void
+on_eof(void *arg)
+{
+	struct session *s = arg;
+
+	s->said_all = true;
+	if (s->waiting != WAIT_SPOOL)
+		leave(s);
+}
+
 static void
 on_drained(void *arg)
 {
@@ -318,7 +342,8 @@ on_secured(void *arg)
 }
 
 static const struct conn_ops ops = {
-	.read = on_read, .drained = on_drained, .secured = on_secured, .closed = on_closed,
+	.read = on_read, .drained = on_drained, .secured = on_secured, .eof = on_eof,
+	.closed = on_closed,
 };
 
 /* --- coming and going --------------------------------------------------------------------- */

@@ -69,7 +69,8 @@ struct session {
 	unsigned	 bare_lf;	/* counted so far */
 	bool		 secured, closing, starttls;
 	bool		 tls_at_once;
-	bool		 banned;	/* ends when what it waits for is answered */
+	/* Ends when what it waits for is answered: banned, or the client says no more. */
+	bool		 banned, said_all;
 };
 
 /* session.c */

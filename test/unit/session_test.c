@@ -123,6 +123,18 @@ a_client_that_closes_behind_its_last_word(void **state)
 	assert_int_equal(board_get(&R.board, BC_ACCEPTED), 1);
 }
 
+/* Who has said all that he has to say, and no QUIT, still wants to know what became of it. */
+static void
+a_client_that_closes_behind_its_message(void **state)
+{
+	connect_client(&A);
+	say(&A, "EHLO c\r\n" ENVELOPE "DATA\r\none\r\n.\r\n");
+	shutdown(A.fd, SHUT_WR);
+	RUN_UNTIL(ended(&A));
+	assert_int_equal(codes(&A, "250 2.0.0 Accepted"), 1);
+	assert_int_equal(board_get(&R.board, BC_ACCEPTED), 1);
+}
+
 /* It goes while its message is being made durable: nothing is left behind, and it is kept. */
 static void
 a_client_that_goes_before_the_answer(void **state)
@@ -424,6 +436,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(pipelined),
 		TEST(a_client_that_closes_behind_its_last_word),
+		TEST(a_client_that_closes_behind_its_message),
 		TEST(a_client_that_goes_before_the_answer),
 		TEST(wrong_codes_have_their_names),
 		TEST(one_client_takes_not_all),
