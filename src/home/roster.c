@@ -34,7 +34,8 @@ struct roster {
 	bool		 asking;
 	bool		 ask_again;	/* the configuration changed meanwhile */
 	uint64_t	 tag;
-	struct buf	 text;
+	struct buf	 text;		/* as it comes */
+	struct buf	 good;		/* of the list in force */
 	char		 alarm[128];
 };
 
@@ -163,9 +164,36 @@ learn(struct roster *r, struct why *why)
 	memcpy(r->text_digest, digest, sizeof(r->text_digest));
 	mailboxes_fini(&r->boxes);
 	r->boxes = all;
+	buf_fini(&r->good);
+	r->good = r->text;
+	buf_init(&r->text, MAILBOXES_TEXT_MAX);
 	r->learned = true;
 	r->learned_at = instant_now();
 	r->learned_ms = wall_ms();
+}
+
+/*
+ * The last good text beside what the configuration says now: who is new there need not wait
+ * until a list that fails just then is mended.  If they do not go together the list stays as it
+ * is, and the answer that is asked for anyway says why.
+ */
+static void
+configured_anew(struct roster *r)
+{
+	struct mailboxes all = { .names = NULL };
+	struct why why;
+	size_t skipped;
+
+	add_configured(r, &all);
+	if (r->learned && mailboxes_read(&all, buf_span(&r->good), &skipped, &why) == -1) {
+		mailboxes_fini(&all);
+		return;
+	}
+	mailboxes_fini(&r->boxes);
+	r->boxes = all;
+	r->number++;
+	if (!r->learned)
+		r->learned_ms = wall_ms();
 }
 
 static void
@@ -221,17 +249,14 @@ roster_configure(struct roster *r, const struct conf_home *conf)
 	span_copy(span_str(conf->nusers > 0 ? conf->users[0] : ""), r->first, sizeof(r->first));
 	r->has_list = conf->users_command[0] != '\0' || conf->users_file[0] != '\0';
 	r->refresh_ms = conf->users_refresh_ms;
-	if (!r->has_list || !r->learned) {
-		mailboxes_fini(&r->boxes);
-		add_configured(r, &r->boxes);
-		r->learned_ms = wall_ms();
-		r->number++;
-	}
 	if (!r->has_list) {
 		r->alarm[0] = '\0';
 		r->learned = false;
+		r->listed = 0;
+		buf_fini(&r->good);
 		uv_timer_stop(&r->timer);
 	}
+	configured_anew(r);
 	ask(r);
 }
 
@@ -314,5 +339,6 @@ roster_free(struct roster **rp)
 		chan_free(&r->helper);
 	mailboxes_fini(&r->boxes);
 	buf_fini(&r->text);
+	buf_fini(&r->good);
 	uv_close((uv_handle_t *)&r->timer, on_freed);
 }

@@ -13,8 +13,9 @@
  * command said when it last succeeded.  The command is asked at start, at a
  * reload, every `refresh`, and when an address is unknown to a list older than
  * ROSTER_FRESH_MS; only a list younger than that refuses anybody for good.  A
- * command that fails leaves the last good list in force and an alarm; so does a text that
- * is junk for the most part, or that names nobody where the last one named somebody.
+ * command that fails leaves the last good list in force, beside what a configuration says
+ * that was read anew since, and an alarm; so does a text that is junk for the most part, or
+ * that names nobody where the last one named somebody.
  */
 #define ROSTER_FRESH_MS 60000
 

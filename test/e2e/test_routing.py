@@ -56,6 +56,19 @@ def test_a_bad_file_leaves_the_last_good_list(make_stand):
     assert route(stand, "dave@example.test")["mailbox"] == "dave"
 
 
+def test_who_is_written_into_the_configuration_is_there_while_the_list_cannot_be_read(make_stand):
+    stand, path = with_file(make_stand, "carol\n")
+    until("the edge knows", 10, lambda: edge_says(stand, "dave@example.test") == 550)
+    os.unlink(path)
+    until("it is an alarm", 15, lambda: "cannot be read" in str(stand.status("home")["alarms"]))
+    stand.change("home", '"alice", "bob"', '"alice", "dave"')
+    stand.hup("home")
+    until("the edge takes dave's mail", 10, lambda: edge_says(stand, "dave@example.test") == 250)
+    assert route(stand, "dave@example.test")["mailbox"] == "dave"
+    assert route(stand, "carol@example.test")["mailbox"] == "carol"
+    assert "mailbox" not in route(stand, "bob@example.test")
+
+
 def test_a_list_that_never_named_anybody_refuses_nobody(make_stand, tmp_path):
     """As `maddy imap-acct list` at a fresh start: `No users.` for people, and success."""
     command = tmp_path / "list"
