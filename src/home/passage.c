@@ -171,18 +171,15 @@ let_in(struct passage *p)
 static void
 judge_first(struct passage *p)
 {
-	struct span s = buf_span(&p->early);
-	struct proxy_header h;
-	struct why why;
-	size_t used;
+	enum proxy_result header = proxy_header_taken(buf_span(&p->early));
 
-	if (proxy_header_begins(s)) {
+	if (header == PROXY_DONE) {
 		log_warn(NULL, "passage.refused edge=%s service=%s client=%s: it sends a PROXY "
 		    "header of its own, which the backend might believe", p->edge->name, p->name,
 		    client_text(p).s);
 		board_add(p->tunnel->proc->board, BC_PASSED_REFUSED, 1);
 		cut(p, "the client sends a PROXY header of its own");
-	} else if (p->ended || (s.n > 0 && proxy_header_read(s, &h, &used, &why) != PROXY_MORE))
+	} else if (p->ended || header == PROXY_BAD)
 		let_in(p);
 }
 

@@ -8,6 +8,7 @@
 #define TYPE_CRC32C	0x03
 #define CRC32C_LEN	4
 #define TLV_HEAD	3
+#define V1_WORD		5	/* of v1_start, without the space */
 
 static const char v1_start[] = "PROXY ";
 static const unsigned char v2_signature[12] = "\r\n\r\n\0\r\nQUIT\n";
@@ -229,6 +230,20 @@ proxy_header_begins(struct span in)
 {
 	return in.n >= sizeof(v1_start) - 1 && (begins(in, v1_start, sizeof(v1_start) - 1) ||
 	    begins(in, v2_signature, sizeof(v2_signature)));
+}
+
+enum proxy_result
+proxy_header_taken(struct span in)
+{
+	struct span word = in;
+
+	while (word.n > 0 && (word.p[0] == ' ' || (word.p[0] >= '\t' && word.p[0] <= '\r')))
+		word = span_from(word, 1);
+	if (proxy_header_begins(in) || in.n - word.n > PROXY_BLANKS_MAX)
+		return PROXY_DONE;
+	if (begins(word, v1_start, V1_WORD))
+		return word.n < V1_WORD ? PROXY_MORE : PROXY_DONE;
+	return begins(in, v2_signature, sizeof(v2_signature)) ? PROXY_MORE : PROXY_BAD;
 }
 
 enum proxy_result

@@ -80,6 +80,16 @@ enum proxy_result proxy_header_read(struct span in, struct proxy_header *out, si
 bool	proxy_header_begins(struct span in);
 
 /*
+ * Whether some server might take what a stream begins with for a header: one that reads
+ * less strictly than proxy_header_read does.  Exim takes any blank for the space behind
+ * PROXY, Postfix before 3.5 skips blanks in front of it, in a line of 256 octets at most.
+ * PROXY_DONE: it might; PROXY_MORE: not yet; PROXY_BAD: none does.  Where we err we take
+ * for one what is none: no client of anything begins so.
+ */
+#define PROXY_BLANKS_MAX	256	/* in front; more are as good as a header */
+enum proxy_result proxy_header_taken(struct span in);
+
+/*
  * Writes the header that speaks for a client; version is 1 or 2.  The family is
  * the client's, IPv4 never mapped: `::ffff:192.0.2.1` breaks reverse lookups and
  * block lists.  Both addresses of a header have one family (2.1, 2.2).  Where `to`

@@ -46,6 +46,20 @@ check_done(const struct proxy_header *h, size_t used, size_t n)
 	}
 }
 
+/* What we take for a header a lenient server does, too, and a beginning never says otherwise. */
+static void
+check_taken(const uint8_t *p, size_t n, enum proxy_result read)
+{
+	enum proxy_result now, before = PROXY_MORE;
+
+	for (size_t cut = 0; cut <= n && cut <= PROXY_HEADER_MAX; cut++) {
+		now = proxy_header_taken(span_of(p, cut));
+		assert(before == PROXY_MORE || now == before);
+		before = now;
+	}
+	assert(read != PROXY_DONE || proxy_header_taken(span_of(p, n)) == PROXY_DONE);
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 {
@@ -66,5 +80,6 @@ LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 		before = now;
 	}
 	assert(before == r);
+	check_taken(p, n, r);
 	return 0;
 }

@@ -248,10 +248,12 @@ a_client_who_brings_a_header_of_his_own_is_cut(void **state)
 		size_t		 n;
 	} own[] = {
 		{ "PROXY TCP4 127.0.0.1 127.0.0.1 25 25\r\nEHLO x\r\n", 47 },
+		{ "PROXY\tTCP4 127.0.0.1 127.0.0.1 25 25\r\nEHLO x\r\n", 47 },
+		{ "\r PROXY TCP4 127.0.0.1 127.0.0.1 25 25\r\nEHLO x\r\n", 49 },
 		{ v2, sizeof(v2) - 1 },
 	};
 
-	for (size_t i = 0; i < 4; i++) {
+	for (size_t i = 0; i < 2 * sizeof(own) / sizeof(own[0]); i++) {
 		size_t n = B.nguests, k = i / 2, first = i % 2 == 0 ? own[k].n : 1;
 		struct pass *p = pass("imaps:993", "198.51.101.7", own[k].octets, first);
 		struct play_guest *g = guest(n);

@@ -354,6 +354,35 @@ how_one_begins(void **state)
 	assert_false(proxy_header_begins(SPAN_LIT("EHLO client.test\r\n")));
 }
 
+/* Exim takes any blank for the space; Postfix before 3.5 skips blanks in front. */
+static void
+what_a_lenient_server_takes_for_one(void **state)
+{
+	static const struct {
+		struct span	in;
+		enum proxy_result r;
+	} all[] = {
+		{ { NULL, 0 }, PROXY_MORE }, { SPAN_LIT("P"), PROXY_MORE },
+		{ SPAN_LIT("PROX"), PROXY_MORE }, { SPAN_LIT("PROXY"), PROXY_DONE },
+		{ SPAN_LIT("PROXY "), PROXY_DONE }, { SPAN_LIT("PROXY\tTCP4"), PROXY_DONE },
+		{ SPAN_LIT(" PROXY TCP4"), PROXY_DONE }, { SPAN_LIT("\rPROXY"), PROXY_DONE },
+		{ SPAN_LIT("\r\n\t PROXY"), PROXY_DONE }, { SPAN_LIT("\r\n\t "), PROXY_MORE },
+		{ SPAN_LIT(" PRO"), PROXY_MORE }, { SPAN_LIT("\r\n\r\n"), PROXY_MORE },
+		{ SPAN_LIT("\r\n\r\n\0"), PROXY_MORE }, { SPAN_LIT("\r\n\r\n\0\r"), PROXY_DONE },
+		{ SPAN_LIT("\r\n\r\n\0\n"), PROXY_BAD }, { SPAN_LIT(" \r\n\r\n\0"), PROXY_BAD },
+		{ SPAN_LIT("PROXIMITY"), PROXY_BAD }, { SPAN_LIT("proxy x"), PROXY_BAD },
+		{ SPAN_LIT("\r\nGET / "), PROXY_BAD }, { SPAN_LIT("\0PROXY"), PROXY_BAD },
+		{ SPAN_LIT("\x16\x03\x01"), PROXY_BAD }, { SPAN_LIT("EHLO PROXY "), PROXY_BAD },
+	};
+	char blanks[PROXY_BLANKS_MAX + 1];
+
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
+		assert_int_equal(proxy_header_taken(all[i].in), all[i].r);
+	memset(blanks, ' ', sizeof(blanks));
+	assert_int_equal(proxy_header_taken(span_of(blanks, PROXY_BLANKS_MAX)), PROXY_MORE);
+	assert_int_equal(proxy_header_taken(span_of(blanks, sizeof(blanks))), PROXY_DONE);
+}
+
 int
 main(void)
 {
@@ -363,6 +392,7 @@ main(void)
 		cmocka_unit_test(the_largest_block),
 		cmocka_unit_test(what_is_written),
 		cmocka_unit_test(how_one_begins),
+		cmocka_unit_test(what_a_lenient_server_takes_for_one),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
