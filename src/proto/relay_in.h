@@ -10,6 +10,7 @@ enum relay_phase {		/* why a visit is made */
 	PH_START = 0,
 	PH_STRANGER,		/* every form, as a stranger */
 	PH_STRANGER6,
+	PH_STRANGER_TLS,	/* some forms, where STARTTLS is offered and was not used above */
 	PH_UNTRUSTED,		/* some forms, as each address that must not be trusted */
 	PH_SILENT,		/* without a header: it must not serve */
 	PH_BROKEN,		/* with a broken one: nor then */
@@ -78,6 +79,7 @@ struct relay_probe {
 	bool		 stuck;			/* a visit as a stranger got nowhere */
 	bool		 served[RELAY_BROKEN + 1];	/* by header */
 	bool		 other_served;		/* with a header that is not configured */
+	bool		 starttls;		/* offered to a stranger */
 	bool		 unnamed;		/* EHLO did not name the address we gave */
 	bool		 locked, catch_all, bare_lf, bare_lf_tried;
 	char		 banner[RELAY_ANSWERED_MAX];

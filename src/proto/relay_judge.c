@@ -191,6 +191,7 @@ ehlo(struct relay_probe *p, const struct reply_ev *ev)
 		break;
 	}
 	p->served[v->header] = true;
+	p->starttls = p->starttls || (t->starttls && v->stranger);
 	/* A server that has said it once before TLS has said it. */
 	if (!t->named && !(t->tls && !p->s.tls))
 		p->unnamed = true;
@@ -355,6 +356,7 @@ complete(const struct relay_probe *p)
 	switch (p->phase) {
 	case PH_STRANGER:
 	case PH_STRANGER6:
+	case PH_STRANGER_TLS:
 	case PH_UNTRUSTED:
 		/* Whoever takes a control recipient does not ask everyone for a password. */
 		return t->again_ok || (t->locked && !t->control_ok && t->last);
@@ -385,6 +387,8 @@ relay_judge_reply(struct relay_probe *p, const struct reply_ev *ev)
 		break;
 	case ST_STARTTLS:
 		t->tls_agreed = r->code == 220;
+		/* It may agree with the next stranger, and serve him otherwise than us. */
+		c = t->tls_agreed ? RELAY_NO_CAUSE : RELAY_NO_PROOF;
 		break;
 	case ST_MAIL:
 		c = mail(p, r);

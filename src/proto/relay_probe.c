@@ -108,6 +108,8 @@ phase_after(const struct relay_probe *p)
 	case PH_STRANGER:
 		return served ? PH_STRANGER6 : PH_WHICH_NONE;
 	case PH_STRANGER6:
+		return p->starttls && !p->s.submission ? PH_STRANGER_TLS : PH_UNTRUSTED;
+	case PH_STRANGER_TLS:
 		return PH_UNTRUSTED;
 	case PH_UNTRUSTED:
 		return p->unnamed ? PH_SILENT : p->s.bare_lf ? PH_BARE_LF : PH_DONE;
@@ -163,6 +165,10 @@ relay_probe_next(struct relay_probe *p, struct relay_visit *out)
 	case PH_BARE_LF:
 		visit_add(p, RELAY_PROPER, p->s.version);
 		break;
+	case PH_STRANGER_TLS:
+		v = visit_add(p, RELAY_PROPER, p->s.version);
+		v->whose = "a stranger, in TLS";
+		break;
 	case PH_STRANGER6:
 		v = visit_add(p, RELAY_PROPER, p->s.version);
 		(void)netaddr_parse_ip(span_str(documentation6), &v->client);
@@ -193,7 +199,8 @@ relay_probe_next(struct relay_probe *p, struct relay_visit *out)
 static bool
 asks(const struct relay_probe *p)
 {
-	return p->phase == PH_STRANGER || p->phase == PH_STRANGER6 || p->phase == PH_UNTRUSTED;
+	return p->phase == PH_STRANGER || p->phase == PH_STRANGER6 ||
+	    p->phase == PH_STRANGER_TLS || p->phase == PH_UNTRUSTED;
 }
 
 static void
@@ -346,7 +353,8 @@ after_ehlo(struct relay_probe *p)
 
 	if (!t->served)
 		say(p, ST_QUIT, "QUIT");
-	else if (p->s.submission && t->starttls && !t->tls && asks(p))
+	else if (t->starttls && !t->tls &&
+	    ((p->s.submission && asks(p)) || p->phase == PH_STRANGER_TLS))
 		say(p, ST_STARTTLS, "STARTTLS");
 	else if (p->phase == PH_BARE_LF)
 		say_mail(p, RELAY_NULL);

@@ -22,7 +22,8 @@
  * and every foreign one refused by 5xx or 454 4.7.1; so it was as a documentation
  * address of each family and as every address that must not be trusted; the server
  * showed that it saw the address we gave; and EHLO offers a stranger neither
- * XCLIENT, XFORWARD, nor AUTH without TLS.  A reply that may have another reason
+ * XCLIENT, XFORWARD, nor AUTH without TLS.  Where STARTTLS is offered it was asked in
+ * TLS as well: some take that for a password.  A reply that may have another reason
  * (greylisting, a block list, a limit, a domain that DNS does not know) proves
  * nothing, and what is not proved is RELAY_CANNOT_TELL.
  *

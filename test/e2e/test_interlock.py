@@ -98,6 +98,10 @@ SERVERS = {
         "relay_from_hosts (Debian: dc_relay_nets in update-exim4.conf.conf) without 172.17.0.1"),
     "exim that accepts first": (
         lambda: Exim(first="accept"), "relays", "exim", "acl_smtp_rcpt"),
+    "exim with TLS": (lambda: Exim(tls="*"), "green", "exim", ""),
+    "exim that takes TLS for a password": (
+        lambda: Exim(tls="*", first="accept hosts = +relay_from_hosts\n  accept encrypted = *"),
+        "relays", "exim", "acl_smtp_rcpt"),
     "exim that greylists": (
         lambda: Exim(first="accept hosts = +relay_from_hosts\n  defer message = Greylisted"),
         "cannot tell", "exim", "interlock { control"),

@@ -238,7 +238,7 @@ daemon_smtp_ports = {port}
 local_interfaces = 127.0.0.1
 rfc1413_query_timeout = 0s
 host_lookup =
-tls_advertise_hosts =
+tls_advertise_hosts = {tls}
 domainlist local_domains = example.test
 domainlist relay_to_domains =
 hostlist relay_from_hosts = {trusted}
@@ -268,11 +268,11 @@ class Exim(Unpacked):
     name = "exim"
 
     def __init__(self, trusted="127.0.0.1 : ::::1", main="hosts_proxy = *",
-                 first="accept hosts = +relay_from_hosts", authenticators=""):
+                 first="accept hosts = +relay_from_hosts", authenticators="", tls=""):
         super().__init__()
         conf = self.write("exim.conf", EXIM_CONF.format(
             exim=EXIM, dir=self.dir, port=self.port, trusted=trusted, main=main, first=first,
-            authenticators=authenticators))
+            authenticators=authenticators, tls=tls))
         os.makedirs(f"{self.dir}/spool")
         for name in (self.dir, f"{self.dir}/spool"):
             os.chown(name, 65533, 65533)

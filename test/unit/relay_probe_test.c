@@ -22,6 +22,7 @@ enum who {
 	OURS,			/* one that must not be trusted */
 	BARE,			/* no header, or a broken one */
 	LATER,			/* once a recipient was asked for in this connection */
+	IN_TLS,			/* that STARTTLS began */
 };
 
 struct line {
@@ -39,6 +40,10 @@ struct line {
 #define POSTFIX_RCPT	{ ANY, "RCPT TO:<postmaster@example.org>", "250 2.1.5 Ok\r\n" }, \
 			{ ANY, "RCPT TO:<posthouse-0102", "550 5.1.1 User unknown\r\n" }, \
 			{ ANY, "RCPT", "454 4.7.1 <x>: Relay access denied\r\n" }
+#define TLS_TALK	{ IN_TLS, "EHLO", POSTFIX_EHLO }, \
+			{ ANY, "EHLO", "250-mx.example.org\r\n250 STARTTLS\r\n" }, \
+			{ ANY, "STARTTLS", "220 2.0.0 Ready to start TLS\r\n" }, \
+			{ ANY, "MAIL", "250 2.1.0 Ok\r\n" }
 #define EXIM_START	{ ANY, "", "220 mx.example.org ESMTP Exim 4.96\r\n" }
 #define EXIM_TALK	{ ANY, "MAIL", "250 OK\r\n" }
 #define EXIM_RCPT	{ ANY, "RCPT TO:<postmaster@example.org>", "250 Accepted\r\n" }, \
@@ -230,6 +235,28 @@ static const struct server {
 	    { ANY, "MAIL", "250 2.1.0 Ok\r\n" },
 	    { ANY, "RCPT", "554 5.7.1 <x>: Recipient address rejected: Access denied\r\n" }, REST },
 	    RELAY_GREEN, .submission = true, .locked = true, .server = RELAY_POSTFIX },
+	{ "that wants TLS and will not begin it now proves no lock", { POSTFIX_START,
+	    { ANY, "EHLO", "250-mx.example.org\r\n250 STARTTLS\r\n" },
+	    { ANY, "STARTTLS", "454 4.7.0 TLS not available due to local problem\r\n" },
+	    { ANY, "MAIL", "530 5.7.0 Must issue a STARTTLS command first\r\n" }, REST },
+	    RELAY_CANNOT_TELL, RELAY_NO_PROOF, "STARTTLS", .submission = true, .locked = true,
+	    .server = RELAY_POSTFIX },
+	{ "STARTTLS for strangers, who are refused in it too", { POSTFIX_START, TLS_TALK,
+	    POSTFIX_RCPT, REST }, RELAY_GREEN, .server = RELAY_POSTFIX },
+	{ "who relays for whoever speaks TLS", { POSTFIX_START, TLS_TALK,
+	    { IN_TLS, "RCPT", "250 2.1.5 Ok\r\n" }, POSTFIX_RCPT, REST },
+	    RELAY_RELAYS, RELAY_ACCEPTED, "gmail.com", .server = RELAY_POSTFIX },
+	{ "XCLIENT for whoever speaks TLS", { POSTFIX_START,
+	    { IN_TLS, "EHLO", "250-mx.example.org\r\n250 XCLIENT NAME ADDR\r\n" }, TLS_TALK,
+	    POSTFIX_RCPT, REST },
+	    RELAY_TRUSTS, RELAY_OFFERS_XCLIENT, "EHLO", .server = RELAY_POSTFIX },
+	{ "what was not asked in TLS is not known", { POSTFIX_START,
+	    { ANY, "STARTTLS", "454 4.7.0 too many new TLS sessions\r\n" }, TLS_TALK,
+	    POSTFIX_RCPT, REST },
+	    RELAY_CANNOT_TELL, RELAY_NO_PROOF, "STARTTLS", .server = RELAY_POSTFIX },
+	{ "nor what ended with the handshake", { POSTFIX_START,
+	    { IN_TLS, "", NULL }, { IN_TLS, "EHLO", NULL }, TLS_TALK, POSTFIX_RCPT, REST },
+	    RELAY_CANNOT_TELL, RELAY_NO_ANSWER, .server = RELAY_POSTFIX },
 	{ "a block list is no lock", { POSTFIX_START,
 	    { ANY, "EHLO", "250-mx.example.org\r\n250 AUTH PLAIN\r\n" },
 	    { ANY, "MAIL", "250 2.1.0 Ok\r\n" },
@@ -287,15 +314,21 @@ who(const struct server *s, const struct relay_visit *v)
 	return v->stranger ? STRANGER : OURS;
 }
 
+struct talk {
+	unsigned	 rcpts, most, visits;
+	bool		 data, tls;
+};
+
 static bool
-answer(const struct server *s, const struct relay_visit *v, unsigned rcpts, const char *says,
-    struct buf *out)
+answer(const struct server *s, const struct relay_visit *v, const struct talk *t,
+    const char *says, struct buf *out)
 {
 	enum who is = who(s, v);
 
 	buf_clear(out);
 	for (const struct line *l = s->lines; l->says != NULL; l++) {
-		if ((l->who == LATER ? rcpts < 2 : l->who != ANY && l->who != is) ||
+		if ((l->who == LATER ? t->rcpts < 2 : l->who == IN_TLS ? !t->tls :
+		    l->who != ANY && l->who != is) ||
 		    (l->says[0] == '\0') != (says[0] == '\0') ||
 		    strncmp(says, l->says, strlen(l->says)) != 0)
 			continue;
@@ -309,11 +342,6 @@ answer(const struct server *s, const struct relay_visit *v, unsigned rcpts, cons
 	}
 	return false;
 }
-
-struct talk {
-	unsigned	 rcpts, most, visits;
-	bool		 data, tls;
-};
 
 static void
 look(const struct server *s, struct talk *t, const char *says)
@@ -341,7 +369,7 @@ visit(const struct server *s, struct relay_probe *p, const struct relay_visit *v
 	while (!ends && relay_probe_want(p) == RELAY_WANT_REPLY) {
 		size_t at = 0;
 
-		ends = !answer(s, v, t->rcpts, says, &out);
+		ends = !answer(s, v, t, says, &out);
 		while (at < out.n && relay_probe_want(p) == RELAY_WANT_REPLY) {
 			size_t n = out.n - at < piece ? out.n - at : piece;
 			struct span said;
