@@ -26,8 +26,13 @@
 struct helper {
 	struct proc	*proc;
 	struct chan	*courier;
-	uint64_t	 tag;		/* of the question that is being answered */
+	/* The question that is being answered, and who asked; NULL: who is gone. */
+	struct chan	*asker;
+	uint64_t	 tag;
 	struct command_run run;
+	/* One that came while what was run for an asker who is gone is being ended. */
+	bool		 waits;
+	uint64_t	 next_tag;
 	bool		 ready;		/* it may read what the courier says */
 	uv_timer_t	 look;		/* at the file */
 	struct stat	 seen;		/* the file as it was looked at last */
@@ -55,14 +60,21 @@ tell(struct helper *h, const char *error)
 
 	if (error[0] != '\0')
 		log_warn(NULL, "helper.failed: %s", error);
-	if (h->courier != NULL)
-		chan_send(h->courier, HM_RAN, h->tag, &part, 1, -1);
+	if (h->asker != NULL)
+		chan_send(h->asker, HM_RAN, h->tag, &part, 1, -1);
+	h->asker = NULL;
 }
+
+static void	answer(struct helper *, uint64_t tag);
 
 static void
 on_over(void *arg, const char *error)
 {
-	tell(arg, error);
+	struct helper *h = arg;
+
+	tell(h, error);
+	if (h->waits)
+		answer(h, h->next_tag);
 }
 
 static bool
@@ -70,7 +82,7 @@ on_output(void *arg, struct span part)
 {
 	struct helper *h = arg;
 
-	return h->courier == NULL || chan_send(h->courier, HM_OUTPUT, h->tag, &part, 1, -1);
+	return h->asker == NULL || chan_send(h->asker, HM_OUTPUT, h->tag, &part, 1, -1);
 }
 
 /* --- the file ----------------------------------------------------------------------------- */
@@ -120,7 +132,7 @@ send_file(struct helper *h)
 			part = span_of(h->piece, (size_t)n);
 			octets += part.n;
 			if (octets > MAILBOXES_TEXT_MAX ||
-			    !chan_send(h->courier, HM_OUTPUT, h->tag, &part, 1, -1)) {
+			    !chan_send(h->asker, HM_OUTPUT, h->tag, &part, 1, -1)) {
 				errno = EFBIG;
 				n = -1;
 				break;
@@ -133,7 +145,7 @@ send_file(struct helper *h)
 	part = span_of("\n", 1);
 	if (n == -1)
 		tell(h, error);
-	return n == 0 && chan_send(h->courier, HM_OUTPUT, h->tag, &part, 1, -1);
+	return n == 0 && chan_send(h->asker, HM_OUTPUT, h->tag, &part, 1, -1);
 }
 
 /* --- the command -------------------------------------------------------------------------- */
@@ -161,6 +173,20 @@ run_command(struct helper *h)
 }
 
 static void
+answer(struct helper *h, uint64_t tag)
+{
+	h->waits = false;
+	h->asker = h->courier;
+	h->tag = tag;
+	if (h->proc->home->users_file[0] != '\0' && !send_file(h))
+		return;
+	if (h->proc->home->users_command[0] != '\0')
+		run_command(h);
+	else
+		tell(h, "");
+}
+
+static void
 on_message(void *arg, struct chan_msg *m)
 {
 	struct helper *h = arg;
@@ -169,25 +195,33 @@ on_message(void *arg, struct chan_msg *m)
 
 	if (m->type != HM_RUN) {
 		log_error(NULL, "courier.message type=%u is none of ours: dropped", m->type);
-	} else if (h->run.going) {
-		chan_send(h->courier, HM_RAN, m->tag, &part, 1, -1);
+	} else if (!h->run.going) {
+		answer(h, m->tag);
+	} else if (h->asker == NULL && !h->waits) {
+		h->waits = true;
+		h->next_tag = m->tag;
 	} else {
-		h->tag = m->tag;
-		if (h->proc->home->users_file[0] != '\0' && !send_file(h))
-			return;
-		if (h->proc->home->users_command[0] != '\0')
-			run_command(h);
-		else
-			tell(h, "");
+		chan_send(h->courier, HM_RAN, m->tag, &part, 1, -1);
 	}
+}
+
+/*
+ * Another courier counts its questions from the beginning: what was run for this one would be
+ * the end of a list to it, and look like a whole one.
+ */
+static void
+courier_gone(struct helper *h)
+{
+	chan_free(&h->courier);
+	h->asker = NULL;
+	h->waits = false;
+	command_kill(&h->run, "who asked is gone");
 }
 
 static void
 on_courier_closed(void *arg, const struct why *why)
 {
-	struct helper *h = arg;
-
-	chan_free(&h->courier);
+	courier_gone(arg);
 }
 
 static void
@@ -199,8 +233,7 @@ on_peer_chan(struct proc *p, enum proc_kind kind, struct chan *chan)
 		chan_free(&chan);
 		return;
 	}
-	if (h->courier != NULL)
-		chan_free(&h->courier);
+	courier_gone(h);
 	h->courier = chan;
 	if (h->ready)
 		chan_start(chan, on_message, on_courier_closed, h);

@@ -48,12 +48,24 @@ on_close(void *arg, const struct why *why)
 	fail_msg("%s", why->text);
 }
 
-static int
-set_up(void **state)
+static void
+courier_begins(void)
 {
 	struct why why = { "" };
 	struct chan *end;
 	int sv[2];
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, sv), 0);
+	assert_non_null(H.courier = chan_new(&loop, sv[0], &why));
+	assert_non_null(end = chan_new(&loop, sv[1], &why));
+	chan_start(H.courier, on_message, on_close, NULL);
+	proc_helper.peer(&H.proc, PROC_COURIER, end);
+}
+
+static int
+set_up(void **state)
+{
+	struct why why = { "" };
 
 	memset(&H, 0, sizeof(H));
 	log_init("test.helper", LOG_ERROR + 1);
@@ -62,11 +74,7 @@ set_up(void **state)
 	snprintf(H.conf->helper_path, sizeof(H.conf->helper_path), "/usr/bin:/bin");
 	H.proc = (struct proc){ .loop = &loop, .kind = PROC_HELPER, .role = CONF_HOME,
 		.home = H.conf };
-	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, sv), 0);
-	assert_non_null(H.courier = chan_new(&loop, sv[0], &why));
-	assert_non_null(end = chan_new(&loop, sv[1], &why));
-	chan_start(H.courier, on_message, on_close, NULL);
-	proc_helper.peer(&H.proc, PROC_COURIER, end);
+	courier_begins();
 	assert_int_equal(proc_helper.start(&H.proc, &why), 0);
 	proc_helper.run(&H.proc);
 	return 0;
@@ -190,6 +198,29 @@ one_at_a_time(void **state)
 	RUN_UNTIL(H.ran == 2);
 }
 
+/* Both couriers' questions have the same number. */
+static void
+what_was_run_for_a_courier_that_died_is_nobodys_answer(void **state)
+{
+	ask("sh -c 'echo alice; sleep 0.5; echo bob'");
+	RUN_UNTIL(H.octets > 0);
+	chan_free(&H.courier);
+	courier_begins();
+	H.octets = 0;
+	loop_run_ms(1000);
+	assert_int_equal(H.octets, 0);		/* what it would read when it asks */
+	assert_int_equal(H.ran, 0);
+	ask("sh -c 'echo alice; sleep 600; echo bob'");
+	RUN_UNTIL(H.octets > 0);
+	chan_free(&H.courier);
+	courier_begins();
+	run("printf 'alice\\nbob\\ncarol\\n'");
+	assert_string_equal(H.why, "");
+	assert_string_equal(H.text, "alice\nbob\ncarol\n");
+	assert_int_equal(H.octets, 16);
+	assert_int_equal(H.ran, 1);
+}
+
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, set_up, tear_down)
 
 int
@@ -201,6 +232,7 @@ main(void)
 		TEST(without_end_is_too_much),
 		TEST(too_long_ends_it_and_what_it_started),
 		TEST(one_at_a_time),
+		TEST(what_was_run_for_a_courier_that_died_is_nobodys_answer),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
