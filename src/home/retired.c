@@ -40,12 +40,19 @@ on_time(uv_timer_t *timer)
 	retired_look(timer->data);
 }
 
+/* The identities are others since it began: what it has passed may need them now. */
+static bool
+outdated(const struct retired *r)
+{
+	return r->judged != r->keys;
+}
+
 static void
 over(struct retired *r)
 {
 	r->looking = false;
 	if (!uv_is_active((uv_handle_t *)&r->timer))
-		uv_timer_start(&r->timer, on_time, RETIRED_LOOK_MS, 0);
+		uv_timer_start(&r->timer, on_time, outdated(r) ? SOON_MS : RETIRED_LOOK_MS, 0);
 }
 
 static void
@@ -53,9 +60,9 @@ on_list(void *arg, bool ok, const struct spool_object *objects, size_t n)
 {
 	struct retired *r = arg;
 
-	if (ok && n == 0 && r->c->nretired > 0)
+	if (ok && n == 0 && r->c->nretired > 0 && !outdated(r))
 		r->unneeded(r->arg);
-	if (!ok || n == 0) {
+	if (!ok || n == 0 || outdated(r)) {
 		over(r);
 		return;
 	}
@@ -90,7 +97,7 @@ on_content(void *arg, int64_t row, struct spool_content *content, const struct w
 	if (s.n > AGE_HEADER_MAX)
 		s.n = AGE_HEADER_MAX;
 	/* Gone, damaged, or the writer died: the next look shows which. */
-	if (held || needs(r->c, s)) {
+	if (held || outdated(r) || needs(r->c, s)) {
 		over(r);
 		return;
 	}
@@ -115,12 +122,14 @@ retired_look(struct retired *r)
 		return;
 	uv_timer_stop(&r->timer);
 	r->looking = true;
+	r->judged = r->keys;
 	next_page(r);
 }
 
 void
 retired_changed(struct retired *r)
 {
+	r->keys++;
 	r->after = 0;
 	uv_timer_start(&r->timer, on_time, SOON_MS, 0);
 }

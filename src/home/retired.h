@@ -28,6 +28,8 @@ struct retired {
 	int64_t		 page[RETIRED_PAGE];
 	size_t		 n, at;
 	bool		 looking;
+	/* Which identities: counted.  A look judges by those it began with, or says nothing. */
+	unsigned	 keys, judged;
 };
 
 void	retired_init(struct retired *, struct courier *, void (*unneeded)(void *arg), void *arg);
