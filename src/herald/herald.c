@@ -6,6 +6,7 @@
 #include "base/secret.h"
 #include "herald/hook.h"
 #include "herald/letter.h"
+#include "herald/turn.h"
 #include "priv/proc.h"
 #include "proto/alarms.h"
 #include "proto/notice.h"
@@ -22,8 +23,8 @@
  */
 struct errand {				/* one a road */
 	struct herald	*herald;
-	bool		 going;
-	uint64_t	 tag;
+	enum alarm_road	 road;
+	struct turn	 turn;
 	struct conf_alarms conf;	/* as it was when it began */
 	struct buf	 text;		/* of what is sent */
 };
@@ -39,16 +40,19 @@ struct herald {
 	char		 token[512], password[512];
 };
 
+static void	begin(struct errand *, struct span json);
+
 static void
 told(struct errand *e, const char *error)
 {
-	struct span part = span_str(error);
+	struct buf next;
 
 	buf_wipe(&e->text);
 	explicit_bzero(&e->conf, sizeof(e->conf));
-	e->going = false;
-	if (e->herald->writer != NULL)
-		chan_send(e->herald->writer, TELL_DONE, e->tag, &part, 1, -1);
+	if (turn_over(&e->turn, error, &next)) {
+		begin(e, span_from(buf_span(&next), 1));
+		buf_fini(&next);
+	}
 }
 
 static void
@@ -95,35 +99,45 @@ by_mail(struct errand *e, const struct notice *n)
 }
 
 static void
-on_message(void *arg, struct chan_msg *m)
+begin(struct errand *e, struct span json)
 {
-	struct herald *h = arg;
-	unsigned road = m->body.n > 0 ? (unsigned char)m->body.p[0] : ALARM_ROADS;
-	struct errand *e = road < ALARM_ROADS ? &h->errands[road] : NULL;
 	struct notice n;
 	struct why why;
 
-	if (m->type != TELL_NOTICE || e == NULL || e->going) {
-		log_error(NULL, "herald.message type=%u is not for now: dropped", m->type);
-		return;
-	}
-	*e = (struct errand){ .herald = h, .going = true, .tag = m->tag,
-		.conf = h->proc->common->alarms };
+	e->conf = e->herald->proc->common->alarms;
 	buf_init(&e->text, NOTICE_MAX);
-	if (notice_read(span_from(m->body, 1), &n, &why) == -1)
+	if (notice_read(json, &n, &why) == -1)
 		on_done(e, why.text);
-	else if (road == ALARM_WEBHOOK)
-		by_webhook(e, span_from(m->body, 1));
+	else if (e->road == ALARM_WEBHOOK)
+		by_webhook(e, json);
 	else
 		by_mail(e, &n);
 }
 
 static void
-on_closed(void *arg, const struct why *why)
+on_message(void *arg, struct chan_msg *m)
 {
 	struct herald *h = arg;
+	unsigned road = m->body.n > 0 ? (unsigned char)m->body.p[0] : ALARM_ROADS;
 
+	if (m->type != TELL_NOTICE || road >= ALARM_ROADS)
+		log_error(NULL, "herald.message type=%u is none of ours: dropped", m->type);
+	else if (turn_take(&h->errands[road].turn, h->writer, m))
+		begin(&h->errands[road], span_from(m->body, 1));
+}
+
+static void
+writer_gone(struct herald *h)
+{
 	chan_free(&h->writer);
+	for (int r = 0; r < ALARM_ROADS; r++)
+		turn_gone(&h->errands[r].turn);
+}
+
+static void
+on_closed(void *arg, const struct why *why)
+{
+	writer_gone(arg);
 }
 
 static struct herald *
@@ -135,6 +149,10 @@ herald_of(struct proc *p)
 		if ((h = calloc(1, sizeof(*h))) == NULL || (h->resolver = resolver_new()) == NULL)
 			abort();	/* at start: memory is out */
 		h->proc = p;
+		for (int r = 0; r < ALARM_ROADS; r++) {
+			h->errands[r].herald = h;
+			h->errands[r].road = (enum alarm_road)r;
+		}
 		p->arg = h;
 	}
 	return h;
@@ -176,7 +194,7 @@ on_peer(struct proc *p, enum proc_kind kind, struct chan *chan)
 		chan_free(&chan);
 		return;
 	}
-	chan_free(&h->writer);
+	writer_gone(h);
 	h->writer = chan;
 	if (h->ready)
 		chan_start(chan, on_message, on_closed, h);

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 
 #include "base/log.h"
+#include "herald/turn.h"
 #include "priv/command.h"
 #include "priv/proc.h"
 #include "proto/notice.h"
@@ -25,20 +26,24 @@ struct runner {
 	struct proc	*proc;
 	struct chan	*writer;
 	bool		 ready;
-	uint64_t	 tag;
+	struct turn	 turn;
 	struct buf	 text;		/* of its environment */
 	char		 said[120];	/* the first line that it printed */
 	size_t		 nsaid;
 	struct command_run run;
 };
 
+static void	begin(struct runner *, struct span json);
+
 static void
 tell(struct runner *r, const char *error)
 {
-	struct span part = span_str(error);
+	struct buf next;
 
-	if (r->writer != NULL)
-		chan_send(r->writer, TELL_DONE, r->tag, &part, 1, -1);
+	if (turn_over(&r->turn, error, &next)) {
+		begin(r, span_from(buf_span(&next), 1));
+		buf_fini(&next);
+	}
 }
 
 static bool
@@ -68,26 +73,20 @@ on_over(void *arg, const char *error)
 }
 
 static void
-on_message(void *arg, struct chan_msg *m)
+begin(struct runner *r, struct span json)
 {
 	static const struct command_limits limits = { .seconds = RUN_SECONDS, .octets = RUN_OCTETS,
 		.too_long = "it took longer than 30 s", .too_much = "it printed more than 64 KiB" };
 	static const struct command_ops ops = { .output = on_output, .over = on_over };
 	static char path[] = RUN_PATH;
-	struct runner *r = arg;
 	char *env[NOTICE_VARS + 2];
 	struct command_line cl;
 	struct notice n;
 	struct why why;
 	size_t vars;
 
-	if (m->type != TELL_NOTICE || r->run.going) {
-		log_error(NULL, "runner.message type=%u is not for now: dropped", m->type);
-		return;
-	}
-	r->tag = m->tag;
 	r->nsaid = 0;
-	if (notice_read(span_from(m->body, 1), &n, &why) == -1) {
+	if (notice_read(json, &n, &why) == -1) {
 		tell(r, why.text);
 		return;
 	}
@@ -107,11 +106,27 @@ on_message(void *arg, struct chan_msg *m)
 }
 
 static void
-on_closed(void *arg, const struct why *why)
+on_message(void *arg, struct chan_msg *m)
 {
 	struct runner *r = arg;
 
+	if (m->type != TELL_NOTICE || m->body.n == 0)
+		log_error(NULL, "runner.message type=%u is none of ours: dropped", m->type);
+	else if (turn_take(&r->turn, r->writer, m))
+		begin(r, span_from(m->body, 1));
+}
+
+static void
+writer_gone(struct runner *r)
+{
 	chan_free(&r->writer);
+	turn_gone(&r->turn);
+}
+
+static void
+on_closed(void *arg, const struct why *why)
+{
+	writer_gone(arg);
 }
 
 static struct runner *
@@ -137,7 +152,7 @@ on_peer(struct proc *p, enum proc_kind kind, struct chan *chan)
 		chan_free(&chan);
 		return;
 	}
-	chan_free(&r->writer);
+	writer_gone(r);
 	r->writer = chan;
 	if (r->ready)
 		chan_start(chan, on_message, on_closed, r);
