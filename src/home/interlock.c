@@ -422,7 +422,7 @@ pause_after(struct item *it, const struct run *r, const struct relay_result *res
 	uint64_t twice = 2 * it->again_ms;
 
 	/* Health says when what was not reached is back: from then on nobody is to wait for us. */
-	if (r->stale || r->unreachable)
+	if (r->stale || r->unreachable || r->again)
 		return 0;
 	if (res->cause != RELAY_NO_ANSWER) {
 		it->again_ms = 0;
@@ -555,7 +555,9 @@ run_begin(struct item *it)
 static void
 item_forget(struct item *it)
 {
-	it->cleared = false;
+	if (it->sniff != NULL)
+		visit_drop(it->sniff);
+	it->cleared = it->sniffed = false;
 	it->due_ms = 0;
 	span_copy(span_str(untested), it->words, sizeof(it->words));
 	if (it->run != NULL)
@@ -632,10 +634,12 @@ interlock_configure(struct interlock *il)
 		if (it == NULL && (it = item_new(il, s->conf.name)) == NULL)
 			continue;		/* never cleared, then */
 		it->service = s;
-		if (same(&it->conf, &s->conf))
+		if (same(&it->conf, &s->conf)) {
 			it->due_ms = it->sniff_due_ms = 0;	/* anew, open meanwhile */
-		else {
-			it->sniffed = it->greeted_in_tls = false;
+			if (it->run != NULL)
+				it->run->again = true;
+		} else {
+			it->greeted_in_tls = false;
 			item_forget(it);
 		}
 		it->conf = s->conf;
@@ -708,10 +712,8 @@ interlock_away(struct interlock *il, const struct service *s)
 {
 	struct item *it = item_find(il, s->conf.name);
 
-	if (it == NULL)
-		return;
-	it->sniffed = false;
-	item_forget(it);
+	if (it != NULL)
+		item_forget(it);
 }
 
 void

@@ -20,6 +20,7 @@ struct run {			/* one test of one mail server */
 	bool		 pausing;	/* the next visit begins from the loop */
 	bool		 unreachable;
 	bool		 stale;		/* what it proves is not true any more */
+	bool		 again;		/* began by a configuration that is another one now */
 	struct relay_address addresses[RELAY_ADDRESSES_MAX + 1];
 	size_t		 naddresses;
 	char		 domains[RUN_DOMAINS_MAX][256];

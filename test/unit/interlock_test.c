@@ -18,7 +18,7 @@ static struct tunnel_proc T;
 static struct proc proc;
 static struct scoreboard board;
 static struct conf_home conf;
-static struct play_backend B;
+static struct play_backend B, moved_to;
 static struct own_addr own[2];
 static struct peer paired;
 static const char *trusts;		/* the client that it relays for */
@@ -184,6 +184,10 @@ teardown(void **state)
 	health_free(&T.health);
 	play_backend_end(&B);
 	play_backend_hang_up(&B);
+	if (moved_to.up) {
+		play_backend_end(&moved_to);
+		play_backend_hang_up(&moved_to);
+	}
 	loop_end();
 	edges_fini(&T.intake.edges);
 	return 0;
@@ -347,6 +351,60 @@ what_is_no_mail_server_is_asked_again_each_hour(void **state)
 	B.greeting = "not TLS";
 }
 
+static void
+another_configuration_while_it_is_tried(void **state)
+{
+	ready();
+	RUN_UNTIL(ticked());
+	interlock_configure(T.interlock);
+	RUN_UNTIL(item()->run == NULL);
+	assert_null(interlock_closed(T.interlock, item()->service));
+	assert_true(ticked());			/* and not in an hour */
+	RUN_UNTIL(item()->run == NULL);
+	assert_false(ticked());
+}
+
+/* Nothing was said yet: what comes now is the word of a server that is not the service's any more. */
+static void
+asked_and_not_answered(void)
+{
+	B.greeting = "";
+	ready();
+	interlock_tick(T.interlock);
+	loop_run_ms(50);
+	assert_non_null(item()->sniff);
+}
+
+static void
+answered_too_late(void)
+{
+	for (size_t i = 0; i < B.nguests; i++)
+		if (B.guest[i].conn != NULL)
+			reply(&B.guest[i], "not TLS, and no mail server");
+	loop_run_ms(50);
+	assert_false(item()->sniffed);
+	assert_non_null(interlock_closed(T.interlock, item()->service));
+}
+
+static void
+a_service_that_moves_while_its_server_is_asked(void **state)
+{
+	asked_and_not_answered();
+	play_backend_begin(&moved_to);
+	conf.services[0].backend = moved_to.at;
+	health_configure(T.health, &conf);
+	interlock_configure(T.interlock);
+	answered_too_late();
+}
+
+static void
+a_server_that_goes_away_while_it_is_asked(void **state)
+{
+	asked_and_not_answered();
+	service_unreachable(item()->service, "as the test says");
+	answered_too_late();
+}
+
 /*
  * It was away, and what came back in its place relays.  Clients from before are still
  * there: nobody else would tell them.
@@ -441,7 +499,12 @@ main(void)
 		TEST(who_came_before_the_server_was_away_is_cut_when_another_is_back),
 		cmocka_unit_test_setup_teardown(what_is_no_mail_server_is_asked_again_each_hour,
 		    tls_setup, teardown),
+		cmocka_unit_test_setup_teardown(a_service_that_moves_while_its_server_is_asked,
+		    tls_setup, teardown),
+		cmocka_unit_test_setup_teardown(a_server_that_goes_away_while_it_is_asked,
+		    tls_setup, teardown),
 		TEST(what_comes_back_is_tried_at_once),
+		TEST(another_configuration_while_it_is_tried),
 		TEST(silence_proves_nothing),
 	};
 
