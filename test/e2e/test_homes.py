@@ -57,6 +57,8 @@ def test_each_is_sealed_to_its_own_key(three):
             three.age_open(three.cat("edge", objects[home]), key)
     three.start("hb")
     three.wait_mails("alice", 1, maildir=three.b["MAILDIR"])
+    until("what hb took is deleted", 20,
+          lambda: "hb" not in [o["home"] for o in three.queue("edge")])
     assert [o["home"] for o in three.queue("edge")] == ["hc"], "hb took its own only"
 
 

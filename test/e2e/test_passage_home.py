@@ -110,15 +110,15 @@ def test_dovecot_logs_the_true_client_of_our_own_edge(passing):
     until("imaps is up", 10, lambda: is_up(stand, "imaps"))
     for client in CLIENTS:
         def try_login():
-            s = socket.create_connection(("127.0.0.1", port), 10)
-            s.sendall(proxy_v2(client))
-            try:
-                c = imaps(s)
-            except OSError:             # the edge has not heard yet that it is up
-                return False
-            c.login("alice", "x")
-            c.logout()
-            return True
+            with socket.create_connection(("127.0.0.1", port), 60) as s:
+                try:
+                    s.sendall(proxy_v2(client))
+                    c = imaps(s)
+                except OSError:         # the edge has not heard yet that it is up
+                    return False
+                c.login("alice", "x")
+                c.logout()
+                return True
         until("a login", 10, try_login, 0.2)
         line = re.compile(rf"Login: user=<alice>.* rip={re.escape(client)}, lip=[^,]*,.* TLS")
         until(f"Dovecot logs {client}", 5, lambda: line.search(dovecot.log()))

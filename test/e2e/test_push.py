@@ -103,16 +103,16 @@ def test_what_the_key_did_not_sign_is_set_aside(home, mark):
 
 
 def raw(home, *pieces, wait=30.0):
-    """What home says to these octets."""
+    """What home says to these octets.  Where it ends with some of them unread, that is a reset."""
     with socket.create_connection(("127.0.0.1", home.port), 60) as s:
-        for p in pieces:
-            s.sendall(p)
-        s.settimeout(wait)
         said = b""
         try:
+            for p in pieces:
+                s.sendall(p)
+            s.settimeout(wait)
             while piece := s.recv(65536):
                 said += piece
-        except TimeoutError:
+        except (TimeoutError, ConnectionError):
             pass
         return said
 
@@ -175,10 +175,7 @@ def test_an_object_that_is_too_large(mark):
         id_, _, mac = home.object(mark)
         assert home.put((id_, os.urandom(65537), mac))[0] == 413
         chunked = head(home, f"/mail/{id_}", f"Posthouse-Mac: {mac}", "Transfer-Encoding: chunked")
-        try:
-            said = raw(home, chunked, (b"10000\r\n" + os.urandom(65536) + b"\r\n") * 3, wait=3)
-        except ConnectionError:
-            said = b""
+        said = raw(home, chunked, (b"10000\r\n" + os.urandom(65536) + b"\r\n") * 3, wait=3)
         assert not said.startswith(b"HTTP/1.1 2")
         assert "[]" in home.tool("queue", "--json").stdout
         assert home.put(home.object(mark), prefer="wait=60")[0] == 200
@@ -280,17 +277,19 @@ def test_a_process_is_killed_and_nothing_is_lost(mark, process):
     """What had its 201 is delivered once; what had another answer, or none, is taken again."""
     with PushHome() as home:
         made = [home.object(f"{mark}-{n}") for n in range(6)]
+
+        def answered(m):
+            try:
+                return home.put(m)[0]
+            except (OSError, http.client.HTTPException):    # it died in the middle
+                return None
         with concurrent.futures.ThreadPoolExecutor(3) as pool:
-            asked = [pool.submit(home.put, m) for m in made]
+            asked = [pool.submit(answered, m) for m in made]
             home.kill(process)
-            for a in asked:
-                try:
-                    assert a.result(30)[0] in (201, 503)
-                except OSError:
-                    pass
+            assert {a.result() for a in asked} <= {201, 503, None}
         until("home takes pushed mail again", 20, home.answers, 0.1)
         for m in made:
-            until("it is taken", 20, lambda m=m: home.put(m)[0] == 201, 0.2)
+            until("it is taken", 20, lambda m=m: answered(m) == 201, 0.2)
         home.wait_mails(len(made))
 
 

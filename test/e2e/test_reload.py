@@ -124,6 +124,7 @@ def test_what_runs_can_be_asked_after_a_broken_edit(make_stand, mark, role):
     assert send_mail(stand.smtp, message(subject=mark)).code == 250
     stand.start("home")
     stand.wait_marked("alice", mark)
+    until("nothing is queued", 30, lambda: stand.queue(role) == [])
     socket = control(stand, role)
     with open(stand.conf(role), "a", encoding="ascii") as f:
         f.write("no_such_key = 1\n")

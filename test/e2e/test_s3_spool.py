@@ -16,7 +16,7 @@ from kit.ports import free_port
 from kit.smtp import Client, Closed
 from kit.spooled import drains, spool
 from kit.stand import Stand, until
-from kit.wires import Cutter, Far
+from kit.wires import Cutter, Gate
 
 
 @pytest.fixture(name="store")
@@ -193,9 +193,10 @@ def test_an_answer_that_is_lost_makes_no_second_copy(stand, ceph, store):
 
 
 def test_an_edge_killed_before_it_could_say_250_loses_nothing(stand, ceph, store):
-    with Far(("127.0.0.1", ceph.port), 2) as far:
-        spool(stand, store, endpoint=f"http://127.0.0.1:{far.where[1]}")
-        told = []
+    with Gate(("127.0.0.1", ceph.port)) as gate:
+        spool(stand, store, endpoint=f"http://127.0.0.1:{gate.where[1]}")
+        until("a look", 10, lambda: bucket_of(stand)["looked_ms"] > 0)
+        gate.shut, told = True, []
 
         def send():
             try:
@@ -206,6 +207,7 @@ def test_an_edge_killed_before_it_could_say_250_loses_nothing(stand, ceph, store
         sender.start()
         until("the store has it", 10, lambda: len(store.keys("pending/")) == 1)
         stand.kill("edge")
+        gate.shut = False
         sender.join(60)
         assert told == [None]
         stand.start("edge")
@@ -216,13 +218,15 @@ def test_an_edge_killed_before_it_could_say_250_loses_nothing(stand, ceph, store
 
 
 def test_a_bucket_process_that_dies_is_451_and_the_next_one_goes_on(stand, ceph, store):
-    with Far(("127.0.0.1", ceph.port), 2) as far:
-        spool(stand, store, endpoint=f"http://127.0.0.1:{far.where[1]}")
-        told = []
+    with Gate(("127.0.0.1", ceph.port)) as gate:
+        spool(stand, store, endpoint=f"http://127.0.0.1:{gate.where[1]}")
+        until("a look", 10, lambda: bucket_of(stand)["looked_ms"] > 0)
+        gate.shut, told = True, []
         sender = threading.Thread(target=lambda: told.append(say(stand, mail("first")).code))
         sender.start()
         until("the store has it", 10, lambda: len(store.keys("pending/")) == 1)
         stand.kill("edge", "bucket")
+        gate.shut = False
         sender.join(60)
         assert told == [451]
         assert say(stand, mail("second")).code == 250
@@ -351,7 +355,7 @@ def test_250_is_said_of_nothing_that_the_store_does_not_have(stand, faults, code
     store = Store(*faults)
     with lying(store) as liar:
         stand.stop("home")
-        spool(stand, liar, patience="4s")
+        spool(stand, liar, patience="50s" if code == 250 else "4s")
         until("a look", 10, lambda: bucket_of(stand)["looked_ms"] > 0)
         reply = say(stand, mail("one"))
         assert reply.code == code and len(store.has) == kept

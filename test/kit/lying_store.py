@@ -27,6 +27,7 @@ class LyingStore:
 
     def __init__(self, lie=None):
         self.objects, self.asked, self.lie = {}, [], lie or (lambda *_: None)
+        self.asked_s = []       # when, by a clock that never jumps
         self.conditions = []
         store = self
 
@@ -37,6 +38,7 @@ class LyingStore:
                 url = urllib.parse.urlsplit(self.path)
                 key = urllib.parse.unquote(url.path).partition("/")[2].partition("/")[2]
                 query = dict(urllib.parse.parse_qsl(url.query, keep_blank_values=True))
+                store.asked_s.append(time.monotonic())
                 store.asked.append((self.command, key))
                 lie = store.lie(self.command, key, query)
                 cut = lie if isinstance(lie, int) else None

@@ -157,7 +157,14 @@ class Postfix(Mta):
     def postfix(self, word):
         r = subprocess.run(["postfix", "-c", f"{self.dir}/conf", word], check=False,
                            capture_output=True, text=True)
-        assert r.returncode == 0, f"postfix {word}: {r.stdout}{r.stderr}"
+        if word == "stop":      # it kills one that needs longer than five seconds, if still there
+            until("postfix has stopped", 20, lambda: not self.runs(), 0.1)
+        else:
+            assert r.returncode == 0, f"postfix {word}: {r.stdout}{r.stderr}"
+
+    def runs(self):
+        return subprocess.run(["postfix", "-c", f"{self.dir}/conf", "status"], check=False,
+                              capture_output=True).returncode == 0
 
     def mails(self, user="alice"):
         """With KEEPS: all that was delivered, once nothing is queued any more."""
@@ -180,8 +187,7 @@ class Postfix(Mta):
         return out
 
     def close(self):
-        if subprocess.run(["postfix", "-c", f"{self.dir}/conf", "status"], check=False,
-                          capture_output=True).returncode == 0:
+        if self.runs():
             self.postfix("stop")
         if self.beside is not None:
             self.beside.close()

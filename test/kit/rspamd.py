@@ -7,6 +7,7 @@ import signal
 import subprocess
 import tempfile
 
+from kit.ends import below, kill
 from kit.ports import free_port
 from kit.stand import until
 
@@ -85,11 +86,7 @@ class Rspamd:
 
     def pids(self):
         """The parent and its workers."""
-        found = [self.child.pid]
-        for pid in found:
-            with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as f:
-                found += [int(p) for p in f.read().split()]
-        return found
+        return [self.child.pid, *below(self.child.pid)]
 
     def log(self):
         try:
@@ -100,8 +97,7 @@ class Rspamd:
 
     def kill(self):
         if self.child is not None:
-            for pid in self.pids():
-                os.kill(pid, signal.SIGKILL)
+            kill(self.pids())
             self.child.wait(60)
             self.child = None
 

@@ -124,6 +124,19 @@ class Far(Wire):
             await dst.drain()
 
 
+class Gate(Wire):
+    """While it is shut no word of the server's comes through; what it is told does."""
+
+    shut = False
+
+    async def pump(self, src, dst, way):
+        while data := await src.read(65536):
+            while way == "down" and self.shut:
+                await asyncio.sleep(0.01)
+            dst.write(data)
+            await dst.drain()
+
+
 MESSAGE_ID = re.compile(rb"^Message-Id: *(<[^>]*>)", re.M | re.I)
 
 
