@@ -308,7 +308,7 @@ def test_an_edge_that_goes_down_lets_them_end(passed):
     assert s.recv(100) == b"still here"
     s.shutdown(socket.SHUT_WR)
     assert read_all(s) == b""
-    stop.join(60)
+    stop.join(120)
     assert not stop.is_alive()
 
 
@@ -325,16 +325,15 @@ def test_auto_passes_while_it_can_and_holds_when_not(passed, mark):
     before = p.counts()         # what came before home had looked at its server was held
     p.stand.kill("home")
     assert read_all(s) is None
-    began = time.monotonic()
     s, said = greeting()
     assert said.startswith(b"220 edge.test ")
-    assert time.monotonic() - began < 4, "before a CONNECT is given up"
     s.sendall(b"EHLO c\r\nMAIL FROM:<a@client.test>\r\nRCPT TO:<alice@example.test>\r\nDATA\r\n"
               b"Subject: %s\r\n\r\nhello\r\n.\r\nQUIT\r\n" % mark.encode())
     assert b"250 2.0.0 Accepted" in read_all(s)
     counts = p.counts()
     assert counts["held"] - before["held"] == 1
     assert counts["why"]["home_down"] - before["why"].get("home_down", 0) == 1
+    assert counts["why"].get("late") == before["why"].get("late"), "no CONNECT was given up"
     p.stand.start("home")
     mail, = p.stand.wait_marked("alice", mark)
     assert b"8.8.4.4" in mail       # the balancer's client, not the balancer

@@ -93,7 +93,7 @@ class PushHome:
 
     def tool(self, *words):
         return subprocess.run([posthouse(), *words, "-c", self.conf], check=True,
-                              capture_output=True, text=True, timeout=60)
+                              capture_output=True, text=True, timeout=300)
 
     def start(self):
         with open(f"{self.dir}/log", "ab") as log:

@@ -158,7 +158,7 @@ class Stand:
 
     def tool(self, *words, check=True, text=True, **kw):
         r = subprocess.run([posthouse(), *words], check=False, capture_output=True, text=text,
-                           timeout=120, **kw)
+                           timeout=420, **kw)       # an interlock's whole test may take 300
         if check:
             assert r.returncode == 0, \
                 f"posthouse {' '.join(words)}: {r.returncode}\n{r.stdout}{r.stderr}"
