@@ -55,7 +55,7 @@ class Home:
 
     def look(self):
         """Until the first look at the bucket is over."""
-        until("a look", 20, lambda: [b for b in self.stand.status("home")["buckets"]
+        until("a look", 100, lambda: [b for b in self.stand.status("home")["buckets"]
                                      if b["looks"] > 0])
 
     def waiting(self):
