@@ -43,11 +43,14 @@ struct plan {
 	struct client	*client;
 	int		 folder;
 	const char	*from;		/* the mailbox that is looked at */
-	json_t		*routes;	/* address: mailbox, "" where it stays */
+	json_t		*routes;	/* address: mailbox, "" where it stays, null for several */
 	struct move	*moves;
 	size_t		 n, cap;
 	bool		 more;		/* than MESSAGES_MAX */
+	size_t		 several;	/* that stay, as several mailboxes would have them */
 };
+
+static const char several[] = "";
 
 static void
 plan_fini(struct plan *p)
@@ -64,9 +67,16 @@ plan_fini(struct plan *p)
 
 /* --- finding ------------------------------------------------------------------------------ */
 
+static const char *
+route_of(const json_t *to)
+{
+	return json_is_null(to) ? several : json_string_value(to);
+}
+
 /*
- * The mailbox of whoever is called so, "" if nobody is; good as long as the plan.  NULL with
- * why.  An address is asked for once: a catch-all has many messages for few.
+ * The mailbox of whoever is called so, "" if nobody is, `several` if it is an alias of such;
+ * good as long as the plan.  NULL with why.  An address is asked for once: a catch-all has many
+ * messages for few.
  */
 static const char *
 owner(struct plan *p, const char *address, struct why *why)
@@ -74,18 +84,22 @@ owner(struct plan *p, const char *address, struct why *why)
 	json_t *to = json_object_get(p->routes, address), *answer;
 
 	if (to != NULL)
-		return json_string_value(to);
+		return route_of(to);
 	if ((answer = client_ask(p->client, json_pack("{s:s, s:s}", "do", "route", "address",
 	    address), why)) == NULL)
 		return NULL;
-	to = json_string(json_is_true(json_object_get(answer, "claimed")) ?
-	    json_text(answer, "mailbox") : "");
+	if (!json_is_true(json_object_get(answer, "claimed")))
+		to = json_string("");
+	else if (json_array_size(json_object_get(answer, "mailboxes")) > 1)
+		to = json_null();
+	else
+		to = json_string(json_text(answer, "mailbox"));
 	json_decref(answer);
 	if (json_object_set_new(p->routes, address, to) == -1) {
 		why_set(why, "out of memory");
 		return NULL;
 	}
-	return json_string_value(to);
+	return route_of(to);
 }
 
 static int
@@ -103,6 +117,8 @@ found(void *arg, const char *name, bool fresh, const struct delivered *d, struct
 		return 0;
 	if ((to = owner(p, d->recipient, why)) == NULL)
 		return -1;
+	/* To one of them only it would be gone from where somebody looks for it. */
+	p->several += to == several;
 	if (to[0] == '\0' || strcmp(to, p->from) == 0)
 		return 0;
 	if (p->n == MESSAGES_MAX) {
@@ -273,7 +289,8 @@ tell_json(const struct plan *p, struct why *why)
 		}
 		json_decref(o);
 	}
-	printf("%s], \"more\": %s}\n", p->n > 0 ? "\n" : "", p->more ? "true" : "false");
+	printf("%s], \"several\": %zu, \"more\": %s}\n", p->n > 0 ? "\n" : "", p->several,
+	    p->more ? "true" : "false");
 	return 0;
 }
 
@@ -298,6 +315,8 @@ tell(const struct plan *p, const struct opts *o, struct why *why)
 {
 	if (o->json)
 		return tell_json(p, why);
+	if (p->several > 0)
+		printf("%zu left: for an alias of several mailboxes.\n", p->several);
 	if (p->n == 0) {
 		puts("There is nothing to move.");
 		return 0;

@@ -100,6 +100,20 @@ def test_nothing_is_written_over_and_a_past_catch_all_can_be_named(make_stand, m
     assert "server's own tools" in refile(stand, "inbox", rc=1)
 
 
+def test_what_several_would_have_stays_and_is_counted(make_stand, mark):
+    stand, path = with_file(make_stand, CATCHING, opt=OPT)
+    send(stand, ("team", f"{mark}-1"), ("dave", f"{mark}-2"))
+    stand.wait_mails("inbox", 2)
+    write(path, CATCHING + "dave\nerin\nteam@example.test dave erin\n")
+    known(stand, "team@example.test", "dave")
+    assert told(stand)["several"] == 1
+    text = refile(stand, "--yes")
+    assert "1 left: for an alias of several" in text and "1 moved." in text
+    stand.wait_marked("inbox", f"{mark}-1")
+    stand.wait_marked("dave", f"{mark}-2")
+    assert len(stand.files("dave")) == 1
+
+
 def test_a_reader_sees_it_come_with_its_flags_and_without_keywords(make_stand, mark):
     stand, path = with_file(make_stand, CATCHING, opt=OPT)
     send(stand, ("dave", f"{mark}-read"), ("dave", f"{mark}-new"))
