@@ -109,6 +109,19 @@ of_address(struct courier *c, const char *text, const char *edge)
 	return o;
 }
 
+/* Where mail goes by the configuration is a mailbox, listed or not. */
+static bool
+configured(const struct conf_home *conf, const char *name)
+{
+	if (strcmp(name, conf->catch_all) == 0 || strcmp(name, conf->roles) == 0)
+		return true;
+	for (size_t i = 0; i < conf->ndomains; i++)
+		if (strcmp(name, conf->domains[i].catch_all) == 0 ||
+		    strcmp(name, conf->domains[i].roles) == 0)
+			return true;
+	return false;
+}
+
 static json_t *
 of_mailbox(struct courier *c, const char *name)
 {
@@ -117,9 +130,7 @@ of_mailbox(struct courier *c, const char *name)
 
 	roster_router(c->roster, c->conf, &c->edges, &router);
 	there = mailboxes_find(router.boxes, span_str(name), (struct mailboxes_rule){ 0 });
-	/* Where mail goes that nobody takes there is a mailbox, listed or not. */
-	if (there == NULL && (strcmp(name, c->conf->catch_all) == 0 ||
-	    strcmp(name, c->conf->roles) == 0 ||
+	if (there == NULL && name[0] != '\0' && (configured(c->conf, name) ||
 	    (c->conf->callout && address_mailbox_ok(span_str(name)))))
 		there = name;
 	return there != NULL ? json_pack("{s:b, s:s}", "ok", 1, "mailbox", there) :
