@@ -292,6 +292,19 @@ parcel_route(struct opener *o, struct parcel *p, const struct envelope *env)
 	return true;
 }
 
+/* What an operator sent to one mailbox for several recipients, or to one that has it already. */
+static bool
+brought(const struct parcel *p, size_t i)
+{
+	const struct ledger_entry *e = &p->entries[i], *other = p->entries;
+
+	for (size_t k = 0; e->state == LEDGER_QUEUED && k < p->n; k++, other++)
+		if (k != i && strcmp(other->mailbox, e->mailbox) == 0 &&
+		    (other->state == LEDGER_DELIVERED || (k < i && entry_open(other))))
+			return true;
+	return false;
+}
+
 void
 parcel_route_again(struct opener *o, struct parcel *p)
 {
@@ -302,8 +315,13 @@ parcel_route_again(struct opener *o, struct parcel *p)
 		struct route r;
 		char path[420];
 
-		if (!entry_open(e) || e->mailbox[0] != '\0')
+		if (!entry_open(e))
 			continue;
+		if (e->mailbox[0] != '\0') {
+			if (brought(p, i))
+				e->state = LEDGER_DELIVERED;
+			continue;
+		}
 		snprintf(path, sizeof(path), "<%s>", e->recipient);
 		if (address_parse_path(span_str(path), ADDRESS_FORWARD, true, &to) == 0) {
 			struct smtp_reply bad = smtp_reply(550, 5, 1, 3, "no address");

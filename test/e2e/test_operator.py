@@ -63,6 +63,26 @@ def test_parked_mail_goes_to_whom_the_operator_says(make_stand, mark):
     assert story(stand, id_) == ["taken", "came home", "parked", "unparked", "delivered"]
 
 
+def test_for_several_recipients_and_to_who_has_it_already_it_comes_once(make_stand, mark):
+    stand = make_stand()
+    assert send_mail(stand.smtp, message(subject="the tunnel works")).code == 250
+    stand.wait_mails("alice", 1)
+    stand.stop("home")
+    for who in ("bob", "bob+x"), ("bob", "alice"):
+        rcpts = [f"{w}@example.test" for w in who]
+        assert send_mail(stand.smtp, message(subject=mark + who[1]), rcpts=rcpts).code == 250
+    stand.change("home", '"alice", "bob"', '"alice", "frank"')
+    stand.start("home")
+    until("they are parked", 20, lambda: len(only(stand, "--class", "policy")) == 2)
+    several, again = (o["id"] for o in only(stand, "--class", "policy"))
+    stand.wait_marked("alice", mark)
+    for to, id_ in ("frank", several), ("alice", again):
+        stand.tool("unpark", "-c", stand.conf("home"), "--to", to, id_)
+    until("the ledger is empty", 10, lambda: stand.queue("home") == [])
+    stand.wait_marked("frank", mark)
+    stand.wait_marked("alice", mark)        # and bob's copy is hers
+
+
 def test_a_mailbox_that_is_there_again_gets_what_was_parked(make_stand, mark):
     stand, id_ = parked_for_nobody(make_stand, mark)
     r = stand.tool("retry", "-c", stand.conf("home"), "--all")
