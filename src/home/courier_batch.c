@@ -309,6 +309,7 @@ keep_published(struct courier *c, struct parcel *p)
 	for (size_t k = 0; k < p->n; k++)
 		if (p->entries[k].state == LEDGER_STAGED) {
 			p->entries[k].state = LEDGER_DELIVERED;
+			p->entries[k].reply = (struct smtp_reply){ 0 };
 			courier_log_delivered(c, p, &p->entries[k]);
 		}
 	return true;

@@ -229,6 +229,7 @@ entry_route(struct opener *o, struct parcel *p, size_t i, const struct address *
 	case ROUTE_MAILBOX:
 		span_copy(span_str(r->mailbox), e->mailbox, sizeof(e->mailbox));
 		e->state = LEDGER_QUEUED;
+		e->reply = (struct smtp_reply){ 0 };
 		break;
 	case ROUTE_LATER:
 		o->list_missed = true;

@@ -171,6 +171,7 @@ shipment_results(struct shipment *s)
 		switch (r->result) {
 		case SMTP_CLI_DELIVERED:
 			e->state = LEDGER_DELIVERED;
+			e->reply = r->reply;	/* its name in the server's queue and log */
 			break;
 		case SMTP_CLI_LATER:
 			parcel_defer(o, &s->p, s->entry[k], OPENER_RETRY_MS, &r->reply);

@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 import subprocess
 import threading
 
@@ -48,6 +49,18 @@ def test_the_story_of_a_delivered_message_is_told(make_stand, mark):
     stand.edge_empty()
     r = stand.tool("log", "-c", stand.conf("edge"), id_, check=False)
     assert r.returncode == 1 and "handed over" in r.stderr
+
+
+def test_a_story_ends_with_the_words_of_its_end(make_stand, mark):
+    left = [b"450 4.2.1 not now\r\n"]
+    with Server(lambda verb, session: left.pop() if verb == b"RCPT" and left else None) as server:
+        stand = make_stand(opt=[f"home.deliver.smtp={server.where}", "home.deliver.retry_max=1s"])
+        assert send_mail(stand.smtp, message(subject=mark)).code == 250
+        until("it is delivered", 20, lambda: stand.counter("home", "delivered"))
+        id_ = re.search(r"mail\.delivered id=(\S+)", stand.log("home")).group(1)
+        text = stand.tool("log", "-c", stand.conf("home"), id_).stdout
+        assert "deferred for alice@example.test, mailbox alice: 450 4.2.1 not now\n" in text
+        assert "delivered for alice@example.test, mailbox alice: 250 2.0.0 kept\n" in text
 
 
 def test_parked_mail_goes_to_whom_the_operator_says(make_stand, mark):

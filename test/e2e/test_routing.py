@@ -147,10 +147,13 @@ def test_an_alias_of_several_brings_each_a_copy_and_only_one(make_stand, mark):
     assert send_mail(stand.smtp, message(subject="2" + mark), rcpts=rcpts).code == 250
     stand.wait_marked("bob", "2" + mark)
     until("dave's part waits", 10, lambda: "deferred" in str(stand.queue("home")))
+    id_, = (o["id"] for o in stand.queue("home"))
     write(path, "carol\ndave\nlater@example.test bob dave\n")
     until("the file is read again", 5,
           lambda: route(stand, "later@example.test").get("mailboxes") == ["bob", "dave"])
     stand.tool("retry", "--all", "-c", stand.conf("home"))
     stand.wait_marked("dave", "2" + mark, seconds=20)
     stand.home_settled()
+    story = stand.tool("log", "-c", stand.conf("home"), id_).stdout
+    assert "delivered for later@example.test, mailbox dave\n" in story
     stand.wait_marked("bob", "2" + mark)
