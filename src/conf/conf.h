@@ -297,6 +297,17 @@ struct conf_worker {
 	char		smtp[300];	/* their outside; default the first of edges, port 587 */
 };
 
+/* A Worker answers ten in a minute, of all that ask it. */
+#define CONF_PROBE_TARGETS	8
+
+struct conf_probe {			/* probe {...}: a Worker's look at home, from outside */
+	char		url[CONF_URL_MAX];	/* of a Worker, without a path; "": none */
+	char		token[CONF_PATH_MAX];	/* the file; default STATE/probe.token */
+	/* names with their ports; default the workers' smtp */
+	char		targets[CONF_PROBE_TARGETS][300];
+	size_t		ntargets;
+};
+
 #define CONF_DOMAINS_MAX	64
 #define CONF_ALIAS_DEPTH	16	/* an alias of an alias and so on; more is a loop */
 #define CONF_ALIAS_TARGETS	128	/* of one, with all that they lead to */
@@ -374,6 +385,7 @@ struct conf_home {
 	size_t		nedges;
 	struct conf_worker workers[CONF_WORKERS_MAX];
 	size_t		nworkers;
+	struct conf_probe probe;
 	struct conf_bucket buckets[CONF_BUCKETS_MAX];
 	size_t		nbuckets;
 	struct conf_home_service services[CONF_SERVICES_MAX];	/* passed by edges; may be none */

@@ -34,6 +34,7 @@ static const struct conf_section sections[] = {
 	    .items = offsetof(struct conf_home, domains),
 	    .item_size = sizeof(struct conf_home_domain),
 	    .count = offsetof(struct conf_home, ndomains), .room = CONF_DOMAINS_MAX },
+	{ .name = "probe" },
 	{ .name = "interlock" },
 	{ .name = "tunnel" },
 	{ .name = "age" },
@@ -75,6 +76,15 @@ static const struct conf_key keys[] = {
 	{ "worker", "smtp", CT_HOSTPORT, CONF_FIELD(conf_worker, smtp),
 	    .shown = "the first of edges, port 587",
 	    .doc = "Where it reaches them from outside: the name in their certificate, a port." },
+
+	{ "probe", "url", CT_STRING, CONF_FIELD(conf_home, probe.url), .shown = "none",
+	    .doc = "Address of the Worker that looks at this home from outside, for doctor." },
+	{ "probe", "token", CT_PATH, CONF_FIELD(conf_home, probe.token),
+	    .shown = "probe.token in state",
+	    .doc = "File of the token that it asks for; made by posthouse keygen." },
+	{ "probe", "targets", CT_HOSTPORTS, CONF_LIST(conf_home, probe.targets, probe.ntargets),
+	    .shown = "the smtp of each worker that has edges",
+	    .doc = "What it tries to connect to: names with their ports." },
 
 	CONF_BUCKET_KEYS,
 	{ "bucket", "bucket", CT_STRING, CONF_FIELD(conf_bucket, bucket), .fixed = true,

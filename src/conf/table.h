@@ -20,6 +20,7 @@ enum conf_type {
 	CT_DOMAINS,		/* list of the same */
 	CT_PATH,		/* absolute */
 	CT_HOSTPORT,		/* name or literal, with a port; kept as written */
+	CT_HOSTPORTS,		/* list of the same */
 	CT_LISTEN,		/* list of address literals with a port: struct netaddr */
 	CT_NETWORKS,		/* list of networks: struct conf_net */
 	CT_BACKEND,		/* one such, of a server to connect to */

@@ -413,6 +413,7 @@ static const struct type {
 	[CT_DOMAINS] = { "list of domains", true, store_domain },
 	[CT_PATH] = { "path", false, store_path },
 	[CT_HOSTPORT] = { "host:port", false, store_hostport },
+	[CT_HOSTPORTS] = { "list of host:port", true, store_hostport },
 	[CT_LISTEN] = { "list of address:port", true, store_listen },
 	[CT_NETWORKS] = { "list of networks", true, store_network },
 	[CT_BACKEND] = { "address:port", false, store_backend },

@@ -5,7 +5,7 @@
 #include <string.h>
 #include <strings.h>
 
-/* The rules of a home's Workers, and of the service that they push to. */
+/* The rules of a home's Workers, of the service that they push to, and of their probe. */
 #define PUSH_DEFAULT	"127.0.0.1:7480"
 
 const struct conf_worker *
@@ -88,6 +88,70 @@ worker_ok(const struct conf_home *c, struct conf_worker *w, size_t i, struct con
 	    file_of(w->password, c, w, "smtp", f) == -1 ? -1 : 0;
 }
 
+/* A name that is in PROBE_HOSTS, and a port that Cloudflare connects to. */
+static int
+target_ok(const char *target, struct conf_fault *f)
+{
+	const char *colon = strrchr(target, ':');
+	struct netaddr a;
+
+	if (netaddr_parse(span_str(target), &a))
+		return conf_fault_set(f, "probe", "targets", 0, "%s is an address; write the name "
+		    "that others know it by, like \"mail.example.org:587\"", target);
+	if (strcmp(colon, ":25") == 0)
+		return conf_fault_set(f, "probe", "targets", 0, "Cloudflare opens no connection to "
+		    "port 25; write another port of %.*s", (int)(colon - target), target);
+	return 0;
+}
+
+static bool
+has_target(const struct conf_probe *p, const char *target)
+{
+	for (size_t i = 0; i < p->ntargets; i++)
+		if (strcasecmp(p->targets[i], target) == 0)
+			return true;
+	return false;
+}
+
+static int
+probe_ok(struct conf_home *c, struct conf_fault *f)
+{
+	struct conf_probe *p = &c->probe;
+	bool said = p->ntargets > 0;
+	struct conf_url url;
+	struct why why;
+	char at[300], *path;
+
+	if (p->url[0] == '\0')
+		return !said && p->token[0] == '\0' ? 0 : conf_fault_set(f, "probe",
+		    said ? "targets" : "token", 0, "there is nobody to ask; write the Worker's "
+		    "address, like url = \"https://probe.example.org\"");
+	if (!conf_url_parse(span_str(p->url), &url, &why))
+		return conf_fault_set(f, "probe", "url", 0, "%s", why.text);
+	snprintf(at, sizeof(at), "%s:%u", url.host, (unsigned)url.port);
+	if (!url.tls && !conf_local_host(at))
+		return conf_fault_set(f, "probe", "url", 0, "a token goes to another machine only "
+		    "by https");
+	path = strpbrk(strchr(p->url, '/') + 2, "/?#");
+	if (path != NULL && strcmp(path, "/") == 0)
+		*path = '\0';
+	else if (path != NULL)
+		return conf_fault_set(f, "probe", "url", 0, "write it without what follows the "
+		    "name: the path is the Worker's own");
+	for (size_t i = 0; !said && i < c->nworkers && p->ntargets < CONF_PROBE_TARGETS; i++)
+		if (c->workers[i].nedges > 0 && !has_target(p, c->workers[i].smtp))
+			memcpy(p->targets[p->ntargets++], c->workers[i].smtp,
+			    sizeof(p->targets[0]));
+	if (p->ntargets == 0)
+		return conf_fault_set(f, "probe", "url", 0, "there is nothing to look at, as no "
+		    "worker comes by SMTP; write targets = {\"mail.example.org:587\"}");
+	for (size_t i = 0; i < p->ntargets; i++)
+		if (target_ok(p->targets[i], f) == -1)
+			return -1;
+	return p->token[0] != '\0' ? 0 : conf_default_path(p->token, sizeof(p->token),
+	    c->common.state, "probe.token", f);
+}
+
 /* What it hears are tokens and sealed mail, by plain HTTP: TLS is the tunnel's in front of it. */
 static int
 push_ok(const struct conf_home *c, const struct conf_home_service *s, size_t i,
@@ -117,6 +181,8 @@ conf_workers_settle(struct conf_home *c, struct conf_fault *f)
 	for (size_t i = 0; i < c->nworkers; i++)
 		if (worker_ok(c, &c->workers[i], i, f) == -1)
 			return -1;
+	if (probe_ok(c, f) == -1)
+		return -1;
 	for (size_t i = 0; i < c->nservices; i++) {
 		struct conf_home_service *s = &c->services[i];
 		bool push = strcmp(s->name, "push") == 0;

@@ -19,4 +19,10 @@ void	doctor_files(const struct role *, const struct findings *);
  */
 void	doctor_running(struct client *, enum conf_role, const struct findings *);
 
+/*
+ * What a Worker sees of a home from outside, where the configuration names its probe: each
+ * target's name and port (worker/README.md).  Some seconds for each.
+ */
+void	doctor_probe(const struct role *, const struct findings *);
+
 #endif

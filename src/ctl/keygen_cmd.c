@@ -121,7 +121,8 @@ workers(const struct role *r, struct why *why)
 		    (r->home->workers[i].nedges > 0 &&
 		    worker_key("password", r->home->workers[i].password, r, why) == -1))
 			return -1;
-	return 0;
+	return r->home->probe.url[0] == '\0' ? 0 :
+	    worker_key("probe", r->home->probe.token, r, why);
 }
 
 int

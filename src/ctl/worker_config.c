@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
 #include "ctl/identity.h"
@@ -171,6 +172,28 @@ jurisdiction_of(const struct conf_bucket *b, struct conf_url *u)
 	return dot != NULL ? dot + 1 : NULL;
 }
 
+/* Whom the probe may look at: each name once, whatever ports it has. */
+static const char *
+probe_hosts(const struct conf_probe *p, char *out, size_t max)
+{
+	size_t at = 0;
+
+	if (p->url[0] == '\0')
+		return NULL;
+	out[0] = '\0';
+	for (size_t i = 0; i < p->ntargets; i++) {
+		int n = (int)strcspn(p->targets[i], ":");
+		bool before = false;
+
+		for (size_t k = 0; k < i; k++)
+			before |= strncasecmp(p->targets[k], p->targets[i], (size_t)n + 1) == 0;
+		if (!before)
+			at += (size_t)snprintf(out + at, max - at, "%s%.*s", at > 0 ? " " : "", n,
+			    p->targets[i]);
+	}
+	return out;
+}
+
 static void
 say_secret(const char *name, const char *path)
 {
@@ -180,7 +203,7 @@ say_secret(const char *name, const char *path)
 }
 
 static void
-say_secrets(const struct conf_worker *w, bool push)
+say_secrets(const struct conf_worker *w, const struct conf_probe *probe, bool push)
 {
 	fprintf(stderr, "Its secrets, each by standard input, in the folder of wrangler.toml:\n");
 	say_secret("MAC_KEY", w->mac_key);
@@ -188,6 +211,8 @@ say_secrets(const struct conf_worker *w, bool push)
 		say_secret("HTTPS_TOKEN", w->token);
 	if (w->nedges > 0)
 		say_secret("SMTP_PASSWORD", w->password);
+	if (probe->url[0] != '\0')
+		say_secret("PROBE_TOKEN", probe->token);
 	fprintf(stderr, "  openssl rand -hex 32 | npx wrangler secret put ID_KEY\n"
 	    "      (once: with another one a message that comes again gets another name)\n");
 }
@@ -202,6 +227,7 @@ worker_config(const struct role *r, const struct conf_worker *w, struct why *why
 	bool by_smtp = w->nedges > 0 && colon != NULL;
 	bool usual = b == NULL || strcmp(b->prefix, "pending/") == 0;
 	char to[RECIPIENTS_TEXT], ways[32], host[sizeof(w->smtp)] = "";
+	char hosts[sizeof(r->home->probe.targets)];
 	struct conf_url at;
 	const struct filled fill[] = {
 		{ "EDGE_NAME", w->name, false },
@@ -217,6 +243,7 @@ worker_config(const struct role *r, const struct conf_worker *w, struct why *why
 		{ "[[r2_buckets]]", NULL, b == NULL },
 		{ "binding", NULL, b == NULL },
 		{ "bucket_name", b != NULL ? b->bucket : NULL, b == NULL },
+		{ "PROBE_HOSTS", probe_hosts(&r->home->probe, hosts, sizeof(hosts)), false },
 		{ "jurisdiction", jurisdiction_of(b, &at), false },
 		{ NULL, NULL, false },
 	};
@@ -241,7 +268,10 @@ worker_config(const struct role *r, const struct conf_worker *w, struct why *why
 	if (b == NULL)
 		fprintf(stderr, "WAYS has no r2: %s has no bucket at R2, and a Worker can write to "
 		    "no other; while home is away senders keep their mail.\n", r->file);
-	say_secrets(w, pushes);
+	if (r->home->probe.url[0] != '\0')
+		fprintf(stderr, "%s has to lead to this Worker: give it that route, or workers_dev "
+		    "= true (worker/README.md, The probe).\n", r->home->probe.url);
+	say_secrets(w, &r->home->probe, pushes);
 	return 0;
 }
 

@@ -47,6 +47,29 @@ static const struct conf_refusal refusals[] = {
 	    "smtp = \"9.9.9.9:587\" }\n",
 	    "t.conf:4: worker.smtp: a Worker connects by the name in the certificate, as "
 	    "\"mail.example.org:587\"" },
+	{ "a probe that nobody is asked for", HOME "probe {\n"
+	    "targets = {\"mail.example.org:587\"} }\n",
+	    "t.conf:4: probe.targets: there is nobody to ask; write the Worker's address, like "
+	    "url = \"https://probe.example.org\"" },
+	{ "a probe whose token others would hear", HOME "probe {\n"
+	    "url = \"http://probe.example.org\" targets = {\"mail.example.org:587\"} }\n",
+	    "t.conf:4: probe.url: a token goes to another machine only by https" },
+	{ "a probe's address with the path", HOME "probe {\n"
+	    "url = \"https://probe.example.org/probe\" targets = {\"mail.example.org:587\"} }\n",
+	    "t.conf:4: probe.url: write it without what follows the name: the path is the Worker's "
+	    "own" },
+	{ "a probe and nothing to look at", HOME "probe {\n"
+	    "url = \"https://probe.example.org/\" }\n",
+	    "t.conf:4: probe.url: there is nothing to look at, as no worker comes by SMTP; write "
+	    "targets = {\"mail.example.org:587\"}" },
+	{ "a probe of a port that Cloudflare does not connect to", HOME "probe {\n"
+	    "url = \"https://probe.example.org\"\ntargets = {\"mail.example.org:25\"} }\n",
+	    "t.conf:5: probe.targets: Cloudflare opens no connection to port 25; write another "
+	    "port of mail.example.org" },
+	{ "a probe of an address", HOME "probe {\n"
+	    "url = \"https://probe.example.org\"\ntargets = {\"[2001:db8::1]:587\"} }\n",
+	    "t.conf:5: probe.targets: [2001:db8::1]:587 is an address; write the name that others "
+	    "know it by, like \"mail.example.org:587\"" },
 	{ "a push service that is passed, too", HOME WORKER "service \"push\" {\n"
 	    "backend = \"127.0.0.1:1\" listen = {\"127.0.0.1:2\"} }\n",
 	    "t.conf:5: service.listen: it is either passed to a backend or listened for; write "
