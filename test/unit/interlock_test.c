@@ -364,7 +364,7 @@ another_configuration_while_it_is_tried(void **state)
 	assert_false(ticked());
 }
 
-/* Nothing was said yet: what comes now is the word of a server that is not the service's any more. */
+/* Nothing was said yet: what comes now is the word of a server that is not the service's now. */
 static void
 asked_and_not_answered(void)
 {
