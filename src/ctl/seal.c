@@ -59,6 +59,13 @@ misused(const char *command, const char *what)
 	return CTL_USAGE;
 }
 
+/* c: as getopt says it.  The word itself is not echoed: it may be a secret that slipped. */
+static int
+misused_option(const char *command, int c)
+{
+	return misused(command, c == ':' ? "an option's value is missing" : "unknown option");
+}
+
 /* What a terminal would act on rather than show, other than white space. */
 static bool
 has_controls(struct span s)
@@ -158,13 +165,13 @@ ctl_seal(int argc, char **argv)
 	size_t n = 0;
 	int c;
 
-	while ((c = getopt_long(argc, argv, "hr:", options, NULL)) != -1) {
+	while ((c = getopt_long(argc, argv, ":hr:", options, NULL)) != -1) {
 		if (c == 'h') {
 			fputs(seal_usage, stdout);
 			return CTL_OK;
 		}
 		if (c != 'r')
-			return CTL_USAGE;
+			return misused_option("seal", c);
 		if (n == AGE_RECIPIENTS_MAX)
 			return misused("seal", "too many recipients");
 		/* Never echoed: it may be the secret half, given by mistake. */
@@ -270,13 +277,13 @@ unseal_args(int argc, char **argv, struct age_identity *ids, size_t *n)
 	struct why why;
 	int c;
 
-	while ((c = getopt_long(argc, argv, "hi:", options, NULL)) != -1) {
+	while ((c = getopt_long(argc, argv, ":hi:", options, NULL)) != -1) {
 		if (c == 'h') {
 			fputs(unseal_usage, stdout);
 			return CTL_OK;
 		}
 		if (c != 'i')
-			return CTL_USAGE;
+			return misused_option("unseal", c);
 		if (read_keys(optarg, ids, n, &why) == -1)
 			return failed("unseal", why.text);
 	}

@@ -111,7 +111,9 @@ def test_a_passphrase_is_anothers(keys):
 def test_wrong_usage(argv):
     done = run(POSTHOUSE, *argv)
     assert (done.returncode, done.stdout) == (2, b"")
-    assert done.stderr
+    what, where = done.stderr.decode().splitlines()
+    assert what.startswith(f"posthouse {argv[0]}: ")
+    assert where == f"Try `posthouse {argv[0]} --help`."
 
 
 def test_a_secret_given_as_recipient_is_not_repeated(keys):
