@@ -168,6 +168,12 @@ home_can_hold(const struct home *h)
 	return h->peer.nrecipients > 0 && h->peer.nmac > 0;
 }
 
+uint64_t
+home_takes(const struct home *h)
+{
+	return h->policy != NULL ? h->policy->size : 0;
+}
+
 void
 home_set_policy(struct home *h, struct policy *p, struct span etag)
 {

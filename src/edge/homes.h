@@ -66,6 +66,8 @@ struct home *homes_by_pin(const struct homes *, const struct pin *);
 
 /* Something to seal to and something to sign with: mail can be held for it. */
 bool	home_can_hold(const struct home *);
+/* Octets that a message for it may have; 0: it names no limit, or has not spoken yet. */
+uint64_t home_takes(const struct home *);
 /* Takes the policy. */
 void	home_set_policy(struct home *, struct policy *, struct span etag);
 /* Takes the set. */

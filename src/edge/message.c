@@ -133,7 +133,8 @@ message_rcpt(struct session *s, const struct smtp_ev *ev)
 {
 	const struct conf_edge *conf = edge_conf(s->edge);
 	struct recipient_rules rules = { &s->edge->homes, session_service(s), conf->postmaster,
-		session_client(s), wall_ms(), s->txn->home != NULL ? s->txn->home : s->user_home };
+		session_client(s), wall_ms(), s->txn->home != NULL ? s->txn->home : s->user_home,
+		smtp_srv_declared_size(s->srv) };
 	struct smtp_reply reply;
 	struct home *h;
 
@@ -146,10 +147,12 @@ message_rcpt(struct session *s, const struct smtp_ev *ev)
 		h = NULL;
 		reply = smtp_reply(452, 4, 3, 1, "Out of memory; try again later");
 	}
-	if (h != NULL)
+	if (h != NULL) {
 		s->txn->home = h;
-	else
+		smtp_srv_message_most(s->srv, home_takes(h));
+	} else {
 		board_add(edge_board(s->edge), BC_RCPT_REFUSED, 1);
+	}
 	if (h == NULL && reply.code == 550 && reply.enhanced[1] == 7)
 		log_info(s->sid, "smtp.recipient.denied peer=%s domain=%s: %s",
 		    netaddr_ip(&s->client).s, log_safe(span_str(ev->addr->domain)).s, reply.text);

@@ -89,6 +89,11 @@ recipient_home(const struct recipient_rules *r, const struct address *a, struct 
 	}
 	if (!somebody(h, a, r->now_ms, reply))
 		return NULL;
+	if (home_takes(h) > 0 && r->size > home_takes(h)) {	/* RFC 1870 6.1: for it alone */
+		*reply = smtp_reply(552, 5, 3, 4, "A message for this domain may have %llu octets",
+		    (unsigned long long)home_takes(h));
+		return NULL;
+	}
 	*reply = smtp_reply(250, 2, 1, 5, "Recipient ok");
 	return h;
 }

@@ -20,6 +20,7 @@ struct recipient_rules {
 	const struct netaddr	*client;
 	int64_t			 now_ms;	/* wall clock: how old home's list is */
 	const struct home	*txn;	/* of the transaction's first accepted recipient, or NULL */
+	uint64_t		 size;	/* octets that the sender announced, 0: none */
 };
 
 /* NULL with the reply to give, or the home. */

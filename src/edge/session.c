@@ -102,7 +102,10 @@ session_service(const struct session *s)
 	return service != NULL ? service : &gone;
 }
 
-/* The largest message that every home behind this listener takes; 0: they name no limit. */
+/*
+ * The largest message that any home behind this listener takes; 0: one names no limit.  Which
+ * of them takes less is known at RCPT: nobody's limit is to become the others'.
+ */
 static uint64_t
 size_most(const struct session *s)
 {
@@ -111,10 +114,13 @@ size_most(const struct session *s)
 	uint64_t most = 0;
 
 	for (size_t i = 0; i < hs->n; i++) {
-		const struct policy *p = hs->list[i]->policy;
+		const struct home *h = hs->list[i];
 
-		if (p != NULL && p->size > 0 && recipient_serves(service, hs->list[i]))
-			most = most == 0 || p->size < most ? p->size : most;
+		if (h->peer.ndomains == 0 || !recipient_serves(service, h))
+			continue;
+		if (home_takes(h) == 0)
+			return 0;
+		most = home_takes(h) > most ? home_takes(h) : most;
 	}
 	return most;
 }

@@ -131,7 +131,7 @@ srv_on_bdat(struct smtp_srv *s, struct span arg, struct smtp_ev *ev)
 	} else if (s->phase != SMTP_P_RCPT && s->phase != SMTP_P_BDAT_MORE) {
 		no = smtp_reply(503, 5, 5, 1, "MAIL and RCPT first");
 		chunk_drop(s, s->phase, &no);
-	} else if (s->chunk_left > s->size - s->txn.content.size) {
+	} else if (s->chunk_left > srv_size(s) - s->txn.content.size) {
 		no = fault_reply(SMTP_FAULT_SIZE);
 		srv_chunk_refuse(s, &no);
 	} else {

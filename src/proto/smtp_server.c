@@ -31,6 +31,18 @@ smtp_srv_size_most(struct smtp_srv *s, uint64_t most)
 }
 
 void
+smtp_srv_message_most(struct smtp_srv *s, uint64_t most)
+{
+	s->txn.most = most;
+}
+
+uint64_t
+srv_size(const struct smtp_srv *s)
+{
+	return s->txn.most > 0 && s->txn.most < s->size ? s->txn.most : s->size;
+}
+
+void
 smtp_srv_in_tls(struct smtp_srv *s)
 {
 	s->secured = true;
@@ -250,7 +262,7 @@ smtp_srv_answer(struct smtp_srv *s, const struct smtp_reply *r)
 		srv_say_reply(s, r);
 	} else if (asked == SMTP_EV_BEGIN && yes) {
 		s->txn.content = (struct smtp_content){
-			.size_max = s->size,
+			.size_max = srv_size(s),
 			.hops_max = s->conf->limits.hops,
 			.dots = s->phase != SMTP_P_BDAT,
 			.normalize = s->conf->bare_lf == SMTP_BARE_NORMALIZE,

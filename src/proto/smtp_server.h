@@ -137,6 +137,8 @@ struct smtp_srv *smtp_srv_new(const struct smtp_srv_conf *, unsigned ext);
 void	smtp_srv_free(struct smtp_srv **);
 /* Before the first step: this session takes no larger messages than that. */
 void	smtp_srv_size_most(struct smtp_srv *, uint64_t);
+/* Before the answer to a RCPT: nor this one message, as it goes where less is taken. */
+void	smtp_srv_message_most(struct smtp_srv *, uint64_t);
 /* Before the first step: the connection began with TLS (RFC 8314 3.3). */
 void	smtp_srv_in_tls(struct smtp_srv *);
 

@@ -44,6 +44,7 @@ struct smtp_txn {
 	bool		open;		/* the caller holds something for it */
 	struct smtp_params params;
 	unsigned	rcpts;
+	uint64_t	most;		/* octets that its recipients take; 0: the session's */
 	struct smtp_content content;
 };
 
@@ -113,6 +114,7 @@ bool	srv_may_mail(struct smtp_srv *);
  * smtp_commands.c, and below it smtp_body.c.  A step is smtp_srv_step for its part of the
  * input: returns the octets used, tells at most one event.
  */
+uint64_t srv_size(const struct smtp_srv *);	/* octets that this message may have */
 size_t	srv_line_step(struct smtp_srv *, const char *, size_t, struct smtp_ev *);
 size_t	srv_data_step(struct smtp_srv *, const char *, size_t, struct smtp_ev *);
 size_t	srv_chunk_step(struct smtp_srv *, const char *, size_t, struct smtp_ev *);

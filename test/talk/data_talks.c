@@ -84,6 +84,9 @@ const struct talk data_talks[] = {
 	{ "one octet more", 0, EMR "DATA\r\n" L60 "\r\nxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
 	    END MR,
 	    "220 250 250 250 354 552 250 250 ", "!" },
+	{ "who takes less than others bounds his own message alone", 0, E LITTLE "DATA\r\nab" END
+	    LITTLE "DATA\r\nabc" END MR "DATA\r\nabc" END,
+	    "220 250 250 250 354 250 250 250 354 552 250 250 354 250 ", "(ab\r\n)!(abc\r\n)" },
 	{ "dots undone do not count", 0, EMR "DATA\r\n." L60
 	    "\r\n.xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx" END,
 	    "220 250 250 250 354 250 ", "(" L60 "\r\nxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\r\n)" },

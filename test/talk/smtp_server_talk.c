@@ -70,6 +70,8 @@ decide(struct play *p, const struct smtp_ev *ev)
 		return smtp_reply(421, 4, 7, 0, "Away");
 	if (starts(ev->addr, "full"))
 		p->verdict = smtp_reply(452, 4, 3, 1, "Full");
+	if (starts(ev->addr, "little"))
+		smtp_srv_message_most(p->srv, 4);
 	if (starts(ev->addr, "never"))
 		p->verdict = smtp_reply(554, 5, 7, 1, "Never");
 	return ev->type == SMTP_EV_MAIL ? smtp_reply(250, 2, 1, 0, "Fine") :

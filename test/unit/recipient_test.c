@@ -66,7 +66,7 @@ judged(void **state)
 		struct conf_service service = { .nhomes = rows[i].only != NULL };
 		struct netaddr client = { .ip = { [10] = 0xff, 0xff, 192, 0, 2, 7 } };
 		struct recipient_rules rules = { &homes, &service, "", &client, 0,
-			rows[i].txn != NULL ? homes_by_name(&homes, rows[i].txn) : NULL };
+			rows[i].txn != NULL ? homes_by_name(&homes, rows[i].txn) : NULL, 0 };
 		struct smtp_reply reply = { 0 };
 		struct address a;
 		struct home *h;
@@ -101,11 +101,11 @@ by_digest(const void *a, const void *b)
 }
 
 static unsigned
-answer(const char *path, int64_t now)
+answer_sized(const char *path, int64_t now, uint64_t size)
 {
 	struct conf_service service = { .nhomes = 0 };
 	struct netaddr client = { .ip = { [10] = 0xff, 0xff, 192, 0, 2, 7 } };
-	struct recipient_rules rules = { &homes, &service, "", &client, now, NULL };
+	struct recipient_rules rules = { &homes, &service, "", &client, now, NULL, size };
 	struct smtp_reply reply = { 0 };
 	struct address a;
 
@@ -113,6 +113,12 @@ answer(const char *path, int64_t now)
 	    strlen(path));
 	(void)recipient_home(&rules, &a, &reply);
 	return reply.code;
+}
+
+static unsigned
+answer(const char *path, int64_t now)
+{
+	return answer_sized(path, now, 0);
 }
 
 static void
@@ -164,12 +170,27 @@ home_s_list_decides_until_it_is_stale(void **state)
 	alice.policy = NULL;
 }
 
+static void
+what_a_home_takes_bounds_its_own_mail_alone(void **state)
+{
+	struct policy p = { .size = 1000 };
+
+	alice.policy = &p;
+	assert_int_equal(answer_sized("<x@alice.test>", 0, 0), 250);
+	assert_int_equal(answer_sized("<x@alice.test>", 0, 1000), 250);
+	assert_int_equal(answer_sized("<x@alice.test>", 0, 1001), 552);
+	assert_int_equal(answer_sized("<postmaster@alice.test>", 0, 1001), 552);
+	assert_int_equal(answer_sized("<x@bob.test>", 0, 1001), 250);
+	alice.policy = NULL;
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(judged),
 		cmocka_unit_test(home_s_list_decides_until_it_is_stale),
+		cmocka_unit_test(what_a_home_takes_bounds_its_own_mail_alone),
 	};
 
 	return cmocka_run_group_tests(tests, set_up, NULL);

@@ -325,6 +325,46 @@ starttls(void **state)
 	SSL_CTX_free(ctx);
 }
 
+/* --- several homes ------------------------------------------------------------------------ */
+
+static void
+takes(struct home *h, uint64_t octets)
+{
+	struct policy *p = calloc(1, sizeof(*p));
+
+	assert_non_null(p);
+	p->size = octets;
+	home_set_policy(h, p, SPAN_LIT("x"));
+}
+
+/* One whose server takes little is no reason to refuse what another takes. */
+static void
+a_home_that_takes_little(void **state)
+{
+	struct peer peer = R.alice->peer;
+	struct home *bob;
+
+	strcpy(peer.name, "bob");
+	strcpy(peer.domains[0], "bob.test");
+	assert_non_null(bob = homes_paired(&R.e.homes, R.conf, "bob", &peer));
+	takes(R.alice, 2000);
+	takes(bob, 20);
+	connect_client(&A);
+	say(&A, "EHLO c\r\n");
+	RUN_UNTIL(heard(&A, "250 ENHANCED"));
+	assert_non_null(strstr(A.text, "250-SIZE 2000\r\n"));
+	say(&A, "MAIL FROM:<s@far.test> SIZE=100\r\nRCPT TO:<x@bob.test>\r\n"
+	    "RCPT TO:<x@alice.test>\r\nDATA\r\nThis one has more than twenty octets.\r\n.\r\n");
+	RUN_UNTIL(heard(&A, "250 2.0.0 Accepted"));
+	assert_int_equal(codes(&A, "552 5.3.4"), 1);
+	say(&A, "MAIL FROM:<s@far.test>\r\nRCPT TO:<x@bob.test>\r\n"
+	    "DATA\r\nThis one has more than twenty octets.\r\n.\r\n");
+	RUN_UNTIL(heard(&A, "552 5.3.4"));
+	homes_paired(&R.e.homes, R.conf, "bob", NULL);
+	say(&A, "QUIT\r\n");
+	RUN_UNTIL(ended(&A));
+}
+
 /* --- a spool that says no ----------------------------------------------------------------- */
 
 static void
@@ -446,6 +486,7 @@ main(void)
 		TEST(a_drain_lets_messages_end),
 		TEST(a_drain_during_a_handshake),
 		TEST(starttls),
+		TEST(a_home_that_takes_little),
 		TEST(full),
 		TEST(nearly_full),
 		TEST(unpaired_in_between),
