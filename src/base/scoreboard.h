@@ -147,6 +147,7 @@ struct scoreboard {
 	/* of the certificates for STARTTLS that clients are shown now, the one that ends first */
 	char		tls_name[BOARD_TEXT];
 	_Atomic int64_t	tls_until_ms;	/* 0: there is none */
+	_Atomic unsigned peers_unread;	/* pairings whose files cannot be read */
 	struct board_proc proc[BOARD_PROCS];
 	struct board_peer peer[BOARD_PEERS];
 	struct board_service service[BOARD_SERVICES];

@@ -134,7 +134,8 @@ message_rcpt(struct session *s, const struct smtp_ev *ev)
 	const struct conf_edge *conf = edge_conf(s->edge);
 	struct recipient_rules rules = { &s->edge->homes, session_service(s), conf->postmaster,
 		session_client(s), wall_ms(), s->txn->home != NULL ? s->txn->home : s->user_home,
-		smtp_srv_declared_size(s->srv) };
+		smtp_srv_declared_size(s->srv),
+		atomic_load(&edge_board(s->edge)->peers_unread) > 0 };
 	struct smtp_reply reply;
 	struct home *h;
 

@@ -66,6 +66,11 @@ recipient_home(const struct recipient_rules *r, const struct address *a, struct 
 		}
 	} else {
 		h = a->literal ? NULL : homes_by_domain(r->homes, a->domain);
+		if (h == NULL && !a->literal && r->unread) {
+			*reply = smtp_reply(451, 4, 3, 0,
+			    "Not all domains of this server are known at present; try again later");
+			return NULL;
+		}
 		if (h == NULL || !recipient_serves(r->service, h)) {
 			*reply = smtp_reply(550, 5, 7, 1,
 			    "Relaying denied: this server takes mail for its own domains only");

@@ -21,6 +21,7 @@ struct recipient_rules {
 	int64_t			 now_ms;	/* wall clock: how old home's list is */
 	const struct home	*txn;	/* of the transaction's first accepted recipient, or NULL */
 	uint64_t		 size;	/* octets that the sender announced, 0: none */
+	bool			 unread;	/* a pairing's file, and with it its domains */
 };
 
 /* NULL with the reply to give, or the home. */

@@ -117,6 +117,22 @@ peer(const struct finder *f, const char *name)
 		    "home %s has no tunnel to this edge: %s; its mail is held here", who.s, why.s);
 }
 
+/* One after another, as they are mended; the log has them all. */
+static void
+unread(const struct finder *f)
+{
+	const char *file, *why;
+
+	if (peers_unread(f->w->peers, &file, &why) > 0)
+		say(f, CONDITION_NOW, "pairing", NULL, f->w->conf.role == CONF_EDGE ?
+		    "homes/%s in the state is no pairing (%s): mail for domains that are not "
+		    "known here is deferred. Put a good copy there and start anew, or pair that "
+		    "home again: posthouse pair NAME DOMAIN" :
+		    "edges/%s in the state is no pairing (%s): put a good copy there and start "
+		    "anew, or pair with that edge again: posthouse pair",
+		    log_safe(span_str(file)).s, why);
+}
+
 /* Those that are paired, and those that the configuration names with a key. */
 static void
 peers(const struct finder *f)
@@ -551,6 +567,7 @@ conditions(struct writer *w, condition_fn *fn, void *arg, struct why *why)
 		certificate(&f, w->conf.board);
 		buckets(&f, w->conf.board);
 	}
+	unread(&f);
 	peers(&f);
 	unserved(&f);
 	awaited(&f);

@@ -67,11 +67,49 @@ peers_find(const struct peers *ps, const char *name)
 	return i < ps->npeers ? ps->peer[i] : NULL;
 }
 
+size_t
+peers_unread(const struct peers *ps, const char **file, const char **why)
+{
+	*file = ps->nunread > 0 ? ps->unread[ps->nunread - 1] : "";
+	*why = ps->unread_why.text;
+	return ps->nunread;
+}
+
+static void
+unread(struct peers *ps, const char *file, const struct why *why)
+{
+	log_error(NULL, "peer.ignored file=%s why=\"%s\"", log_safe(span_str(file)).s, why->text);
+	if (ps->nunread == PEERS_MAX)
+		return;
+	snprintf(ps->unread[ps->nunread++], sizeof(ps->unread[0]), "%s", file);
+	ps->unread_why = *why;
+}
+
+/* That file has been written anew, or is gone. */
+static void
+read_now(struct peers *ps, const char *file)
+{
+	for (size_t i = ps->nunread; i-- > 0;)
+		if (strcmp(ps->unread[i], file) == 0) {
+			ps->nunread--;
+			memmove(ps->unread[i], ps->unread[i + 1],
+			    (ps->nunread - i) * sizeof(ps->unread[0]));
+		}
+}
+
+static void
+tell_unread(struct peers *ps)
+{
+	if (ps->events != NULL)
+		ps->events->unread(ps->arg, ps->nunread);
+}
+
 void
 peers_listen(struct peers *ps, const struct peers_events *events, void *arg)
 {
 	ps->events = events;
 	ps->arg = arg;
+	tell_unread(ps);
 }
 
 /* --- the table ------------------------------------------------------------------ */
@@ -157,6 +195,7 @@ peers_reload(struct peers *ps, struct why *why)
 			ps->sys->close(fd);
 		return -1;
 	}
+	ps->nunread = 0;
 	while ((e = readdir(d)) != NULL) {
 		struct why bad = { 0 };
 		struct peer *p;
@@ -172,7 +211,7 @@ peers_reload(struct peers *ps, struct why *why)
 		}
 		i = at(ps, e->d_name);
 		if ((p = load(ps, e->d_name, &bad)) == NULL) {
-			log_error(NULL, "peer.ignored file=%s why=\"%s\"", e->d_name, bad.text);
+			unread(ps, e->d_name, &bad);
 			/* what was good a moment ago stays until it is mended or removed */
 			if (i < ps->npeers)
 				seen[i] = true;
@@ -185,6 +224,7 @@ peers_reload(struct peers *ps, struct why *why)
 	for (i = ps->npeers; i-- > 0;)
 		if (!seen[i])
 			forget(ps, i);
+	tell_unread(ps);
 	return 0;
 }
 
@@ -212,6 +252,8 @@ peers_put(struct peers *ps, const struct peer *p, struct why *why)
 	}
 	*copy = *p;
 	adopt(ps, copy);
+	read_now(ps, p->name);
+	tell_unread(ps);
 	return 0;
 }
 
@@ -226,6 +268,8 @@ peers_remove(struct peers *ps, const char *name, struct why *why)
 		return -1;
 	if ((i = at(ps, name)) < ps->npeers)
 		forget(ps, i);
+	read_now(ps, name);
+	tell_unread(ps);
 	return 0;
 }
 

@@ -18,7 +18,7 @@
  * domains granted.  It survives a restart.  Synchronous; the writer process owns it.
  *
  * A file that cannot be read or parsed is named in the log and left alone; its
- * peer is not known until it is mended.
+ * peer is not known until it is mended, or paired anew.
  */
 #define PEERS_MAX	CONF_HOMES_MAX
 #define PEERS_PENDING_MAX 16		/* lines open at once */
@@ -32,12 +32,17 @@ size_t	peers_count(const struct peers *);
 const struct peer *peers_at(const struct peers *, size_t);	/* good until the next change */
 const struct peer *peers_find(const struct peers *, const char *name);
 
+/* How many files cannot be read as a peer's; where there are any, the last, and what is wrong. */
+size_t	peers_unread(const struct peers *, const char **file, const char **why);
+
 /* Told of every change after it is durable; gone: name only.  One listener: the writer. */
 struct peers_events {
 	void	(*peer)(void *arg, const struct peer *);
 	void	(*gone)(void *arg, const char *name);
 	void	(*pending)(void *arg, bool any);
+	void	(*unread)(void *arg, size_t n);		/* at each look */
 };
+/* Tells at once what is unread. */
 void	peers_listen(struct peers *, const struct peers_events *, void *arg);
 
 /*

@@ -20,6 +20,10 @@ struct peers {
 	int		 dir, files;		/* STATE; STATE/homes or STATE/edges */
 	struct peer	*peer[PEERS_MAX];	/* each its own allocation: a peer is 17 KB */
 	size_t		 npeers;
+	/* Files that are no peer's as they are, and why the last of them is none. */
+	char		 unread[PEERS_MAX][sizeof(((struct peer *)0)->name)];
+	size_t		 nunread;
+	struct why	 unread_why;
 	struct pairing_row row[PEERS_PENDING_MAX];
 	size_t		 nrows;
 	const struct peers_events *events;

@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/scoreboard.h"
 #include "store/writer_in.h"
 
 void
@@ -53,8 +54,18 @@ on_pending(void *arg, bool any)
 		chan_flush(c->chan);
 }
 
+/* Reception must not refuse for good whom one of these files may name. */
+static void
+on_unread(void *arg, size_t n)
+{
+	struct writer *w = arg;
+
+	if (w->conf.board != NULL)
+		atomic_store(&w->conf.board->peers_unread, (unsigned)n);
+}
+
 const struct peers_events writer_peers_events = {
-	.peer = on_peer, .gone = on_gone, .pending = on_pending,
+	.peer = on_peer, .gone = on_gone, .pending = on_pending, .unread = on_unread,
 };
 
 static void

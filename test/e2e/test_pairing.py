@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from kit.ports import free_port
-from kit.smtp import send_mail
+from kit.smtp import Client, send_mail
 from kit.stand import message, posthouse, until
 
 
@@ -199,6 +199,36 @@ def test_the_token_is_not_kept(stand):
                 text = f.read()
             assert token.encode() not in text and raw not in text, name
     assert token not in stand.log("edge")
+
+
+def asked(stand, rcpt):
+    with Client(stand.smtp) as c:
+        c.hello()
+        c.ok("MAIL FROM:<s@client.test>")
+        return c.cmd(f"RCPT TO:<{rcpt}>").text[:9]
+
+
+def test_a_damaged_pairing_is_said_and_refuses_nobody_for_good(stand, mark):
+    def said(role, name):
+        return [a for a in stand.status(role)["alarms"]
+                if a.startswith(f"{name} in the state") and "posthouse pair" in a]
+    stand.stop("edge")
+    for name in (os.path.join(stand.env["EDGE_SPOOL"], "homes", "home"),
+                 os.path.join(stand.env["HOME_STATE"], "edges", "edge.test")):
+        with open(name, "w", encoding="ascii"):
+            pass
+    stand.kill("home", "writer")        # its next one reads it
+    stand.start("edge")
+    until("both say so", 20, lambda: said("edge", "homes/home") and
+          said("home", "edges/edge.test"))
+    assert asked(stand, "alice@example.test") == asked(stand, "x@elsewhere.test") == "451 4.3.0"
+    r = redeem(stand, stand.conf("home"), line(stand, "home", ["example.test"]))
+    assert r.returncode == 0, r.stderr
+    until("all is said to be well", 20, lambda: stand.status("edge")["alarms"]
+          + stand.status("home")["alarms"] == [])
+    assert send_mail(stand.smtp, message(subject=mark)).code == 250
+    stand.wait_marked("alice", mark)
+    assert asked(stand, "x@elsewhere.test") == "550 5.7.1"
 
 
 def test_secrets_are_nobody_elses(stand):

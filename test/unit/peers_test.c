@@ -113,6 +113,7 @@ a_bad_file_is_named_and_left_alone(void **state)
 	struct why why = { "" };
 	struct peer *p = a_peer("alice");
 	char dir[64], path[100], other[100];
+	const char *file, *words;
 	struct peers *ps;
 	FILE *f;
 
@@ -123,13 +124,21 @@ a_bad_file_is_named_and_left_alone(void **state)
 	assert_non_null(f = fopen(path, "w"));
 	fputs("{\"name\":", f);
 	fclose(f);
+	assert_int_equal(peers_unread(ps, &file, &words), 0);
 	assert_int_equal(peers_reload(ps, &why), 0);
 	assert_int_equal(peers_count(ps), 1);
+	assert_int_equal(peers_unread(ps, &file, &words), 1);
+	assert_string_equal(file, "bob");
+	assert_string_equal(words, "not JSON");
 	assert_int_equal(access(path, F_OK), 0);
 	snprintf(other, sizeof(other), "%s/homes/alice", dir);
 	assert_int_equal(rename(other, path), 0);	/* a name inside that is not the file's */
 	assert_int_equal(peers_reload(ps, &why), 0);
 	assert_int_equal(peers_count(ps), 0);
+	assert_int_equal(peers_unread(ps, &file, &words), 1);
+	snprintf(p->name, sizeof(p->name), "bob");
+	assert_int_equal(peers_put(ps, p, &why), 0);		/* paired anew */
+	assert_int_equal(peers_unread(ps, &file, &words), 0);
 	peers_free(&ps);
 	remove_tree(dir);
 	free(p);

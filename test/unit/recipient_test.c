@@ -66,7 +66,7 @@ judged(void **state)
 		struct conf_service service = { .nhomes = rows[i].only != NULL };
 		struct netaddr client = { .ip = { [10] = 0xff, 0xff, 192, 0, 2, 7 } };
 		struct recipient_rules rules = { &homes, &service, "", &client, 0,
-			rows[i].txn != NULL ? homes_by_name(&homes, rows[i].txn) : NULL, 0 };
+			rows[i].txn != NULL ? homes_by_name(&homes, rows[i].txn) : NULL, 0, false };
 		struct smtp_reply reply = { 0 };
 		struct address a;
 		struct home *h;
@@ -105,7 +105,7 @@ answer_sized(const char *path, int64_t now, uint64_t size)
 {
 	struct conf_service service = { .nhomes = 0 };
 	struct netaddr client = { .ip = { [10] = 0xff, 0xff, 192, 0, 2, 7 } };
-	struct recipient_rules rules = { &homes, &service, "", &client, now, NULL, size };
+	struct recipient_rules rules = { &homes, &service, "", &client, now, NULL, size, false };
 	struct smtp_reply reply = { 0 };
 	struct address a;
 
@@ -170,6 +170,31 @@ home_s_list_decides_until_it_is_stale(void **state)
 	alice.policy = NULL;
 }
 
+/* Whose file is damaged is not told for good that his domain is none of ours. */
+static void
+nobody_is_refused_for_good_while_a_pairing_is_unread(void **state)
+{
+	struct conf_service service = { .nhomes = 0 };
+	struct netaddr client = { .ip = { [10] = 0xff, 0xff, 192, 0, 2, 7 } };
+	struct recipient_rules rules = { &homes, &service, "", &client, 0, NULL, 0, true };
+	static const struct {
+		const char	*path;
+		unsigned	 code;
+	} said[] = {
+		{ "<x@alice.test>", 250 }, { "<x@other.test>", 451 }, { "<x@[192.0.2.1]>", 550 },
+	};
+
+	for (size_t i = 0; i < sizeof(said) / sizeof(said[0]); i++) {
+		struct smtp_reply reply = { 0 };
+		struct address a;
+
+		assert_int_equal(address_parse_path(span_str(said[i].path), ADDRESS_FORWARD,
+		    false, &a), strlen(said[i].path));
+		(void)recipient_home(&rules, &a, &reply);
+		assert_int_equal(reply.code, said[i].code);
+	}
+}
+
 static void
 what_a_home_takes_bounds_its_own_mail_alone(void **state)
 {
@@ -190,6 +215,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(judged),
 		cmocka_unit_test(home_s_list_decides_until_it_is_stale),
+		cmocka_unit_test(nobody_is_refused_for_good_while_a_pairing_is_unread),
 		cmocka_unit_test(what_a_home_takes_bounds_its_own_mail_alone),
 	};
 
