@@ -40,7 +40,8 @@ choose_question(const struct opts *o, json_t *question, struct why *why)
 	uint64_t octets;
 	int64_t ms;
 
-	text(question, "state", o->state == NULL && (o->parked || o->class != NULL) ? "parked" :
+	/* Of what is parked as something, the rest may wait for its next try. */
+	text(question, "state", o->state == NULL && o->parked && o->class == NULL ? "parked" :
 	    o->state);
 	text(question, "home", o->of);
 	text(question, "from", o->from);

@@ -21,7 +21,7 @@
 	"      --older TIME    received so long ago, at least: 90s, 10m, 12h, 7d\n" \
 	"      --size SIZE     sealed octets, at least: 300K, 5M\n"
 
-/* -1: one of them cannot be read.  A class is a state, too. */
+/* -1: one of them cannot be read. */
 int	choose_question(const struct opts *, json_t *question, struct why *);
 bool	choose_any(const struct opts *);		/* whether the line has any */
 

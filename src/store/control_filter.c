@@ -38,6 +38,7 @@ read_class(struct control_filter *f, const char *class, struct why *why)
 	if (!park_class_read(class, &f->class))
 		return why_set(why, "no such class of parked mail: " PARK_CLASS_WORDS);
 	f->by_class = true;
+	f->rows.park = f->class;
 	return 0;
 }
 
@@ -56,13 +57,12 @@ control_filter_read(struct control_filter *f, struct writer *w, const json_t *q,
 	f->rows.after = json_integer_value(json_object_get(q, "after"));
 	f->rows.before_ms = older > 0 ? wall_ms() - older : 0;
 	f->rows.least = least > 0 ? (uint64_t)least : 0;
-	if (read_state(f, role, why) == -1 ||
-	    read_class(f, json_string_value(json_object_get(q, "class")), why) == -1)
-		return -1;
-	if (role == CONF_EDGE && (f->recipient != NULL || f->by_class || f->signer != NULL))
+	if (role == CONF_EDGE && (f->recipient != NULL || f->signer != NULL ||
+	    json_object_get(q, "class") != NULL))
 		return why_set(why, "what an edge holds is sealed: recipients, classes and the "
 		    "edge it came by are known at home only");
-	return 0;
+	return read_state(f, role, why) == -1 ||
+	    read_class(f, json_string_value(json_object_get(q, "class")), why) == -1 ? -1 : 0;
 }
 
 /* --- matching ----------------------------------------------------------------------------- */

@@ -94,10 +94,14 @@ struct db_row {				/* an object as `queue` and `show` see it */
 typedef bool db_row_fn(void *arg, const struct db_row *);		/* false: enough */
 typedef bool db_entry_fn(void *arg, const struct ledger_entry *);
 
+#define DB_PARK_ROWS	1000		/* of one look by class: its caller asks for more */
+
 struct db_filter {			/* zero: everything */
 	const char	*home;		/* NULL: all */
 	bool		by_state;
 	enum ledger_state state;
+	/* a part of it is parked so, whatever becomes of its others; the first DB_PARK_ROWS */
+	enum park_class	park;		/* PARK_NONE: whichever, or none */
 	int64_t		after;		/* rows above it */
 	int64_t		before_ms;	/* received earlier than that; 0: whenever */
 	uint64_t	least;		/* sealed octets */

@@ -55,8 +55,9 @@ int
 db_rows(struct db *db, const struct db_filter *f, db_row_fn *fn, void *arg, struct why *why)
 {
 	bool indexed = f->by_state && f->state != LEDGER_QUEUED;
-	sqlite3_stmt *st = db_st(db, f->home != NULL ? ST_ROWS_HOME :
-	    indexed ? ST_ROWS_STATE : ST_ROWS, why);
+	enum db_stmt which = f->home != NULL ? ST_ROWS_HOME : f->park != PARK_NONE ? ST_ROWS_PARK :
+	    indexed ? ST_ROWS_STATE : ST_ROWS;
+	sqlite3_stmt *st = db_st(db, which, why);
 	struct db_row *r;
 	unsigned n = 0;
 	int rc = -1;
@@ -68,8 +69,12 @@ db_rows(struct db *db, const struct db_filter *f, db_row_fn *fn, void *arg, stru
 	sqlite3_bind_int64(st, 1, f->after);
 	if (f->home != NULL)
 		db_bind_str(st, 2, f->home);
-	else if (indexed)
+	else if (which == ST_ROWS_STATE)
 		sqlite3_bind_int(st, 2, (int)f->state);
+	if (which == ST_ROWS_PARK) {
+		sqlite3_bind_int(st, 2, (int)f->park);
+		sqlite3_bind_int(st, 3, DB_PARK_ROWS);
+	}
 	while ((f->max == 0 || n < f->max) && (rc = db_step(db, st, why)) == 1) {
 		rc = 0;
 		if (f->by_state && sqlite3_column_int(st, 12) != (int)f->state)

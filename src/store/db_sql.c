@@ -131,6 +131,9 @@ const char *const db_sql[ST_COUNT] = {
 	/* state >= 1 names the index: the few that are not just queued, among any number. */
 	[ST_ROWS_STATE] = ROW_COLUMNS
 	    "WHERE o.state >= 1 AND o.state = ?2 AND o.row > ?1 ORDER BY o.row",
+	[ST_ROWS_PARK] = ROW_COLUMNS
+	    "WHERE o.row IN (SELECT DISTINCT row FROM entry WHERE state = 5 AND park = ?2"
+	    " AND row > ?1 ORDER BY row LIMIT ?3) ORDER BY o.row",
 	[ST_FILE] = "SELECT 1 FROM object WHERE file = ?1",
 	[ST_LARGE_ROWS] =
 	    ROW_COLUMNS "WHERE o.file IS NOT NULL AND o.state <> 5 AND o.row > ?1 ORDER BY o.row",

@@ -51,6 +51,30 @@ def test_the_story_of_a_delivered_message_is_told(make_stand, mark):
     assert r.returncode == 1 and "handed over" in r.stderr
 
 
+def test_a_class_is_found_while_another_part_still_waits(make_stand, mark):
+    words = [b"450 4.2.1 not now\r\n", b"550 5.2.1 disabled\r\n"]
+
+    def says(verb, session):
+        if verb != b"RCPT" or not words:
+            return None
+        return words.pop() if len(words) > 1 else words[0]
+
+    with Server(says) as server:
+        stand = make_stand(opt=[f"home.deliver.smtp={server.where}"])
+        rcpts = ["alice@example.test", "bob@example.test"]
+        assert send_mail(stand.smtp, message(subject=mark), rcpts=rcpts).code == 250
+        until("a part is parked", 20, lambda: stand.status("home")["parked"].get("refused"))
+        o, = stand.queue("home")
+        assert o["state"] == "deferred"
+        assert [x["id"] for x in only(stand, "--class", "refused")] == [o["id"]]
+        assert only(stand, "--class", "policy") == only(stand, "--state", "parked") == []
+        words.clear()
+        r = stand.tool("retry", "-c", stand.conf("home"), "--parked", "--class", "refused")
+        assert r.stdout.startswith("1 ")
+        until("both have it", 20, lambda: sorted(sum((m[0] for m in server.mails), [])) == rcpts)
+        stand.home_settled()
+
+
 def test_a_story_ends_with_the_words_of_its_end(make_stand, mark):
     left = [b"450 4.2.1 not now\r\n"]
     with Server(lambda verb, session: left.pop() if verb == b"RCPT" and left else None) as server:
