@@ -433,24 +433,44 @@ pause_after(struct item *it, const struct run *r, const struct relay_result *res
 	return it->again_ms;
 }
 
+/* What was proved, or is being, is of another server or of other addresses. */
+static void
+item_forget(struct item *it)
+{
+	if (it->sniff != NULL)
+		visit_drop(it->sniff);
+	it->cleared = it->sniffed = false;
+	it->due_ms = 0;
+	span_copy(span_str(untested), it->words, sizeof(it->words));
+	if (it->run != NULL)
+		it->run->stale = true;
+}
+
 static void
 run_end(struct run *r)
 {
 	struct item *it = r->item;
 	struct relay_result res;
-	bool was = it->cleared, judged = !r->stale && !r->unreachable;
+	bool was, judged;
 
+	it->ntried = r->naddresses;
+	for (size_t i = 0; i < r->naddresses; i++)
+		it->tried[i] = r->addresses[i].ip;
+	/* An address that turned up meanwhile was not tried: nobody has an answer yet. */
+	if (covered(it->interlock->tunnel, it))
+		it->run_done = r->number;
+	else
+		item_forget(it);
+	was = it->cleared;
+	judged = !r->stale && !r->unreachable;
 	relay_probe_judge(r->probe, &res);
 	it->cleared = res.verdict == RELAY_GREEN && !r->stale;
 	it->verdict = res.verdict;
 	it->tested = it->tested || !r->unreachable;
-	it->ntried = r->naddresses;
-	for (size_t i = 0; i < r->naddresses; i++)
-		it->tried[i] = r->addresses[i].ip;
-	it->run_done = r->number;
 	it->due_ms = uv_now(it->interlock->tunnel->loop) + pause_after(it, r, &res);
-	snprintf(it->words, sizeof(it->words), "the interlock's verdict is \"%s\": see posthouse "
-	    "interlock", relay_verdict_name(res.verdict));
+	if (!r->stale)
+		snprintf(it->words, sizeof(it->words), "the interlock's verdict is \"%s\": see "
+		    "posthouse interlock", relay_verdict_name(res.verdict));
 	interlock_report(r, &res);
 	uv_timer_stop(&it->timer);
 	it->run = NULL;
@@ -551,19 +571,6 @@ run_begin(struct item *it)
 	run_go_on(r);
 }
 
-/* What was proved, or is being, is of another server or of other addresses. */
-static void
-item_forget(struct item *it)
-{
-	if (it->sniff != NULL)
-		visit_drop(it->sniff);
-	it->cleared = it->sniffed = false;
-	it->due_ms = 0;
-	span_copy(span_str(untested), it->words, sizeof(it->words));
-	if (it->run != NULL)
-		it->run->stale = true;
-}
-
 /* --- services -------------------------------------------------------------------------------- */
 
 static struct item *
@@ -662,6 +669,11 @@ interlock_tick(struct interlock *il)
 		struct item *it = il->items[i];
 		struct service *s = it->service;
 
+		if (s->smtp && it->cleared && il->tunnel->intake.known && il->tunnel->own.known &&
+		    !covered(il->tunnel, it)) {
+			item_forget(it);
+			health_interlock(il->tunnel->health);
+		}
 		if (it->run != NULL || it->sniff != NULL)
 			continue;
 		if (!s->smtp && (s->state == SERVICE_DOWN ||
@@ -682,10 +694,6 @@ interlock_tick(struct interlock *il)
 		}
 		if (!il->tunnel->intake.known || !il->tunnel->own.known)
 			continue;
-		if (it->cleared && !covered(il->tunnel, it)) {
-			item_forget(it);
-			health_interlock(il->tunnel->health);
-		}
 		/* What seems down may only expect another header: the operator is told so. */
 		if (it->run_wanted > it->run_done || (s->state == SERVICE_ANSWERS &&
 		    now >= it->due_ms) || (s->state == SERVICE_DOWN && now >= it->away_due_ms))

@@ -126,8 +126,9 @@ interlock_report(struct run *r, const struct relay_result *res)
 	const struct relay_visit *v = n != NULL ? relay_probe_visit(r->probe, n->visit) : NULL;
 	json_t *o = head_json(it, relay_verdict_name(res->verdict)), *warnings = json_array();
 
-	if (!r->unreachable)
-		say(it, res, v);		/* else health has said it */
+	/* Of one that is out of reach health has said it; of what is not true any more nobody. */
+	if (!r->unreachable && !r->stale)
+		say(it, res, v);
 	json_object_set_new(o, "cause", json_string(relay_cause_words(res->cause)));
 	json_object_set_new(o, "server", json_string(relay_server_name(res->server)));
 	json_object_set_new(o, "banner", json_string(res->banner));

@@ -266,6 +266,36 @@ each_hour_and_after_a_change_it_is_tried_anew(void **state)
 	assert_null(interlock_closed(T.interlock, item()->service));
 }
 
+/* What a run did not try is not cleared by it, and an hourly one does not hide it either. */
+static void
+an_address_that_turns_up_during_a_run_is_tried_in_the_next(void **state)
+{
+	ready();
+	RUN_UNTIL(ticked());
+	interlock_run(T.interlock, 7);		/* the operator asks in its middle */
+	item()->run->number = 7;
+	own[0].addr.ip[15] = 9;
+	RUN_UNTIL(item()->run == NULL);
+	assert_non_null(interlock_closed(T.interlock, item()->service));
+	assert_int_equal(item()->run_done, 0);
+	assert_true(item()->due_ms <= uv_now(&loop));
+	run();
+	assert_null(interlock_closed(T.interlock, item()->service));
+	assert_int_equal(item()->run_done, 7);
+	item()->due_ms = uv_now(&loop);
+	assert_true(ticked());
+	assert_null(interlock_closed(T.interlock, item()->service));
+	own[0].addr.ip[15] = 10;
+	ends = 0;
+	assert_true(ticked());
+	assert_non_null(interlock_closed(T.interlock, item()->service));
+	RUN_UNTIL(item()->run == NULL);
+	assert_non_null(interlock_closed(T.interlock, item()->service));
+	run();
+	assert_null(interlock_closed(T.interlock, item()->service));
+	assert_int_equal(ends, 0);		/* it was well all the time */
+}
+
 /* Strangers first, then whoever must not be trusted; loopback never comes from outside. */
 static void
 few_recipients_a_connection_and_strangers_first(void **state)
@@ -494,6 +524,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(nothing_is_open_before_it_was_tried),
 		TEST(each_hour_and_after_a_change_it_is_tried_anew),
+		TEST(an_address_that_turns_up_during_a_run_is_tried_in_the_next),
 		TEST(few_recipients_a_connection_and_strangers_first),
 		TEST(one_address_that_is_trusted_is_enough),
 		TEST(who_came_before_the_server_was_away_is_cut_when_another_is_back),
