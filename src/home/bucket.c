@@ -625,6 +625,13 @@ bucket_signers(struct bucket *b)
 		(void)bucket_look(b);
 }
 
+void
+bucket_recipients(struct bucket *b)
+{
+	if (conf_of(b)->old[0] != '\0' && b->looks > 0)
+		(void)bucket_look(b);
+}
+
 uint64_t
 bucket_look(struct bucket *b)
 {

@@ -26,6 +26,8 @@ void	bucket_configure(struct bucket *);		/* the configuration may have changed *
 void	bucket_keys(struct bucket *, const struct s3_keys *);
 void	bucket_go(struct bucket *);			/* spool or signers: it may begin now */
 void	bucket_signers(struct bucket *);	/* they changed: what lies aside may be mail */
+/* The keys are known that an older pipeline's mail is sealed to: it waited for them. */
+void	bucket_recipients(struct bucket *);
 /* The operator wants a look that begins from now on; the number it will have. */
 uint64_t bucket_look(struct bucket *);
 /* No further fetch begins; it is busy until those under way have ended. */

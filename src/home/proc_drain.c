@@ -93,10 +93,14 @@ static void
 on_courier(void *arg, struct chan_msg *m)
 {
 	struct drain_proc *d = arg;
+	size_t knew = d->delivery.nrecipients;
 
 	if (!delivery_take(&d->delivery, m))
 		log_error(NULL, "courier.message type=%u octets=%zu is none of ours: dropped",
 		    m->type, m->body.n);
+	else if (knew == 0 && d->delivery.nrecipients > 0)
+		for (size_t i = 0; i < d->nbuckets; i++)
+			bucket_recipients(d->buckets[i]);
 }
 
 static void

@@ -5,6 +5,7 @@ import http.client
 import json
 import os
 import secrets
+import signal
 import subprocess
 import uuid
 
@@ -130,9 +131,8 @@ def test_what_opens_to_no_mail_is_parked_as_from_a_tunnel(home, tmp_path):
                           mail("cut"), whole=False), home.recipient)
     home.store.put(f"pending/{id_}.age", cut, home.signer.meta(id_, cut))
     home.put(mail("elsewhere"), rcpts=["alice@other.test"])
-    until("all are parked", 20, lambda: sorted(
-        c for o in home.stand.queue("home") if o["state"] == "parked"
-        for c in [o["id"]]) and len(home.stand.queue("home")) == 4)
+    until("all are parked", 20,
+          lambda: [o["state"] for o in home.stand.queue("home")] == ["parked"] * 4)
     until("the bucket is empty", 10, lambda: home.waiting() == [])
     assert home.stand.mails("alice") == []
     parked = home.stand.status("home")["parked"]
@@ -244,7 +244,8 @@ def test_mail_of_an_older_pipeline_comes_home_under_a_workers_grants(stand, ceph
     ]
     home.store.put(bad[-1], mail("copied"), {"from": "a@b.test", "to": "alice@example.test"})
     assert home.drain(check=False).returncode == 1
-    assert sorted(home.waiting()) == sorted(bad) and home.bucket()["aside"] == len(bad)
+    until("what is mail is taken", 20, lambda: sorted(home.waiting()) == sorted(bad))
+    until("the rest is counted", 10, lambda: home.bucket()["aside"] == len(bad))
     stand.home_settled()
     found = stand.wait_mails("alice", 2)
     assert sorted(m.partition(b"\n")[0].strip() for m in found) == \
@@ -260,6 +261,22 @@ def test_mail_of_an_older_pipeline_comes_home_under_a_workers_grants(stand, ceph
     assert home.drain(check=False).returncode == 1 and name not in home.waiting()
     stand.home_settled()
     assert len(stand.mails("bob")) == 2
+
+
+def test_it_waits_for_the_keys_that_it_is_sealed_to_and_no_longer(stand, ceph):
+    """A courier that is slow to start: the drain does not know them before it has spoken."""
+    home = Home(stand, ceph.bucket(), old=f'"{SIGNER}"', poll="24h")
+    pids = {p["name"]: p["pid"] for p in stand.status("home")["processes"]}
+    os.kill(pids["courier"], signal.SIGSTOP)
+    try:
+        old(home, mail("plain"), **{"from": "a@client.test", "to": "alice@example.test"})
+        stand.kill("home", "drain")
+        until("it is said", 20, lambda: "are not known yet" in home.bucket()["error"])
+    finally:
+        os.kill(pids["courier"], signal.SIGCONT)
+    stand.wait_mails("alice", 1)
+    until("the bucket is empty", 10, lambda: home.waiting() == [])
+    until("all is well", 10, lambda: home.bucket()["error"] == "")
 
 
 def test_a_way_that_is_cut_again_and_again_loses_nothing(stand, ceph):
