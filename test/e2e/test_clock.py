@@ -99,8 +99,11 @@ def test_a_jump_is_said_with_what_to_do(clock, stand, role):
     assert clock_alarms(stand, role) == [], "it is back where it was"
     clock.off(60)
     assert clock_alarms(stand, role) == [], "as much is nobody's harm"
-    said = [line for line in stand.log(role).splitlines() if "clock.jumped" in line]
-    assert len(said) == 3 and all("timedatectl" in line for line in said)
+
+    def said():
+        return [line for line in stand.log(role).splitlines() if "clock.jumped" in line]
+    until("each jump is in the log", 10, lambda: len(said()) >= 3)
+    assert len(said()) == 3 and all("timedatectl" in line for line in said())
 
 
 def test_a_list_of_recipients_that_grew_old_refuses_nobody_for_good(clock, stand, mark):

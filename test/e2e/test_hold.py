@@ -12,7 +12,7 @@ from conftest import show_logs, take_down
 
 from kit import exim
 from kit.smtp import Client, send_mail
-from kit.stand import Stand, header, message
+from kit.stand import Stand, header, message, until
 
 OBJECT = re.compile(
     rb"EHLO [^\r\n]+\r\n"
@@ -211,7 +211,8 @@ def test_home_keeps_and_opens_what_it_parks(make_stand, mark):
     assert mark.encode() in stand.tool("open", entry["id"], "-c", stand.conf("home"),
                                        text=False).stdout
     assert mark.encode() in stand.age_open(stand.cat("home", entry["id"]))
-    assert "bob" in stand.tool("show", entry["id"], "-c", stand.conf("home")).stdout
+    until("the courier has read whose it is", 10, lambda: "bob" in stand.tool(
+        "show", entry["id"], "-c", stand.conf("home")).stdout)
     os.unlink(os.path.join(stand.env["MAILDIR"], "bob"))
     stand.wait_marked("bob", mark)
 

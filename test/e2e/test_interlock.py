@@ -281,7 +281,7 @@ def test_it_opens_once_mended_and_closes_when_away(alone, tmp_path):
         mta.postfix("start")
         # It was away: what it is now is tested without being asked for.
         until("it is opened", 40, lambda: service(stand)["up"])
-        assert "interlock.green service=smtp" in stand.log("home")
+        stand.logged("home", r"interlock\.green service=smtp")
         mta.postfix("stop")
         until("it is closed", 20, lambda: not service(stand)["up"])
 

@@ -58,7 +58,7 @@ def test_nothing_is_lost_by(make_stand, mark, lie):
         ids = {re.search(rb"X-Posthouse-Id: (\S+)", m[1]).group(1) for m in server.mails}
         assert len(ids) == 1
         if len(server.mails) > (2 if lmtp else 1):
-            assert "mail.uncertain" in stand.log("home")
+            stand.logged("home", r"mail\.uncertain")
         with open(f"/proc/{courier(stand)}/status", encoding="ascii") as f:
             assert int(re.search(r"VmHWM:\s+(\d+)", f.read()).group(1)) < 64 << 10
 

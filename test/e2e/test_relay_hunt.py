@@ -98,7 +98,7 @@ def test_held(world, make_stand, mark):
     stand.wait_marked("alice", f"{mark}-ok")
     assert hunt(world, mark) == set()
     stand.edge_empty()
-    assert stand.queue("home") == []
+    until("home keeps nothing", 20, lambda: stand.queue("home") == [])
 
 
 def test_held_for_a_catch_all(world, make_stand, mark):

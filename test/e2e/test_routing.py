@@ -17,6 +17,7 @@ def edge_says(stand, address):
 def test_a_new_mailbox_gets_its_mail_from_then_on(make_stand, mark):
     stand, path = with_file(make_stand, "carol\nsales@example.test carol\n")
     rcpts = ["carol@example.test"]
+    until("the edge knows carol", 10, lambda: edge_says(stand, rcpts[0]) == 250)
     assert send_mail(stand.smtp, message(subject=mark), rcpts=rcpts).code == 250
     stand.wait_marked("carol", mark)
     assert route(stand, "sales@example.test")["mailbox"] == "carol"

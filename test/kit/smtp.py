@@ -120,7 +120,7 @@ class Client:
 
 def send_mail(where, octets, *, sender="a@client.test", rcpts=("alice@example.test",), params="",
               chunk=0, source=None, tls=False, helo="client.test"):
-    """One message in one session; the reply to its end, or to a MAIL refused."""
+    """One message in one session; the reply to its end, or to a MAIL or RCPT refused."""
     with Client(where, source) as c:
         c.hello(helo)
         if tls:
@@ -129,7 +129,9 @@ def send_mail(where, octets, *, sender="a@client.test", rcpts=("alice@example.te
         if r.code != 250:
             return r
         for rcpt in rcpts:
-            c.ok(f"RCPT TO:<{rcpt}>")
+            r = c.cmd(f"RCPT TO:<{rcpt}>")
+            if r.code != 250:
+                return r
         r = c.bdat(octets, chunk) if chunk else c.data(octets)
         if r.code == 250:
             c.ok("QUIT", 221)
