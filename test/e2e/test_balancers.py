@@ -151,7 +151,6 @@ def test_haproxy_looks_whether_we_are_there(front, world, mark):
     """Its checks speak for itself (LOCAL): they find the edge there, and are never passed home."""
     f = front()
     held, passed = free_port(), free_port()
-    # Each has 200 ms, which a busy machine may not give to one or two.
     check = "send-proxy-v2 check check-send-proxy inter 200ms fall 8"
     with haproxy(listen("held", held, f.held, check) + "  option smtpchk EHLO lb.test\n" +
                  listen("passed", passed, f.passed, check), (NEAR[0], held)) as lb:

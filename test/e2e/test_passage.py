@@ -332,6 +332,7 @@ def test_auto_passes_while_it_can_and_holds_when_not(passed, mark):
     assert b"250 2.0.0 Accepted" in read_all(s)
     counts = p.counts()
     assert counts["held"] - before["held"] == 1
+    # Known at once: that no CONNECT had to be given up for it.
     assert counts["why"]["home_down"] - before["why"].get("home_down", 0) == 1
     assert counts["why"].get("late") == before["why"].get("late"), "no CONNECT was given up"
     p.stand.start("home")

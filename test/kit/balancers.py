@@ -59,6 +59,7 @@ defaults
   timeout connect 5s
   timeout client 1m
   timeout server 1m
+  timeout check 20s
 """
 
 
