@@ -139,12 +139,15 @@ way_move(struct way *w, uint64_t now)
 }
 
 static struct way *ways;
+/* The line's own time: a machine that stalls, or is slow at sealing, takes none of it. */
+static uint64_t ticks;
 
 static void
 on_tick(uv_timer_t *t)
 {
-	way_move(&ways[0], uv_now(&loop));
-	way_move(&ways[1], uv_now(&loop));
+	ticks++;
+	way_move(&ways[0], ticks);
+	way_move(&ways[1], ticks);
 }
 
 static void
@@ -169,11 +172,12 @@ one_stream_fills_a_long_line(void **state)
 	tunnel.home.serve = serve_put;
 	tunnel_start(H2_PING_MS);
 	RUN_UNTIL(tunnel.edge.ready && h2_rtt_us(tunnel.edge.h2) > 0);
-	assert_true(h2_rtt_us(tunnel.edge.h2) >= 2 * LINE_MS * 1000);
-	from = uv_hrtime();
+	/* A tick is a millisecond of a clock that knows no less: the first may be short. */
+	assert_true(h2_rtt_us(tunnel.edge.h2) >= 2 * (LINE_MS - 1) * 1000);
+	from = ticks;
 	assert_true(stream_put(&st, &tunnel.edge, "/mail/x", octets));
 	RUN_UNTIL(st.closed == 1);
-	s = (double)(uv_hrtime() - from) / 1e9;
+	s = (double)(ticks - from) / 1e3;
 	print_message("one stream, 100 ms round trip: %.0f Mbit/s\n", (double)octets * 8 / s / 1e6);
 	assert_int_equal(st.status, 201);
 	assert_true((double)octets * 8 / s > 100e6);
