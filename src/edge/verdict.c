@@ -76,8 +76,9 @@ void
 handover_release(struct handover *ho, int64_t row)
 {
 	spool_release(ho->edge->spool, row);
-	if (row <= ho->after)
-		ho->rescan = true;	/* it was passed by while it was hidden */
+	/* It was passed by while it was hidden, or is by a list that is on its way. */
+	if (row <= ho->after || ho->listing)
+		ho->rescan = true;
 	handover_work(ho);
 }
 

@@ -256,7 +256,7 @@ hold(size_t octets)
 	struct envelope *env = envelope_new();
 	struct spool_meta meta = { .origin = ORIGIN_RECEPTION, .received_ms = 1795232400000,
 	    .signer = "mx.edge.test",
-		.home = "alice" };
+		.home = "alice", .verdict = held.hidden };
 	unsigned char rnd[10];
 	struct trace trace = { .helo = "x", .by = "mx.edge.test", .with = "SMTP" };
 	struct spool_object obj;

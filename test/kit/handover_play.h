@@ -50,6 +50,7 @@ void	put_answer(struct put *, unsigned status);	/* one that was not answered */
 /* Mail that is held: how many were asked of the spool and answered, and their ids. */
 extern struct held_mail {
 	unsigned	 asked, told;
+	bool		 hidden;	/* of the next: a verdict is open */
 	char		 id[4096][40];
 } held;
 

@@ -204,6 +204,23 @@ the_tunnel_is_cut(void **state)
 	assert_int_equal(rows(), 0);
 }
 
+/* The list does not have it yet, and goes beyond it. */
+static void
+a_verdict_is_over_while_a_list_is_on_its_way(void **state)
+{
+	R.conf->handover = 0;
+	dial(0);
+	held.hidden = true;
+	hold_many(1, 100);
+	held.hidden = false;
+	hold_many(1, 100);
+	assert_int_equal(rows(), 1);
+	R.conf->handover = 8;
+	handover_work(R.alice->handover);
+	handover_release(R.alice->handover, 1);
+	RUN_UNTIL(board_get(&R.board, BC_HANDED_OVER) == 2);
+}
+
 static void
 the_writer_is_killed(void **state)
 {
@@ -399,6 +416,7 @@ main(void)
 		TEST(what_home_does_not_take_is_an_alarm),
 		TEST(one_that_breaks_off_does_not_stop_the_others),
 		TEST(the_tunnel_is_cut),
+		TEST(a_verdict_is_over_while_a_list_is_on_its_way),
 		TEST(the_writer_is_killed),
 		TEST(an_older_ledger),
 		TEST(an_older_ledger_that_has_counted_past_what_was_seen),
