@@ -82,7 +82,7 @@ struct writer {
 	struct interlock_report interlocks[CONF_SERVICES_MAX];
 	size_t		 ninterlocks;
 	uint64_t	 questions;	/* how many were passed on */
-	uint64_t	 interlock_run;	/* how often the operator asked for it */
+	uint64_t	 interlock_run;	/* the last that the operator asked for */
 	bool		 work;		/* tell everybody at the end of the turn */
 	/* what the timer waits for; 0: nothing, or a claim that was cut short */
 	int64_t		 due_ms;

@@ -4,6 +4,7 @@
  */
 #include <string.h>
 
+#include "base/clock.h"
 #include "store/writer_in.h"
 
 static void
@@ -72,9 +73,12 @@ uint64_t
 writer_interlock_run(struct writer *w, bool again)
 {
 	struct wire_out out = { .n = 0 };
+	uint64_t now = (uint64_t)boot_ms();
 
+	/* Above all that a writer before us gave out: the tunnel knows the last of them. */
 	if (again) {
-		wire_u64(&out, ++w->interlock_run);
+		w->interlock_run = w->interlock_run < now ? now : w->interlock_run + 1;
+		wire_u64(&out, w->interlock_run);
 		writer_tell(w, WE_INTERLOCK, &out, span_of(NULL, 0));
 	}
 	return w->interlock_run;

@@ -415,10 +415,22 @@ def test_what_is_open_is_cut_when_it_fails(alone, tmp_path):
         with open(f"{mta.dir}/conf/main.cf", "a", encoding="ascii") as f:
             f.write("mynetworks = 127.0.0.0/8 172.17.0.0/16\n")
         mta.postfix("reload")
+        # Another writer knows no number of an earlier run, and shows none for one that it asks for.
+        stand.kill("home", "writer")
+        until("another writer has heard of the last run", 20, lambda: known(stand))
         rc, report = interlock(stand)
         assert rc == 1 and report["verdict"] == "trusts the tunnel"
         assert c.closed()
         until("new ones are held", 10, lambda: "Postfix" not in held(where))
+
+
+def known(stand):
+    """Of what `posthouse status` has from the writer; nothing while there is none."""
+    try:
+        return any(p["name"] == "writer" and p["restarts"] for p in
+                   stand.status("home")["processes"]) and stand.status("home")["services"]
+    except (AssertionError, subprocess.CalledProcessError, OSError):
+        return None
 
 
 def held(where):
