@@ -86,6 +86,10 @@ of_address(struct courier *c, const char *text, const char *edge)
 		return failed("that is no address: it looks like alice@example.org");
 	}
 	e = whose_grant(c, edge, &to);
+	if (edge != NULL && e == NULL) {
+		json_decref(steps);
+		return failed("this home has no edge of that name: posthouse pairings lists them");
+	}
 	roster_router(c->roster, c->conf, &c->edges, &router);
 	router.say = add_step;
 	router.arg = steps;

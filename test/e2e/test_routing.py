@@ -107,6 +107,7 @@ def test_route_explains(make_stand):
     told = route(stand, "alice@elsewhere.test")
     assert told["decision"] == "foreign" and "5.7.1" in told["reply"]
     assert "no address" in route(stand, "not an address")
+    assert "no edge of that name" in route(stand, "sales@example.test", "--from", "egde.test")
     shown = stand.tool("route", "-c", stand.conf("home"), "sales@example.test").stdout
     assert "goes to bob" in shown and "mailbox bob" in shown
     words = ["route", "-c", stand.conf("home"), "bücher+\u202ekrow@example.test"]
