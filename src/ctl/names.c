@@ -29,7 +29,7 @@ names_begin(struct names *n, uv_loop_t *loop, const struct conf_common *c, struc
 	resolve_server_client(n->server, answer);
 	if ((ask = chan_new(loop, ends[1], why)) == NULL)
 		return -1;
-	resolver_attach(n->resolver, ask);
+	resolver_attach(n->resolver, ask, c->dns_timeout_ms);
 	return 0;
 }
 

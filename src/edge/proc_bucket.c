@@ -436,7 +436,7 @@ on_peer_chan(struct proc *p, enum proc_kind kind, struct chan *chan)
 	struct bucket_proc *b = bucket_of(p);
 
 	if (kind == PROC_RESOLVER) {
-		resolver_attach(b->resolver, chan);
+		resolver_attach(b->resolver, chan, p->common->dns_timeout_ms);
 	} else if (kind == PROC_RECEPTION) {
 		if (b->reception != NULL)
 			chan_free(&b->reception);

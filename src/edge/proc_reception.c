@@ -254,7 +254,7 @@ on_peer_chan(struct proc *p, enum proc_kind kind, struct chan *chan)
 		spool_up(e);
 		spool_attach(e->mail, chan);
 	} else if (kind == PROC_RESOLVER) {
-		resolver_attach(e->resolver, chan);
+		resolver_attach(e->resolver, chan, p->common->dns_timeout_ms);
 	} else {
 		chan_free(&chan);
 	}

@@ -187,7 +187,7 @@ on_peer(struct proc *p, enum proc_kind kind, struct chan *chan)
 	struct herald *h = herald_of(p);
 
 	if (kind == PROC_RESOLVER) {
-		resolver_attach(h->resolver, chan);
+		resolver_attach(h->resolver, chan, p->common->dns_timeout_ms);
 		return;
 	}
 	if (kind != PROC_WRITER) {

@@ -603,7 +603,7 @@ post_free(struct post **pp)
 void
 post_resolver(struct post *p, struct chan *chan)
 {
-	resolver_attach(p->resolver, chan);
+	resolver_attach(p->resolver, chan, p->conf->common.dns_timeout_ms);
 }
 
 void

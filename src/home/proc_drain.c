@@ -163,7 +163,7 @@ on_peer_chan(struct proc *p, enum proc_kind kind, struct chan *chan)
 
 	switch (kind) {
 	case PROC_RESOLVER:
-		resolver_attach(d->resolver, chan);
+		resolver_attach(d->resolver, chan, p->common->dns_timeout_ms);
 		break;
 	case PROC_COURIER:
 		if (d->to_courier != NULL)

@@ -276,7 +276,7 @@ on_peer_chan(struct proc *p, enum proc_kind kind, struct chan *chan)
 			t->resolver = resolver_new();
 		if (t->resolver == NULL)
 			abort();	/* at start: memory is out */
-		resolver_attach(t->resolver, chan);
+		resolver_attach(t->resolver, chan, p->common->dns_timeout_ms);
 		break;
 	case PROC_COURIER:
 		if (t->to_courier != NULL)

@@ -291,6 +291,12 @@ chan_flush(struct chan *c)
 		flush(c);
 }
 
+uv_loop_t *
+chan_loop(const struct chan *c)
+{
+	return c->poll.loop;
+}
+
 size_t
 chan_queued(const struct chan *c)
 {

@@ -51,6 +51,7 @@ bool	chan_send(struct chan *, uint16_t type, uint64_t tag, const struct span *pa
     size_t nparts, int fd);
 /* Now, as far as the kernel takes it: for what must not be overtaken on another way. */
 void	chan_flush(struct chan *);
+uv_loop_t *chan_loop(const struct chan *);
 size_t	chan_queued(const struct chan *);	/* octets not yet taken by the kernel */
 /*
  * What is queued is written as far as the kernel takes it now.  May be

@@ -3,22 +3,38 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "net/chan.h"
 #include "net/resolve_proto.h"
 
-/* The side that asks.  A question waits until its answer or the channel's end. */
+/* Beyond the server's own time, which begins once it was started and has read the question. */
+#define SPARE_MS	2000
+/* A resolver may end just as it is asked; a question that ends it must not do so for ever. */
+#define SENT_MOST	2
+
+/* The side that asks.  A question waits for its answer, over more than one channel, or its time. */
 struct resolve_ask {
-	struct resolve_ask *next, **prev;
+	struct resolve_ask *next, **prev;	/* in its bucket */
+	struct resolve_ask *older, *newer;	/* all have the same time to live */
 	uint64_t	 tag;
+	int64_t		 due_ms;
 	resolve_name_fn	*name;		/* one of the two */
 	resolve_addrs_fn *addrs;
 	void		*arg;
 	uint16_t	 port;
+	uint16_t	 type;		/* RM_HOST, RM_NAME */
+	unsigned	 sent;		/* over so many channels */
+	size_t		 n;
+	char		 body[];
 };
 
 struct resolver {
 	struct chan	*chan;
+	bool		 expected;	/* the channel is there, or another comes; timer is there */
+	uv_timer_t	 timer;
+	int64_t		 limit_ms;
+	struct resolve_ask *oldest, *newest;
 	struct resolve_ask *asks[RESOLVE_BUCKETS];	/* by tag */
 	size_t		 n;
 	uint64_t	 last_tag;	/* never used again: late answers find nobody */
@@ -31,11 +47,32 @@ resolver_new(void)
 }
 
 static void
-unlink_ask(struct resolve_ask *a)
+unlink_ask(struct resolver *r, struct resolve_ask *a)
 {
 	if (a->next != NULL)
 		a->next->prev = a->prev;
 	*a->prev = a->next;
+	*(a->older != NULL ? &a->older->newer : &r->oldest) = a->newer;
+	*(a->newer != NULL ? &a->newer->older : &r->newest) = a->older;
+	if (--r->n == 0)
+		uv_timer_stop(&r->timer);
+}
+
+static void
+link_ask(struct resolver *r, struct resolve_ask *a)
+{
+	struct resolve_ask **bucket = &r->asks[a->tag % RESOLVE_BUCKETS];
+
+	if ((a->next = *bucket) != NULL)
+		a->next->prev = &a->next;
+	a->prev = bucket;
+	*bucket = a;
+	if ((a->older = r->newest) != NULL)
+		a->older->newer = a;
+	else
+		r->oldest = a;
+	r->newest = a;
+	r->n++;
 }
 
 /* The only way a question ends but by its cancelling. */
@@ -46,9 +83,8 @@ answer(struct resolver *r, struct resolve_ask *a, const struct netaddr *addrs, s
 	struct resolve_ask ask = *a;
 	struct why why = { 0 };
 
-	unlink_ask(a);
+	unlink_ask(r, a);
 	free(a);
-	r->n--;
 	if (ask.name != NULL) {
 		ask.name(ask.arg, name);
 		return;
@@ -58,14 +94,37 @@ answer(struct resolver *r, struct resolve_ask *a, const struct netaddr *addrs, s
 	ask.addrs(ask.arg, addrs, n, n == 0 ? &why : NULL);
 }
 
-static void
-fail_all(struct resolver *r, const char *why)
+static int64_t
+now_ms(void)
 {
-	size_t i;
+	return instant_now().ns / 1000000;
+}
 
-	for (i = 0; i < RESOLVE_BUCKETS; i++)
-		while (r->asks[i] != NULL)
-			answer(r, r->asks[i], NULL, 0, "", why);
+static void on_timer(uv_timer_t *);
+
+/* One timer for all, at the oldest question's end; too early does no harm. */
+static void
+arm(struct resolver *r)
+{
+	int64_t wait;
+
+	if (r->oldest == NULL || uv_is_active((uv_handle_t *)&r->timer))
+		return;
+	wait = r->oldest->due_ms - now_ms();
+	uv_timer_start(&r->timer, on_timer, wait > 0 ? (uint64_t)wait : 1, 0);
+}
+
+/* Who is told may free r: it stays until the timer is closed, without questions. */
+static void
+on_timer(uv_timer_t *timer)
+{
+	struct resolver *r = timer->data;
+	int64_t now = now_ms();
+
+	while (r->oldest != NULL && r->oldest->due_ms <= now)
+		answer(r, r->oldest, NULL, 0, "", r->chan != NULL ? "no answer in time" :
+		    "the resolver process is gone, and was not there again in time");
+	arm(r);
 }
 
 static const char *
@@ -109,23 +168,58 @@ on_msg(void *arg, struct chan_msg *m)
 	answer(r, a, addrs, n, "", words(m->body));
 }
 
+/* What is asked by those who are told here waits for the next channel with the others. */
+static void
+channel_ended(struct resolver *r)
+{
+	struct resolve_ask *a, *newer;
+
+	chan_free(&r->chan);
+	for (a = r->oldest; a != NULL; a = newer) {
+		newer = a->newer;
+		if (a->sent == SENT_MOST)
+			answer(r, a, NULL, 0, "", "the resolver process ended twice meanwhile");
+	}
+}
+
 static void
 on_close(void *arg, const struct why *why)
 {
-	struct resolver *r = arg;
+	channel_ended(arg);
+}
 
-	chan_free(&r->chan);
-	fail_all(r, "the resolver process is gone; it is being started again");
+static bool
+send_ask(struct resolver *r, struct resolve_ask *a)
+{
+	struct span body = span_of(a->body, a->n);
+
+	a->sent++;
+	return chan_send(r->chan, a->type, a->tag, &body, 1, -1);
 }
 
 void
-resolver_attach(struct resolver *r, struct chan *chan)
+resolver_attach(struct resolver *r, struct chan *chan, int64_t timeout_ms)
 {
-	/* Told while none is there: who asks again at once fails too, instead of going round. */
-	chan_free(&r->chan);
-	fail_all(r, "the resolver process was replaced");
-	if ((r->chan = chan) != NULL)
-		chan_start(chan, on_msg, on_close, r);
+	struct resolve_ask *a;
+
+	if (!r->expected) {
+		uv_timer_init(chan_loop(chan), &r->timer);
+		r->timer.data = r;
+		r->expected = true;
+	}
+	r->limit_ms = timeout_ms + SPARE_MS;
+	if (r->chan != NULL)
+		channel_ended(r);
+	r->chan = chan;
+	chan_start(chan, on_msg, on_close, r);
+	for (a = r->oldest; a != NULL; a = a->newer)
+		(void)send_ask(r, a);	/* false: its time will end it */
+}
+
+static void
+on_timer_closed(uv_handle_t *h)
+{
+	free(h->data);
 }
 
 void
@@ -136,30 +230,36 @@ resolver_free(struct resolver **rp)
 	if (r == NULL)
 		return;
 	*rp = NULL;
+	if (!r->expected) {		/* nothing was ever asked */
+		free(r);
+		return;
+	}
+	r->expected = false;	/* who asks again at once fails too, instead of going round */
 	chan_free(&r->chan);
-	fail_all(r, "this process is ending");
-	free(r);
+	while (r->oldest != NULL)
+		answer(r, r->oldest, NULL, 0, "", "this process is ending");
+	uv_close((uv_handle_t *)&r->timer, on_timer_closed);
 }
 
 static struct resolve_ask *
-ask(struct resolver *r, unsigned type, struct span body)
+ask(struct resolver *r, uint16_t type, struct span body)
 {
 	struct resolve_ask *a;
-	struct resolve_ask **bucket;
 
-	if (r->chan == NULL || r->n == RESOLVE_ASKS_MAX || (a = calloc(1, sizeof(*a))) == NULL)
+	if (!r->expected || r->n == RESOLVE_ASKS_MAX ||
+	    (a = calloc(1, sizeof(*a) + body.n)) == NULL)
 		return NULL;
 	a->tag = ++r->last_tag;
-	if (!chan_send(r->chan, (uint16_t)type, a->tag, &body, 1, -1)) {
+	a->due_ms = now_ms() + r->limit_ms;
+	a->type = type;
+	a->n = body.n;
+	memcpy(a->body, body.p, body.n);
+	if (r->chan != NULL && !send_ask(r, a)) {
 		free(a);
 		return NULL;
 	}
-	bucket = &r->asks[a->tag % RESOLVE_BUCKETS];
-	if ((a->next = *bucket) != NULL)
-		a->next->prev = &a->next;
-	a->prev = bucket;
-	*bucket = a;
-	r->n++;
+	link_ask(r, a);
+	arm(r);
 	return a;
 }
 
@@ -182,7 +282,7 @@ resolve_host(struct resolver *r, const char *host, uint16_t port, resolve_addrs_
 		why_set(&why, "names: \"%s\" is neither a host name nor an address",
 		    log_safe(name).s);
 	else if ((a = ask(r, RM_HOST, name)) == NULL)
-		why_set(&why, "names: %s", r->chan == NULL ? "the resolver process is not running" :
+		why_set(&why, "names: %s", !r->expected ? "the resolver process is not running" :
 		    "too many questions wait");
 	if (a == NULL) {
 		done(arg, NULL, 0, &why);

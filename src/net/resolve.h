@@ -14,8 +14,12 @@
  * Names, by libunbound in a process of its own (priv/procs): this side asks over
  * a channel.  /etc/hosts is honoured, DNS servers come from the configuration or
  * /etc/resolv.conf.  Every question is answered exactly once, with failure when
- * the time is up, the resolver died or none is attached.  What needs no asking
- * (a literal, a failure to ask) is answered before the call returns.
+ * the time is up, which this side measures too: a resolver may hang.  What needs no
+ * asking (a literal, a failure to ask) is answered before the call returns.
+ *
+ * The resolver process may end at any time, and is started again.  What it did not
+ * answer, and what is asked meanwhile, goes to the next one within the same time;
+ * what was sent to two that ended fails.
  */
 #define RESOLVE_ADDRS_MAX	8
 /* Of this process, under way; beyond it a question fails at once. */
@@ -27,7 +31,12 @@ struct resolver;
 struct chan;
 
 struct resolver *resolver_new(void);
-void	resolver_attach(struct resolver *, struct chan *);	/* takes it; NULL detaches */
+/*
+ * Takes the channel, in place of the one before, on the same loop; until the first,
+ * questions fail at once.  timeout_ms: what resolve_server_new was given at the other end.
+ */
+void	resolver_attach(struct resolver *, struct chan *, int64_t timeout_ms);
+/* What waits fails.  The loop must run once more. */
 void	resolver_free(struct resolver **);
 
 typedef void resolve_addrs_fn(void *arg, const struct netaddr *, size_t n, const struct why *);

@@ -48,10 +48,13 @@ static const struct {
 	    "mail.posthouse-test.org" },
 };
 
+#define TIMEOUT_MS	1000
+
 static struct {
 	uv_poll_t	 dns, dns_tcp;
 	int		 dns_fd, dns_tcp_fd;
 	unsigned	 asked, asked_tcp;
+	char		 dns_at[64];
 	struct resolve_server *server;
 	struct resolver	*resolver;
 	int		 ends[2];
@@ -183,13 +186,37 @@ chan_of(int fd)
 }
 
 static void
+serve(void)
+{
+	const char *servers[] = { T.dns_at };
+	struct why why;
+
+	T.server = resolve_server_new(&loop, servers, 1, TIMEOUT_MS, &why);
+	assert_non_null(T.server);
+}
+
+/* A resolver process played by the test: the other end. */
+static struct chan *
+attach_played(chan_msg_fn *on_msg, void *arg)
+{
+	struct chan *other;
+	int sv[2];
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sv), 0);
+	other = chan_of(sv[0]);
+	chan_start(other, on_msg, NULL, arg);
+	resolver_attach(T.resolver, chan_of(sv[1]), TIMEOUT_MS);
+	return other;
+}
+
+static void
 attach(void)
 {
 	int sv[2];
 
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sv), 0);
 	resolve_server_client(T.server, chan_of(sv[0]));
-	resolver_attach(T.resolver, chan_of(sv[1]));
+	resolver_attach(T.resolver, chan_of(sv[1]), TIMEOUT_MS);
 }
 
 static int
@@ -198,9 +225,6 @@ setup(void **state)
 	struct sockaddr_in sin = { .sin_family = AF_INET,
 	    .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	socklen_t n = sizeof(sin);
-	char text[64];
-	const char *servers[] = { text };
-	struct why why;
 
 	memset(&T, 0, sizeof(T));
 	loop_begin();
@@ -222,9 +246,8 @@ setup(void **state)
 	uv_poll_start(&T.dns, UV_READABLE, on_dns);
 	uv_poll_init(&loop, &T.dns_tcp, T.dns_tcp_fd);
 	uv_poll_start(&T.dns_tcp, UV_READABLE, on_dns_tcp);
-	snprintf(text, sizeof(text), "127.0.0.1:%u", ntohs(sin.sin_port));
-	T.server = resolve_server_new(&loop, servers, 1, 1000, &why);
-	assert_non_null(T.server);
+	snprintf(T.dns_at, sizeof(T.dns_at), "127.0.0.1:%u", ntohs(sin.sin_port));
+	serve();
 	T.resolver = resolver_new();
 	assert_non_null(T.resolver);
 	attach();
@@ -392,24 +415,114 @@ a_cancelled_question_is_not_answered(void **state)
 }
 
 static void
-the_resolver_dies_and_another_comes(void **state)
+what_a_resolver_left_unanswered_and_what_came_meanwhile_goes_to_the_next(void **state)
 {
-	struct got waiting = { 0 }, host = { 0 }, none = { 0 }, g = { 0 };
+	struct got name = { 0 }, host = { 0 }, meanwhile = { 0 };
 	struct netaddr a = ip("5.6.7.8");
+
+	resolve_host(T.resolver, "v4only.posthouse-test.org", 1, got_addrs, &host);
+	assert_non_null(resolve_name(T.resolver, &a, got_name, &name));
+	resolve_server_free(&T.server);
+	loop_run_ms(50);
+	resolve_host(T.resolver, "mail.posthouse-test.org", 2, got_addrs, &meanwhile);
+	loop_run_ms(50);
+	assert_int_equal(name.times + host.times + meanwhile.times, 0);
+
+	serve();
+	attach();
+	RUN_UNTIL(name.times == 1 && host.times == 1 && meanwhile.times == 1);
+	assert_string_equal(host.first, "5.6.7.9:1");
+	assert_string_equal(name.name, "mail.posthouse-test.org");
+	assert_string_equal(meanwhile.second, "5.6.7.8:2");
+}
+
+static void
+count_msg(void *arg, struct chan_msg *m)
+{
+	++*(unsigned *)arg;
+}
+
+/* The second time the next one's channel is here before the end of the last one's. */
+static void
+a_question_that_ends_two_resolvers_is_not_asked_of_a_third(void **state)
+{
+	struct got deadly = { 0 }, later = { 0 };
+	unsigned asked[3] = { 0 };
+	struct chan *played = attach_played(count_msg, &asked[0]);
+
+	resolve_host(T.resolver, "deadly.posthouse-test.org", 1, got_addrs, &deadly);
+	RUN_UNTIL(asked[0] == 1);
+	chan_free(&played);
+	loop_run_ms(50);
+	played = attach_played(count_msg, &asked[1]);
+	RUN_UNTIL(asked[1] == 1);
+	resolve_host(T.resolver, "later.posthouse-test.org", 1, got_addrs, &later);
+	RUN_UNTIL(asked[1] == 2);
+	assert_int_equal(deadly.times, 0);
+	chan_free(&played);
+	played = attach_played(count_msg, &asked[2]);
+	RUN_UNTIL(asked[2] == 1);
+	loop_run_ms(50);
+	assert_int_equal(asked[2], 1);
+	assert_int_equal(deadly.times, 1);
+	assert_non_null(strstr(deadly.why, "ended twice"));
+	assert_int_equal(later.times, 0);
+	chan_free(&played);
+}
+
+static void
+a_resolver_that_hangs_does_not_hold_a_question_for_ever(void **state)
+{
+	struct got host = { 0 }, name = { 0 }, none = { 0 };
+	struct netaddr a = ip("5.6.7.8");
+	unsigned asked = 0;
+	struct chan *played = attach_played(count_msg, &asked);
+
+	resolve_host(T.resolver, "mail.posthouse-test.org", 1, got_addrs, &host);
+	RUN_UNTIL(asked == 1);
+	ahead_ms += TIMEOUT_MS;
+	assert_non_null(resolve_name(T.resolver, &a, got_name, &name));
+	RUN_UNTIL(asked == 2);
+	assert_int_equal(host.times, 0);	/* the server is let speak first */
+	ahead_ms += 2 * TIMEOUT_MS;
+	RUN_UNTIL(host.times == 1);
+	assert_non_null(strstr(host.why, "no answer in time"));
+	ahead_ms += TIMEOUT_MS;
+	RUN_UNTIL(name.times == 1);
+	assert_string_equal(name.name, "");
+
+	/* Nor does one that is not started again. */
+	chan_free(&played);
+	loop_run_ms(50);
+	resolve_host(T.resolver, "mail.posthouse-test.org", 1, got_addrs, &none);
+	assert_int_equal(none.times, 0);
+	ahead_ms += 10000;
+	RUN_UNTIL(none.times == 1);
+	assert_non_null(strstr(none.why, "not there again"));
+}
+
+static void
+without_a_resolver_a_question_fails_at_once(void **state)
+{
+	struct resolver *none = resolver_new();
+	struct got host = { 0 }, name = { 0 };
+	struct netaddr a = ip("5.6.7.8");
+
+	resolve_host(none, "mail.posthouse-test.org", 1, got_addrs, &host);
+	assert_non_null(strstr(host.why, "not running"));
+	assert_null(resolve_name(none, &a, got_name, &name));
+	assert_int_equal(name.times, 1);
+	resolver_free(&none);
+}
+
+static void
+hosts_of_the_machine_itself_are_known_without_a_server(void **state)
+{
 	static const char *const servers[] = { "127.0.0.1:9" };
+	struct got g = { 0 };
 	struct why why;
 
-	resolve_host(T.resolver, "silent.posthouse-test.org", 1, got_addrs, &host);
 	resolve_server_free(&T.server);
-	assert_non_null(resolve_name(T.resolver, &a, got_name, &waiting));
-	RUN_UNTIL(waiting.times == 1 && host.times == 1);
-	assert_non_null(strstr(host.why, "gone"));
-	assert_null(resolve_name(T.resolver, &a, got_name, &none));
-	assert_int_equal(none.times, 1);
-	resolve_host(T.resolver, "mail.posthouse-test.org", 1, got_addrs, &none);
-	assert_int_equal(none.times, 2);
-	assert_non_null(strstr(none.why, "not running"));
-
 	T.server = resolve_server_new(&loop, servers, 1, 100, &why);
 	assert_non_null(T.server);
 	attach();
@@ -505,7 +618,7 @@ its_answers_are_checked(void **state)
 		struct chan *evil;
 
 		assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sv), 0);
-		resolver_attach(r, chan_of(sv[0]));
+		resolver_attach(r, chan_of(sv[0]), TIMEOUT_MS);
 		evil = chan_of(sv[1]);
 		assert_non_null(resolve_name(r, &a, got_name, &name));		/* tag 1 */
 		resolve_host(r, "a.example", 25, got_addrs, &host);		/* tag 2 */
@@ -531,7 +644,11 @@ main(void)
 		NET(it_knows_since_when_nobody_asked),
 		NET(what_is_cut_short_is_asked_for_by_tcp),
 		NET(a_cancelled_question_is_not_answered),
-		NET(the_resolver_dies_and_another_comes),
+		NET(what_a_resolver_left_unanswered_and_what_came_meanwhile_goes_to_the_next),
+		NET(a_question_that_ends_two_resolvers_is_not_asked_of_a_third),
+		NET(a_resolver_that_hangs_does_not_hold_a_question_for_ever),
+		NET(without_a_resolver_a_question_fails_at_once),
+		NET(hosts_of_the_machine_itself_are_known_without_a_server),
 		NET(questions_are_bounded),
 		NET(its_answers_are_checked),
 	};
