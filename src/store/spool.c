@@ -248,6 +248,7 @@ spool_free(struct spool **sp)
 			ask_free(s, &a);
 		}
 	free(s->parts);
+	spool_peers_free(s);
 	free(s);
 }
 

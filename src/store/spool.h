@@ -311,8 +311,9 @@ struct spool_events {
 	void	(*work)(void *arg);
 	/* a paired peer, at start and when it changes */
 	void	(*peer)(void *arg, const struct peer *);
-	void	(*peer_gone)(void *arg, const char *name);	/* unpaired */
-	/* all that are known at start have been told */
+	/* unpaired; also while there was no writer: then told before peers_known */
+	void	(*peer_gone)(void *arg, const char *name);
+	/* all that are known at the writer's start have been told */
 	void	(*peers_known)(void *arg);
 	void	(*mark)(void *arg, struct ledger_mark);	/* home: after each commit */
 	void	(*attached)(void *arg, bool up);	/* the writer is (again) there, or died */

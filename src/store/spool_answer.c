@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "store/spool_in.h"
 
 struct answer {
@@ -286,6 +287,7 @@ on_hello(struct spool *s, struct answer *m)
 	if (!wire_done(&m->in) || s->up)
 		return false;
 	s->up = true;
+	spool_peers_anew(s);
 	CALL(s, attached, true);
 	return true;
 }
@@ -315,6 +317,7 @@ on_peer(struct spool *s, struct answer *m)
 	if (p == NULL)
 		abort();
 	if ((ok = get_peer(m, p))) {
+		spool_peer_named(s, p->name);
 		CALL(s, peer, p);
 		peer_fini(p);
 	}
@@ -325,11 +328,12 @@ on_peer(struct spool *s, struct answer *m)
 static bool
 on_peer_gone(struct spool *s, struct answer *m)
 {
-	char name[256];
+	char name[SPOOL_PEER_NAME];
 
 	wire_get_text(&m->in, name, sizeof(name));
 	if (!wire_done(&m->in))
 		return false;
+	spool_peer_forget(s, name);
 	CALL(s, peer_gone, name);
 	return true;
 }
@@ -337,8 +341,14 @@ on_peer_gone(struct spool *s, struct answer *m)
 static bool
 on_peers_known(struct spool *s, struct answer *m)
 {
+	char name[SPOOL_PEER_NAME];
+
 	if (!wire_done(&m->in))
 		return false;
+	while (spool_peer_unnamed(s, name)) {
+		log_info(NULL, "peer.gone name=%s", log_safe(span_str(name)).s);
+		CALL(s, peer_gone, name);
+	}
 	CALL(s, peers_known);
 	return true;
 }

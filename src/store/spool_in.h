@@ -47,6 +47,13 @@ struct asks {
 	struct ask	*first, **last;
 };
 
+#define SPOOL_PEER_NAME	256		/* struct peer's */
+struct spool_known {			/* a peer that was told of and is not gone */
+	struct spool_known *next;
+	bool		 named;			/* by the writer that is there now */
+	char		 name[SPOOL_PEER_NAME];
+};
+
 struct spool {
 	const struct sys *sys;
 	const struct spool_events *events;
@@ -61,6 +68,7 @@ struct spool {
 	struct ask	*unsent, **unsent_last;
 	struct ledger_entry *parts;		/* of the job whose last message has not come */
 	size_t		 nparts;
+	struct spool_known *known;
 };
 
 /* head is copied.  Never NULL: see spool.c. */
@@ -73,6 +81,17 @@ void	ask_fail(struct spool *, struct ask *, const struct why *);
 struct ask *spool_asked(struct spool *, uint64_t tag);	/* NULL: nothing was asked by that tag */
 /* off its list: then tell, then ask_free */
 void	spool_answered(struct spool *, struct ask *);
+
+/* spool_peers.c: whom the writer has named, over the lives of writers. */
+void	spool_peers_anew(struct spool *);	/* another writer: it has named nobody yet */
+void	spool_peer_named(struct spool *, const char *name);
+void	spool_peer_forget(struct spool *, const char *name);	/* nothing when it is not known */
+/*
+ * Once all are named: takes out one that was not, into name.  False: there is none (more).
+ * One whose file cannot be read is among them, as after a start of everything (store/peers.h).
+ */
+bool	spool_peer_unnamed(struct spool *, char name[SPOOL_PEER_NAME]);
+void	spool_peers_free(struct spool *);
 
 /* spool_answer.c: one message of the writer.  False: it is not one. */
 bool	spool_answer(struct spool *, struct chan_msg *);

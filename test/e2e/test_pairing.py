@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import sqlite3
 import subprocess
 import time
@@ -306,6 +307,25 @@ def test_unpair(stand, mark):
     stand.start("home")
     connected(stand)
     until("the alarm ends", 10, lambda: stand.status("home")["alarms"] == [])
+
+
+@pytest.mark.parametrize("role,state,file", [
+    ("edge", "EDGE_SPOOL", "homes/home"), ("home", "HOME_STATE", "edges/edge.test")])
+def test_a_pairing_that_ends_while_the_writer_is_away(stand, role, state, file):
+    """The others knew the peer from the writer before, which never says that it is gone."""
+    connected(stand)
+    writer, = (p["pid"] for p in stand.status(role)["processes"] if p["name"] == "writer")
+    stand.killed = True
+    os.kill(writer, signal.SIGSTOP)
+    try:
+        os.unlink(os.path.join(stand.env[state], file))
+    finally:
+        os.kill(writer, signal.SIGKILL)
+    other = "home" if role == "edge" else "edge"
+    until("the tunnels are down", 20,
+          lambda: not any(p.get("connections") for p in stand.status(other)["peers"]))
+    if role == "edge":
+        assert send_mail_code(stand) in (450, 550)
 
 
 def connected(stand):

@@ -1,5 +1,6 @@
 /* Peers and pairing lines on disk, and through the writer. */
 #include "kit/store_play.h"
+#include "store/wire.h"
 
 static const char *const domains[] = { "example.org", "example.net" };
 static const int64_t now = 1795232400000;
@@ -246,6 +247,143 @@ everybody_hears_of_a_pairing(void **state)
 	free(peer);
 }
 
+/* --- what a process knows of peers, over the lives of writers ------------------------------- */
+
+static char heard[400];		/* +NAME: a peer, -NAME: gone, !: all are known */
+
+static void
+hear(char sign, const char *name)
+{
+	size_t n = strlen(heard);
+
+	snprintf(heard + n, sizeof(heard) - n, "%c%s ", sign, name);
+}
+
+static void hear_peer(void *arg, const struct peer *p) { hear('+', p->name); }
+static void hear_gone(void *arg, const char *name) { hear('-', name); }
+static void hear_known(void *arg) { hear('!', ""); }
+
+static const struct spool_events ears = {
+	.peer = hear_peer, .peer_gone = hear_gone, .peers_known = hear_known,
+};
+
+/* h: a writer's first word, +NAME and -NAME: what it tells of a peer, !: that was all. */
+static void
+say(struct chan *to, const char *word)
+{
+	struct wire_out w = { .n = 0 };
+	struct peer *peer = a_peer(word + 1);
+	struct span parts[2];
+	enum wire_type type = WE_PEERS_KNOWN;
+	struct buf json;
+
+	buf_init(&json, WIRE_PEER_MAX);
+	if (word[0] == 'h') {
+		type = WE_HELLO;
+		wire_u64(&w, 0);
+	} else if (word[0] == '+') {
+		type = WE_PEER;
+		assert_true(peer_print(peer, &json));
+	} else if (word[0] == '-') {
+		type = WE_PEER_GONE;
+		wire_text(&w, word + 1);
+	}
+	parts[0] = wire_span(&w);
+	parts[1] = buf_span(&json);
+	assert_true(chan_send(to, type, 0, parts, 2, -1));
+	buf_wipe(&json);
+	free(peer);
+}
+
+/* Each life of the writer between bars. */
+static void
+a_peer_that_the_next_writer_does_not_name_is_gone(void **state)
+{
+	static const struct {
+		const char	*writers, *heard;
+	} lives[] = {
+		{ "h +alice +bob ! | h +bob !", "+alice +bob ! +bob -alice ! " },
+		{ "h +alice +bob ! | h !", "+alice +bob ! -alice -bob ! " },
+		{ "h +alice ! | h +alice ! | h +alice !", "+alice ! +alice ! +alice ! " },
+		/* paired after the rest was told, changed, told twice */
+		{ "h ! +alice +alice | h !", "! +alice +alice -alice ! " },
+		/* once: who heard it does not hear it again */
+		{ "h +alice ! -alice | h !", "+alice ! -alice ! " },
+		{ "h +alice ! | h ! | h !", "+alice ! -alice ! ! " },
+		{ "h +alice ! | h ! +alice | h !", "+alice ! -alice ! +alice -alice ! " },
+		/* what a writer did not come to say says nothing */
+		{ "h +alice +bob ! | h +bob | | h +alice !",
+		    "+alice +bob ! +bob +alice -bob ! " },
+		{ "h +alice | h +bob !", "+alice +bob -alice ! " },
+	};
+
+	for (size_t i = 0; i < sizeof(lives) / sizeof(lives[0]); i++) {
+		char words[100], *rest = words, *word;
+		struct chan *writer = NULL;
+		struct why why = { "" };
+		struct play p = { 0 };
+		struct spool *s;
+		int sv[2];
+
+		uv_loop_init(&p.loop);
+		assert_non_null(s = spool_new(&ears, NULL, -1, 1 << 20, 1 << 20));
+		snprintf(words, sizeof(words), "| %s", lives[i].writers);
+		heard[0] = '\0';
+		while ((word = strsep(&rest, " ")) != NULL)
+			if (word[0] != '|')
+				say(writer, word);
+			else {
+				play_for(&p, 1);
+				chan_free(&writer);
+				play_for(&p, 1);
+				assert_int_equal(socketpair(AF_UNIX,
+				    SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, sv), 0);
+				assert_non_null(writer = chan_new(&p.loop, sv[0], &why));
+				spool_attach(s, chan_new(&p.loop, sv[1], &why));
+			}
+		play_for(&p, 1);
+		if (strcmp(heard, lives[i].heard) != 0)
+			fail_msg("%s: heard %s", lives[i].writers, heard);
+		spool_free(&s);
+		chan_free(&writer);
+		while (uv_run(&p.loop, UV_RUN_NOWAIT) != 0)
+			;
+		assert_int_equal(uv_loop_close(&p.loop), 0);
+	}
+}
+
+/* The command takes the file away while there is no writer to say so. */
+static void
+who_is_unpaired_while_the_writer_is_away_is_gone_when_it_is_back(void **state)
+{
+	struct peer *alice = a_peer("alice"), *bob = a_peer("bob");
+	struct why why = { "" };
+	char path[100];
+	struct play p;
+	struct spool *s;
+
+	play_begin(&p, CONF_EDGE);
+	assert_int_equal(peers_put(writer_peers(p.writer), alice, &why), 0);
+	assert_int_equal(peers_put(writer_peers(p.writer), bob, &why), 0);
+	s = play_client(&p);
+	play_attach(&p, s);
+	play_until(&p, &p.known, 1);
+	assert_int_equal(p.peers, 2);
+	writer_free(&p.writer);
+	play_for(&p, 10);
+	snprintf(path, sizeof(path), "%s/homes/alice", p.dir);
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(p.gone, 0);
+	play_writer(&p);
+	play_attach(&p, s);
+	play_until(&p, &p.known, 2);
+	assert_int_equal(p.gone, 1);
+	spool_free(&s);
+	play_end(&p);
+	free(alice);
+	free(bob);
+}
+
 int
 main(void)
 {
@@ -254,6 +392,8 @@ main(void)
 		cmocka_unit_test(a_bad_file_is_named_and_left_alone),
 		cmocka_unit_test(a_pipe_where_a_file_should_be_holds_up_nobody),
 		cmocka_unit_test(everybody_hears_of_a_pairing),
+		cmocka_unit_test(a_peer_that_the_next_writer_does_not_name_is_gone),
+		cmocka_unit_test(who_is_unpaired_while_the_writer_is_away_is_gone_when_it_is_back),
 	};
 
 	log_init("test.peers", LOG_ERROR + 1);
