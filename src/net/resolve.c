@@ -168,18 +168,23 @@ on_msg(void *arg, struct chan_msg *m)
 	answer(r, a, addrs, n, "", words(m->body));
 }
 
-/* What is asked by those who are told here waits for the next channel with the others. */
+/*
+ * What is asked by those who are told here waits for the next channel with the others.  They
+ * may free r, and with it all questions: begin anew behind each.
+ */
 static void
 channel_ended(struct resolver *r)
 {
-	struct resolve_ask *a, *newer;
+	struct resolve_ask *a;
 
 	chan_free(&r->chan);
-	for (a = r->oldest; a != NULL; a = newer) {
-		newer = a->newer;
-		if (a->sent == SENT_MOST)
+	for (a = r->oldest; a != NULL;)
+		if (a->sent == SENT_MOST) {
 			answer(r, a, NULL, 0, "", "the resolver process ended twice meanwhile");
-	}
+			a = r->oldest;
+		} else {
+			a = a->newer;
+		}
 }
 
 static void
@@ -210,6 +215,10 @@ resolver_attach(struct resolver *r, struct chan *chan, int64_t timeout_ms)
 	r->limit_ms = timeout_ms + SPARE_MS;
 	if (r->chan != NULL)
 		channel_ended(r);
+	if (!r->expected) {		/* freed by who was told */
+		chan_free(&chan);
+		return;
+	}
 	r->chan = chan;
 	chan_start(chan, on_msg, on_close, r);
 	for (a = r->oldest; a != NULL; a = a->newer)

@@ -471,6 +471,33 @@ a_question_that_ends_two_resolvers_is_not_asked_of_a_third(void **state)
 }
 
 static void
+free_resolver(void *arg, const char *name)
+{
+	resolver_free(&T.resolver);
+}
+
+static void
+who_hears_of_the_end_of_a_question_may_free_the_resolver(void **state)
+{
+	struct netaddr a = ip("5.6.7.8");
+	struct got next = { 0 };
+	unsigned asked = 0;
+	struct chan *played = attach_played(count_msg, &asked);
+
+	assert_non_null(resolve_name(T.resolver, &a, free_resolver, NULL));
+	assert_non_null(resolve_name(T.resolver, &a, got_name, &next));
+	RUN_UNTIL(asked == 2);
+	chan_free(&played);
+	loop_run_ms(50);
+	played = attach_played(count_msg, &asked);
+	RUN_UNTIL(asked == 4);
+	chan_free(&played);
+	RUN_UNTIL(next.times == 1);
+	loop_run_ms(50);
+	assert_int_equal(next.times, 1);
+}
+
+static void
 a_resolver_that_hangs_does_not_hold_a_question_for_ever(void **state)
 {
 	struct got host = { 0 }, name = { 0 }, none = { 0 };
@@ -646,6 +673,7 @@ main(void)
 		NET(a_cancelled_question_is_not_answered),
 		NET(what_a_resolver_left_unanswered_and_what_came_meanwhile_goes_to_the_next),
 		NET(a_question_that_ends_two_resolvers_is_not_asked_of_a_third),
+		NET(who_hears_of_the_end_of_a_question_may_free_the_resolver),
 		NET(a_resolver_that_hangs_does_not_hold_a_question_for_ever),
 		NET(without_a_resolver_a_question_fails_at_once),
 		NET(hosts_of_the_machine_itself_are_known_without_a_server),

@@ -112,6 +112,7 @@ the_runner_tells_the_second_writers_own(void **state)
 	chan_free(&T.writer);
 	loop_run_ms(20);
 	free(T.proc.arg);
+	free(T.conf);
 	loop_end();
 	unlink(path);
 	rmdir(dir);
