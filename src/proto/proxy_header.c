@@ -228,8 +228,10 @@ begins(struct span in, const void *start, size_t n)
 bool
 proxy_header_begins(struct span in)
 {
-	return in.n >= sizeof(v1_start) - 1 && (begins(in, v1_start, sizeof(v1_start) - 1) ||
-	    begins(in, v2_signature, sizeof(v2_signature)));
+	const size_t telling = sizeof(v1_start) - 1;
+
+	return in.n >= telling &&
+	    (begins(in, v1_start, telling) || begins(in, v2_signature, telling));
 }
 
 enum proxy_result

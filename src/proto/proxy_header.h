@@ -75,7 +75,7 @@ enum proxy_result proxy_header_read(struct span in, struct proxy_header *out, si
 
 /*
  * Whether a stream that begins so begins with a header, for where none may be sent: a
- * hint for its sender and the log.  At least six octets tell.
+ * hint for its sender and the log.  The first six octets tell.
  */
 bool	proxy_header_begins(struct span in);
 

@@ -75,6 +75,19 @@ is_xtext(struct span v, bool utf8)
 	return true;
 }
 
+/* As RFC 822 3.3 has it, which RFC 3461 4.2 names. */
+static bool
+is_atom(struct span v)
+{
+	for (size_t i = 0; i < v.n; i++) {
+		unsigned char c = (unsigned char)v.p[i];
+
+		if (c < 33 || c > 126 || strchr("()<>@,;:\\\".[]", c) != NULL)
+			return false;
+	}
+	return v.n > 0;
+}
+
 static enum verdict
 on_envid(struct span v, uint64_t size_max, struct smtp_params *p)
 {
@@ -86,7 +99,7 @@ on_orcpt(struct span v, uint64_t size_max, struct smtp_params *p)
 {
 	const char *semi = v.n > 0 ? memchr(v.p, ';', v.n) : NULL;
 
-	if (semi == NULL || semi == v.p || v.n > ORCPT_MAX)
+	if (semi == NULL || !is_atom(span_of(v.p, (size_t)(semi - v.p))) || v.n > ORCPT_MAX)
 		return MALFORMED;
 	return is_xtext(span_from(v, (size_t)(semi - v.p) + 1), p->utf8) ? GOOD : MALFORMED;
 }

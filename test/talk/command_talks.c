@@ -124,6 +124,11 @@ const struct talk command_talks[] = {
 	    EMR "RCPT TO:<c@d.test> NOTIFY=\r\nRCPT TO:<c@d.test> NOTIFY=NEVER,DELAY\r\n"
 	    "RCPT TO:<c@d.test> NOTIFY=DELAY,DELAY\r\nRCPT TO:<c@d.test> NOTIFY=DELAY,\r\n"
 	    "RCPT TO:<c@d.test> ORCPT=x\r\n", "220 250 250 250 501 501 501 501 501 ", "" },
+	{ "the type of an original recipient", DSN,
+	    EMR "RCPT TO:<c@d.test> ORCPT=;c@d.test\r\nRCPT TO:<c@d.test> ORCPT=a\tb;c@d.test\r\n"
+	    "RCPT TO:<c@d.test> ORCPT=a\377;c@d.test\r\nRCPT TO:<c@d.test> ORCPT=a.b;c@d.test\r\n"
+	    "RCPT TO:<c@d.test> ORCPT=utf-8;c@d.test\r\n", "220 250 250 250 501 501 501 501 250 ",
+	    "" },
 	{ "DSN taken", DSN,
 	    EMR "RCPT TO:<c@d.test> NOTIFY=never\r\n"
 	    "RCPT TO:<c@d.test> NOTIFY=failure,delay,success\r\n",

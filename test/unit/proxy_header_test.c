@@ -369,6 +369,7 @@ what_a_lenient_server_takes_for_one(void **state)
 		{ SPAN_LIT("\r\n\t PROXY"), PROXY_DONE }, { SPAN_LIT("\r\n\t "), PROXY_MORE },
 		{ SPAN_LIT(" PRO"), PROXY_MORE }, { SPAN_LIT("\r\n\r\n"), PROXY_MORE },
 		{ SPAN_LIT("\r\n\r\n\0"), PROXY_MORE }, { SPAN_LIT("\r\n\r\n\0\r"), PROXY_DONE },
+		{ SPAN_LIT("\r\n\r\n\0\r\nQU, "), PROXY_DONE },
 		{ SPAN_LIT("\r\n\r\n\0\n"), PROXY_BAD }, { SPAN_LIT(" \r\n\r\n\0"), PROXY_BAD },
 		{ SPAN_LIT("PROXIMITY"), PROXY_BAD }, { SPAN_LIT("proxy x"), PROXY_BAD },
 		{ SPAN_LIT("\r\nGET / "), PROXY_BAD }, { SPAN_LIT("\0PROXY"), PROXY_BAD },
