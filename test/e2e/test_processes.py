@@ -45,8 +45,9 @@ def test_killed_and_back(make_stand, mark, role, process):
     for t in threads:
         t.start()
     try:
+        # A resolver is there from the first question on.
+        until(f"{process} is there", 30, lambda: back(stand, role, process, {process: 0}))
         pids = {p["name"]: p["pid"] for p in stand.status(role)["processes"]}
-        assert process in pids
         for _ in range(3):
             time.sleep(0.3)
             stand.kill(role, process)
