@@ -43,7 +43,8 @@ def test_the_workers_guide_is_true(tmp_path):
     said, = [b for b in blocks("worker/README.md") if 'service "push" { url' in b]
     probe, = [b for b in blocks("worker/README.md") if "probe { url" in b]
     conf = tmp_path / "home.conf"
-    conf.write_text(said + probe + f'state = "{tmp_path}/state"\ncontrol = "{tmp_path}/s"\nuser = ""\n')
+    conf.write_text(said + probe +
+                    f'state = "{tmp_path}/state"\ncontrol = "{tmp_path}/s"\nuser = ""\n')
 
     def run(*words):
         return subprocess.run([posthouse(), *words], check=True, capture_output=True, text=True)
