@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -109,6 +110,44 @@ noise_ends_the_connection(void **state)
 	tunnel.edge.closed = 1;
 }
 
+/* What Linux says of the processor, on x86-64 and arm64 in the same word. */
+static bool
+cpu_has_aes(void)
+{
+	FILE *f = fopen("/proc/cpuinfo", "r");
+	char line[8192];
+	bool has = false;
+
+	assert_non_null(f);
+	while (!has && fgets(line, sizeof(line), f) != NULL)
+		has = (strncmp(line, "flags", 5) == 0 || strncmp(line, "Features", 8) == 0) &&
+		    strstr(line, " aes ") != NULL;
+	fclose(f);
+	return has;
+}
+
+static void
+assert_cipher(const char *name)
+{
+	tunnel_start(H2_PING_MS);
+	RUN_UNTIL(tunnel.edge.ready && tunnel.home.ready);
+	assert_string_equal(SSL_get_cipher_name(h2_ssl(tunnel.home.h2)), name);
+}
+
+static void
+the_cipher_is_the_one_that_the_processor_is_fast_at(void **state)
+{
+	assert_cipher(cpu_has_aes() ? "TLS_AES_128_GCM_SHA256" : "TLS_CHACHA20_POLY1305_SHA256");
+}
+
+static void
+a_home_without_aes_gets_chacha20(void **state)
+{
+	assert_int_equal(SSL_CTX_set_ciphersuites(tunnel.home_ctx,
+	    "TLS_CHACHA20_POLY1305_SHA256:TLS_AES_128_GCM_SHA256"), 1);
+	assert_cipher("TLS_CHACHA20_POLY1305_SHA256");
+}
+
 int
 main(void)
 {
@@ -119,6 +158,8 @@ main(void)
 		NET(an_unnamed_protocol_ends_at_the_handshake),
 		NET(the_hook_may_refuse),
 		NET(noise_ends_the_connection),
+		NET(the_cipher_is_the_one_that_the_processor_is_fast_at),
+		NET(a_home_without_aes_gets_chacha20),
 		cmocka_unit_test_prestate(a_wrong_pin_ends_at_the_handshake, &zero),
 		cmocka_unit_test_prestate(a_wrong_pin_ends_at_the_handshake, &one),
 	};
