@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "home/bucket_keep.h"
 #include "home/fetch.h"
 #include "home/pace.h"
 #include "home/shunned.h"
@@ -15,8 +16,7 @@ enum looking {
 	LOOK_NOT = 0,		/* the timer, or bucket_go, begins one */
 	LOOK_LISTS,
 	LOOK_FETCHES,
-	LOOK_RULES,		/* reads the lifecycle */
-	LOOK_EXPIRES,		/* lists what was kept, and deletes the old ones of it */
+	LOOK_OVER,		/* what is due between two looks is done */
 };
 
 struct slot {
@@ -46,8 +46,7 @@ struct bucket {
 	struct drain_proc *drain;
 	size_t		 place;		/* in the configuration */
 	struct s3	*s3;
-	struct s3_call	*call;		/* of a listing or the rules */
-	struct s3_call	*gone;		/* a DELETE of what was kept long enough */
+	struct s3_call	*call;		/* of a listing */
 	struct board_bucket *board;
 	struct pace	 pace;
 	struct shunned	*shunned;
@@ -55,10 +54,7 @@ struct bucket {
 	struct look	 look;
 	struct slot	 slots[CONF_FETCHES_MAX];
 	unsigned	 nfetches;
-	int64_t		 rules_ms, expired_ms;	/* boot_ms of the next time; 0: at once */
-	struct s3_walk	 old_walk;	/* through what was kept; goes on in later looks */
-	struct listed	 old[S3_PAGE_MAX];	/* kept long enough, of one page */
-	size_t		 nold;
+	struct bucket_keep keep;
 	bool		 wanted;	/* the operator wants another look after this one */
 	bool		 no_conditions;	/* the store refused one on a DELETE */
 	uint64_t	 looks;		/* begun */
@@ -73,7 +69,6 @@ conf_of(const struct bucket *b)
 
 static void begin(struct bucket *);
 static void fetch_more(struct bucket *);
-static void after(struct bucket *);
 
 /* --- what is shown ------------------------------------------------------------------------ */
 
@@ -181,6 +176,12 @@ rest(struct bucket *b)
 		uv_timer_start(&b->timer, on_time, (uint64_t)(at - now), 0);
 }
 
+static void
+on_kept(struct bucket_keep *k)
+{
+	rest((struct bucket *)((char *)k - offsetof(struct bucket, keep)));
+}
+
 /* Nothing is under way any more. */
 static void
 over(struct bucket *b)
@@ -205,10 +206,12 @@ over(struct bucket *b)
 		log_info(NULL, "bucket.drained bucket=%s taken=%llu octets=%llu left=%llu",
 		    conf_of(b)->name, (unsigned long long)l->taken, (unsigned long long)l->octets,
 		    (unsigned long long)(l->listing.left + l->nleft));
-	if (l->failed || b->drain->draining || b->wanted || found(l) == PACE_MORE)
+	if (l->failed || b->drain->draining || b->wanted || found(l) == PACE_MORE) {
 		rest(b);
-	else
-		after(b);
+		return;
+	}
+	b->looking = LOOK_OVER;
+	bucket_keep_run(&b->keep);
 }
 
 static void
@@ -484,121 +487,6 @@ begin(struct bucket *b)
 	list_page(b);
 }
 
-/* --- between two looks -------------------------------------------------------------------- */
-
-static void
-on_rules(void *arg, const struct s3_lifecycle *rules)
-{
-	struct bucket *b = arg;
-
-	atomic_store(&b->board->expires_ms, s3_lifecycle_age(rules, conf_of(b)->prefix, wall_ms()));
-}
-
-static void
-on_rules_done(void *arg, const struct s3_answer *a)
-{
-	struct bucket *b = arg;
-
-	b->call = NULL;
-	if (a->end == S3_GONE)
-		atomic_store(&b->board->expires_ms, 0);
-	else if (a->end != S3_DONE)	/* many keys may not read them, which is no trouble */
-		atomic_store(&b->board->expires_ms, -1);
-	after(b);
-}
-
-static void expire_next(struct bucket *);
-
-static void
-on_gone(void *arg, const struct s3_answer *a)
-{
-	struct bucket *b = arg;
-
-	b->gone = NULL;
-	if (a->end != S3_DONE && a->end != S3_GONE) {
-		log_warn(NULL, "bucket.expire bucket=%s: %s", conf_of(b)->name, a->why.text);
-		b->nold = 0;
-	}
-	expire_next(b);
-}
-
-static void
-expire_next(struct bucket *b)
-{
-	static const struct s3_ops ops = { .done = on_gone };
-	char key[FETCH_KEY_MAX];
-	struct why why;
-
-	if (b->nold == 0 || b->drain->draining) {
-		after(b);
-		return;
-	}
-	snprintf(key, sizeof(key), "%s%s", BUCKET_PROCESSED, b->old[--b->nold].name);
-	b->gone = s3_delete(b->s3, key, &ops, b, &why);
-	if (b->gone == NULL) {
-		b->nold = 0;
-		after(b);
-	}
-}
-
-static void
-on_old_page(void *arg, const struct s3_page *page)
-{
-	struct bucket *b = arg;
-	int64_t until = wall_ms() - conf_of(b)->keep_ms;
-	struct uuid id;
-
-	for (size_t i = 0; i < page->n && b->nold < S3_PAGE_MAX; i++) {
-		struct span name = span_from(span_str(page->objects[i].key),
-		    strlen(BUCKET_PROCESSED));
-
-		/* Nothing is deleted that is not named as we name things. */
-		if (page->objects[i].modified_ms < until && page->objects[i].modified_ms > 0 &&
-		    listed_read(name, &id) != LISTED_FOREIGN)
-			span_copy(name, b->old[b->nold++].name, sizeof(b->old[0].name));
-	}
-}
-
-static void
-on_old_listed(void *arg, const struct s3_answer *a)
-{
-	struct bucket *b = arg;
-
-	b->call = NULL;
-	if (a->end != S3_DONE || b->old_walk.over) {
-		b->old_walk = (struct s3_walk){ .over = false };
-		b->expired_ms = boot_ms() + BUCKET_EXPIRY_MS;
-	}
-	expire_next(b);
-}
-
-/* What is to be done once in a while; a page of what was kept at a time, for mail goes first. */
-static void
-after(struct bucket *b)
-{
-	static const struct s3_ops rules_ops = { .lifecycle = on_rules, .done = on_rules_done },
-	    old_ops = { .page = on_old_page, .done = on_old_listed };
-	int64_t now = boot_ms();
-	struct why why;
-
-	if (b->looking < LOOK_RULES && b->rules_ms <= now) {
-		b->looking = LOOK_RULES;
-		b->rules_ms = now + BUCKET_RULES_MS;
-		if ((b->call = s3_lifecycle(b->s3, &rules_ops, b, &why)) != NULL)
-			return;
-	}
-	if (b->looking < LOOK_EXPIRES && conf_of(b)->keep_ms > 0 && b->expired_ms <= now) {
-		b->looking = LOOK_EXPIRES;
-		pace_spend(&b->pace, 1, now);
-		b->nold = 0;
-		b->call = s3_list(b->s3, BUCKET_PROCESSED, S3_PAGE_MAX, &b->old_walk, &old_ops, b,
-		    &why);
-		if (b->call != NULL)
-			return;
-	}
-	rest(b);
-}
-
 /* --- its life ----------------------------------------------------------------------------- */
 
 void
@@ -649,8 +537,7 @@ bucket_stop(struct bucket *b)
 	b->look.stopped = true;
 	if (b->call != NULL)
 		s3_call_cancel(&b->call);
-	if (b->gone != NULL)
-		s3_call_cancel(&b->gone);
+	bucket_keep_stop(&b->keep);
 }
 
 bool
@@ -689,6 +576,9 @@ bucket_new(struct drain_proc *d, size_t place, const struct s3_keys *keys, struc
 		free(b);
 		return NULL;
 	}
+	b->keep = (struct bucket_keep){
+		.drain = d, .place = place, .s3 = b->s3, .pace = &b->pace, .done = on_kept,
+	};
 	for (size_t i = 0; i < CONF_FETCHES_MAX; i++)
 		b->slots[i].bucket = b;
 	atomic_store(&b->board->expires_ms, -1);

@@ -6,8 +6,9 @@
 
 /*
  * One bucket, looked at again and again: a look lists all that waits there, fetches the oldest
- * first (home/fetch.h), and ends; home/pace.h says when the next one begins.  A cursor from one
- * look to the next would pass over names that come late.
+ * first (home/fetch.h), and ends; home/pace.h says when the next one begins, home/bucket_keep.h
+ * does what is due between the two.  A cursor from one look to the next would pass over names
+ * that come late.
  *
  * What is no mail of ours stays where it is, is named once, counted in every look, shown in
  * `status`, and not fetched again (home/shunned.h).  A store that fails again and again ends the
@@ -15,9 +16,6 @@
  */
 #define BUCKET_PAGES_MAX	1000	/* of a listing, a million names; the rest another time */
 #define BUCKET_FAILURES_MAX	8	/* fetches in a row that the store failed */
-#define BUCKET_PROCESSED	"processed/"
-#define BUCKET_EXPIRY_MS	3600000	/* between looks for what was kept long enough */
-#define BUCKET_RULES_MS		86400000	/* between looks at the lifecycle's rules */
 
 /* NULL with why.  Before the sandbox; looks begin with bucket_go. */
 struct bucket *bucket_new(struct drain_proc *, size_t place, const struct s3_keys *,
