@@ -174,6 +174,18 @@ home_takes(const struct home *h)
 	return h->policy != NULL ? h->policy->size : 0;
 }
 
+bool
+home_smtputf8(const struct home *h)
+{
+	return h->policy != NULL && h->policy->smtputf8;
+}
+
+bool
+home_dsn(const struct home *h)
+{
+	return h->policy != NULL && h->policy->dsn;
+}
+
 void
 home_set_policy(struct home *h, struct policy *p, struct span etag)
 {

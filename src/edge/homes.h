@@ -68,6 +68,9 @@ struct home *homes_by_pin(const struct homes *, const struct pin *);
 bool	home_can_hold(const struct home *);
 /* Octets that a message for it may have; 0: it names no limit, or has not spoken yet. */
 uint64_t home_takes(const struct home *);
+/* Whether its mail server honours them; no, until it has spoken. */
+bool	home_smtputf8(const struct home *);
+bool	home_dsn(const struct home *);
 /* Takes the policy. */
 void	home_set_policy(struct home *, struct policy *, struct span etag);
 /* Takes the set. */

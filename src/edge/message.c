@@ -132,10 +132,12 @@ void
 message_rcpt(struct session *s, const struct smtp_ev *ev)
 {
 	const struct conf_edge *conf = edge_conf(s->edge);
-	struct recipient_rules rules = { &s->edge->homes, session_service(s), conf->postmaster,
-		session_client(s), wall_ms(), s->txn->home != NULL ? s->txn->home : s->user_home,
-		smtp_srv_declared_size(s->srv),
-		atomic_load(&edge_board(s->edge)->peers_unread) > 0 };
+	struct recipient_rules rules = { .homes = &s->edge->homes, .service = session_service(s),
+		.postmaster = conf->postmaster, .client = session_client(s), .now_ms = wall_ms(),
+		.txn = s->txn->home != NULL ? s->txn->home : s->user_home,
+		.size = ev->params->size,
+		.unread = atomic_load(&edge_board(s->edge)->peers_unread) > 0,
+		.from_utf8 = s->txn->env->from.utf8, .report = ev->params->success };
 	struct smtp_reply reply;
 	struct home *h;
 
@@ -151,6 +153,8 @@ message_rcpt(struct session *s, const struct smtp_ev *ev)
 	if (h != NULL) {
 		s->txn->home = h;
 		smtp_srv_message_most(s->srv, home_takes(h));
+		if (ev->params->utf8 && !home_smtputf8(h))
+			smtp_srv_message_ascii(s->srv);
 	} else {
 		board_add(edge_board(s->edge), BC_RCPT_REFUSED, 1);
 	}

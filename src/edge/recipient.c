@@ -53,6 +53,34 @@ somebody(const struct home *h, const struct address *a, int64_t now_ms, struct s
 	return false;
 }
 
+/*
+ * What the listener announced, and this home does not honour; or not any more, as its policy is
+ * another one by now.  A transaction with SMTPUTF8 whose addresses are ASCII all the same goes
+ * on: its header decides (smtp_srv_message_ascii).  Of DSN one request alone is a promise that
+ * would be ours to hold, a report of success; the others go no further than here, as to any
+ * server without DSN (RFC 3461 5.2.2).  455: in the next session DSN is announced no more, and
+ * nobody asks for it.
+ */
+static bool
+honoured(const struct recipient_rules *r, const struct home *h, const struct address *a,
+    struct smtp_reply *reply)
+{
+	bool utf8 = r->from_utf8 || a->utf8;
+
+	if (utf8 && h->policy == NULL)
+		*reply = smtp_reply(451, 4, 3, 0, "Not known yet whether this domain takes "
+		    "addresses beyond ASCII; try again later");
+	else if (utf8 && !home_smtputf8(h))	/* RFC 6531 3.5 */
+		*reply = smtp_reply(553, 5, 6, 7, "This domain takes no mail %s an address beyond "
+		    "ASCII", a->utf8 ? "for" : "from");
+	else if (r->report && !home_dsn(h))
+		*reply = smtp_reply(455, 4, 5, 4,
+		    "No more reports of success for this domain; try again later");
+	else
+		return true;
+	return false;
+}
+
 struct home *
 recipient_home(const struct recipient_rules *r, const struct address *a, struct smtp_reply *reply)
 {
@@ -99,6 +127,8 @@ recipient_home(const struct recipient_rules *r, const struct address *a, struct 
 		    (unsigned long long)home_takes(h));
 		return NULL;
 	}
+	if (!honoured(r, h, a, reply))
+		return NULL;
 	*reply = smtp_reply(250, 2, 1, 5, "Recipient ok");
 	return h;
 }

@@ -10,7 +10,7 @@
  * Whether mail for an address is taken here, and whose it is.  This is all that
  * stands between the edge and an open relay, so it is small: the domain that
  * counts belongs to a home of the listener's, or the address is <postmaster>; and then
- * home's list, where policy has one, knows the address.
+ * home's list, where policy has one, knows the address, and home honours what it was sent with.
  */
 struct recipient_rules {
 	const struct homes	*homes;
@@ -22,6 +22,8 @@ struct recipient_rules {
 	const struct home	*txn;	/* of the transaction's first accepted recipient, or NULL */
 	uint64_t		 size;	/* octets that the sender announced, 0: none */
 	bool			 unread;	/* a pairing's file, and with it its domains */
+	bool			 from_utf8;	/* the sender's address is beyond ASCII */
+	bool			 report;	/* of success, asked for by NOTIFY */
 };
 
 /* NULL with the reply to give, or the home. */

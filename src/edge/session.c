@@ -125,13 +125,19 @@ size_most(const struct session *s)
 	return most;
 }
 
-/* Only what every home behind this listener honours is announced: SMTP names nobody before RCPT. */
+/*
+ * SMTP names nobody before RCPT.  SMTPUTF8 is announced where any home behind this listener
+ * honours it: the mail of one that does not is refused there (recipient.h), as its sender would
+ * have refused it for want of the announcement (RFC 6531 3.2).  DSN only where every home does:
+ * to a server without it the sender goes on as RFC 3461 5.2.2 has it, and reports himself that
+ * he relayed the message.  Who had asked us for that report could be given none: we send nothing.
+ */
 static unsigned
 extensions(const struct session *s)
 {
 	const struct homes *hs = &s->edge->homes;
 	const struct conf_service *service = session_service(s);
-	unsigned ext = SMTP_EXT_SMTPUTF8 | SMTP_EXT_DSN;
+	unsigned ext = SMTP_EXT_DSN;
 	size_t seen = 0;
 
 	for (size_t i = 0; i < hs->n; i++) {
@@ -140,9 +146,9 @@ extensions(const struct session *s)
 		if (h->peer.ndomains == 0 || !recipient_serves(service, h))
 			continue;
 		seen++;
-		if (h->policy == NULL || !h->policy->smtputf8)
-			ext &= ~(unsigned)SMTP_EXT_SMTPUTF8;
-		if (h->policy == NULL || !h->policy->dsn)
+		if (home_smtputf8(h))
+			ext |= SMTP_EXT_SMTPUTF8;
+		if (!home_dsn(h))
 			ext &= ~(unsigned)SMTP_EXT_DSN;
 	}
 	if (seen == 0)

@@ -18,6 +18,9 @@ static const struct {
 	[SMTP_FAULT_NUL]  = { 554, 5, 6, 0, "A NUL octet is no part of mail" },
 	[SMTP_FAULT_HOPS] = { 554, 5, 4, 6,
 	    "Too many Received lines: the message goes round in a loop" },
+	/* RFC 6531 3.5 */
+	[SMTP_FAULT_UTF8] = { 554, 5, 6, 9,
+	    "A header beyond ASCII needs SMTPUTF8, which the recipient's server does not honour" },
 	[SMTP_FAULT_SIZE] = { 552, 5, 3, 4, "Message too large" },
 };
 

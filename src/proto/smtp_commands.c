@@ -112,6 +112,7 @@ on_path(struct smtp_srv *s, struct span arg, struct span word, enum smtp_params_
 	ev->path = span_of(arg.p, n);
 	for (arg = span_from(arg, n); arg.n > 0 && arg.p[0] == ' ';)
 		arg = span_from(arg, 1);
+	params.success = false;
 	if (!smtp_params_check(arg, of, s->ext, s->size, &params, &why)) {
 		srv_say_reply(s, &why);
 		return;
@@ -128,6 +129,7 @@ on_path(struct smtp_srv *s, struct span arg, struct span word, enum smtp_params_
 		return;
 	}
 	s->txn.params = params;
+	ev->params = &s->txn.params;
 	ev->arg = arg;
 	ev->addr = s->addr;
 	srv_ask(s, ev, mail ? SMTP_EV_MAIL : SMTP_EV_RCPT);

@@ -45,19 +45,26 @@ next_special(const char *p, const char *end)
 }
 
 /*
- * Follows good content through the header section.  Returns where one Received
- * line too many is seen to be one, or n.
+ * Follows good content through the header section.  Returns where its first fault is seen
+ * to be one, and which, or n.
  */
 static size_t
-header_scan(struct smtp_content *c, const char *p, size_t n)
+header_scan(struct smtp_content *c, const char *p, size_t n, enum smtp_fault *what)
 {
 	size_t i = 0;
 
 	while (i < n && c->header != HDR_OVER) {
 		char ch = p[i];
 
+		if (c->ascii_header && (unsigned char)ch > 0x7f) {
+			*what = SMTP_FAULT_UTF8;
+			return i;
+		}
 		if (c->header == HDR_BLANK) {
 			c->header = HDR_OVER;		/* content's CR is always followed by LF */
+		} else if (c->header >= HDR_FIELD && c->ascii_header) {
+			if (ch == '\n')
+				c->header = 0;
 		} else if (c->header >= HDR_FIELD) {
 			const char *nl = memchr(p + i, '\n', n - i);
 
@@ -66,8 +73,10 @@ header_scan(struct smtp_content *c, const char *p, size_t n)
 			i = (size_t)(nl - p);
 			c->header = 0;
 		} else if ((ch >= 'A' && ch <= 'Z' ? ch + ('a' - 'A') : ch) == field[c->header]) {
-			if (++c->header == HDR_FIELD && ++c->hops > c->hops_max)
+			if (++c->header == HDR_FIELD && ++c->hops > c->hops_max) {
+				*what = SMTP_FAULT_HOPS;
 				return i;
+			}
 		} else {
 			c->header = c->header == 0 && ch == '\r' ? HDR_BLANK : HDR_OTHER;
 		}
@@ -89,14 +98,15 @@ fault(struct smtp_content *c, enum smtp_fault what, enum smtp_content_ev *ev)
 static void
 tell(struct smtp_content *c, struct span s, enum smtp_content_ev *ev, struct span *body)
 {
-	size_t hop;
+	enum smtp_fault what = SMTP_FAULT_NONE;
+	size_t good;
 	uint64_t room = c->size_max - c->size;
 
 	if (c->fault != SMTP_FAULT_NONE || s.n == 0)
 		return;
-	hop = header_scan(c, s.p, s.n);
-	if (hop < s.n && hop < room) {
-		fault(c, SMTP_FAULT_HOPS, ev);
+	good = header_scan(c, s.p, s.n, &what);
+	if (good < s.n && good < room) {
+		fault(c, what, ev);
 	} else if (s.n > room) {
 		fault(c, SMTP_FAULT_SIZE, ev);
 	} else {

@@ -10,8 +10,9 @@
 /*
  * The lowest layer of smtp_server: the octets of one message as they come after
  * DATA or in BDAT chunks.  It undoes dots, finds the end, holds line ends to
- * CRLF, counts size and Received lines, and refuses NUL.  At the first fault it
- * stops telling content and goes on reading to the end, whatever the fault was.
+ * CRLF, counts size and Received lines, and refuses NUL, and beyond ASCII a header that
+ * must not be.  At the first fault it stops telling content and goes on reading to the end,
+ * whatever the fault was.
  *
  * What ends data (RFC 5321 4.1.1.4, and SMTP smuggling): the octets CR LF . CR LF
  * and nothing else.  A dot after a bare CR or LF is content.
@@ -21,6 +22,7 @@ enum smtp_fault {
 	SMTP_FAULT_BARE,		/* a CR or LF that is no half of a CRLF */
 	SMTP_FAULT_NUL,
 	SMTP_FAULT_HOPS,
+	SMTP_FAULT_UTF8,		/* beyond ASCII in a header section that must not be */
 	SMTP_FAULT_SIZE,
 };
 
@@ -43,6 +45,7 @@ struct smtp_content {
 	enum smtp_fault	fault;
 	bool		dots;		/* DATA, not BDAT */
 	bool		normalize;
+	bool		ascii_header;	/* a fault is what is not, up to the first empty line */
 	bool		odd;		/* the last line end was CR CR LF: see below */
 };
 

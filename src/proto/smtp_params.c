@@ -125,6 +125,7 @@ on_notify(struct span v, uint64_t size_max, struct smtp_params *p)
 		seen |= bit;
 		v = comma != NULL ? span_from(v, word.n + 1) : (struct span){ 0 };
 	}
+	p->success = (seen & 1) != 0;
 	return seen != 0 ? GOOD : MALFORMED;
 }
 

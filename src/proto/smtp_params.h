@@ -19,6 +19,7 @@ enum smtp_params_of {
 struct smtp_params {
 	uint64_t	size;		/* SIZE=, 0 if it was not said */
 	bool		utf8;		/* SMTPUTF8; of the transaction: in when judging RCPT */
+	bool		success;	/* NOTIFY with SUCCESS; of this RCPT */
 };
 
 /* ext: enum smtp_ext.  False, and then *why says what to answer. */

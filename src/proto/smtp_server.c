@@ -36,6 +36,12 @@ smtp_srv_message_most(struct smtp_srv *s, uint64_t most)
 	s->txn.most = most;
 }
 
+void
+smtp_srv_message_ascii(struct smtp_srv *s)
+{
+	s->txn.ascii_header = true;
+}
+
 uint64_t
 srv_size(const struct smtp_srv *s)
 {
@@ -266,6 +272,7 @@ smtp_srv_answer(struct smtp_srv *s, const struct smtp_reply *r)
 			.hops_max = s->conf->limits.hops,
 			.dots = s->phase != SMTP_P_BDAT,
 			.normalize = s->conf->bare_lf == SMTP_BARE_NORMALIZE,
+			.ascii_header = s->txn.ascii_header,
 		};
 		if (s->phase != SMTP_P_BDAT) {
 			s->phase = SMTP_P_DATA;

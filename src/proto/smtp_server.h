@@ -8,6 +8,7 @@
 #include "base/buf.h"
 #include "base/span.h"
 #include "proto/address.h"
+#include "proto/smtp_params.h"
 #include "proto/smtp_reply.h"
 
 /*
@@ -111,6 +112,8 @@ struct smtp_ev {
 	struct span	 arg;
 	const struct address *addr;	/* MAIL, RCPT: good until the next step */
 	struct span	 path;		/* MAIL, RCPT: the path with its brackets, as received */
+	/* MAIL, RCPT: what the parameters say; good until the next step */
+	const struct smtp_params *params;
 	struct span	 user;		/* AUTH: as said, without a NUL */
 };
 
@@ -139,6 +142,8 @@ void	smtp_srv_free(struct smtp_srv **);
 void	smtp_srv_size_most(struct smtp_srv *, uint64_t);
 /* Before the answer to a RCPT: nor this one message, as it goes where less is taken. */
 void	smtp_srv_message_most(struct smtp_srv *, uint64_t);
+/* The same: nor this one with a header beyond ASCII. */
+void	smtp_srv_message_ascii(struct smtp_srv *);
 /* Before the first step: the connection began with TLS (RFC 8314 3.3). */
 void	smtp_srv_in_tls(struct smtp_srv *);
 

@@ -45,6 +45,7 @@ struct smtp_txn {
 	struct smtp_params params;
 	unsigned	rcpts;
 	uint64_t	most;		/* octets that its recipients take; 0: the session's */
+	bool		ascii_header;	/* they take no other */
 	struct smtp_content content;
 };
 

@@ -2,6 +2,8 @@
 
 import pytest
 
+from kit.liar import OFFERS
+from kit.liar import Server as MailServer
 from kit.passed import Server, connect, echo, header, read_all
 from kit.ports import free_port
 from kit.smtp import Client, send_mail
@@ -104,6 +106,79 @@ def test_unknown_recipients_are_parked_never_bounced(make_stand, mark):
     assert "nobody" in shown and "5.1.1" in shown
     assert mark.encode() in stand.tool("open", entry["id"], "-c", stand.conf("home"),
                                        text=False).stdout
+
+
+def two(make_stand, server):
+    """home, whose Maildir takes anything; hb, whose mail server may not."""
+    stand = make_stand(opt=['edge.service.smtp.home={"home", "hb"}'])
+    stand.b = stand.add_home("hb", "b.test", opt=["deliver.retry_max=1s",
+                                                  f"deliver.smtp={server.where}"])
+    return stand
+
+
+BEYOND = "MAIL FROM:<jürgen@client.test> SMTPUTF8 BODY=8BITMIME".encode()
+
+
+def rcpt_beyond(stand):
+    with Client(stand.smtp) as c:
+        if "SMTPUTF8" not in c.hello().text:
+            return None
+        c.ok(BEYOND)
+        return c.cmd("RCPT TO:<alice@b.test>").lines[0][:9]
+
+
+def test_what_one_home_honours_is_not_asked_of_another(make_stand, mark):
+    with MailServer() as server:
+        stand = two(make_stand, server)
+        until("hb has said so", 20, lambda: rcpt_beyond(stand) == "553 5.6.7")
+        with Client(stand.smtp) as c:
+            c.hello()
+            c.ok(BEYOND)
+            assert c.cmd("RCPT TO:<alice@b.test>").lines[0].startswith("553 5.6.7 ")
+            c.ok("RCPT TO:<alice@example.test>")
+            assert c.data(f"Subject: {mark} ü\r\n\r\nü\r\n".encode()).code == 250
+            stand.wait_marked("alice", mark)
+            for word, code in (("ü", "554 5.6.9 "), ("u", "250 2.0.0 ")):
+                c.ok("MAIL FROM:<a@client.test> SMTPUTF8 BODY=8BITMIME")
+                c.ok("RCPT TO:<alice@b.test>")
+                r = c.data(f"Subject: {mark} {word}\r\n\r\nü\r\n".encode())
+                assert r.lines[0].startswith(code)
+        until("hb's server has it", 20, lambda: server.mails)
+        (rcpts, octets, _), = server.mails
+        assert rcpts == ["alice@b.test"] and octets.endswith(f"{mark} u\r\n\r\nü\r\n".encode())
+        assert not [line for _, line in server.heard if b"SMTPUTF8" in line]
+
+
+def test_mail_that_met_a_server_without_smtputf8_waits_for_it(make_stand, mark):
+    """It was taken while the server honoured it."""
+    able = (*OFFERS, "SMTPUTF8")
+    with MailServer(offers=able) as server:
+        stand = two(make_stand, server)
+        until("hb has said so", 20, lambda: rcpt_beyond(stand) == "250 2.1.5")
+        stand.stop("hb")
+        with Client(stand.smtp) as c:
+            c.hello()
+            c.ok(BEYOND)
+            c.ok("RCPT TO:<alice@b.test>")
+            assert c.data(f"Subject: {mark} ü\r\n\r\nü\r\n".encode()).code == 250
+        server.offers = OFFERS
+        stand.start("hb")
+        until("it is parked", 30, lambda: [o["state"] for o in stand.queue("hb")] == ["parked"])
+        entry, = stand.queue("hb")
+        words = ("-c", stand.conf("hb"))
+        shown = stand.tool("show", entry["id"], *words).stdout
+        assert "the server does not offer SMTPUTF8" in shown
+        assert not server.mails
+        until("edges are told", 20, lambda: rcpt_beyond(stand) == "553 5.6.7")
+        server.offers = able
+        stand.stop("hb")
+        stand.start("hb")
+        stand.tool("retry", entry["id"], *words)
+        until("hb's server has it", 30, lambda: server.mails)
+        until("hb holds nothing", 20, lambda: stand.queue("hb") == [])
+        assert [m[0] for m in server.mails] == [["alice@b.test"]]
+        assert "MAIL FROM:<jürgen@client.test> ".encode() in b"".join(h for _, h in server.heard)
+        until("edges are told", 20, lambda: rcpt_beyond(stand) == "250 2.1.5")
 
 
 def test_a_home_with_all_its_streams_leaves_another_its_own(make_stand):

@@ -18,8 +18,8 @@ class Server(socketserver.ThreadingTCPServer):
     allow_reuse_address = True
 
     def __init__(self, says=lambda verb, session: None, lmtp=False, proxy=False, at="127.0.0.1",
-                 port=0):
-        self.says, self.lmtp, self.proxy = says, lmtp, proxy
+                 port=0, offers=OFFERS):
+        self.says, self.lmtp, self.proxy, self.offers = says, lmtp, proxy, offers
         self.mails = []         # (recipients, octets, what the PROXY header said), as they came
         self.heard = []         # (number of the session, line)
         self.sessions = 0
@@ -73,7 +73,7 @@ class Session(socketserver.StreamRequestHandler):
     def command(self, line):
         verb = line.split()[0].upper()
         if verb in (b"EHLO", b"LHLO", b"HELO"):
-            words = [b"liar.test"] + [o.encode() for o in OFFERS]
+            words = [b"liar.test"] + [o.encode() for o in self.server.offers]
             self.say(b"EHLO", b"".join(b"250%c%s\r\n" % (b" " if w is words[-1] else b"-", w)
                                        for w in words))
         elif verb == b"RCPT":

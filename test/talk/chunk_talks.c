@@ -59,6 +59,13 @@ const struct talk chunk_talks[] = {
 	{ "a chunk too many for who takes less", 0,
 	    E LITTLE "BDAT 2\r\nabBDAT 3 LAST\r\nabc" MR "BDAT 5 LAST\r\nabcde",
 	    "220 250 250 250 250 552 250 250 250 ", "!(abcde)" },
+	{ "a header beyond ASCII in its second chunk", UTF8,
+	    E PLAIN "BDAT 3\r\nA: BDAT 3\r\n\xc3\xb6 BDAT 4 LAST\r\n\r\n\r\n"
+	    MR "BDAT 2 LAST\r\n\xc3\xb6",
+	    "220 250 250 250 250 554 503 250 250 250 ", "!(\xc3\xb6)" },
+	{ "a body beyond ASCII in chunks", UTF8,
+	    E PLAIN "BDAT 3\r\n\r\n\xc3" "BDAT 1 LAST\r\n\xb6",
+	    "220 250 250 250 250 250 ", "(\r\n\xc3\xb6)" },
 	{ "a chunk larger than anyone reads", 0, EMR "BDAT 99999999999\r\nQUIT\r\n",
 	    "220 250 250 250 552 ", "!#" },
 	{ "out of turn and larger than anyone reads", 0, E "BDAT 18446744073709551615\r\nQUIT\r\n",

@@ -133,6 +133,11 @@ const struct talk command_talks[] = {
 	    EMR "RCPT TO:<c@d.test> NOTIFY=never\r\n"
 	    "RCPT TO:<c@d.test> NOTIFY=failure,delay,success\r\n",
 	    "220 250 250 250 250 250 ", "" },
+	{ "a report of success is asked for, for each recipient", DSN,
+	    E "MAIL FROM:<a@b.test>\r\nRCPT TO:<c@d.test> NOTIFY=SUCCESS\r\n"
+	    "RCPT TO:<mute@d.test>\r\nRCPT TO:<mute@d.test> NOTIFY=delay,success\r\n"
+	    "RCPT TO:<mute@d.test> NOTIFY=FAILURE,DELAY\r\n",
+	    "220 250 250 250 250 455 250 ", "" },
 	{ "other than ASCII needs SMTPUTF8", UTF8,
 	    E "MAIL FROM:<\xc3\xb6@b.test>\r\nMAIL FROM:<\xc3\xb6@b.test> SMTPUTF8\r\n"
 	    "RCPT TO:<\xc3\xb6@b.test>\r\nRSET\r\nMAIL FROM:<>\r\nRCPT TO:<a@\xc3\xb6.test>\r\n",

@@ -87,6 +87,34 @@ const struct talk data_talks[] = {
 	{ "who takes less than others bounds his own message alone", 0, E LITTLE "DATA\r\nab" END
 	    LITTLE "DATA\r\nabc" END MR "DATA\r\nabc" END,
 	    "220 250 250 250 354 250 250 250 354 552 250 250 354 250 ", "(ab\r\n)!(abc\r\n)" },
+	{ "a header beyond ASCII for who honours no SMTPUTF8", UTF8 | FULL,
+	    E PLAIN "DATA\r\nA: b\r\n.C: \xc3\xb6\r\n\r\nx" END Q,
+	    "220 mx.test ESMTP Posthouse\r\n"
+	    "250-mx.test\r\n250-PIPELINING\r\n250-SIZE 100\r\n250-8BITMIME\r\n250-CHUNKING\r\n"
+	    "250-SMTPUTF8\r\n250 ENHANCEDSTATUSCODES\r\n"
+	    "250 2.1.0 Fine\r\n250 2.1.5 Fine\r\n354 Go on\r\n"
+	    "554 5.6.9 A header beyond ASCII needs SMTPUTF8, which the recipient's server does not "
+	    "honour\r\n221 2.0.0 Goodbye\r\n", "!#" },
+	{ "beyond ASCII in the first octet, and in what continues a line", UTF8, E
+	    PLAIN "DATA\r\n\xc3\xb6: b\r\n\r\nx" END PLAIN "DATA\r\nA: b\r\n \xc3\xb6" END,
+	    "220 250 250 250 354 554 250 250 354 554 ", "!!" },
+	{ "a body beyond ASCII is no header", UTF8,
+	    E PLAIN "DATA\r\nA: b\r\n\r\n\xc3\xb6" END PLAIN "DATA\r\n\r\n\xc3\xb6" END,
+	    "220 250 250 250 354 250 250 250 354 250 ",
+	    "(A: b\r\n\r\n\xc3\xb6\r\n)(\r\n\xc3\xb6\r\n)" },
+	{ "a header beyond ASCII is another's business", UTF8,
+	    E PLAIN "RSET\r\nMAIL FROM:<> SMTPUTF8\r\nRCPT TO:<c@d.test>\r\nDATA\r\n\xc3\xb6" END
+	    "MAIL FROM:<>\r\nRCPT TO:<plain@d.test>\r\nDATA\r\n\xc3\xb6" END,
+	    "220 250 250 250 250 250 250 354 250 250 250 354 250 ",
+	    "!(\xc3\xb6\r\n)(\xc3\xb6\r\n)" },
+	{ "beyond ASCII, and Received lines all the same", UTF8,
+	    E PLAIN "DATA\r\n" R2 "Received: z\r\n" END PLAIN "DATA\r\n" R2 "\r\n\xc3\xb6" END,
+	    "220 250 250 250 354 554 250 250 354 250 ", "!(" R2 "\r\n\xc3\xb6\r\n)" },
+	{ "the first fault counts: beyond ASCII", UTF8, E PLAIN "DATA\r\n\xc3\xb6\n" L60 L60 END,
+	    "220 250 250 250 354 554 ", "!" },
+	{ "the first fault counts: before what is beyond ASCII", UTF8,
+	    E PLAIN "DATA\r\na\n\xc3\xb6" END PLAIN "DATA\r\n" L60 L60 "\xc3\xb6" END,
+	    "220 250 250 250 354 550 250 250 354 552 ", "!!" },
 	{ "dots undone do not count", 0, EMR "DATA\r\n." L60
 	    "\r\n.xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx" END,
 	    "220 250 250 250 354 250 ", "(" L60 "\r\nxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\r\n)" },

@@ -72,6 +72,10 @@ decide(struct play *p, const struct smtp_ev *ev)
 		p->verdict = smtp_reply(452, 4, 3, 1, "Full");
 	if (starts(ev->addr, "little"))
 		smtp_srv_message_most(p->srv, 4);
+	if (starts(ev->addr, "plain") && ev->params->utf8)
+		smtp_srv_message_ascii(p->srv);
+	if (starts(ev->addr, "mute") && ev->params->success)
+		return smtp_reply(455, 4, 5, 4, "Mute");
 	if (starts(ev->addr, "never"))
 		p->verdict = smtp_reply(554, 5, 7, 1, "Never");
 	return ev->type == SMTP_EV_MAIL ? smtp_reply(250, 2, 1, 0, "Fine") :

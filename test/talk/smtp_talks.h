@@ -19,6 +19,7 @@ enum {
 #define MR	"MAIL FROM:<a@b.test>\r\nRCPT TO:<c@d.test>\r\n"
 #define EMR	E MR
 #define LITTLE	"MAIL FROM:<a@b.test>\r\nRCPT TO:<little@d.test>\r\n"
+#define PLAIN	"MAIL FROM:<a@b.test> SMTPUTF8\r\nRCPT TO:<plain@d.test>\r\n"
 #define END	"\r\n.\r\n"
 #define Q	"QUIT\r\n"
 #define L60	"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
@@ -32,7 +33,8 @@ enum {
  *
  * The caller in it refuses by what it is told: a local part that starts with "no"
  * 550, with "later" 451, "hang" 421; data for "full" 452 and for "never" 554;
- * a message that holds "SPAM" 550.  For "little" a message may have 4 octets.
+ * a message that holds "SPAM" 550.  For "little" a message may have 4 octets, and for
+ * "plain" one with SMTPUTF8 an ASCII header only; "mute" reports no success.
  *
  * The password is "open sesame" for everybody; the user "later" cannot be judged now.
  *

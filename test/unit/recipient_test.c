@@ -65,8 +65,9 @@ judged(void **state)
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		struct conf_service service = { .nhomes = rows[i].only != NULL };
 		struct netaddr client = { .ip = { [10] = 0xff, 0xff, 192, 0, 2, 7 } };
-		struct recipient_rules rules = { &homes, &service, "", &client, 0,
-			rows[i].txn != NULL ? homes_by_name(&homes, rows[i].txn) : NULL, 0, false };
+		struct recipient_rules rules = { .homes = &homes, .service = &service,
+			.postmaster = "", .client = &client,
+			.txn = rows[i].txn != NULL ? homes_by_name(&homes, rows[i].txn) : NULL };
 		struct smtp_reply reply = { 0 };
 		struct address a;
 		struct home *h;
@@ -105,7 +106,8 @@ answer_sized(const char *path, int64_t now, uint64_t size)
 {
 	struct conf_service service = { .nhomes = 0 };
 	struct netaddr client = { .ip = { [10] = 0xff, 0xff, 192, 0, 2, 7 } };
-	struct recipient_rules rules = { &homes, &service, "", &client, now, NULL, size, false };
+	struct recipient_rules rules = { .homes = &homes, .service = &service, .postmaster = "",
+		.client = &client, .now_ms = now, .size = size };
 	struct smtp_reply reply = { 0 };
 	struct address a;
 
@@ -176,7 +178,8 @@ nobody_is_refused_for_good_while_a_pairing_is_unread(void **state)
 {
 	struct conf_service service = { .nhomes = 0 };
 	struct netaddr client = { .ip = { [10] = 0xff, 0xff, 192, 0, 2, 7 } };
-	struct recipient_rules rules = { &homes, &service, "", &client, 0, NULL, 0, true };
+	struct recipient_rules rules = { .homes = &homes, .service = &service, .postmaster = "",
+		.client = &client, .unread = true };
 	static const struct {
 		const char	*path;
 		unsigned	 code;
@@ -209,6 +212,56 @@ what_a_home_takes_bounds_its_own_mail_alone(void **state)
 	alice.policy = NULL;
 }
 
+/* "": no policy was heard; else what it says the server honours. */
+static void
+what_a_home_honours_is_its_own(void **state)
+{
+	static const struct {
+		const char	*honours, *path;
+		bool		 from_utf8, report;
+		unsigned	 code, detail;
+	} said[] = {
+		{ "8D", "<x@alice.test>", true, true, 250, 5 },
+		{ "8D", "<\xc3\xb6@alice.test>", false, false, 250, 5 },
+		{ "D", "<x@alice.test>", false, true, 250, 5 },
+		{ "D", "<x@alice.test>", true, true, 553, 7 },
+		{ "D", "<\xc3\xb6@alice.test>", false, false, 553, 7 },
+		/* Such a domain travels in ASCII. */
+		{ "-", "<x@b\xc3\xbc" "cher.test>", false, false, 250, 5 },
+		{ "8", "<x@alice.test>", true, false, 250, 5 },
+		{ "8", "<x@alice.test>", true, true, 455, 4 },
+		{ "-", "<postmaster>", false, true, 455, 4 },
+		{ "-", "<nobody@elsewhere.test>", true, true, 550, 1 },
+		{ "", "<x@alice.test>", true, false, 451, 0 },
+		{ "", "<\xc3\xb6@alice.test>", false, false, 451, 0 },
+		{ "", "<x@alice.test>", false, true, 455, 4 },
+		{ "", "<x@alice.test>", false, false, 250, 5 },
+	};
+	struct conf_service service = { .nhomes = 0 };
+	struct netaddr client = { .ip = { [10] = 0xff, 0xff, 192, 0, 2, 7 } };
+
+	strcpy(alice.peer.domains[alice.peer.ndomains++], "xn--bcher-kva.test");
+	for (size_t i = 0; i < sizeof(said) / sizeof(said[0]); i++) {
+		struct policy p = { .smtputf8 = strchr(said[i].honours, '8') != NULL,
+			.dsn = strchr(said[i].honours, 'D') != NULL };
+		struct recipient_rules rules = { .homes = &homes, .service = &service,
+			.postmaster = "", .client = &client, .from_utf8 = said[i].from_utf8,
+			.report = said[i].report };
+		struct smtp_reply reply = { 0 };
+		struct address a;
+
+		alice.policy = said[i].honours[0] != '\0' ? &p : NULL;
+		print_message("%s %s\n", said[i].honours, said[i].path);
+		assert_int_equal(address_parse_path(span_str(said[i].path), ADDRESS_FORWARD, true,
+		    &a), strlen(said[i].path));
+		assert_true((recipient_home(&rules, &a, &reply) != NULL) == (said[i].code == 250));
+		assert_int_equal(reply.code, said[i].code);
+		assert_int_equal(reply.enhanced[2], said[i].detail);
+	}
+	alice.policy = NULL;
+	alice.peer.ndomains--;
+}
+
 int
 main(void)
 {
@@ -217,6 +270,7 @@ main(void)
 		cmocka_unit_test(home_s_list_decides_until_it_is_stale),
 		cmocka_unit_test(nobody_is_refused_for_good_while_a_pairing_is_unread),
 		cmocka_unit_test(what_a_home_takes_bounds_its_own_mail_alone),
+		cmocka_unit_test(what_a_home_honours_is_its_own),
 	};
 
 	return cmocka_run_group_tests(tests, set_up, NULL);

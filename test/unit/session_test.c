@@ -328,18 +328,17 @@ starttls(void **state)
 /* --- several homes ------------------------------------------------------------------------ */
 
 static void
-takes(struct home *h, uint64_t octets)
+says(struct home *h, struct policy said)
 {
 	struct policy *p = calloc(1, sizeof(*p));
 
 	assert_non_null(p);
-	p->size = octets;
+	*p = said;
 	home_set_policy(h, p, SPAN_LIT("x"));
 }
 
-/* One whose server takes little is no reason to refuse what another takes. */
-static void
-a_home_that_takes_little(void **state)
+static struct home *
+bob_too(void)
 {
 	struct peer peer = R.alice->peer;
 	struct home *bob;
@@ -347,8 +346,15 @@ a_home_that_takes_little(void **state)
 	strcpy(peer.name, "bob");
 	strcpy(peer.domains[0], "bob.test");
 	assert_non_null(bob = homes_paired(&R.e.homes, R.conf, "bob", &peer));
-	takes(R.alice, 2000);
-	takes(bob, 20);
+	return bob;
+}
+
+/* One whose server takes little is no reason to refuse what another takes. */
+static void
+a_home_that_takes_little(void **state)
+{
+	says(R.alice, (struct policy){ .size = 2000 });
+	says(bob_too(), (struct policy){ .size = 20 });
 	connect_client(&A);
 	say(&A, "EHLO c\r\n");
 	RUN_UNTIL(heard(&A, "250 ENHANCED"));
@@ -360,6 +366,80 @@ a_home_that_takes_little(void **state)
 	say(&A, "MAIL FROM:<s@far.test>\r\nRCPT TO:<x@bob.test>\r\n"
 	    "DATA\r\nThis one has more than twenty octets.\r\n.\r\n");
 	RUN_UNTIL(heard(&A, "552 5.3.4"));
+	homes_paired(&R.e.homes, R.conf, "bob", NULL);
+	say(&A, "QUIT\r\n");
+	RUN_UNTIL(ended(&A));
+}
+
+static const char *
+offers(void)
+{
+	connect_client(&A);
+	say(&A, "EHLO c\r\n");
+	RUN_UNTIL(heard(&A, "250 ENHANCED"));
+	return A.text;
+}
+
+/* One whose server does not honour SMTPUTF8 is no reason to refuse what another's honours. */
+static void
+a_home_without_smtputf8(void **state)
+{
+	static const char utf8[] = "MAIL FROM:<\xc3\xb6@far.test> SMTPUTF8\r\n";
+	struct home *bob = bob_too();
+
+	says(R.alice, (struct policy){ .smtputf8 = true });
+	says(bob, (struct policy){ .size = 0 });
+	assert_non_null(strstr(offers(), "250-SMTPUTF8\r\n"));
+	say(&A, utf8);
+	RUN_UNTIL(heard(&A, "250 2.1.0"));
+	say(&A, "RCPT TO:<x@bob.test>\r\nRCPT TO:<x@alice.test>\r\nDATA\r\n"
+	    "A: \xc3\xb6\r\n.\r\n");
+	RUN_UNTIL(heard(&A, "250 2.0.0 Accepted"));
+	assert_int_equal(codes(&A, "553 5.6.7"), 1);
+	/* It has lost it meanwhile: what counts is what it says at RCPT. */
+	says(R.alice, (struct policy){ .smtputf8 = false });
+	say(&A, utf8);
+	RUN_UNTIL(heard(&A, "250 2.1.0"));
+	say(&A, "RCPT TO:<x@alice.test>\r\n");
+	RUN_UNTIL(heard(&A, "553 5.6.7"));
+	/* Only the keyword: the header decides. */
+	say(&A, "RSET\r\nMAIL FROM:<s@far.test> SMTPUTF8\r\nRCPT TO:<x@bob.test>\r\nDATA\r\n"
+	    "A: b\r\n\r\n\xc3\xb6\r\n.\r\n");
+	RUN_UNTIL(heard(&A, "250 2.0.0 Accepted"));
+	say(&A, "MAIL FROM:<s@far.test> SMTPUTF8\r\nRCPT TO:<x@bob.test>\r\nDATA\r\n"
+	    "A: \xc3\xb6\r\n\r\n.\r\n");
+	RUN_UNTIL(heard(&A, "554 5.6.9"));
+	say(&A, "QUIT\r\n");
+	RUN_UNTIL(ended(&A));
+	assert_null(strstr(offers(), "SMTPUTF8"));
+	homes_paired(&R.e.homes, R.conf, "bob", NULL);
+	say(&A, "QUIT\r\n");
+	RUN_UNTIL(ended(&A));
+}
+
+/* Nobody is promised a report that one of them does not make. */
+static void
+a_home_without_dsn(void **state)
+{
+	struct home *bob = bob_too();
+
+	says(R.alice, (struct policy){ .dsn = true });
+	says(bob, (struct policy){ .dsn = false });
+	assert_null(strstr(offers(), "DSN"));
+	say(&A, "QUIT\r\n");
+	RUN_UNTIL(ended(&A));
+	says(bob, (struct policy){ .dsn = true });
+	assert_non_null(strstr(offers(), "250-DSN\r\n"));
+	says(bob, (struct policy){ .dsn = false });
+	say(&A, "MAIL FROM:<s@far.test> RET=HDRS\r\n"
+	    "RCPT TO:<x@bob.test> NOTIFY=SUCCESS,FAILURE\r\n"
+	    "RCPT TO:<x@bob.test> NOTIFY=FAILURE ORCPT=rfc822;y@bob.test\r\n"
+	    "DATA\r\none\r\n.\r\n"
+	    "MAIL FROM:<s@far.test>\r\nRCPT TO:<x@alice.test> NOTIFY=SUCCESS\r\n"
+	    "DATA\r\ntwo\r\n.\r\nNOOP\r\n");
+	RUN_UNTIL(heard(&A, "250 2.0.0 Still here"));
+	assert_int_equal(codes(&A, "455 4.5.4"), 1);
+	assert_int_equal(codes(&A, "250 2.0.0 Accepted"), 2);
 	homes_paired(&R.e.homes, R.conf, "bob", NULL);
 	say(&A, "QUIT\r\n");
 	RUN_UNTIL(ended(&A));
@@ -487,6 +567,8 @@ main(void)
 		TEST(a_drain_during_a_handshake),
 		TEST(starttls),
 		TEST(a_home_that_takes_little),
+		TEST(a_home_without_smtputf8),
+		TEST(a_home_without_dsn),
 		TEST(full),
 		TEST(nearly_full),
 		TEST(unpaired_in_between),
