@@ -147,6 +147,19 @@ pass_on(struct buf *line, const char *params, const char *name)
 		buf_addf(line, " %s=%.*s", name, (int)value.n, value.p);
 }
 
+/* RFC 6533 3: beyond ASCII it goes only where SMTPUTF8 is offered, or it would be refused. */
+static void
+pass_on_orcpt(const struct smtp_cli *c, struct buf *line, const char *params)
+{
+	struct span value;
+	bool ascii = true;
+
+	for (size_t i = 0; param(params, "ORCPT", &value) && i < value.n; i++)
+		ascii = ascii && (unsigned char)value.p[i] < 0x80;
+	if (ascii || (c->ehlo.offers & SMTP_OFFER_SMTPUTF8) != 0)
+		pass_on(line, params, "ORCPT");
+}
+
 static bool
 wants_utf8(const struct smtp_cli_mail *m)
 {
@@ -192,7 +205,7 @@ cli_envelope_line(const struct smtp_cli *c, size_t place, struct buf *line)
 		mail_params(c, line);
 	else if ((c->ehlo.offers & SMTP_OFFER_DSN) != 0) {
 		pass_on(line, r->params, "NOTIFY");
-		pass_on(line, r->params, "ORCPT");
+		pass_on_orcpt(c, line, r->params);
 	}
 	return buf_add_str(line, "\r\n");
 }

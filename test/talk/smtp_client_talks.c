@@ -38,6 +38,15 @@ const struct client_talk client_talks[] = {
 	    "a[SIZE=99 BODY=8BITMIME SMTPUTF8 RET=HDRS]>x[NOTIFY=NEVER]",
 	    HI BARE "C MAIL FROM:<a@b.test>\nS 250 ok\nC RCPT TO:<x@b.test>\nS 250 ok\nC DATA\n"
 	    "S 354 go\n" BODY "S 250 kept\n" BYE, "D#" },
+	{ "an original recipient beyond ASCII", 0, "a[SMTPUTF8]>x[ORCPT=utf-8;\xc3\xa9@b.test]",
+	    HI ALL "C MAIL FROM:<a@b.test> SIZE=12 BODY=8BITMIME SMTPUTF8\n"
+	    "C RCPT TO:<x@b.test> ORCPT=utf-8;\xc3\xa9@b.test\n"
+	    "S 250 ok\nS 250 ok\nC DATA\nS 354 go\n" BODY "S 250 kept\n" BYE, "D#" },
+	{ "and dropped where SMTPUTF8 is not offered", 0,
+	    "a[SMTPUTF8 RET=HDRS]>x[NOTIFY=NEVER ORCPT=utf-8;\xc3\xa9@b.test]",
+	    HI "S 250-mx\nS 250 DSN\nC MAIL FROM:<a@b.test> RET=HDRS\nS 250 ok\n"
+	    "C RCPT TO:<x@b.test> NOTIFY=NEVER\nS 250 ok\nC DATA\nS 354 go\n" BODY
+	    "S 250 kept\n" BYE, "D#" },
 	{ "an address beyond ASCII", 0, "a>\xc3\xa9",
 	    HI ALL "C MAIL FROM:<a@b.test> SIZE=12 BODY=8BITMIME SMTPUTF8\n"
 	    "C RCPT TO:<\xc3\xa9@b.test>\nS 250 ok\nS 250 ok\nC DATA\nS 354 go\n" BODY
