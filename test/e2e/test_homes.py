@@ -1,5 +1,7 @@
 """Several homes on one edge: each has its own, and one cannot touch another's."""
 
+import re
+
 import pytest
 
 from kit.liar import OFFERS
@@ -179,6 +181,29 @@ def test_mail_that_met_a_server_without_smtputf8_waits_for_it(make_stand, mark):
         assert [m[0] for m in server.mails] == [["alice@b.test"]]
         assert "MAIL FROM:<jürgen@client.test> ".encode() in b"".join(h for _, h in server.heard)
         until("edges are told", 20, lambda: rcpt_beyond(stand) == "250 2.1.5")
+
+
+def test_reports_are_asked_of_a_server_that_makes_them(make_stand):
+    """A Maildir makes none: where it shares the listener nobody is promised any."""
+    with MailServer(offers=(*OFFERS, "DSN")) as server:
+        stand = make_stand(opt=["home.deliver.retry_max=1s", f"home.deliver.smtp={server.where}",
+                                "edge.service.smtp.home={\"home\", \"hb\"}"])
+        stand.policy_says("DSN")
+        with Client(stand.smtp) as c:
+            c.hello()
+            c.ok("MAIL FROM:<a@client.test> RET=HDRS ENVID=QQ314159")
+            c.ok("RCPT TO:<alice@example.test> NOTIFY=SUCCESS ORCPT=rfc822;al@example.test")
+            assert c.data(message()).code == 250
+        until("it has it", 20, lambda: server.mails)
+        said = [line for _, line in server.heard]
+        assert any(re.match(rb"MAIL .* RET=HDRS ENVID=QQ314159\r", line) for line in said)
+        assert any(re.match(rb"RCPT .* NOTIFY=SUCCESS ORCPT=rfc822;al@example\.test\r", line)
+                   for line in said)
+        stand.add_home("hb", "b.test")
+    stand.policy_says("SMTPUTF8")
+    with Client(stand.smtp) as c:
+        assert "DSN" not in c.hello().text
+        assert c.cmd("MAIL FROM:<a@client.test> RET=HDRS").code == 555
 
 
 def test_a_home_with_all_its_streams_leaves_another_its_own(make_stand):

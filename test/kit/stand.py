@@ -176,12 +176,15 @@ class Stand:
     def counter(self, role, name):
         return self.status(role)["counters"][name]
 
-    def wait_policy(self, seconds=10):
-        """Until the edge knows what its homes honour: it offers more than without policy."""
+    def policy_says(self, keyword, seconds=10):
         def known():
             with Client(self.smtp) as c:
-                return "DSN" in c.hello().text
-        until("home's policy is at the edge", seconds, known)
+                return keyword in c.hello().text
+        until(f"{keyword} is offered by the edge", seconds, known)
+
+    def wait_policy(self, seconds=10):
+        """Until the edge knows what its homes honour: it offers more than without policy."""
+        self.policy_says("SMTPUTF8", seconds)
 
     def edge_empty(self, seconds=30):
         until("edge's queue is empty", seconds, lambda: self.queue("edge") == [])
