@@ -243,6 +243,9 @@ post_lane_up(struct post *p, const struct smtp_cli *cli, struct why *why)
 	enum conf_identity identity = p->conf->deliver.identity;
 	struct smtp_ehlo offers = smtp_cli_offers(cli);
 	bool xclient = smtp_cli_xclient(cli);
+	/* It may be configured anew.  Behind PROXY it answers a client, and may mean him alone. */
+	bool news = p->shows == BI_UNKNOWN || (p->proxy == 0 &&
+	    (offers.offers != p->heard.offers || offers.size != p->heard.size));
 
 	if (identity == CONF_IDENTITY_XCLIENT && !xclient) {
 		why_set(why, "the mail server does not offer XCLIENT to us: let it (Postfix: "
@@ -260,6 +263,9 @@ post_lane_up(struct post *p, const struct smtp_cli *cli, struct why *why)
 		    board_identity_names[p->shows], (unsigned long long)offers.size);
 		if (p->c->board != NULL)
 			atomic_store(&p->c->board->identity, p->shows);
+	}
+	if (news) {
+		p->heard = offers;
 		p->offers(p->arg, &offers);
 	}
 	if (!p->proven)

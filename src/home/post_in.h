@@ -51,6 +51,7 @@ struct post {
 	unsigned	 proxy;		/* version of the header that it expects; 0 none */
 	/* By PROXY: a connection a message, a header in front of it. */
 	enum board_identity shows;
+	struct smtp_ehlo heard;		/* what it offers, as told */
 	struct lane	*lanes[POST_LANES_MAX];
 	size_t		 nlanes;
 	/* ended: not noted yet; stuck: a note failed */

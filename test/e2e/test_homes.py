@@ -183,6 +183,20 @@ def test_mail_that_met_a_server_without_smtputf8_waits_for_it(make_stand, mark):
         until("edges are told", 20, lambda: rcpt_beyond(stand) == "250 2.1.5")
 
 
+def test_a_server_that_was_configured_anew_is_believed(make_stand):
+    """It never failed, and its next connection offers less."""
+    with MailServer(offers=(*OFFERS, "SMTPUTF8")) as server:
+        stand = two(make_stand, server)
+        until("hb has said so", 20, lambda: rcpt_beyond(stand) == "250 2.1.5")
+        server.offers, sessions = OFFERS, server.sessions
+
+        def another():
+            assert send_mail(stand.smtp, message(), rcpts=["alice@b.test"]).code == 250
+            return server.sessions > sessions
+        until("a connection has had all the mail that it may", 60, another, 0)
+        until("edges are told", 20, lambda: rcpt_beyond(stand) == "553 5.6.7")
+
+
 def test_reports_are_asked_of_a_server_that_makes_them(make_stand):
     """A Maildir makes none: where it shares the listener nobody is promised any."""
     with MailServer(offers=(*OFFERS, "DSN")) as server:
