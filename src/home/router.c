@@ -222,20 +222,30 @@ find_one(struct finding *f, const struct conf_home_domain *d, struct span local,
 	return FOUND_NOBODY;
 }
 
+bool
+router_cut_tag(const struct conf_home_domain *d, struct span *local)
+{
+	const char *tag = d->tag[0] != '\0' && local->n > 0 ?
+	    memrchr(local->p, d->tag[0], local->n) : NULL;
+
+	/* Edges hash it whole, too, where nothing stands before the first (proto/policy.h). */
+	if (tag == NULL || local->p[0] == d->tag[0])
+		return false;
+	local->n = (size_t)(tag - local->p);
+	return true;
+}
+
+/* The longest name that there is: mary-ann-shop is mary-ann before she is mary. */
 static enum found
 find(struct finding *f, struct span local, const char *domain, int depth)
 {
 	const struct conf_home_domain *d = router_rules(f->r, domain);
-	const char *tag = d->tag[0] != '\0' && local.n > 0 ?
-	    memchr(local.p, d->tag[0], local.n) : NULL;
-	enum found got = find_one(f, d, local, domain, depth);
+	enum found got;
 
-	/* A tag in front ends nothing: there would be no name left. */
-	if (got != FOUND_NOBODY || tag == NULL || tag == local.p)
-		return got;
-	local.n = (size_t)(tag - local.p);
-	say(f->r, "without its tag: %.*s", (int)local.n, local.p);
-	return find_one(f, d, local, domain, depth);
+	while ((got = find_one(f, d, local, domain, depth)) == FOUND_NOBODY &&
+	    router_cut_tag(d, &local))
+		say(f->r, "without its tag: %.*s", (int)local.n, local.p);
+	return got;
 }
 
 static struct finding

@@ -14,7 +14,7 @@
  *
  * The recipient's domain must be one that was granted to the edge that the mail
  * came by; whatever else it names is foreign and no matter of mailboxes.  Then, for the
- * local part as it is, and after that for what stands before its tag:
+ * local part as it is, and after that without its tag, the last first where it has several:
  *
  *	1. an alias of that address, which may be one of another;
  *	2. the mailbox that is called as the address;
@@ -78,6 +78,8 @@ void	route_address(const struct router *, const char (*domains)[256], size_t ndo
 /* What a domain without a section of its own has. */
 extern const struct conf_home_domain router_no_rules;
 const struct conf_home_domain *router_rules(const struct router *, const char *domain);
+/* Cuts a local part's last tag off; false: it has none, or no name would be left. */
+bool	router_cut_tag(const struct conf_home_domain *, struct span *local);
 /* "" if unknown local parts are refused there. */
 const char *router_catch_all(const struct router *, const char *domain);
 /* Where that ends: ROUTE_NONE if there is none. */

@@ -6,6 +6,46 @@
 
 #include "home/opener_in.h"
 
+/* Whether that is the mailbox's name but for case, and for dots where they do not count. */
+static bool
+is_called(struct span local, struct span name, bool dots)
+{
+	size_t i = 0, k = 0;
+
+	for (;; i++, k++) {
+		while (!dots && i < local.n && local.p[i] == '.')
+			i++;
+		while (!dots && k < name.n && name.p[k] == '.')
+			k++;
+		if (i == local.n || k == name.n)
+			return i == local.n && k == name.n;
+		if (!span_eq_nocase(span_of(local.p + i, 1), span_of(name.p + k, 1)))
+			return false;
+	}
+}
+
+/*
+ * The local part for a mailbox that is called so, with or without a tag: as it came, but for dots
+ * that the server need not know how to leave out.  False: it is called otherwise.
+ */
+static bool
+by_name(const struct conf_home *conf, struct address *to, struct span name)
+{
+	const struct router rules = { .domains = conf->domains, .ndomains = conf->ndomains };
+	const struct conf_home_domain *d = router_rules(&rules, to->domain);
+	struct span local = span_str(to->local);
+	char text[sizeof(to->local)];
+	int n;
+
+	while (!is_called(local, name, d->dots))
+		if (!router_cut_tag(d, &local))
+			return false;
+	if (span_eq_nocase(local, name))
+		return true;
+	n = snprintf(text, sizeof(text), "%.*s%s", (int)name.n, name.p, to->local + local.n);
+	return n < (int)sizeof(text) && span_copy(span_str(text), to->local, sizeof(to->local));
+}
+
 /*
  * Whom the server is asked for.  Where the router took the local part for a mailbox's
  * name it is the recipient himself, tag and all, as the server has rules for those;
@@ -28,8 +68,7 @@ ask_for(const struct shipment *s, const struct ledger_entry *e, struct address *
 		box = (struct address){ .domain = "" };
 	name = span_str(box.domain[0] != '\0' ? box.local : e->mailbox);
 	if ((box.domain[0] == '\0' || strcmp(box.domain, to->domain) == 0) &&
-	    (span_eq_nocase(span_str(to->local), name) ||
-	    span_eq_nocase(span_of(to->local, strcspn(to->local, "+")), name)))
+	    by_name(s->post->c->conf, to, name))
 		return true;
 	if (box.domain[0] != '\0') {
 		*to = box;

@@ -40,6 +40,47 @@ a_message_is_one_transaction_whoever_it_is_for(void **state)
 	mail_server_end();
 }
 
+/* Whatever ends a name here, the server hears of the tag, and of nobody whom it does not know. */
+static void
+a_tag_goes_with_its_name(void **state)
+{
+	static const struct {
+		const char	*tag, *box, *to, *asked;
+		bool		 dots;
+	} rows[] = {
+		{ "+", "bob", "BOB+x", "BOB+x", true }, { "-", "bob", "bob-x-y", "bob-x-y", true },
+		{ "-", "bob", "bob+x", NULL, true }, { "", "bob", "bob+x", NULL, true },
+		{ "-", "long-tag", "long-tag-x", "long-tag-x", true },
+		{ "+", "j.smith", "JSmith+J.S", "j.smith+J.S", false },
+		{ "+", "jsmith", "j.smith", "jsmith", false },
+		{ "+", "jsmith", "j.smith", NULL, true }, { "-", "bob", "sales-x", "bob", true },
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct conf_home_domain *d = &conf.domains[0];
+		char line[200];
+
+		memset(d, 0, sizeof(*d));
+		span_copy(SPAN_LIT("example.org"), d->name, sizeof(d->name));
+		span_copy(span_str(rows[i].tag), d->tag, sizeof(d->tag));
+		d->dots = rows[i].dots;
+		span_copy(SPAN_LIT("sales"), d->aliases[0].from, sizeof(d->aliases[0].from));
+		span_copy(SPAN_LIT("bob"), d->aliases[0].to, sizeof(d->aliases[0].to));
+		conf.ndomains = d->naliases = 1;
+		span_copy(span_str(rows[i].box), conf.users[1], sizeof(conf.users[1]));
+		snprintf(line, sizeof(line), "<%s@example.org>", rows[i].to);
+		print_message("%s in %s\n", line, rows[i].box);
+		hold(line, BODY, FLAWLESS, false);
+		mail_server_begin(false);
+		live();
+		snprintf(line, sizeof(line), "RCPT TO:<%s@example.org>\r\n",
+		    rows[i].asked != NULL ? rows[i].asked : "");
+		assert_int_equal(commands("RCPT TO:"), rows[i].asked != NULL);
+		assert_int_equal(commands(line), rows[i].asked != NULL);
+		mail_server_end();
+	}
+}
+
 static void
 connections_are_kept_and_no_more_are_made_than_may_be(void **state)
 {
@@ -280,6 +321,7 @@ main(void)
 #define TEST(f) cmocka_unit_test_setup_teardown(f, courier_setup, courier_teardown)
 	const struct CMUnitTest tests[] = {
 		TEST(a_message_is_one_transaction_whoever_it_is_for),
+		TEST(a_tag_goes_with_its_name),
 		TEST(connections_are_kept_and_no_more_are_made_than_may_be),
 		TEST(ends_wait_for_one_another_and_a_lone_one_for_nobody),
 		TEST(by_lmtp_each_recipient_has_a_word_of_his_own),
