@@ -183,7 +183,8 @@ static const struct conf_key keys[] = {
 	CONF_HOLD_KEYS(conf_edge),
 	{ "hold", "share", CT_NUMBER, CONF_FIELD(conf_edge, hold.share), .def = "10",
 	    CONF_RANGE(1, 100),
-	    .doc = "Percent of a home's quota that one client network (/24, /48) may fill." },
+	    .doc = "Percent of a home's quota, or of what the disk has room for where that is "
+		"less, that one client network (/24, /48) may fill." },
 
 	CONF_ALARMS_KEYS(conf_edge),
 	CONF_DNS_KEYS(conf_edge),

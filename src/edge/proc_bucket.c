@@ -373,6 +373,7 @@ greet(struct bucket_proc *b)
 
 	chan_start(b->reception, on_message, on_gone, b);
 	wire_u64(&w, b->proc->edge->hold.reserve);
+	wire_u8(&w, b->proc->edge->hold.share);
 	tell(b, WE_HELLO, 0, &w);
 	b->room_told = UINT64_MAX;
 	tell_room(b);

@@ -291,7 +291,8 @@ home_room(const struct finder *f, const struct db_totals *t, struct why *why)
 		return 0;
 	if (db_share_most(f->w->db, t->home, &net, &octets, why) == -1)
 		return -1;
-	used = answer_used(octets, quota / 100 * h->share, &percent);
+	used = answer_used(octets, db_share(f->w->db, quota, db_disk_free(f->w->db)),
+	    &percent);
 	if (used != USED_LITTLE)
 		say(f, CONDITION_NOW, "share", t->home, "home %s: the client network of %s has "
 		    "used %d %% of what one network may fill (hold.share); beyond it, its mail is "

@@ -282,6 +282,15 @@ db_room_left(struct db *db)
 	return disk < quota ? disk : quota;
 }
 
+uint64_t
+db_share(const struct db *db, uint64_t quota, uint64_t room)
+{
+	uint64_t most = db->total + room;
+
+	most = most < db->limits.quota ? most : db->limits.quota;
+	return (most < quota ? most : quota) / 100 * db->limits.share;
+}
+
 void
 db_set_limits(struct db *db, const struct db_limits *l)
 {

@@ -158,8 +158,9 @@ judge(struct db *db, const struct spool_meta *m, const struct db_body *b, uint64
 		return KEPT;
 	if (octets(db, ST_SHARE, m->home, &m->client_net, &shared, why) == -1)
 		return NOT_KEPT;
-	most = quota / 100 * db->limits.share;
-	if (shared + b->size > most) {
+	most = db_share(db, quota, db->room);
+	/* One message it may have, where a share of a small disk is less than that. */
+	if (shared > 0 && shared + b->size > most) {
 		why_set(why, "share: network %s has %" PRIu64 " of the %" PRIu64 " octets that one "
 		    "network may fill for home %s", netaddr_ip(&m->client_net).s, shared, most,
 		    m->home);

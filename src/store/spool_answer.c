@@ -284,6 +284,7 @@ static bool
 on_hello(struct spool *s, struct answer *m)
 {
 	s->reserve = wire_get_u64(&m->in);
+	s->share = wire_get_u8(&m->in);
 	if (!wire_done(&m->in) || s->up)
 		return false;
 	s->up = true;

@@ -62,6 +62,8 @@ struct spool {
 	bool		 up;			/* the writer has spoken */
 	int		 dirfd;
 	uint64_t	 budget, threshold, memory, reserve;
+	unsigned	 share;			/* percent; 0: not told yet */
+	struct spool_put *files;		/* on their way in, in files */
 	uint64_t	 room;			/* UINT64_MAX: enough, or not known */
 	uint64_t	 tags;
 	struct asks	 kinds[SPOOL_KINDS];

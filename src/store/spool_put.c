@@ -1,5 +1,6 @@
 /* Objects on their way in: in memory while that lasts, else in a file of their own. */
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/statvfs.h>
@@ -12,6 +13,7 @@
 
 struct spool_put {
 	struct spool	*spool;
+	struct spool_put *next, **prev;		/* while it has a file */
 	struct spool_meta meta;
 	struct buf	 data;
 	int		 fd;			/* -1: in data */
@@ -52,19 +54,70 @@ write_file(struct spool_put *p, const void *b, size_t n, struct why *why)
 	return 0;
 }
 
-/* The writer refuses what eats into the reserve; a sender of much is stopped on the way already. */
+/*
+ * What is not whole yet counts for no quota.  So that one client network does not fill the
+ * disk with messages that it never ends, all of its files but the only one are a share of
+ * what such files can have.
+ */
+static int
+look_share(const struct spool_put *p, uint64_t room, struct why *why)
+{
+	static const struct netaddr none;
+	const struct netaddr *net = &p->meta.client_net;
+	uint64_t all = room, its = 0, share = p->spool->share;
+	unsigned n = 0;
+
+	if (share == 0 || share >= 100 || netaddr_same_ip(net, &none))
+		return 0;
+	for (const struct spool_put *q = p->spool->files; q != NULL; q = q->next) {
+		all += q->size;
+		if (netaddr_same_ip(&q->meta.client_net, net)) {
+			its += q->size;
+			n++;
+		}
+	}
+	if (n > 1 && its > all / 100 * share)
+		return why_set(why, "share: network %s has %" PRIu64 " octets on their way, of the "
+		    "%" PRIu64 " that one network may", netaddr_ip(net).s, its, all / 100 * share);
+	return 0;
+}
+
+/* The writer refuses what is too much; a sender of much is stopped on the way already. */
 static int
 look(struct spool_put *p, struct why *why)
 {
+	uint64_t reserve = p->spool->reserve, room;
 	struct statvfs v;
 
 	if (p->size < p->looked_at)
 		return 0;
 	p->looked_at = p->size + LOOK_EVERY;
-	if (p->spool->reserve > 0 && fstatvfs(p->spool->dirfd, &v) == 0 &&
-	    (uint64_t)v.f_bavail * v.f_frsize < p->spool->reserve)
+	if (fstatvfs(p->spool->dirfd, &v) == -1)
+		return 0;
+	room = (uint64_t)v.f_bavail * v.f_frsize;
+	if (room < reserve)
 		return why_set(why, "disk: less than the reserve is free");
-	return 0;
+	return look_share(p, room - reserve, why);
+}
+
+static void
+list(struct spool_put *p)
+{
+	struct spool *s = p->spool;
+
+	p->next = s->files;
+	if (p->next != NULL)
+		p->next->prev = &p->next;
+	p->prev = &s->files;
+	s->files = p;
+}
+
+static void
+unlist(struct spool_put *p)
+{
+	if (p->next != NULL)
+		p->next->prev = p->prev;
+	*p->prev = p->next;
 }
 
 static int
@@ -83,6 +136,7 @@ to_file(struct spool_put *p, struct why *why)
 		p->file[0] = '\0';
 		return why_sys(why, "spool: a large object's file cannot be made");
 	}
+	list(p);
 	rc = write_file(p, p->data.p, p->data.n, why);
 	s->memory -= p->data.n;
 	buf_fini(&p->data);
@@ -125,9 +179,11 @@ hand_on(struct spool_put **pp, struct wire_out *w, enum wire_type type, const un
 	if (p->fd != -1)
 		wire_u64(w, p->size);
 	a = ask_new(s, type, w, arg);
-	if (p->fd != -1)
+	if (p->fd != -1) {
+		unlist(p);
 		/* the writer syncs it, and looks whether all of it is there */
 		s->sys->close(p->fd);
+	}
 	a->content = p->data;
 	a->octets = p->data.n;
 	free(p);
@@ -171,6 +227,7 @@ spool_put_drop(struct spool_put **pp)
 		return;
 	*pp = NULL;
 	if (p->fd != -1) {
+		unlist(p);
 		p->spool->sys->close(p->fd);
 		(void)p->spool->sys->unlinkat(p->spool->dirfd, p->file, 0);
 	}

@@ -57,7 +57,7 @@ enum wire_type {
 	WA_PAIRED,		/* text error, peer as JSON if there is none */
 
 	/* writer -> client, unasked; tag 0 */
-	WE_HELLO = 128,		/* u64 reserve: first of all */
+	WE_HELLO = 128,		/* u64 reserve, u8 share: first of all */
 	WE_WORK,
 	WE_PEER,		/* peer as JSON */
 	WE_PEER_GONE,		/* text name */

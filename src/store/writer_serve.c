@@ -310,6 +310,7 @@ writer_greet(struct client *c)
 	    room = { .n = 0 };
 
 	wire_u64(&out, w->conf.hold->reserve);
+	wire_u8(&out, w->conf.hold->share);
 	(void)writer_send(c, WE_HELLO, 0, &out, span_of(NULL, 0), -1);
 	if (w->conf.role == CONF_EDGE) {
 		wire_u64(&room, w->room_told);

@@ -213,6 +213,55 @@ def test_share_of_a_network(make_stand, mark):
     assert send_mail(stand.smtp, message(body=body), source="127.40.1.1").code == 250
 
 
+def test_share_of_a_disk_that_is_less_than_the_quota(edge_on, mark):
+    """Nobody's disk has the quota's room: one network still leaves most of it to others."""
+    stand = edge_on(opt=["edge.hold.share=10"])
+    stand.stop("home")
+    body, n = PAD * (900000 // len(PAD)), 0
+    while (r := send_mail(stand.smtp, message(subject=mark, body=body),
+                          source=f"127.40.1.{1 + n}")).code == 250:
+        n += 1
+        assert n < 20, "80 MB in all, ten of a hundred for one"
+    assert r.code == 452 and n >= 5, (n, r.text)
+    alarms = " ".join(stand.status("edge")["alarms"])
+    assert "client network of 127.40.1.0" in alarms and "hold.share" in alarms, alarms
+    for other in ("127.40.2.1", "127.40.3.1"):
+        assert send_mail(stand.smtp, message(subject=mark, body=PAD * 200000),
+                         source=other).code == 250, "and one message, however large"
+    assert send_mail(stand.smtp, message(body=body), source=other).code == 452
+    stand.start("home")
+    stand.wait_marked("alice", mark, n + 2)
+    stand.edge_empty()
+    assert send_mail(stand.smtp, message(body=body), source="127.40.1.1").code == 250
+
+
+def test_messages_without_end_leave_the_disk_to_others(edge_on, tmpfs, mark):
+    """What is not whole counts for no quota, and fills no disk: a network has a share of it."""
+    stand = edge_on(opt=["edge.hold.share=10"])
+    stand.stop("home")
+    octets, without_end = (PAD * (3000000 // len(PAD))).encode(), []
+    for n in range(12):
+        c = Client(stand.smtp, source=f"127.40.1.{1 + n}")
+        c.hello()
+        c.begin("s@client.test", ["alice@example.test"])
+        for _ in range(3):
+            c.send(f"BDAT {len(octets)}\r\n".encode() + octets)
+            c.reply()
+        without_end.append(c)
+    v = os.statvfs(tmpfs)
+    assert v.f_bavail * v.f_frsize > 64 << 20, "of 108 MB a tenth of 80 stayed, and one chunk"
+    assert send_mail(stand.smtp, message(subject=mark, body=PAD * 200000),
+                     source="127.40.2.1").code == 250
+    assert "smtp.later" in stand.log("edge") and "share: network 127.40.1.0" in stand.log("edge")
+    for c in without_end:
+        c.close()
+    until("the network is served again", 30,
+          lambda: send_mail(stand.smtp, message(subject=mark, body=PAD * 30000),
+                            source="127.40.1.1").code == 250)
+    stand.start("home")
+    stand.wait_marked("alice", mark, 2)
+
+
 def remount(dir_, how):
     r = subprocess.run(["mount", "-o", f"remount,{how}", dir_], check=False, capture_output=True,
                        text=True)

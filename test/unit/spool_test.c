@@ -193,17 +193,17 @@ full_says_which_limit_and_recovers(void **state)
 	assert_int_equal(told.last, KEPT_FULL);
 	assert_non_null(strstr(told.why, "share"));
 	m.client_net.ip[12] = 193;
-	put_one(s, &m, 2, 2000, &told);		/* another network may */
+	put_one(s, &m, 2, 11000, &told);	/* another network may, and one of any size */
 	play_until(&p, &told.told, 3);
 	assert_int_equal(told.last, KEPT);
 
 	m = a_meta(&p, 3);
-	put_one(s, &m, 3, 30000, &told);	/* 41,000 of home's 40,000 */
+	put_one(s, &m, 3, 30000, &told);	/* 50,000 of home's 40,000 */
 	play_until(&p, &told.told, 4);
 	assert_int_equal(told.last, KEPT_FULL);
 	assert_non_null(strstr(told.why, "alice"));
 	snprintf(m.home, sizeof(m.home), "bob");
-	put_one(s, &m, 3, 80000, &told);	/* bob has the default quota: all of it */
+	put_one(s, &m, 3, 71000, &told);	/* bob has the default quota: all of it */
 	play_until(&p, &told.told, 5);
 	assert_int_equal(told.last, KEPT);
 	m.id.b[15] = 4;
@@ -213,7 +213,7 @@ full_says_which_limit_and_recovers(void **state)
 	assert_non_null(strstr(told.why, "quota"));
 
 	spool_delete(s, first, on_done, &d);
-	put_one(s, &m, 4, 9000, &told);
+	put_one(s, &m, 4, 17000, &told);	/* in the place of 9,000 and the 9,000 left */
 	play_until(&p, &told.told, 7);
 	assert_int_equal(told.last, KEPT);
 	p.edge->hold.reserve = 1ull << 60;	/* no disk has so much free */
