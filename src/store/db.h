@@ -36,6 +36,7 @@ struct db_limits {
 	/* percent of a home's quota for one client network; 0: not looked at */
 	unsigned	share;
 	int64_t		remember_ms;	/* how long delivered keys are remembered */
+	uint64_t	keys;		/* and how many */
 	int64_t		parked_keep_ms;	/* home: how long policy refusals are kept */
 };
 

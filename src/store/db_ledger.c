@@ -15,7 +15,6 @@ _Static_assert(LEDGER_PARKED == 5 && LEDGER_REFUSED == 7 && PARK_POLICY == 1 && 
 #define UNREAD_LEAST_MS	5000		/* between tries to read what the disk does not give */
 #define UNREAD_MOST_MS	(15 * 60 * 1000)
 #define STEP		100		/* rows of one housekeeping step */
-#define KEYS_MAX	4000000		/* remembered: about 200 MB */
 
 /* A row of entries summed up. */
 struct sum {
@@ -554,7 +553,7 @@ forget_keys(struct db *db, int64_t now, struct why *why)
 	count = sqlite3_column_int64(st, 0);
 	sqlite3_reset(st);
 	/* Over the bound the oldest day's go, whatever their age. */
-	if (count > KEYS_MAX && (st = db_st(db, ST_FIRST_DAY, why)) != NULL) {
+	if ((uint64_t)count > db->limits.keys && (st = db_st(db, ST_FIRST_DAY, why)) != NULL) {
 		if (db_step(db, st, why) == 1 && sqlite3_column_int64(st, 0) >= before)
 			before = sqlite3_column_int64(st, 0) + 1;
 		sqlite3_reset(st);

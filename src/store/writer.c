@@ -18,6 +18,7 @@
 #define ROOM_MS		1000		/* while there is little: somebody else may make some */
 #define OWED_KEEP	256
 #define REMEMBER_MS	(30LL * 24 * 3600 * 1000)	/* beyond max_hold */
+#define KEYS_MAX	4000000		/* remembered: about 200 MB */
 
 static void client_free(struct client *);
 static void on_idle(uv_timer_t *), on_due(uv_timer_t *), on_again(uv_timer_t *),
@@ -488,7 +489,7 @@ set_limits(struct writer *w)
 
 	db_set_limits(w->db, &(struct db_limits){
 		.quota = h->quota, .reserve = h->reserve, .share = h->share,
-		.remember_ms = h->max_hold_ms + REMEMBER_MS,
+		.remember_ms = h->max_hold_ms + REMEMBER_MS, .keys = KEYS_MAX,
 		.parked_keep_ms = w->conf.role == CONF_HOME ? w->conf.home->parked_keep_ms :
 		    INT64_MAX / 2,
 	});

@@ -19,7 +19,7 @@ stage_open(struct stage *g)
 		g->db = db_open(&fault_sys, g->dir, g->role, fault_vfs, &why);
 	if (g->db != NULL)
 		db_set_limits(g->db, &(struct db_limits){ .quota = 1 << 30, .share = 50,
-		    .remember_ms = 1000LL * 3600 * 24 * 60, .parked_keep_ms =
+		    .remember_ms = 1000LL * 3600 * 24 * 60, .keys = 1000, .parked_keep_ms =
 		    1000LL * 3600 * 24 * 30 });
 }
 

@@ -1,6 +1,8 @@
 /* The spool of an edge from a client's side: whole round trips over a channel. */
 #include "kit/store_play.h"
 
+#include <dirent.h>
+
 static void
 what_is_kept_comes_back_whole(void **state)
 {
@@ -160,6 +162,20 @@ what_is_not_committed_is_not_listed(void **state)
 	}
 }
 
+static unsigned
+files_in(int dir)
+{
+	DIR *d = fdopendir(openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+	const struct dirent *e;
+	unsigned n = 0;
+
+	assert_non_null(d);
+	while ((e = readdir(d)) != NULL)
+		n += e->d_name[0] != '.';
+	closedir(d);
+	return n;
+}
+
 static void
 full_says_which_limit_and_recovers(void **state)
 {
@@ -211,16 +227,20 @@ full_says_which_limit_and_recovers(void **state)
 	play_until(&p, &told.told, 6);
 	assert_int_equal(told.last, KEPT_FULL);
 	assert_non_null(strstr(told.why, "quota"));
+	put_one(s, &m, 4, 300 << 10, &told);	/* in a file, of which nothing stays */
+	play_until(&p, &told.told, 7);
+	assert_int_equal(told.last, KEPT_FULL);
+	assert_int_equal(files_in(p.large), 0);
 
 	spool_delete(s, first, on_done, &d);
 	put_one(s, &m, 4, 17000, &told);	/* in the place of 9,000 and the 9,000 left */
-	play_until(&p, &told.told, 7);
+	play_until(&p, &told.told, 8);
 	assert_int_equal(told.last, KEPT);
 	p.edge->hold.reserve = 1ull << 60;	/* no disk has so much free */
 	assert_int_equal(writer_reload(p.writer, &p.conf, &why), 0);
 	m.id.b[15] = 5;
 	put_one(s, &m, 5, 10, &told);
-	play_until(&p, &told.told, 8);
+	play_until(&p, &told.told, 9);
 	assert_int_equal(told.last, KEPT_FULL);
 	assert_non_null(strstr(told.why, "reserve"));
 	spool_free(&s);
