@@ -503,8 +503,8 @@ db_open(const struct sys *sys, const char *state, enum conf_role role, const cha
 	db->role = role;
 	db_runs_new(db);
 	db->dir = db->large = db->aside = -1;
-	db->limits = (struct db_limits){ .quota = UINT64_MAX, .remember_ms = INT64_MAX / 2, .keys = UINT64_MAX,
-	    .parked_keep_ms = INT64_MAX / 2 };
+	db->limits = (struct db_limits){ .quota = UINT64_MAX, .remember_ms = INT64_MAX / 2,
+	    .keys = UINT64_MAX, .parked_keep_ms = INT64_MAX / 2 };
 	snprintf(db->path, sizeof(db->path), "%s", state);
 	if ((db->dir = open_dir(db, AT_FDCWD, state, why)) == -1 ||
 	    (db->large = open_dir(db, db->dir, "large", why)) == -1 ||

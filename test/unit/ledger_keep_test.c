@@ -1,4 +1,4 @@
-/* What a home keeps, and for how long: parked mail, keys of what is settled, refusals nobody heard. */
+/* What a home keeps, and for how long: parked mail, keys of what is settled, open refusals. */
 #include "kit/store_play.h"
 
 #define HOUR	(3600 * 1000LL)

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 
+#include "edge/session_in.h"
 #include "net/tls.h"
 #include "kit/net_keys.h"
 
@@ -548,6 +549,23 @@ a_client_that_never_reads(void **state)
 	RUN_UNTIL(R.e.sessions == NULL);
 }
 
+/* It is not the client who is slow: whatever time the disk takes, he hears what became of it. */
+static void
+the_disk_has_its_time(void **state)
+{
+	connect_client(&A);
+	say(&A, "EHLO c\r\n" ENVELOPE);
+	RUN_UNTIL(heard(&A, "250 2.1.5"));
+	rig_writer_down();
+	say(&A, "DATA\r\none\r\n.\r\n");
+	RUN_UNTIL(heard(&A, "354 ") && R.e.sessions->waiting == WAIT_SPOOL);
+	sweep_in(R.e.terms->timeouts.session_ms + 2000);
+	loop_run_ms(20);
+	assert_false(heard(&A, "421"));
+	rig_writer_up();
+	RUN_UNTIL(heard(&A, "250 2.0.0 Accepted"));
+}
+
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, set_up, tear_down)
 
 int
@@ -573,6 +591,7 @@ main(void)
 		TEST(nearly_full),
 		TEST(unpaired_in_between),
 		TEST(a_client_that_never_reads),
+		TEST(the_disk_has_its_time),
 	};
 
 	net_key_make(&key, "P-256");
