@@ -1,11 +1,17 @@
 """Home is away: every kind of object is held sealed, opens with age, and comes home once."""
 
+import contextlib
+import hashlib
+import hmac
+import json
 import os
 import re
 import shutil
 import sqlite3
 import subprocess
 import tempfile
+import uuid
+from pathlib import Path
 
 import pytest
 from conftest import show_logs, take_down
@@ -243,6 +249,55 @@ def test_spool_is_a_database_that_others_open(make_stand):
     assert db.execute("pragma auto_vacuum").fetchone() == (2,)
     db.close()
     stand.start("edge")
+
+
+XTEXT = re.compile(rb"(?:[!-*,-<>-~]|\+[0-9A-F]{2})+")
+
+
+def attributes(text, *keywords):
+    """Of XCLIENT or XFORWARD: each once, in any order, in xtext or not known."""
+    got = dict(word.split(b"=", 1) for word in text.split(b" "))
+    assert sorted(got) == sorted(keywords) and len(got) == text.count(b" ") + 1
+    for k, v in got.items():
+        assert XTEXT.fullmatch(v) and (not v.startswith(b"[") or v == b"[UNAVAILABLE]"), v
+        got[k] = re.sub(rb"\+(..)", lambda m: bytes.fromhex(m[1].decode()), v)
+    return got
+
+
+@pytest.mark.parametrize("size", [100, 400000])
+def test_an_object_is_what_its_pages_say(make_stand, size):
+    """doc/STORE, doc/OBJECT and `age` are all that it takes to find, verify and read one."""
+    stand = make_stand()
+    stand.stop("home")
+    octets = message(body=("x" * 75 + "\r\n") * (size // 77))
+    with Client(stand.smtp, source="127.33.44.55") as c:
+        c.hello("[a+b=c]~")
+        c.begin("Ann@CLIENT.Test", ["Alice@EXAMPLE.test", "bob@example.test"],
+                " BODY=8BITMIME")
+        assert c.bdat(octets, 70000).code == 250
+    stand.stop("edge")
+    state = Path(stand.env["EDGE_SPOOL"])
+    with contextlib.closing(sqlite3.connect(f"file:{state}/spool.db?mode=ro", uri=True)) as db:
+        (row, id_, signer, home, held_size, mac, large, file), = db.execute(
+            "SELECT row, id, signer.name, home, size, mac, large, file"
+            " FROM object JOIN signer ON num = signer")
+        sealed = (state / "large" / file).read_bytes() if large else db.execute(
+            "SELECT data FROM content WHERE row = ?", (row,)).fetchone()[0]
+    assert (signer, home, held_size) == ("edge.test", "home", len(sealed))
+    assert bool(large) == (size > 200000)
+    key = bytes.fromhex(json.loads((state / "homes" / home).read_text())["mac"][0])
+    assert mac == hmac.digest(key, b"posthouse-object-1" + id_ + hashlib.sha256(sealed).digest(),
+                              "sha256")
+    inside = stand.age_open(sealed)
+    m, body = parse(inside)
+    xclient = attributes(m["xclient"], b"NAME", b"ADDR", b"PORT", b"PROTO", b"HELO", b"DESTADDR",
+                         b"DESTPORT")
+    assert xclient[b"HELO"] == b"[a+b=c]~" and inside.startswith(b"EHLO [a+b=c]~\r\n")
+    assert (xclient[b"ADDR"], xclient[b"PROTO"]) == (b"127.33.44.55", b"ESMTP")
+    assert uuid.UUID(m["id"].decode()) == uuid.UUID(bytes=id_) and id_[6] >> 4 == 7
+    assert (m["sender"], m["params"]) == (b"Ann@client.test", b" BODY=8BITMIME")
+    assert m["rcpts"] == b"RCPT TO:<Alice@example.test>\r\nRCPT TO:<bob@example.test>\r\n"
+    assert body.startswith(b"Received: ") and body.endswith(octets)
 
 
 def test_wrong_ids_are_said(stand):
