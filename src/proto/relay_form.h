@@ -42,6 +42,11 @@ struct relay_form {
 	 */
 	bool		 everywhere;
 	/*
+	 * Of them, those that are asked as these addresses where STARTTLS makes two ways of
+	 * it: both are counted together.  A rule may go by address and TLS, and by the sender.
+	 */
+	bool		 both_ways;
+	/*
 	 * Some call it a syntax error, and count these apart: exim hangs up at the fourth
 	 * in a connection (smtp_max_synprot_errors).
 	 */

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <strings.h>
 
+#include "proto/address.h"
 #include "proto/smtp_ehlo.h"
 
 /* What the replies mean. */
@@ -142,6 +143,13 @@ look_for_address(struct relay_probe *p, struct span text)
 		p->t.ehlo = RELAY_OTHER_ADDRESS;
 }
 
+/* The visit tells what there is for its client, and none before it did. */
+static bool
+asks_first(const struct relay_probe *p)
+{
+	return p->phase == PH_STRANGER || p->phase == PH_STRANGER6 || p->phase == PH_UNTRUSTED;
+}
+
 /* What it offers, and must not offer a stranger. */
 static void
 look_at_offers(struct relay_probe *p, struct span raw)
@@ -150,6 +158,7 @@ look_at_offers(struct relay_probe *p, struct span raw)
 	unsigned offers = smtp_ehlo_read(raw).offers;
 
 	t->starttls = (offers & SMTP_OFFER_STARTTLS) != 0;
+	t->both = t->both || t->starttls || relay_other_way(p->phase);
 	t->auth = (offers & SMTP_OFFER_AUTH) != 0;
 	if (t->ehlo != RELAY_NO_CAUSE)
 		return;
@@ -169,9 +178,11 @@ ehlo(struct relay_probe *p, const struct reply_ev *ev)
 	const char *first = ev->reply.text;
 
 	t->served = ev->type == REPLY_WHOLE && ev->reply.code == 250;
+	t->helo_refused = p->phase == PH_HELO && ev->reply.code / 100 == 5;
 	if (!t->served)
 		return RELAY_NO_CAUSE;		/* the end of the visit tells */
 	t->ehlo = RELAY_NO_CAUSE;
+	t->named = false;		/* what answers in TLS may be another than before */
 	span_copy(span_of(first, strcspn(first, "\n")), p->hello, sizeof(p->hello));
 	if (v->header == RELAY_PROPER)
 		look_for_address(p, span_str(p->hello));
@@ -191,7 +202,11 @@ ehlo(struct relay_probe *p, const struct reply_ev *ev)
 		break;
 	}
 	p->served[v->header] = true;
-	p->starttls = p->starttls || (t->starttls && v->stranger);
+	if (t->starttls && asks_first(p)) {
+		p->starttls = true;
+		p->secures = p->secures ||
+		    (p->s.submission && p->phase == PH_STRANGER && p->form == 0);
+	}
 	/* A server that has said it once before TLS has said it. */
 	if (!t->named && !(t->tls && !p->s.tls))
 		p->unnamed = true;
@@ -264,6 +279,39 @@ foreign(struct relay_probe *p, const struct smtp_reply *r)
 	return RELAY_NO_CAUSE;
 }
 
+/* RFC 3207 4: "a 530 reply code to every command other than NOOP, EHLO, STARTTLS, or QUIT". */
+static bool
+asks_for_tls(const struct relay_probe *p, const struct smtp_reply *r)
+{
+	return !p->t.tls && p->t.starttls && (r->code == 530 || (r->code / 100 == 5 &&
+	    (has(r, "STARTTLS") || has(r, "TLS required") || has(r, "ncryption"))));
+}
+
+/*
+ * A stranger's sender, or our own recipient, is not welcome: true if nobody is, before he
+ * has done what others can do as well as we, or has a password.  In the first
+ * connection STARTTLS is done then.  In those that are made to see what the clear or a
+ * name in EHLO is good for, it may be good for nothing: the forms are asked all the same.
+ */
+static bool
+nobody_is_welcome(struct relay_probe *p, const struct smtp_reply *r)
+{
+	struct relay_talk *t = &p->t;
+	bool clear = relay_other_way(p->phase) && p->secured;
+
+	if ((clear && (asks_for_tls(p, r) || (p->s.submission && r->code / 100 == 5))) ||
+	    (p->phase == PH_HELO && r->code / 100 == 5)) {
+		t->locked = true;
+	} else if (p->phase == PH_STRANGER && p->form == 0 && !t->tls_asked &&
+	    asks_for_tls(p, r)) {
+		t->wants_tls = p->secures = true;
+	} else if (wants_password(p, r)) {
+		t->locked = p->locked = true;
+	} else
+		return false;
+	return true;
+}
+
 static enum relay_cause
 mail(struct relay_probe *p, const struct smtp_reply *r)
 {
@@ -272,12 +320,8 @@ mail(struct relay_probe *p, const struct smtp_reply *r)
 	t->mail_ok = r->code / 100 == 2;
 	if (t->mail_ok || p->phase == PH_BARE_LF)
 		return RELAY_NO_CAUSE;
-	if (wants_password(p, r)) {
-		t->locked = p->locked = true;
-		return RELAY_NO_CAUSE;
-	}
 	if (t->sender == RELAY_STRANGER)
-		return RELAY_NO_CONTROL;
+		return nobody_is_welcome(p, r) ? RELAY_NO_CAUSE : RELAY_NO_CONTROL;
 	return r->code / 100 == 5 ? RELAY_NO_CAUSE : RELAY_NO_PROOF;
 }
 
@@ -293,10 +337,8 @@ control(struct relay_probe *p, const struct smtp_reply *r)
 			p->control = (int)t->control_at;
 		if (ok || p->phase == PH_BARE_LF)
 			return RELAY_NO_CAUSE;
-		if (wants_password(p, r)) {
-			t->locked = p->locked = true;
+		if (nobody_is_welcome(p, r))
 			return RELAY_NO_CAUSE;
-		}
 		return p->control < 0 && t->control_at + 1 < p->s.ncontrols ? RELAY_NO_CAUSE :
 		    RELAY_NO_CONTROL;
 	}
@@ -355,14 +397,28 @@ complete(const struct relay_probe *p)
 
 	switch (p->phase) {
 	case PH_STRANGER:
+	case PH_STRANGER_OTHER:
 	case PH_STRANGER6:
-	case PH_STRANGER_TLS:
+	case PH_STRANGER6_OTHER:
 	case PH_UNTRUSTED:
+	case PH_UNTRUSTED_OTHER:
+	case PH_HELO:
 		/* Whoever takes a control recipient does not ask everyone for a password. */
-		return t->again_ok || (t->locked && !t->control_ok && t->last);
+		return t->again_ok || t->wants_tls || t->helo_refused ||
+		    (t->locked && !t->control_ok && t->last);
 	default:
 		return true;		/* that it is not served is what these look for */
 	}
+}
+
+/* Where it is a name; an address in EHLO could not be told from what the server sees. */
+static void
+keep_host(struct relay_probe *p, struct span word)
+{
+	struct netaddr ip;
+
+	if (netaddr_parse_ip(word, &ip) || !address_domain(word, p->host))
+		p->host[0] = '\0';
 }
 
 void
@@ -375,9 +431,11 @@ relay_judge_reply(struct relay_probe *p, const struct reply_ev *ev)
 	switch (t->step) {
 	case ST_GREETING:
 		t->greeted = r->code == 220;
-		if (p->banner[0] == '\0' && t->greeted)
+		if (p->banner[0] == '\0' && t->greeted) {
 			span_copy(span_of(r->text, strcspn(r->text, "\n")), p->banner,
 			    sizeof(p->banner));
+			keep_host(p, span_of(p->banner, strcspn(p->banner, " ")));
+		}
 		/* What it says instead of a greeting is the best evidence there will be. */
 		if (!t->greeted && r->code != 0 && !complete(p))
 			c = RELAY_NO_ANSWER;
@@ -387,8 +445,8 @@ relay_judge_reply(struct relay_probe *p, const struct reply_ev *ev)
 		break;
 	case ST_STARTTLS:
 		t->tls_agreed = r->code == 220;
-		/* It may agree with the next stranger, and serve him otherwise than us. */
-		c = t->tls_agreed ? RELAY_NO_CAUSE : RELAY_NO_PROOF;
+		/* It may agree with the next client, and serve him otherwise than us. */
+		c = t->tls_agreed || p->phase == PH_BARE_LF ? RELAY_NO_CAUSE : RELAY_NO_PROOF;
 		break;
 	case ST_MAIL:
 		c = mail(p, r);

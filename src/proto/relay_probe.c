@@ -68,13 +68,26 @@ relay_probe_free(struct relay_probe **pp)
 
 /* --- which connection ------------------------------------------------------------------------ */
 
+bool
+relay_other_way(enum relay_phase phase)
+{
+	return phase == PH_STRANGER_OTHER || phase == PH_STRANGER6_OTHER ||
+	    phase == PH_UNTRUSTED_OTHER;
+}
+
+static const char *
+way(const struct relay_probe *p)
+{
+	return !relay_other_way(p->phase) ? "" : p->secured ? ", in the clear" : ", in TLS";
+}
+
 static struct relay_visit *
 visit_add(struct relay_probe *p, enum relay_header header, unsigned version)
 {
 	struct relay_visit *v = &p->visits[p->nvisits++];
 
-	*v = (struct relay_visit){ .header = header, .version = version, .stranger = true,
-		.whose = "a stranger" };
+	*v = (struct relay_visit){ .header = header, .version = version, .stranger = true };
+	snprintf(v->whose, sizeof(v->whose), "a stranger%s", way(p));
 	(void)netaddr_parse_ip(span_str(documentation4), &v->client);
 	v->client.port = (uint16_t)(40000 + p->nvisits);
 	return v;
@@ -90,7 +103,20 @@ visit_as(struct relay_probe *p, const struct relay_address *a)
 	v->client = a->ip;
 	v->client.port = port;
 	v->stranger = false;
-	v->whose = a->whose;
+	snprintf(v->whose, sizeof(v->whose), "%s%s", a->whose, way(p));
+}
+
+static size_t
+addresses(const struct relay_probe *p)
+{
+	return p->s.nuntrusted < RELAY_ADDRESSES_MAX ? p->s.nuntrusted : RELAY_ADDRESSES_MAX;
+}
+
+/* Once all who ask were asked. */
+static enum relay_phase
+phase_after_asking(const struct relay_probe *p)
+{
+	return p->unnamed ? PH_SILENT : p->s.bare_lf ? PH_BARE_LF : PH_DONE;
 }
 
 /*
@@ -100,19 +126,26 @@ visit_as(struct relay_probe *p, const struct relay_address *a)
 static enum relay_phase
 phase_after(const struct relay_probe *p)
 {
-	bool served = p->served[RELAY_PROPER];
+	bool served = p->served[RELAY_PROPER], two_ways = p->starttls || p->secured;
+	enum relay_phase untrusted = p->address < addresses(p) ? PH_UNTRUSTED :
+	    phase_after_asking(p);
 
 	switch (p->phase) {
 	case PH_START:
 		return p->s.version == 0 ? PH_WHICH_NONE : PH_STRANGER;
 	case PH_STRANGER:
-		return served ? PH_STRANGER6 : PH_WHICH_NONE;
+		return !served ? PH_WHICH_NONE : two_ways ? PH_STRANGER_OTHER : PH_STRANGER6;
+	case PH_STRANGER_OTHER:
+		return PH_STRANGER6;
 	case PH_STRANGER6:
-		return p->starttls && !p->s.submission ? PH_STRANGER_TLS : PH_UNTRUSTED;
-	case PH_STRANGER_TLS:
-		return PH_UNTRUSTED;
+		return two_ways ? PH_STRANGER6_OTHER : PH_HELO;
+	case PH_STRANGER6_OTHER:
+		return PH_HELO;
 	case PH_UNTRUSTED:
-		return p->unnamed ? PH_SILENT : p->s.bare_lf ? PH_BARE_LF : PH_DONE;
+		return two_ways ? PH_UNTRUSTED_OTHER : untrusted;
+	case PH_HELO:
+	case PH_UNTRUSTED_OTHER:
+		return untrusted;
 	case PH_SILENT:
 		return PH_BROKEN;
 	case PH_BROKEN:
@@ -131,15 +164,13 @@ phase_after(const struct relay_probe *p)
 	return PH_DONE;
 }
 
-/* The phase has another visit: forms that were not asked yet, addresses that were not used. */
+/* The phase has another visit: forms that were not asked yet, names that were not said. */
 static bool
 phase_goes_on(const struct relay_probe *p)
 {
-	size_t n = p->s.nuntrusted < RELAY_ADDRESSES_MAX ? p->s.nuntrusted : RELAY_ADDRESSES_MAX;
-
-	if (p->phase == PH_STRANGER)
-		return p->form < relay_nforms && !p->stuck;
-	return p->phase == PH_UNTRUSTED && p->address < n;
+	if (p->phase == PH_HELO)
+		return p->helo < (p->host[0] != '\0' ? 3 : 2);
+	return p->phase == PH_STRANGER && p->form < relay_nforms && !p->stuck;
 }
 
 bool
@@ -151,8 +182,8 @@ relay_probe_next(struct relay_probe *p, struct relay_visit *out)
 		return false;
 	if (!phase_goes_on(p))
 		p->phase = phase_after(p);
-	if (p->phase == PH_UNTRUSTED && !phase_goes_on(p))
-		p->phase = phase_after(p);
+	if (p->phase == PH_STRANGER6 || p->phase == PH_UNTRUSTED)
+		p->starttls = p->secured = false;	/* of this client nothing is known */
 	if (p->nvisits == RELAY_VISITS_MAX) {
 		relay_blame(p, RELAY_TOO_MANY);
 		p->phase = PH_DONE;
@@ -162,20 +193,25 @@ relay_probe_next(struct relay_probe *p, struct relay_visit *out)
 	case PH_DONE:
 		return false;
 	case PH_STRANGER:
+	case PH_STRANGER_OTHER:
 	case PH_BARE_LF:
 		visit_add(p, RELAY_PROPER, p->s.version);
 		break;
-	case PH_STRANGER_TLS:
-		v = visit_add(p, RELAY_PROPER, p->s.version);
-		v->whose = "a stranger, in TLS";
+	case PH_HELO:
+		p->helo++;
+		visit_add(p, RELAY_PROPER, p->s.version);
 		break;
 	case PH_STRANGER6:
+	case PH_STRANGER6_OTHER:
 		v = visit_add(p, RELAY_PROPER, p->s.version);
 		(void)netaddr_parse_ip(span_str(documentation6), &v->client);
 		v->client.port = 40001;
 		break;
 	case PH_UNTRUSTED:
 		visit_as(p, &p->s.untrusted[p->address++]);
+		break;
+	case PH_UNTRUSTED_OTHER:
+		visit_as(p, &p->s.untrusted[p->address - 1]);
 		break;
 	case PH_SILENT:
 	case PH_WHICH_NONE:
@@ -199,8 +235,22 @@ relay_probe_next(struct relay_probe *p, struct relay_visit *out)
 static bool
 asks(const struct relay_probe *p)
 {
-	return p->phase == PH_STRANGER || p->phase == PH_STRANGER6 ||
-	    p->phase == PH_STRANGER_TLS || p->phase == PH_UNTRUSTED;
+	return p->phase == PH_STRANGER || p->phase == PH_STRANGER6 || p->phase == PH_UNTRUSTED ||
+	    p->phase == PH_HELO || relay_other_way(p->phase);
+}
+
+/*
+ * Whether STARTTLS is said.  To a stranger whatever EHLO says, once it was offered: who
+ * offers it now and then serves now and then in TLS, and refusing it proves nothing.
+ */
+static bool
+secures(const struct relay_probe *p)
+{
+	if (relay_other_way(p->phase))
+		return !p->secured;
+	return p->secures && (p->phase == PH_STRANGER || p->phase == PH_STRANGER6 ||
+	    p->phase == PH_HELO ||
+	    (p->t.starttls && (p->phase == PH_UNTRUSTED || p->phase == PH_BARE_LF)));
 }
 
 static void
@@ -209,6 +259,15 @@ say(struct relay_probe *p, enum relay_step step, const char *verb)
 	p->t.step = step;
 	buf_clear(&p->asked);
 	buf_add_str(&p->asked, verb);
+}
+
+static void
+say_ehlo(struct relay_probe *p)
+{
+	const char *const ours[] = { p->names.own, "localhost", p->host };
+
+	say(p, ST_EHLO, "EHLO ");
+	buf_add_str(&p->asked, p->phase == PH_HELO ? ours[p->helo - 1] : p->names.helo);
 }
 
 /* The path of a form or sender, between < and >. */
@@ -276,12 +335,23 @@ say_message(struct relay_probe *p)
 	    ".\n" "\r\n.\n" "\n.\r\n", p->names.helo, p->names.control);
 }
 
+/* Whether a form is one of this visit's. */
+static bool
+is_asked(const struct relay_probe *p, const struct relay_form *f)
+{
+	if (p->phase == PH_UNTRUSTED || p->phase == PH_UNTRUSTED_OTHER)
+		return p->t.both ? f->both_ways : f->everywhere;
+	if (p->phase == PH_HELO)
+		return f->both_ways;
+	return p->phase == PH_STRANGER || f->everywhere;
+}
+
 static const struct relay_form *
 next_form(struct relay_probe *p)
 {
 	size_t *at = p->phase == PH_STRANGER ? &p->form : &p->t.form;
 
-	while (p->phase != PH_STRANGER && *at < relay_nforms && !relay_forms[*at].everywhere)
+	while (*at < relay_nforms && !is_asked(p, &relay_forms[*at]))
 		(*at)++;
 	return *at < relay_nforms ? &relay_forms[*at] : NULL;
 }
@@ -353,10 +423,10 @@ after_ehlo(struct relay_probe *p)
 
 	if (!t->served)
 		say(p, ST_QUIT, "QUIT");
-	else if (t->starttls && !t->tls &&
-	    ((p->s.submission && asks(p)) || p->phase == PH_STRANGER_TLS))
+	else if (!t->tls && !t->tls_asked && secures(p)) {
+		t->tls_asked = true;
 		say(p, ST_STARTTLS, "STARTTLS");
-	else if (p->phase == PH_BARE_LF)
+	} else if (p->phase == PH_BARE_LF)
 		say_mail(p, RELAY_NULL);
 	else if (asks(p) && p->s.ncontrols > 0 && p->s.nown > 0)
 		say_mail(p, RELAY_STRANGER);
@@ -370,7 +440,9 @@ after_mail(struct relay_probe *p)
 	struct relay_talk *t = &p->t;
 	const struct relay_form *f;
 
-	if (t->mail_ok)
+	if (t->wants_tls)
+		say(p, ST_QUIT, "QUIT");	/* and come back to do as it says */
+	else if (t->mail_ok)
 		say_control(p, ST_CONTROL);
 	else if (t->sender == RELAY_STRANGER && t->locked && !t->ending) {
 		/* Who says that he is ours may be let in without a password. */
@@ -399,6 +471,10 @@ after_control(struct relay_probe *p)
 			say(p, ST_DATA, "DATA");
 		else
 			say(p, ST_QUIT, "QUIT");
+		return;
+	}
+	if (t->wants_tls) {
+		say(p, ST_QUIT, "QUIT");
 		return;
 	}
 	if (t->sender == RELAY_STRANGER && !t->control_ok && p->control < 0 &&
@@ -433,21 +509,19 @@ go_on(struct relay_probe *p)
 
 	switch (t->step) {
 	case ST_GREETING:
-		if (t->greeted) {
-			say(p, ST_EHLO, "EHLO ");
-			buf_add_str(&p->asked, p->names.helo);
-		} else
+		if (t->greeted)
+			say_ehlo(p);
+		else
 			t->step = ST_OVER;
 		break;
 	case ST_EHLO:
 		after_ehlo(p);
 		break;
 	case ST_STARTTLS:
-		t->starttls = false;
 		if (t->tls_agreed)
 			t->step = ST_TLS;
 		else
-			after_ehlo(p);
+			say(p, ST_QUIT, "QUIT");
 		break;
 	case ST_MAIL:
 		if (t->ending && t->mail_ok)
@@ -514,8 +588,9 @@ relay_probe_secured(struct relay_probe *p)
 	if (p->t.step != ST_TLS)
 		return;
 	p->t.tls = true;
-	say(p, ST_EHLO, "EHLO ");
-	buf_add_str(&p->asked, p->names.helo);
+	if (!relay_other_way(p->phase))
+		p->secured = true;
+	say_ehlo(p);
 	send_asked(p);
 }
 

@@ -22,10 +22,13 @@
  * and every foreign one refused by 5xx or 454 4.7.1; so it was as a documentation
  * address of each family and as every address that must not be trusted; the server
  * showed that it saw the address we gave; and EHLO offers a stranger neither
- * XCLIENT, XFORWARD, nor AUTH without TLS.  Where STARTTLS is offered it was asked in
- * TLS as well: some take that for a password.  A reply that may have another reason
- * (greylisting, a block list, a limit, a domain that DNS does not know) proves
- * nothing, and what is not proved is RELAY_CANNOT_TELL.
+ * XCLIENT, XFORWARD, nor AUTH without TLS.  Where STARTTLS is offered all of these were
+ * asked both in TLS and in the clear, as who is trusted may hang on either: the one way
+ * with every form, the other with some.  The first is the clear, but where the port is for
+ * people with a password, or the server will hear of no mail before STARTTLS; of such a
+ * server it is enough that it refuses everything in the clear, for that reason.
+ * A reply that may have another reason (greylisting, a block list, a limit, a domain that
+ * DNS does not know) proves nothing, and what is not proved is RELAY_CANNOT_TELL.
  *
  * It never sends DATA, with one exception that is asked for (bare_lf) and delivers
  * nothing.  Fewer than ten RCPT go into one connection, each command after the reply
@@ -38,8 +41,8 @@
 #define RELAY_ODD_MAX		3	/* of these, forms that may be called a syntax error */
 #define RELAY_ADDRESSES_MAX	48	/* that must not be trusted */
 #define RELAY_CONTROLS_MAX	4
-#define RELAY_VISITS_MAX	80
-#define RELAY_NOTES_MAX		1200	/* what was asked and answered, in all visits */
+#define RELAY_VISITS_MAX	128
+#define RELAY_NOTES_MAX		2000	/* what was asked and answered, in all visits */
 #define RELAY_ASKED_MAX		200	/* of a line that is kept */
 #define RELAY_ANSWERED_MAX	240
 
@@ -110,7 +113,7 @@ struct relay_setup {		/* borrowed for the probe's life */
 	/*
 	 * A port for people with a password (465, 587, 2525, and not 25): a server that
 	 * asks everyone for one, our control recipient's senders too, is safe and may say
-	 * so.  STARTTLS is used where it is offered.
+	 * so.
 	 */
 	bool		 submission;
 	bool		 tls;		/* every connection is TLS from its start (465) */
@@ -130,7 +133,7 @@ struct relay_visit {
 	unsigned	 version;	/* of the header, 1 or 2; 0: none */
 	struct netaddr	 client;	/* whom it speaks for; its port is set */
 	bool		 stranger;	/* a documentation address */
-	const char	*whose;		/* "a stranger", or as the setup says */
+	char		 whose[100];	/* "a stranger", or as the setup says; and which way */
 };
 
 /* What is awaited now. */

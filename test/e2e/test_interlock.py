@@ -52,6 +52,14 @@ SERVERS = {
         lambda: Postfix(["smtpd_relay_restrictions = check_recipient_access "
                          "inline:{ postmaster@=OK }, reject_unauth_destination"]), "relays",
         "Postfix", "check_*_access"),
+    "postfix that trusts a name in EHLO": (
+        lambda: Postfix(["smtpd_relay_restrictions = check_helo_access "
+                         "inline:{ example.test=OK }, reject_unauth_destination"]), "relays",
+        "Postfix", "check_*_access"),
+    "postfix that lets nobody else say its name": (
+        lambda: Postfix(["smtpd_helo_required = yes", "smtpd_recipient_restrictions = "
+                         "check_helo_access inline:{ {mx.example.test=REJECT That is my name} }"]),
+        "green", "Postfix", ""),
     "postfix that greylists": (
         lambda: Postfix(["smtpd_recipient_restrictions = check_client_access "
                          "static:{451 4.7.1 Greylisted}"]), "cannot tell", "Postfix",
@@ -101,6 +109,19 @@ SERVERS = {
     "exim with TLS": (lambda: Exim(tls="*"), "green", "exim", ""),
     "exim that takes TLS for a password": (
         lambda: Exim(tls="*", first="accept hosts = +relay_from_hosts\n  accept encrypted = *"),
+        "relays", "exim", "acl_smtp_rcpt"),
+    "exim that trusts Docker in TLS": (
+        lambda: Exim(tls="*", first="accept hosts = 172.17.0.0/16\n  encrypted = *"),
+        "trusts the tunnel", "exim", "relay_from_hosts"),
+    "exim that wants TLS of everyone": (
+        lambda: Exim(tls="*", first="deny message = TLS required\n  !encrypted = *"), "green",
+        "exim", ""),
+    "exim that wants TLS and trusts Docker in it": (
+        lambda: Exim(tls="*", first="deny message = TLS required\n  !encrypted = *\n"
+                                    "  accept hosts = 172.17.0.0/16"),
+        "trusts the tunnel", "exim", "relay_from_hosts"),
+    "exim that trusts a name in EHLO": (
+        lambda: Exim(first="accept condition = ${if eq{$sender_helo_name}{mx.example.test}}"),
         "relays", "exim", "acl_smtp_rcpt"),
     "exim that greylists": (
         lambda: Exim(first="accept hosts = +relay_from_hosts\n  defer message = Greylisted"),
@@ -214,7 +235,16 @@ def test_a_stranger_brings_a_header_of_his_own(alone, tmp_path, server, blank):
 
 
 TLS = ["smtpd_tls_security_level = may"]
+TLS_FIRST = ["smtpd_tls_security_level = encrypt"]
 PROXY = "-o smtpd_upstream_proxy_protocol=haproxy"
+
+
+def certificate(tmp_path):
+    cert, key = str(tmp_path / "cert.pem"), str(tmp_path / "key.pem")
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
+                    "ec_paramgen_curve:P-256", "-nodes", "-keyout", key, "-out", cert,
+                    "-subj", "/CN=mx.example.test"], check=True, capture_output=True)
+    return cert, key
 
 
 @pytest.mark.parametrize("name, main, options, verdict", [
@@ -222,17 +252,24 @@ PROXY = "-o smtpd_upstream_proxy_protocol=haproxy"
     ("submissions", TLS + ["mynetworks = 172.16.0.0/12"], f"{PROXY} -o smtpd_tls_wrappermode=yes",
      "trusts the tunnel"),
     ("submissions", TLS, "-o smtpd_tls_wrappermode=yes", "ignores PROXY"),
-    ("submission", ["smtpd_tls_security_level = encrypt"], PROXY, "green"),
-    ("submission", ["smtpd_tls_security_level = encrypt", "mynetworks = 0.0.0.0/0"], PROXY,
-     "relays"),
+    ("submission", TLS_FIRST, PROXY, "green"),
+    ("submission", TLS_FIRST + ["mynetworks = 0.0.0.0/0"], PROXY, "relays"),
+    ("submission", TLS, PROXY, "green"),
+    ("smtp", TLS, PROXY, "green"),
+    ("smtp", TLS_FIRST, PROXY, "green"),
+    ("smtp", TLS_FIRST + ["mynetworks = 172.16.0.0/12"], PROXY, "trusts the tunnel"),
+    ("smtp", TLS_FIRST + ["mynetworks = 0.0.0.0/0"], PROXY, "relays"),
+    ("smtp", TLS_FIRST + ["smtpd_relay_restrictions = permit_tls_all_clientcerts, "
+                          "check_recipient_access inline:{ postmaster@=OK }, "
+                          "reject_unauth_destination"], PROXY, "relays"),
+    ("smtp", TLS_FIRST + ["smtpd_recipient_restrictions = check_client_access "
+                          "static:{451 4.7.1 Greylisted}"], PROXY, "cannot tell"),
+    ("smtp", TLS_FIRST, "", "ignores PROXY"),
     ("web", TLS + ["mynetworks = 0.0.0.0/0"], f"{PROXY} -o smtpd_tls_wrappermode=yes", "relays"),
 ])
 def test_tls(alone, tmp_path, name, main, options, verdict):
     """Implicit TLS under its own names and under another, and STARTTLS where people log in."""
-    key, cert = str(tmp_path / "key.pem"), str(tmp_path / "cert.pem")
-    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
-                    "ec_paramgen_curve:P-256", "-nodes", "-keyout", key, "-out", cert,
-                    "-subj", "/CN=mx.example.test"], check=True, capture_output=True)
+    cert, key = certificate(tmp_path)
     with Postfix(main, options=options, tls=(cert, key)) as mta, \
             Stand(tmp_path / "stand",
                   opt=[f"home.service.{name}.backend={mta.where}"]) as stand:

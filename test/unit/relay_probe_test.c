@@ -23,6 +23,10 @@ enum who {
 	BARE,			/* no header, or a broken one */
 	LATER,			/* once a recipient was asked for in this connection */
 	IN_TLS,			/* that STARTTLS began */
+	OURS_IN_TLS,
+	OURS_CLEAR,
+	FIRST,			/* of all connections */
+	AS_US,			/* it says in EHLO that it is one of us */
 };
 
 struct line {
@@ -44,6 +48,11 @@ struct line {
 			{ ANY, "EHLO", "250-mx.example.org\r\n250 STARTTLS\r\n" }, \
 			{ ANY, "STARTTLS", "220 2.0.0 Ready to start TLS\r\n" }, \
 			{ ANY, "MAIL", "250 2.1.0 Ok\r\n" }
+#define TLS_FIRST	{ IN_TLS, "EHLO", POSTFIX_EHLO }, \
+			{ ANY, "EHLO", "250-mx.example.org\r\n250 STARTTLS\r\n" }, \
+			{ ANY, "STARTTLS", "220 2.0.0 Ready to start TLS\r\n" }, \
+			{ IN_TLS, "MAIL", "250 2.1.0 Ok\r\n" }, \
+			{ ANY, "MAIL", "530 5.7.0 Must issue a STARTTLS command first\r\n" }
 #define EXIM_START	{ ANY, "", "220 mx.example.org ESMTP Exim 4.96\r\n" }
 #define EXIM_TALK	{ ANY, "MAIL", "250 OK\r\n" }
 #define EXIM_RCPT	{ ANY, "RCPT TO:<postmaster@example.org>", "250 Accepted\r\n" }, \
@@ -54,7 +63,7 @@ struct line {
 
 static const struct server {
 	const char	*rule;
-	struct line	 lines[20];
+	struct line	 lines[24];
 	enum relay_verdict verdict;
 	enum relay_cause cause;
 	const char	*evidence;	/* in what was asked */
@@ -239,8 +248,85 @@ static const struct server {
 	    { ANY, "EHLO", "250-mx.example.org\r\n250 STARTTLS\r\n" },
 	    { ANY, "STARTTLS", "454 4.7.0 TLS not available due to local problem\r\n" },
 	    { ANY, "MAIL", "530 5.7.0 Must issue a STARTTLS command first\r\n" }, REST },
-	    RELAY_CANNOT_TELL, RELAY_NO_PROOF, "STARTTLS", .submission = true, .locked = true,
+	    RELAY_CANNOT_TELL, RELAY_NO_PROOF, "STARTTLS", .submission = true,
 	    .server = RELAY_POSTFIX },
+	{ "a port for passwords that trusts us in the clear alone", { POSTFIX_START, TLS_TALK,
+	    { OURS_CLEAR, "RCPT", "250 2.1.5 Ok\r\n" },
+	    { ANY, "RCPT", "530 5.7.0 Authentication required\r\n" }, REST },
+	    RELAY_TRUSTS, RELAY_ACCEPTED_OURS, "gmail.com", .submission = true, .locked = true,
+	    .server = RELAY_POSTFIX },
+	{ "who wants TLS before all is asked in TLS", { POSTFIX_START, TLS_FIRST, POSTFIX_RCPT,
+	    REST }, RELAY_GREEN, RELAY_NO_CAUSE, "gmail.com", .server = RELAY_POSTFIX },
+	{ "exim's access list may want it of a recipient", { EXIM_START,
+	    { IN_TLS, "EHLO", "250-mx.example.org Hello mx1.edge.test [$A]\r\n250 HELP\r\n" },
+	    { ANY, "EHLO", "250-mx.example.org Hello mx1.edge.test [$A]\r\n250 STARTTLS\r\n" },
+	    { ANY, "STARTTLS", "220 TLS go ahead\r\n" }, EXIM_TALK,
+	    { IN_TLS, "RCPT TO:<postmaster@example.org>", "250 Accepted\r\n" },
+	    { IN_TLS, "RCPT", "550 relay not permitted\r\n" },
+	    { ANY, "RCPT", "550 TLS required\r\n" }, REST },
+	    RELAY_GREEN, .server = RELAY_EXIM },
+	{ "and caught if it relays there", { POSTFIX_START, TLS_FIRST,
+	    { ANY, "RCPT", "250 2.1.5 Ok\r\n" }, REST },
+	    RELAY_RELAYS, RELAY_ACCEPTED, "gmail.com", .catch_all = true,
+	    .server = RELAY_POSTFIX },
+	{ "or relays there for us", { POSTFIX_START, TLS_FIRST,
+	    { OURS_IN_TLS, "RCPT", "250 2.1.5 Ok\r\n" }, POSTFIX_RCPT, REST },
+	    RELAY_TRUSTS, RELAY_ACCEPTED_OURS, "gmail.com", .server = RELAY_POSTFIX },
+	{ "or in the clear for us, who need no TLS", { POSTFIX_START,
+	    { OURS_CLEAR, "MAIL", "250 2.1.0 Ok\r\n" },
+	    { OURS_CLEAR, "RCPT", "250 2.1.5 Ok\r\n" }, TLS_FIRST, POSTFIX_RCPT, REST },
+	    RELAY_TRUSTS, RELAY_ACCEPTED_OURS, "gmail.com", .server = RELAY_POSTFIX },
+	{ "or in the clear for who says that he is ours", { POSTFIX_START,
+	    { ANY, "MAIL FROM:<postmaster@example.org>", "250 2.1.0 Ok\r\n" },
+	    TLS_FIRST, { IN_TLS, "RCPT TO:<postmaster@example.org>", "250 2.1.5 Ok\r\n" },
+	    { IN_TLS, "RCPT", "554 5.7.1 Relay access denied\r\n" },
+	    { ANY, "RCPT", "250 2.1.5 Ok\r\n" }, REST },
+	    RELAY_RELAYS, RELAY_ACCEPTED, "gmail.com", .server = RELAY_POSTFIX },
+	{ "who wants TLS and greylists in it proves nothing", { POSTFIX_START, TLS_FIRST,
+	    { ANY, "RCPT", "450 4.2.0 Greylisted\r\n" }, REST },
+	    RELAY_CANNOT_TELL, RELAY_NO_CONTROL, "alice@example.org", .server = RELAY_POSTFIX },
+	{ "nor who wants TLS and then does not begin it", { POSTFIX_START,
+	    { ANY, "STARTTLS", "454 4.7.0 TLS not available\r\n" }, TLS_FIRST, POSTFIX_RCPT,
+	    REST }, RELAY_CANNOT_TELL, RELAY_NO_PROOF, "STARTTLS", .server = RELAY_POSTFIX },
+	{ "nor who wants it and does not offer it", { POSTFIX_START,
+	    { ANY, "EHLO", POSTFIX_EHLO }, TLS_FIRST, POSTFIX_RCPT, REST },
+	    RELAY_CANNOT_TELL, RELAY_NO_CONTROL, "MAIL FROM", .server = RELAY_POSTFIX },
+	{ "nor who wants a password there", { POSTFIX_START,
+	    { IN_TLS, "MAIL", "530 5.7.0 Authentication required\r\n" }, TLS_FIRST,
+	    POSTFIX_RCPT, REST },
+	    RELAY_CANNOT_TELL, RELAY_NO_CONTROL, "MAIL FROM", .server = RELAY_POSTFIX },
+	{ "trust may need an address and TLS", { POSTFIX_START, TLS_TALK,
+	    { OURS_IN_TLS, "RCPT", "250 2.1.5 Ok\r\n" }, POSTFIX_RCPT, REST },
+	    RELAY_TRUSTS, RELAY_ACCEPTED_OURS, "gmail.com", .server = RELAY_POSTFIX },
+	{ "and TLS may be for that address alone", { POSTFIX_START,
+	    { STRANGER, "EHLO", POSTFIX_EHLO }, TLS_TALK,
+	    { OURS_IN_TLS, "RCPT", "250 2.1.5 Ok\r\n" }, POSTFIX_RCPT, REST },
+	    RELAY_TRUSTS, RELAY_ACCEPTED_OURS, "gmail.com", .server = RELAY_POSTFIX },
+	{ "which is no harm where nobody is trusted", { POSTFIX_START,
+	    { OURS, "EHLO", POSTFIX_EHLO }, { OURS, "STARTTLS", "502 5.5.1 no such command\r\n" },
+	    TLS_TALK, POSTFIX_RCPT, REST }, RELAY_GREEN, .server = RELAY_POSTFIX },
+	{ "who offers TLS to one connection and not to the next", { POSTFIX_START,
+	    { FIRST, "EHLO", "250-mx.example.org\r\n250 STARTTLS\r\n" },
+	    { ANY, "EHLO", POSTFIX_EHLO }, { ANY, "STARTTLS", "502 5.5.1 no such command\r\n" },
+	    POSTFIX_TALK, POSTFIX_RCPT, REST },
+	    RELAY_CANNOT_TELL, RELAY_NO_PROOF, "STARTTLS", .server = RELAY_POSTFIX },
+	{ "a proxy that ends TLS and keeps the header to itself", { EXIM_START,
+	    { IN_TLS, "EHLO", "250 mx.example.org Hello mx1.edge.test [127.0.0.1]\r\n" },
+	    { ANY, "EHLO", "250-mx.example.org Hello mx1.edge.test [$A]\r\n250 STARTTLS\r\n" },
+	    { ANY, "STARTTLS", "220 TLS go ahead\r\n" }, EXIM_TALK, EXIM_RCPT, REST },
+	    RELAY_IGNORES, RELAY_OTHER_ADDRESS, "EHLO", .server = RELAY_EXIM },
+	{ "who relays for a name in EHLO", { POSTFIX_START, POSTFIX_TALK,
+	    { AS_US, "RCPT", "250 2.1.5 Ok\r\n" }, POSTFIX_RCPT, REST },
+	    RELAY_RELAYS, RELAY_ACCEPTED, "gmail.com", .server = RELAY_POSTFIX },
+	{ "for such a name no mail need be taken at all", { POSTFIX_START,
+	    { AS_US, "MAIL", "550 5.7.1 that is my name\r\n" }, POSTFIX_TALK, POSTFIX_RCPT, REST },
+	    RELAY_GREEN, .server = RELAY_POSTFIX },
+	{ "nor anybody be served", { POSTFIX_START,
+	    { AS_US, "EHLO", "550 5.7.1 that is my name\r\n" }, POSTFIX_TALK, POSTFIX_RCPT, REST },
+	    RELAY_GREEN, .server = RELAY_POSTFIX },
+	{ "but put off it proves nothing", { POSTFIX_START,
+	    { AS_US, "EHLO", "450 4.7.1 later\r\n" }, POSTFIX_TALK, POSTFIX_RCPT, REST },
+	    RELAY_CANNOT_TELL, RELAY_NO_ANSWER, .server = RELAY_POSTFIX },
 	{ "STARTTLS for strangers, who are refused in it too", { POSTFIX_START, TLS_TALK,
 	    POSTFIX_RCPT, REST }, RELAY_GREEN, .server = RELAY_POSTFIX },
 	{ "who relays for whoever speaks TLS", { POSTFIX_START, TLS_TALK,
@@ -316,8 +402,31 @@ who(const struct server *s, const struct relay_visit *v)
 
 struct talk {
 	unsigned	 rcpts, most, visits;
-	bool		 data, tls;
+	bool		 data, tls, as_us;
 };
+
+static bool
+fits(enum who whom, enum who is, const struct talk *t)
+{
+	switch (whom) {
+	case ANY:
+		return true;
+	case LATER:
+		return t->rcpts >= 2;
+	case IN_TLS:
+		return t->tls;
+	case OURS_IN_TLS:
+		return is == OURS && t->tls;
+	case OURS_CLEAR:
+		return is == OURS && !t->tls;
+	case FIRST:
+		return t->visits == 1;
+	case AS_US:
+		return t->as_us;
+	default:
+		return whom == is;
+	}
+}
 
 static bool
 answer(const struct server *s, const struct relay_visit *v, const struct talk *t,
@@ -327,8 +436,7 @@ answer(const struct server *s, const struct relay_visit *v, const struct talk *t
 
 	buf_clear(out);
 	for (const struct line *l = s->lines; l->says != NULL; l++) {
-		if ((l->who == LATER ? t->rcpts < 2 : l->who == IN_TLS ? !t->tls :
-		    l->who != ANY && l->who != is) ||
+		if (!fits(l->who, is, t) ||
 		    (l->says[0] == '\0') != (says[0] == '\0') ||
 		    strncmp(says, l->says, strlen(l->says)) != 0)
 			continue;
@@ -348,6 +456,8 @@ look(const struct server *s, struct talk *t, const char *says)
 {
 	if (strncmp(says, "RCPT", 4) == 0 && ++t->rcpts > t->most)
 		t->most = t->rcpts;
+	if (strncmp(says, "EHLO", 4) == 0)
+		t->as_us = strstr(says, "edge.test") == NULL;
 	if (strncmp(says, "DATA", 4) == 0)
 		t->data = true;
 }
@@ -379,9 +489,9 @@ visit(const struct server *s, struct relay_probe *p, const struct relay_visit *v
 			if (said.n == 0)
 				continue;
 			span_copy(said, says, sizeof(says));
+			look(s, t, says);
 			if (t->tls && strncmp(says, "EHLO", 4) == 0)
 				memcpy(says, "EHLO tls", 8);
-			look(s, t, says);
 		}
 		if (relay_probe_want(p) == RELAY_WANT_TLS) {
 			t->tls = true;
@@ -438,6 +548,37 @@ test_servers(void **state)
 				    t.data ? ", and DATA" : "");
 			relay_probe_free(&p);
 		}
+}
+
+/* Where STARTTLS makes two ways of it, in both; and not too often as an address of ours. */
+static void
+test_both_ways_as_every_address(void **state)
+{
+	const struct server *s = NULL;
+	struct relay_setup set;
+	struct talk t = { 0 };
+	struct relay_probe *p;
+	unsigned visits = 0, refused = 0;
+
+	for (size_t i = 0; i < sizeof(servers) / sizeof(servers[0]); i++)
+		if (strncmp(servers[i].rule, "STARTTLS for strangers, who are", 31) == 0)
+			s = &servers[i];
+	assert_non_null(s);
+	set = setup(s);
+	p = play(s, &set, 100, &t);
+	for (size_t i = 0; i < relay_probe_notes(p); i++) {
+		const struct relay_note *n = relay_probe_note(p, i);
+		const struct relay_visit *v = relay_probe_visit(p, n->visit);
+
+		if (v->stranger || v->header != RELAY_PROPER ||
+		    strcmp(netaddr_ip(&v->client).s, "172.17.0.1") != 0)
+			continue;
+		visits += strcmp(n->asked, "MAIL FROM:<postmaster@example.org>") == 0;
+		refused += n->form != NULL;
+	}
+	assert_int_equal(visits, 2);
+	assert_int_equal(refused, 4);
+	relay_probe_free(&p);
 }
 
 static bool
@@ -687,6 +828,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_servers),
 		cmocka_unit_test(test_every_form_and_every_address),
+		cmocka_unit_test(test_both_ways_as_every_address),
 		cmocka_unit_test(test_what_does_not_end_is_not_green),
 		cmocka_unit_test(test_bare_lf),
 		cmocka_unit_test(test_bare_lf_message_has_no_end),
