@@ -85,6 +85,30 @@ a_balancer_for_itself_is_never_passed(void **state)
 	assert_int_equal(H.n, 0);
 }
 
+/* As its health checks and its own sockets make them: whom they are for they do not say. */
+static void
+a_header_without_a_client_is_the_balancers_own(void **state)
+{
+	static const unsigned char kinds[][2] = { { 0x00, 0 }, { 0x31, 216 }, { 0x12, 12 } };
+	unsigned char header[16 + 216] = "\r\n\r\n\0\r\nQUIT\n\x21";
+
+	dial(0);
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+		header[13] = kinds[i][0];
+		header[15] = kinds[i][1];
+		call(&A, "mx");
+		say_octets(&A, header, 16 + (size_t)kinds[i][1]);
+		RUN_UNTIL(heard(&A, "220 mx.edge.test"));
+		assert_string_equal(netaddr_ip(&R.e.sessions->client).s, "127.0.0.1");
+		drop(&A);
+		RUN_UNTIL(R.e.sessions == NULL);
+	}
+	call(&A, "mx");
+	say(&A, "PROXY UNKNOWN ffff::1 ffff::2 1 2\r\n");
+	RUN_UNTIL(heard(&A, "220 mx.edge.test"));
+	assert_int_equal(H.n, 0);
+}
+
 static void
 held_mail_has_the_balancers_client_too(void **state)
 {
@@ -355,6 +379,36 @@ a_ban_ends_what_is_passed_and_bars_what_comes(void **state)
 	assert_int_equal(H.n, 1);
 }
 
+/* Two homes behind one port, and one client who is at both. */
+static void
+a_ban_ends_nothing_of_another_home(void **state)
+{
+	static const char *const names[] = { "alice.test", "www.bob.test" };
+	struct client *c[] = { &A, &B };
+	struct visit *v[2];
+	char text[4096];
+
+	bob_too();
+	dial(0);
+	dial(2);
+	for (unsigned i = 0; i < 2; i++) {
+		call(c[i], "web");
+		say_octets(c[i], text, hello(names[i], text, sizeof(text)));
+		v[i] = visitor(i + 1);
+		answer(v[i], 200);
+		visit_say(v[i], "hello");
+		RUN_UNTIL(heard(c[i], "hello"));
+	}
+	assert_string_equal(v[0]->line->home, "alice");
+	ban(R.alice, "127.0.0.1");
+	RUN_UNTIL(v[0]->closed && ended(&A));
+	loop_run_ms(20);
+	assert_false(v[1]->closed || ended(&B));
+	visit_say(v[1], "still here");
+	RUN_UNTIL(heard(&B, "still here"));
+	assert_int_equal(board("web")->open, 1);
+}
+
 #define NET(net)	"\x1e{\"net\":\"" net "\"}\n"
 #define LIFTED(net)	"\x1e{\"net\":\"" net "\",\"lifted\":true}\n"
 
@@ -445,6 +499,7 @@ main(void)
 		PASSAGE(headers_that_are_none),
 		PASSAGE(a_strangers_header_is_not_believed),
 		PASSAGE(a_balancer_for_itself_is_never_passed),
+		PASSAGE(a_header_without_a_client_is_the_balancers_own),
 		PASSAGE(held_mail_has_the_balancers_client_too),
 		PASSAGE(a_passed_mail_service_that_is_down_says_421),
 		PASSAGE(a_service_that_holds_says_so_until_it_passes),
@@ -454,6 +509,7 @@ main(void)
 		PASSAGE(a_name_that_is_nobodys),
 		PASSAGE(mail_for_several_homes_is_held),
 		PASSAGE(a_ban_ends_what_is_passed_and_bars_what_comes),
+		PASSAGE(a_ban_ends_nothing_of_another_home),
 		PASSAGE(changes_are_taken_as_changes),
 		PASSAGE(a_list_that_is_none_leaves_the_last_one),
 		PASSAGE(two_tunnels_bring_the_same_change),

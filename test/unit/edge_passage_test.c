@@ -205,6 +205,28 @@ a_backend_that_closes_without_a_word(void **state)
 	assert_int_equal(board("mx")->why[BR_SILENT], 1);
 }
 
+/* It was passed: the client has spoken to it already, and may be told nothing of ours. */
+static void
+a_server_that_waits_for_its_client_and_then_goes(void **state)
+{
+	struct visit *v;
+
+	H.status = 200;
+	dial(0);
+	call(&A, "imaps");
+	say(&A, "hello");
+	v = visitor(1);
+	RUN_UNTIL(v->n == v->used + 5 && board("imaps")->open == 1);
+	v->out_end = true;
+	visit_say(v, "");
+	RUN_UNTIL(ended(&A));
+	assert_int_equal(A.n, 0);
+	drop(&A);
+	RUN_UNTIL(R.e.passages == NULL);
+	assert_int_equal(board("imaps")->open, 0);
+	assert_int_equal(board("imaps")->refused, 0);
+}
+
 static void
 a_tunnel_that_goes_before_the_first_word(void **state)
 {
@@ -302,6 +324,7 @@ main(void)
 		PASSAGE(a_tunnel_in_doubt_takes_nobody_until_it_is_heard),
 		PASSAGE(another_tunnel_is_taken_before_one_in_doubt),
 		PASSAGE(a_backend_that_closes_without_a_word),
+		PASSAGE(a_server_that_waits_for_its_client_and_then_goes),
 		PASSAGE(a_tunnel_that_goes_before_the_first_word),
 		PASSAGE(a_tunnel_that_goes_after_it),
 		PASSAGE(a_service_that_home_says_is_down),

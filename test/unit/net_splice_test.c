@@ -16,6 +16,7 @@
 
 struct end {				/* of the passed connection, as its program sees it */
 	int	 fd;
+	int	 inner;		/* the splice's own side of it, while there is one */
 	size_t	 sent, got;
 	bool	 eof, lost;
 };
@@ -103,6 +104,7 @@ conn_to(struct end *e)
 
 	tcp_pair(fds);
 	e->fd = fds[0];
+	e->inner = fds[1];
 	c = conn_new(&loop, fds[1], &parted_ops, NULL, &why);
 	assert_non_null(c);
 	return c;
@@ -305,6 +307,48 @@ half_a_connection_stays_open(void **state)
 	}
 }
 
+/* Whoever ends first, and with what on its way either way: all of it arrives, then the end. */
+static void
+an_end_loses_nothing_before_it(void **state)
+{
+	static const size_t sizes[] = { 0, 1, 1000, 300000 };
+	struct passed *p = all;
+
+	for (int order = 0; order < 3; order++)
+		for (int i = 0; i < 16; i++, p++) {
+			size_t up = sizes[i % 4], down = sizes[i / 4];
+			bool client = false, backend = false;
+
+			pass(p, true);
+			RUN_UNTIL(moved(p, 0, 0));
+			while (!client || !backend) {
+				if (!client && (order != 1 || p->client.eof)) {
+					send_to(&p->client, up);
+					if (p->client.sent == up)
+						client = shutdown(p->client.fd, SHUT_WR) == 0;
+				}
+				if (!backend && (order != 0 || p->backend.eof)) {
+					send_to(&p->backend, down);
+					if (p->backend.sent == down)
+						backend = shutdown(p->backend.fd, SHUT_WR) == 0;
+				}
+				loop_turns(1);
+				hear_from(&p->client, 0);
+				hear_from(&p->backend, FRONT);
+			}
+			RUN_UNTIL((hear_from(&p->client, 0), hear_from(&p->backend, FRONT),
+			    p->client.eof && p->backend.eof));
+			assert_int_equal(p->client.got, down);
+			assert_int_equal(p->backend.got, up + FRONT);
+			RUN_UNTIL(p->edge.closed == 1 && p->home.closed == 1);
+			assert_string_equal(p->edge.why, "");
+			assert_string_equal(p->home.why, "");
+			close(p->client.fd);
+			close(p->backend.fd);
+			p->client.fd = p->backend.fd = -1;
+		}
+}
+
 /*
  * A server that answers and closes with its client's octets unread resets the connection
  * (so does one that says 421 to a pipelining client); its answer must arrive all the same.
@@ -470,6 +514,79 @@ time_runs_out(void **state)
 	}
 }
 
+static void
+minutes_pass(unsigned n)
+{
+	for (unsigned s = 0; s < 60 * n; s += 10) {
+		ahead_ms += 10000;
+		loop_turns(1);
+		splices_sweep(&edge);
+	}
+}
+
+/* Not who takes a little now and then, nor who has nothing to take. */
+static void
+who_takes_nothing_is_given_up(void **state)
+{
+	for (int i = 0; i < 3; i++)
+		pass(&all[i], true);
+	RUN_UNTIL(nhome == 3 && moved(&all[2], 10, 10));
+	for (int i = 0; i < 100; i++) {
+		send_to(&all[0].backend, 64u << 20);
+		send_to(&all[1].backend, 64u << 20);
+		loop_run_ms(2);
+	}
+	for (int minute = 0; minute < 7; minute++) {
+		static char sip[256 << 10];
+
+		assert_true(minute > 4 || all[0].edge.closed == 0);
+		minutes_pass(1);
+		assert_true(recv(all[1].client.fd, sip, sizeof(sip), MSG_WAITALL) > 0);
+		for (int i = 0; i < 20; i++) {
+			send_to(&all[1].backend, 1u << 30);
+			loop_run_ms(2);
+		}
+		splices_sweep(&edge);
+	}
+	assert_non_null(strstr(all[0].edge.why, "does not read"));
+	assert_int_equal(all[1].edge.closed + all[2].edge.closed, 0);
+}
+
+/* One that has ended and hears nothing more; but the answer may take its time, if it comes. */
+static void
+half_a_connection_ends_when_nothing_comes(void **state)
+{
+	for (int i = 0; i < 3; i++) {
+		pass(&all[i], true);
+		RUN_UNTIL(moved(&all[i], 10, 10));
+	}
+	for (int i = 0; i < 2; i++) {
+		shutdown(all[i].client.fd, SHUT_WR);
+		RUN_UNTIL(ended(&all[i].backend));
+	}
+	for (size_t n = 11; n < 14; n++) {
+		minutes_pass(2);
+		RUN_UNTIL((send_to(&all[1].backend, n), hear_from(&all[1].client, 0),
+		    all[1].client.got == n));
+	}
+	assert_int_equal(all[0].edge.closed, 1);
+	assert_non_null(strstr(all[0].edge.why, "one side had ended"));
+	assert_int_equal(all[1].edge.closed + all[2].edge.closed, 0);
+}
+
+static void
+tcp_looks_after_an_idle_peer(void **state)
+{
+	int on = 0;
+	socklen_t n = sizeof(on);
+
+	pass(&all[0], true);
+	RUN_UNTIL(moved(&all[0], 10, 10));
+	minutes_pass(1);
+	assert_int_equal(getsockopt(all[0].client.inner, SOL_SOCKET, SO_KEEPALIVE, &on, &n), 0);
+	assert_int_equal(on, 1);
+}
+
 /* Before an octet was passed, another may take the conn, and hears what the client had said. */
 static void
 who_was_refused_may_be_served_otherwise(void **state)
@@ -538,6 +655,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		SPLICED(octets_go_both_ways),
 		SPLICED(half_a_connection_stays_open),
+		SPLICED(an_end_loses_nothing_before_it),
 		SPLICED(an_answer_comes_before_the_reset_behind_it),
 		SPLICED(a_reset_is_a_reset_on_the_other_side),
 		SPLICED(a_lost_tunnel_resets_both),
@@ -546,6 +664,9 @@ main(void)
 		SPLICED(who_holds_most_goes_when_memory_is_out),
 		SPLICED(many_at_once),
 		SPLICED(time_runs_out),
+		SPLICED(who_takes_nothing_is_given_up),
+		SPLICED(half_a_connection_ends_when_nothing_comes),
+		SPLICED(tcp_looks_after_an_idle_peer),
 		SPLICED(who_was_refused_may_be_served_otherwise),
 		SPLICED(after_an_octet_it_is_too_late),
 		SPLICED(one_that_idles_costs_little),

@@ -692,6 +692,33 @@ a_mail_server_that_greets_late_is_cut_before_its_first_word(void **state)
 	refused(pass("imaps:993", "198.51.101.7", "x", 1), 503, "not yet tested by the interlock");
 }
 
+/* As when the interlock finds a mail server wrong. */
+static void
+a_service_that_is_cut_takes_no_other_with_it(void **state)
+{
+	struct pass *web, *p = pass("imaps:993", "198.51.101.7", "x", 1);
+	struct play_guest *g;
+
+	RUN_UNTIL(p->status == 200);
+	conf.services[1] = conf.services[0];
+	snprintf(conf.services[1].name, sizeof(conf.services[1].name), "web");
+	conf.nservices = 2;
+	health_configure(T.health, &conf);
+	RUN_UNTIL(service_up(health_at(T.health, 1)));
+	web = pass("web:443", "198.51.101.8", "y", 1);
+	RUN_UNTIL(web->status == 200);
+	g = guest(B.nguests - 1);
+	RUN_UNTIL(heard(g, "y"));
+	passages_end(&T, service, "it was found wrong");
+	RUN_UNTIL(p->closed);
+	assert_false(p->well);
+	say(web, "z", false);
+	RUN_UNTIL(heard(g, "z"));
+	assert_false(web->closed);
+	pass_free(p);
+	pass_free(web);
+}
+
 static void
 a_port_of_mail_makes_a_mail_server(void **state)
 {
@@ -724,6 +751,7 @@ main(void)
 		WITH(a_backend_that_went_is_a_502_and_edges_hear_of_it_at_once),
 		WITH(a_service_that_is_not_tested_yet_is_closed),
 		WITH(a_mail_server_that_greets_late_is_cut_before_its_first_word),
+		WITH(a_service_that_is_cut_takes_no_other_with_it),
 		WITH(a_port_of_mail_makes_a_mail_server),
 	};
 
