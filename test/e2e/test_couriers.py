@@ -92,6 +92,17 @@ def test_an_address_of_ours_is_never_replayed(make_stand, mark):
         mta.logged(r"client=unknown\[unknown\]")
 
 
+def test_by_proxy_an_address_of_ours_is_nobodys(make_stand, mark):
+    """The dummy address of RFC 7600, which no server trusts."""
+    with Server(proxy=True) as server:
+        stand = make_stand(opt=opts("via=service smtp") +
+                           [f"home.service.smtp.backend={server.where}"])
+        for n, client in enumerate(("127.0.0.1", "192.168.1.20", "100.64.0.9"), 1):
+            send(mark, client=client)
+            delivered(stand, n)
+        assert [m[2] for m in server.mails] == ["192.0.0.8"] * 3
+
+
 @pytest.mark.parametrize("road", ["tcp", "unix"])
 def test_dovecot_lmtp_keeps_it_once(make_stand, mark, road):
     with Lmtp() as end:
