@@ -582,6 +582,8 @@ what_cannot_be_told_is_not_delivered(void **state)
 	assert_int_equal(maildir_staged(m, "alice", name, &why), 1);
 	assert_int_equal(maildir_staged(m, "alice", "1.x", &why), 0);
 	assert_int_equal(maildir_staged(m, "alice", "../cur/x", &why), -1);
+	assert_int_equal(maildir_staged(m, "alice", "1.x/../2.x", &why), -1);
+	assert_int_equal(maildir_publish(m, "alice", "1.x/../2.x", &why), -1);
 	/* A tmp that was removed under us. */
 	snprintf(cmd, sizeof(cmd), "rm -rf %s/alice", top);
 	assert_int_equal(system(cmd), 0);
