@@ -255,6 +255,8 @@ def test_messages_without_end_leave_the_disk_to_others(edge_on, tmpfs, mark):
     assert "smtp.later" in stand.log("edge") and "share: network 127.40.1.0" in stand.log("edge")
     for c in without_end:
         c.close()
+    until("nothing of theirs lies there", 30,
+          lambda: len(os.listdir(os.path.join(stand.env["EDGE_SPOOL"], "large"))) == 1)
     until("the network is served again", 30,
           lambda: send_mail(stand.smtp, message(subject=mark, body=PAD * 30000),
                             source="127.40.1.1").code == 250)
