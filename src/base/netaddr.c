@@ -139,6 +139,16 @@ netaddr_network(const struct netaddr *a, unsigned v4bits, unsigned v6bits)
 	return net;
 }
 
+struct netaddr_text
+netaddr_cidr(const struct netaddr *net, unsigned v4bits, unsigned v6bits)
+{
+	struct netaddr_text t = netaddr_ip(net);
+	size_t n = strlen(t.s);
+
+	snprintf(t.s + n, sizeof(t.s) - n, "/%u", net->v6 ? v6bits : v4bits);
+	return t;
+}
+
 bool
 netaddr_same_ip(const struct netaddr *a, const struct netaddr *b)
 {

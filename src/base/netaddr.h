@@ -35,6 +35,8 @@ bool	netaddr_parse(struct span, struct netaddr *);
 bool	netaddr_parse_ip(struct span, struct netaddr *);
 /* The network it lies in, host bits and port cleared: /v4bits or /v6bits. */
 struct netaddr netaddr_network(const struct netaddr *, unsigned v4bits, unsigned v6bits);
+/* Such a network as people write it, "192.0.2.0/24"; in its own family's bits. */
+struct netaddr_text netaddr_cidr(const struct netaddr *, unsigned v4bits, unsigned v6bits);
 bool	netaddr_same_ip(const struct netaddr *, const struct netaddr *);
 /* Whether it lies in net, whose prefix is bits of its own family; host bits of net must be 0. */
 bool	netaddr_in(const struct netaddr *, const struct netaddr *net, unsigned bits);

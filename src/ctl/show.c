@@ -29,12 +29,12 @@ value(const char *key, const json_t *v)
 
 	shown(span_str(key), &name);
 	if (json_is_string(v) && json_string_length(v) > 0)
-		printf("%-10s %s\n", name.s,
+		printf("%-14s  %s\n", name.s,
 		    shown(span_of(json_string_value(v), json_string_length(v)), &text));
 	else if (json_is_integer(v))
-		printf("%-10s %lld\n", name.s, (long long)json_integer_value(v));
+		printf("%-14s  %lld\n", name.s, (long long)json_integer_value(v));
 	else if (json_is_boolean(v))
-		printf("%-10s %s\n", name.s, json_is_true(v) ? "yes" : "no");
+		printf("%-14s  %s\n", name.s, json_is_true(v) ? "yes" : "no");
 }
 
 static int
@@ -95,7 +95,7 @@ print(json_t *object, bool json, struct why *why)
 	json_object_foreach(object, key, v)
 		if (!json_is_array(v) && !ends_ms(key))
 			value(key, v);
-	printf("%-10s %s\n", "age", brief_age(wall_ms() - json_number(object, "received_ms")).s);
+	printf("%-14s  %s\n", "age", brief_age(wall_ms() - json_number(object, "received_ms")).s);
 	return deliveries(json_object_get(object, "deliveries"), why);
 }
 

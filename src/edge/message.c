@@ -234,7 +234,8 @@ begin_object(struct session *s, struct why *why)
 	unsigned char rnd[10];
 	char tls[128] = "", rcpt[400] = "", helo[sizeof(t->env->helo)];
 	struct spool_meta meta = { .origin = ORIGIN_RECEPTION, .received_ms = wall_ms(),
-		.client_net = netaddr_network(session_client(s), 24, 48) };
+		.client_net = netaddr_network(session_client(s), SPOOL_NET_V4,
+		    SPOOL_NET_V6) };
 	struct trace trace;
 
 	span_copy(span_str(t->home->name), meta.home, sizeof(meta.home));

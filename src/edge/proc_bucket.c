@@ -248,8 +248,8 @@ fits(const struct bucket_proc *b, const struct spool_meta *m, uint64_t size, str
 		return true;
 	if ((held = octets_of(b, m->home, &m->client_net)) + size > most) {
 		why_set(why, "share: network %s has %" PRIu64 " of the %" PRIu64 " octets that one "
-		    "network may fill for home %s", netaddr_ip(&m->client_net).s, held, most,
-		    m->home);
+		    "network may fill for home %s", netaddr_cidr(&m->client_net, SPOOL_NET_V4,
+		    SPOOL_NET_V6).s, held, most, m->home);
 		return false;
 	}
 	return true;

@@ -296,7 +296,7 @@ home_room(const struct finder *f, const struct db_totals *t, struct why *why)
 	if (used != USED_LITTLE)
 		say(f, CONDITION_NOW, "share", t->home, "home %s: the client network of %s has "
 		    "used %d %% of what one network may fill (hold.share); beyond it, its mail is "
-		    "refused", t->home, netaddr_ip(&net).s, percent);
+		    "refused", t->home, netaddr_cidr(&net, SPOOL_NET_V4, SPOOL_NET_V6).s, percent);
 	return 0;
 }
 

@@ -34,7 +34,8 @@ row_json(enum conf_role role, const struct db_row *r)
 
 	json_object_set_new(o, "file", json_boolean(r->large));
 	if (role == CONF_EDGE && memcmp(m->client_net.ip, zero.ip, sizeof(zero.ip)) != 0)
-		json_object_set_new(o, "client_network", json_string(netaddr_ip(&m->client_net).s));
+		json_object_set_new(o, "client_network", json_string(netaddr_cidr(&m->client_net,
+		    SPOOL_NET_V4, SPOOL_NET_V6).s));
 	if (role == CONF_HOME && r->due_ms > 0) {
 		json_object_set_new(o, "next", answer_moment(r->due_ms));
 		json_object_set_new(o, "next_ms", json_integer(r->due_ms));

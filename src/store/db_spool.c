@@ -162,8 +162,8 @@ judge(struct db *db, const struct spool_meta *m, const struct db_body *b, uint64
 	/* One message it may have, where a share of a small disk is less than that. */
 	if (shared > 0 && shared + b->size > most) {
 		why_set(why, "share: network %s has %" PRIu64 " of the %" PRIu64 " octets that one "
-		    "network may fill for home %s", netaddr_ip(&m->client_net).s, shared, most,
-		    m->home);
+		    "network may fill for home %s", netaddr_cidr(&m->client_net, SPOOL_NET_V4,
+		    SPOOL_NET_V6).s, shared, most, m->home);
 		return KEPT_FULL;
 	}
 	return KEPT;

@@ -40,6 +40,10 @@ enum spool_origin {
 	ORIGIN_SUBMISSION,
 };
 
+/* Of a client's address, what counts as one network: what one customer is given to use. */
+#define SPOOL_NET_V4	24
+#define SPOOL_NET_V6	48
+
 /* The key is (signer, id): the edge that made the object and its name for it. */
 struct spool_meta {
 	char		signer[256];	/* the edge's hostname */
@@ -48,7 +52,7 @@ struct spool_meta {
 	char		home[PAIRING_NAME_MAX + 1];
 	enum spool_origin origin;
 	int64_t		received_ms;
-	struct netaddr	client_net;	/* edge: /24 or /48, for the share; zero elsewhere */
+	struct netaddr	client_net;	/* edge: of SPOOL_NET_*, for the share; zero elsewhere */
 	/*
 	 * home: the sender has not been told 250 yet, a refusal is still provisional; edge: do not
 	 * hand over by yourself until spool_release

@@ -78,7 +78,8 @@ look_share(const struct spool_put *p, uint64_t room, struct why *why)
 	}
 	if (n > 1 && its > all / 100 * share)
 		return why_set(why, "share: network %s has %" PRIu64 " octets on their way, of the "
-		    "%" PRIu64 " that one network may", netaddr_ip(net).s, its, all / 100 * share);
+		    "%" PRIu64 " that one network may", netaddr_cidr(net, SPOOL_NET_V4,
+		    SPOOL_NET_V6).s, its, all / 100 * share);
 	return 0;
 }
 

@@ -299,7 +299,7 @@ def test_one_network_fills_its_share_and_no_more_until_home_has_taken_some(store
         assert [say(stand, big).code for _ in range(3)] == [250, 250, 452]
         assert say(stand, big, source="127.0.9.9").code == 250     # another network
         assert len(store.keys("pending/")) == 3
-        stand.logged("edge", r"share: network 127\.0\.0\.0 has ")
+        stand.logged("edge", r"share: network 127\.0\.0\.0/24 has ")
         drains(stand, store)
         stand.wait_mails("alice", 3)
         until("there is room again", 20, lambda: say(stand, big).code == 250, 0.5)

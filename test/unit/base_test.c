@@ -170,11 +170,13 @@ test_netaddr(void **state)
 	assert_true(netaddr_same_ip(&net, &a));
 	net = netaddr_network(&a, 27, 64);
 	assert_string_equal(netaddr_ip(&net).s, "192.0.2.192");
+	assert_string_equal(netaddr_cidr(&net, 27, 48).s, "192.0.2.192/27");
 	net = netaddr_network(&a, 0, 0);
 	assert_string_equal(netaddr_ip(&net).s, "0.0.0.0");
 	assert_true(netaddr_parse_ip(SPAN_LIT("2001:db8:1:2:3::4"), &a));
 	net = netaddr_network(&a, 24, 48);
 	assert_string_equal(netaddr_ip(&net).s, "2001:db8:1::");
+	assert_string_equal(netaddr_cidr(&net, 24, 48).s, "2001:db8:1::/48");
 	net = netaddr_network(&a, 24, 128);
 	assert_true(netaddr_same_ip(&net, &a));
 }
