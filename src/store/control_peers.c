@@ -56,6 +56,20 @@ answer_crowded(struct writer *w, const struct conf_service *s, const char *anoth
 	return true;
 }
 
+/* -1: the configuration gives it to another home, and wins. */
+static int
+not_configured(const struct conf_edge *c, const char *name, const char *domain, struct why *why)
+{
+	for (size_t i = 0; i < c->nhomes; i++)
+		for (size_t d = 0; strcmp(c->homes[i].name, name) != 0 &&
+		    d < c->homes[i].ndomains; d++)
+			if (strcmp(c->homes[i].domains[d], domain) == 0)
+				return why_set(why, "%s belongs to home %s in the configuration: "
+				    "take it out there and reload first, or leave it out here",
+				    domain, c->homes[i].name);
+	return 0;
+}
+
 /* The domains of the grant, in their one spelling; the configuration's where none were named. */
 static int
 domains(const struct conf_edge *c, const char *name, const json_t *list,
@@ -82,6 +96,8 @@ domains(const struct conf_edge *c, const char *name, const json_t *list,
 		if (text == NULL || !address_domain(span_str(text), out[i]))
 			return why_set(why, "%.255s is not a domain name",
 			    text != NULL ? text : "?");
+		if (not_configured(c, name, out[i], why) == -1)
+			return -1;
 	}
 	*n = i;
 	return 0;

@@ -64,7 +64,8 @@ struct pairing_pending {
 /*
  * Opens a line for home `name` with its domains; an earlier one for that name
  * ends.  token receives the secret, which is kept nowhere.  -1: the name is bad,
- * too many are open, a domain is another home's, or the disk failed.
+ * too many are open, a domain is there twice, another home's or in another's open
+ * line, or the disk failed.
  */
 int	peers_pairing_new(struct peers *, const char *name, const char *const *domains,
     size_t ndomains,

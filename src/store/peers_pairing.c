@@ -157,16 +157,35 @@ find(const struct peers *ps, const char *name)
 
 /* --- lines ------------------------------------------------------------------------ */
 
-/* "" or the home that has it. */
-static const char *
-owner(const struct peers *ps, const char *name, const char *domain)
+static bool
+among(const char *domain, const char (*list)[256], size_t n)
 {
-	for (size_t i = 0; i < ps->npeers; i++)
-		for (size_t d = 0; strcmp(ps->peer[i]->name, name) != 0 &&
-		    d < ps->peer[i]->ndomains; d++)
-			if (strcasecmp(ps->peer[i]->domains[d], domain) == 0)
-				return ps->peer[i]->name;
-	return "";
+	for (size_t i = 0; i < n; i++)
+		if (strcasecmp(list[i], domain) == 0)
+			return true;
+	return false;
+}
+
+/* -1: another home has it, or is about to. */
+static int
+unowned(const struct peers *ps, const char *name, const char *domain, struct why *why)
+{
+	for (size_t i = 0; i < ps->npeers; i++) {
+		const struct peer *p = ps->peer[i];
+
+		if (strcmp(p->name, name) != 0 && among(domain, p->domains, p->ndomains))
+			return why_set(why, "%s belongs to home %s: unpair that one first, or "
+			    "leave it out", log_safe(span_str(domain)).s, p->name);
+	}
+	for (size_t i = 0; i < ps->nrows; i++) {
+		const struct pairing_row *r = &ps->row[i];
+
+		if (strcmp(r->name, name) != 0 && among(domain, r->domains, r->ndomains))
+			return why_set(why, "%s is in the pairing line that is open for home %s: "
+			    "end that with `posthouse unpair %s`, or leave it out",
+			    log_safe(span_str(domain)).s, r->name, r->name);
+	}
+	return 0;
 }
 
 int
@@ -186,11 +205,10 @@ peers_pairing_new(struct peers *ps, const char *name, const char *const *domains
 	if (ndomains == 0 || ndomains > PEER_DOMAINS_MAX)
 		return why_set(why, "pairing: name 1 to %d domains that home %s receives for",
 		    PEER_DOMAINS_MAX, name);
-	for (i = 0; i < ndomains; i++)
-		if (owner(ps, name, domains[i])[0] != '\0')
-			return why_set(why, "pairing: %s belongs to home %s: unpair that one first",
-			    log_safe(span_str(domains[i])).s, owner(ps, name, domains[i]));
 	expire(ps, now);
+	for (i = 0; i < ndomains; i++)
+		if (unowned(ps, name, domains[i], why) == -1)
+			return -1;
 	if (find(ps, name) == ps->nrows && ps->nrows == PEERS_PENDING_MAX)
 		return why_set(why,
 		    "pairing: %d lines are open: wait, or end one with `posthouse unpair`",
@@ -198,7 +216,11 @@ peers_pairing_new(struct peers *ps, const char *name, const char *const *domains
 	if ((r.domains = calloc(ndomains, sizeof(r.domains[0]))) == NULL)
 		return why_set(why, "pairing: out of memory");
 	for (; r.ndomains < ndomains; r.ndomains++)
-		if (!span_copy(span_str(domains[r.ndomains]), r.domains[r.ndomains],
+		if (among(domains[r.ndomains], r.domains, r.ndomains)) {
+			free(r.domains);
+			return why_set(why, "%s is named twice: name it once",
+			    log_safe(span_str(domains[r.ndomains])).s);
+		} else if (!span_copy(span_str(domains[r.ndomains]), r.domains[r.ndomains],
 		    sizeof(r.domains[0]))) {
 			free(r.domains);
 			return why_set(why, "pairing: a domain is longer than 255 octets");

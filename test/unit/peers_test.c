@@ -3,6 +3,7 @@
 #include "store/wire.h"
 
 static const char *const domains[] = { "example.org", "example.net" };
+static const char *const twice[] = { "example.com", "Example.COM" };
 static const int64_t now = 1795232400000;
 static const int64_t minute = 60000;
 
@@ -93,7 +94,15 @@ a_line_is_good_for_its_name_its_time_and_five_tries(void **state)
 
 	/* alice's domain */
 	assert_int_equal(peers_pairing_new(ps, "bob", domains, 1, now, token, &why), -1);
-	assert_non_null(strstr(why.text, "alice"));
+	assert_non_null(strstr(why.text, "example.org belongs to home alice"));
+	/* nor twice, nor of a line that carol may redeem, for as long as it is open */
+	assert_int_equal(peers_pairing_new(ps, "bob", twice, 2, now, token, &why), -1);
+	assert_non_null(strstr(why.text, "named twice"));
+	assert_int_equal(peers_pairing_new(ps, "carol", twice, 1, now, token, &why), 0);
+	assert_int_equal(peers_pairing_new(ps, "bob", twice, 1, now, token, &why), -1);
+	assert_non_null(strstr(why.text, "open for home carol"));
+	assert_int_equal(peers_pairing_new(ps, "bob", twice, 1, now + 15 * minute, token, &why), 0);
+	assert_int_equal(peers_pairing_end(ps, "bob", &why), 0);
 	peers_free(&ps);
 	ps = open_peers(dir);
 	assert_int_equal(peers_count(ps), 1);
