@@ -38,8 +38,9 @@
  *	{"do":"unban","net":NET,"by":WHO}	NET: all where not said; WHO: whoever made it
  *	{"do":"bans","after":NUM}
  *
- *	{"ok":true,...}  or  {"ok":false,"error":"words for a person"}
+ *	{"ok":true,...}  or  {"ok":false,"error":"words for a person","misuse":true}
  *
+ * "misuse" is there where the question itself cannot be meant, whatever the state of things.
  * An answer with "octets":N is followed by N raw octets.  Moments are ISO 8601
  * UTC.  In a "queue", "act" or "bans" answer "more" is what to go on after, where there is more.
  *

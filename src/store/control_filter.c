@@ -24,10 +24,10 @@ read_state(struct control_filter *f, enum conf_role role, struct why *why)
 		return 0;
 	if (role == CONF_EDGE)
 		return strcmp(f->state, "held") == 0 || strcmp(f->state, "verdict") == 0 ? 0 :
-		    why_set(why, "no such state here: held or verdict");
+		    why_set(why, "an edge has no mail of that state: write held or verdict");
 	f->rows.by_state = true;
 	return ledger_state_read(f->state, &f->rows.state) ? 0 :
-	    why_set(why, "no such state here: " LEDGER_STATE_WORDS);
+	    why_set(why, "home has no mail of that state: write " LEDGER_STATE_WORDS);
 }
 
 static int
@@ -36,7 +36,7 @@ read_class(struct control_filter *f, const char *class, struct why *why)
 	if (class == NULL)
 		return 0;
 	if (!park_class_read(class, &f->class))
-		return why_set(why, "no such class of parked mail: " PARK_CLASS_WORDS);
+		return why_set(why, "no such class of parked mail: write " PARK_CLASS_WORDS);
 	f->by_class = true;
 	f->rows.park = f->class;
 	return 0;
@@ -57,10 +57,13 @@ control_filter_read(struct control_filter *f, struct writer *w, const json_t *q,
 	f->rows.after = json_integer_value(json_object_get(q, "after"));
 	f->rows.before_ms = older > 0 ? wall_ms() - older : 0;
 	f->rows.least = least > 0 ? (uint64_t)least : 0;
+	f->rows.parked = json_is_true(json_object_get(q, "parked"));
+	if (role == CONF_EDGE && f->rows.parked)
+		return why_set(why, "nothing is parked at an edge: it holds until home takes it");
 	if (role == CONF_EDGE && (f->recipient != NULL || f->signer != NULL ||
 	    json_object_get(q, "class") != NULL))
 		return why_set(why, "what an edge holds is sealed: recipients, classes and the "
-		    "edge it came by are known at home only");
+		    "edge it came by are known at home; ask there");
 	return read_state(f, role, why) == -1 ||
 	    read_class(f, json_string_value(json_object_get(q, "class")), why) == -1 ? -1 : 0;
 }
@@ -93,6 +96,7 @@ match_entry(void *arg, const struct ledger_entry *e)
 	const struct control_filter *f = m->f;
 
 	m->found = (f->recipient == NULL || is_recipient(f->recipient, e)) &&
+	    (!f->rows.parked || e->state == LEDGER_PARKED) &&
 	    (!f->by_class || (e->state == LEDGER_PARKED && e->park == f->class));
 	return !m->found;
 }
@@ -102,7 +106,7 @@ struct walk {
 	db_row_fn	*fn;
 	void		*arg;
 	struct why	*why;
-	size_t		 n, max, cost;
+	size_t		 n, max, cost, seen;
 	int64_t		 last;
 	bool		 more, failed;
 };
@@ -139,6 +143,7 @@ on_row(void *arg, const struct db_row *r)
 		return false;
 	}
 	k->cost++;
+	k->seen++;
 	k->last = r->object.row;
 	if ((rc = fits(k, r)) == -1)
 		k->failed = true;
@@ -156,6 +161,8 @@ control_filter_walk(struct control_filter *f, unsigned max, db_row_fn *fn, void 
 	struct walk k = { .f = f, .fn = fn, .arg = arg, .why = why, .max = max };
 	int rc = db_rows(writer_db(f->w), &f->rows, on_row, &k, why);
 
+	/* By what is parked the database looks no further by itself. */
+	k.more |= (f->rows.parked || f->by_class) && k.seen == DB_PARK_ROWS;
 	*more = k.more ? k.last : 0;
 	return k.failed ? -1 : rc;
 }
@@ -178,8 +185,10 @@ control_find(struct writer *w, const json_t *q, struct db_row *r, struct why *wh
 		return why_set(why, "that is no id: it looks like "
 		    "0198f3a1-7c2d-7e4b-9a51-3f0c2b8d6e17, as queue shows it");
 	if (rc == 0)
-		return why_set(why, "no such object here%s", writer_conf(w)->role == CONF_EDGE ?
-		    ": it may have been handed over; `posthouse log` at home tells" :
-		    ": it may have been delivered; `posthouse log` tells");
+		return why_set(why, "no such object here: %s", writer_conf(w)->role == CONF_EDGE ?
+		    "it may have been handed over; `posthouse log` at home tells" :
+		    uuid_parse(span_str(text), &id) ?
+		    "it may have been delivered; `posthouse log` tells" :
+		    "of what is gone `posthouse log` tells by the UUID");
 	return rc == 1 ? 0 : -1;
 }

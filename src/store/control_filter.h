@@ -21,7 +21,7 @@ struct control_filter {
 	enum park_class	 class;
 };
 
-/* The filter borrows the question's texts. */
+/* The filter borrows the question's texts.  -1: it cannot be meant so, here. */
 int	control_filter_read(struct control_filter *, struct writer *, const json_t *question,
     struct why *);
 /* "queued", "held": as queue and --state have it */

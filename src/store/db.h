@@ -103,6 +103,7 @@ struct db_filter {			/* zero: everything */
 	enum ledger_state state;
 	/* a part of it is parked so, whatever becomes of its others; the first DB_PARK_ROWS */
 	enum park_class	park;		/* PARK_NONE: whichever, or none */
+	bool		parked;		/* a part of it is, as whatever; the first DB_PARK_ROWS */
 	int64_t		after;		/* rows above it */
 	int64_t		before_ms;	/* received earlier than that; 0: whenever */
 	uint64_t	least;		/* sealed octets */

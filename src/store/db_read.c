@@ -56,7 +56,7 @@ db_rows(struct db *db, const struct db_filter *f, db_row_fn *fn, void *arg, stru
 {
 	bool indexed = f->by_state && f->state != LEDGER_QUEUED;
 	enum db_stmt which = f->home != NULL ? ST_ROWS_HOME : f->park != PARK_NONE ? ST_ROWS_PARK :
-	    indexed ? ST_ROWS_STATE : ST_ROWS;
+	    f->parked ? ST_ROWS_PARKED : indexed ? ST_ROWS_STATE : ST_ROWS;
 	sqlite3_stmt *st = db_st(db, which, why);
 	struct db_row *r;
 	unsigned n = 0;
@@ -71,6 +71,8 @@ db_rows(struct db *db, const struct db_filter *f, db_row_fn *fn, void *arg, stru
 		db_bind_str(st, 2, f->home);
 	else if (which == ST_ROWS_STATE)
 		sqlite3_bind_int(st, 2, (int)f->state);
+	else if (which == ST_ROWS_PARKED)
+		sqlite3_bind_int(st, 2, DB_PARK_ROWS);
 	if (which == ST_ROWS_PARK) {
 		sqlite3_bind_int(st, 2, (int)f->park);
 		sqlite3_bind_int(st, 3, DB_PARK_ROWS);

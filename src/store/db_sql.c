@@ -96,6 +96,11 @@ const char *const db_schema[DB_SCHEMA] = { schema_1, schema_2, schema_3, schema_
 	" o.mac, o.tries, o.reason, o.state, o.due, o.file" \
 	" FROM object o JOIN signer s ON s.num = o.signer "
 
+/* The first rows of a class, by the index; all classes at once would be read whole to be sorted. */
+#define PARKED_AS(class) \
+	"SELECT row FROM (SELECT DISTINCT row FROM entry WHERE state = 5 AND park = " class \
+	" AND row > ?1 ORDER BY row LIMIT ?2)"
+
 const char *const db_sql[ST_COUNT] = {
 	[ST_BEGIN] = "BEGIN IMMEDIATE",
 	[ST_COMMIT] = "COMMIT",
@@ -134,6 +139,11 @@ const char *const db_sql[ST_COUNT] = {
 	[ST_ROWS_PARK] = ROW_COLUMNS
 	    "WHERE o.row IN (SELECT DISTINCT row FROM entry WHERE state = 5 AND park = ?2"
 	    " AND row > ?1 ORDER BY row LIMIT ?3) ORDER BY o.row",
+	/* of enum park_class, PARK_POLICY to PARK_OPERATOR */
+	[ST_ROWS_PARKED] = ROW_COLUMNS "WHERE o.row IN (" PARKED_AS("1") " UNION " PARKED_AS("2")
+	    " UNION " PARKED_AS("3") " UNION " PARKED_AS("4") " UNION " PARKED_AS("5")
+	    " UNION " PARKED_AS("6") " UNION " PARKED_AS("7") " ORDER BY row LIMIT ?2)"
+	    " ORDER BY o.row",
 	[ST_FILE] = "SELECT 1 FROM object WHERE file = ?1",
 	[ST_LARGE_ROWS] =
 	    ROW_COLUMNS "WHERE o.file IS NOT NULL AND o.state <> 5 AND o.row > ?1 ORDER BY o.row",
