@@ -82,7 +82,7 @@ question(const struct opts *o, const char *act)
 
 /* Each that was named: what fails is said, and the others are done all the same. */
 static int
-named(struct client *c, const struct opts_use *use, const struct opts *o, const char *act,
+named(const struct asking *a, const struct opts_use *use, const struct opts *o, const char *act,
     unsigned long long *changed)
 {
 	int rc = CTL_OK;
@@ -93,10 +93,10 @@ named(struct client *c, const struct opts_use *use, const struct opts *o, const 
 		struct shown id;
 
 		json_object_set_new(q, "id", json_string(o->args[i]));
-		if ((answer = client_ask(c, q, &why)) == NULL) {
+		if ((answer = client_ask(a->client, q, &why)) == NULL) {
 			why_set(&which, "%.60s: %.440s", shown(span_str(o->args[i]), &id),
 			    why.text);
-			rc = opts_failed(use, o->nargs > 1 ? &which : &why);
+			rc = asking_failed(a, use, o->nargs > 1 ? &which : &why);
 			continue;
 		}
 		*changed += (unsigned long long)json_number(answer, "changed");
@@ -119,10 +119,7 @@ chosen(struct client *c, const struct opts *o, const char *act, unsigned long lo
 
 		json_object_set_new(q, "all", json_true());
 		json_object_set_new(q, "after", json_integer(at));
-		if (choose_question(o, q, why) == -1) {
-			json_decref(q);
-			return -1;
-		}
+		choose_question(o, q);
 		if ((answer = client_ask(c, q, why)) == NULL) {
 			progress_end(&p);
 			return -1;
@@ -171,9 +168,9 @@ run(const struct opts_use *use, const struct opts *o, const char *act, const cha
 		if (o->to != NULL && !there_is(a.client, o->to, &why))
 			rc = opts_failed(use, &why);
 		else if (o->nargs > 0)
-			rc = named(a.client, use, o, act, &changed);
+			rc = named(&a, use, o, act, &changed);
 		else if (chosen(a.client, o, act, &changed, &why) == -1)
-			rc = opts_failed(use, &why);
+			rc = asking_failed(&a, use, &why);
 		if (rc == CTL_OK || changed > 0)
 			tell(o, done, changed);
 	}
@@ -187,7 +184,7 @@ ctl_retry(int argc, char **argv)
 	struct opts o;
 	int rc = opts_parse(argc, argv, &retry_use, &o);
 
-	if (rc != -1)
+	if (rc != -1 || (rc = choose_ids(&retry_use, &o)) != -1)
 		return rc;
 	if (o.count > 0)
 		return opts_misused(&retry_use, "-n is for queue", NULL);
@@ -204,7 +201,7 @@ ctl_park(int argc, char **argv)
 	struct opts o;
 	int rc = opts_parse(argc, argv, &park_use, &o);
 
-	if (rc != -1)
+	if (rc != -1 || (rc = choose_ids(&park_use, &o)) != -1)
 		return rc;
 	o.role = CONF_HOME;
 	return run(&park_use, &o, "park", "parked");
@@ -216,7 +213,7 @@ ctl_unpark(int argc, char **argv)
 	struct opts o;
 	int rc = opts_parse(argc, argv, &unpark_use, &o);
 
-	if (rc != -1)
+	if (rc != -1 || (rc = choose_ids(&unpark_use, &o)) != -1)
 		return rc;
 	o.role = CONF_HOME;
 	if (o.to == NULL)
@@ -245,7 +242,7 @@ ctl_drop(int argc, char **argv)
 	struct opts o;
 	int rc = opts_parse(argc, argv, &drop_use, &o);
 
-	if (rc != -1)
+	if (rc != -1 || (rc = choose_ids(&drop_use, &o)) != -1)
 		return rc;
 	if (!sure(&o)) {
 		if (isatty(STDIN_FILENO))

@@ -338,9 +338,10 @@ ctl_backup(int argc, char **argv)
 		undo(&b);
 		opts_failed(&use, &why);
 	} else {
-		printf("%s: the ledger (counter %" PRIu64 ") with %" PRIu64 " messages, %u edges "
+		printf("%s: the ledger (counter %" PRIu64 ") with %" PRIu64 " message%s, %u edge%s "
 		    "and the keys.\nIt holds every key of this home: keep it where nobody reads "
-		    "it.\n", b.path, b.copied.mark.counter, b.copied.objects, b.edges);
+		    "it.\n", b.path, b.copied.mark.counter, b.copied.objects,
+		    b.copied.objects == 1 ? "" : "s", b.edges, b.edges == 1 ? "" : "s");
 		rc = CTL_OK;
 	}
 	db_source_close(&b.source);

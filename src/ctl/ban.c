@@ -3,7 +3,6 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
-#include "conf/table.h"
 #include "ctl/client.h"
 #include "ctl/opts.h"
 #include "ctl/text.h"
@@ -49,14 +48,17 @@ static const struct opts_use bans_use = {
 	"      --json          an array of objects\n"
 };
 
-/* The words of a configuration's times, so that 1h is an hour here too. */
+/* -1: it can be banned, by the look of it.  Else the exit code. */
 static int
-read_time(const char *text, int64_t *ms, struct why *why)
+net_arg(const struct opts_use *use, const char *text)
 {
-	static const struct conf_key key = { .name = "--for", .type = CT_TIME,
-	    .size = sizeof(int64_t), .least = CONF_SECOND, .most = 3650 * (uint64_t)CONF_DAY };
+	struct policy_ban b;
+	struct why why, named;
 
-	return conf_value_store(&key, ms, span_str(text), why);
+	if (policy_ban_parse(span_str(text), &b, &why))
+		return -1;
+	why_set(&named, "%.60s: %.400s", text, why.text);
+	return opts_misused(use, named.text, NULL);
 }
 
 /* A ban of our own address would close our edges to everybody at home. */
@@ -83,24 +85,22 @@ ctl_ban(int argc, char **argv)
 	struct asking a = { .client = NULL };
 	struct opts o;
 	struct why why;
-	int64_t for_ms = 0;
 	json_t *q;
 	int rc = opts_parse(argc, argv, &ban_use, &o);
 
-	if (rc != -1)
+	if (rc != -1 || (rc = net_arg(&ban_use, o.args[0])) != -1)
 		return rc;
 	o.role = CONF_HOME;
-	if ((o.for_time != NULL && read_time(o.for_time, &for_ms, &why) == -1) ||
-	    spare_ourselves(o.args[0], &why) == -1)
+	if (spare_ourselves(o.args[0], &why) == -1)
 		return opts_failed(&ban_use, &why);
 	q = json_pack("{s:s, s:s, s:I}", "do", "ban", "net", o.args[0],
-	    "for_ms", (json_int_t)for_ms);
+	    "for_ms", (json_int_t)o.for_ms);
 	if (o.by != NULL)
 		json_object_set_new(q, "by", json_string(o.by));
 	if (asking_begin(&a, &o, q, &why) == 0)
 		rc = CTL_OK;
 	else
-		rc = opts_failed(&ban_use, &why);
+		rc = asking_failed(&a, &ban_use, &why);
 	asking_fini(&a);
 	return rc;
 }
@@ -119,6 +119,8 @@ ctl_unban(int argc, char **argv)
 	o.role = CONF_HOME;
 	if (o.all == (o.nargs == 1))
 		return opts_misused(&unban_use, "an address or --all, one of them", NULL);
+	if (!o.all && (rc = net_arg(&unban_use, o.args[0])) != -1)
+		return rc;
 	q = json_pack("{s:s}", "do", "unban");
 	if (!o.all)
 		json_object_set_new(q, "net", json_string(o.args[0]));
@@ -126,7 +128,7 @@ ctl_unban(int argc, char **argv)
 		json_object_set_new(q, "by", json_string(o.by));
 	rc = CTL_OK;
 	if (asking_begin(&a, &o, q, &why) == -1)
-		rc = opts_failed(&unban_use, &why);
+		rc = asking_failed(&a, &unban_use, &why);
 	else if (json_number(a.answer, "lifted") == 0)
 		puts(o.all ? "Nobody was banned." : "It was not banned.");
 	asking_fini(&a);
@@ -165,7 +167,7 @@ page(struct client *c, int64_t after, struct listing *l, struct why *why)
 		if (l->table != NULL)
 			row(l->table, ban);
 		else {
-			fputs(l->n > 0 ? ",\n  " : "\n  ", stdout);
+			fputs(l->n > 0 ? ",\n  " : "[\n  ", stdout);
 			json_dumpf(ban, stdout, JSON_ENSURE_ASCII);
 		}
 		l->n++;
@@ -204,14 +206,12 @@ list(struct client *c, bool json, struct why *why)
 
 	if (!json && (l.table = table_new(headings, 4)) == NULL)
 		return why_sys(why, "memory");
-	if (json)
-		putchar('[');
 	while ((next = page(c, at, &l, why)) > at)
 		at = next;
 	if (next == -1)
 		rc = -1;
 	else if (json) {
-		fputs(l.n > 0 ? "\n]\n" : "]\n", stdout);
+		fputs(l.n > 0 ? "\n]\n" : "[]\n", stdout);
 		if (fflush(stdout) == EOF)
 			rc = why_sys(why, "standard output");
 	} else

@@ -7,6 +7,7 @@
 #include <jansson.h>
 
 #include "base/clock.h"
+#include "base/uuid.h"
 #include "ctl/bucket_check.h"
 #include "ctl/bucket_list.h"
 #include "ctl/bucket_one.h"
@@ -232,6 +233,7 @@ ctl_bucket(int argc, char **argv)
 	struct opts o;
 	struct why why;
 	int rc = opts_parse(argc, argv, &use, &o);
+	struct uuid id;
 	bool ls, cats;
 	size_t most;
 
@@ -244,6 +246,9 @@ ctl_bucket(int argc, char **argv)
 		return opts_misused(&use, "ls, check or cat, not", o.args[0]);
 	if (cats && o.nargs == 1)
 		return opts_misused(&use, "which object? Its id, please", NULL);
+	if (cats && !uuid_parse(span_str(o.args[1]), &id))
+		return opts_misused(&use, "an ID is the UUID in a name that ls shows, not",
+		    o.args[1]);
 	if (o.nargs > most)
 		return opts_misused(&use, "too much:", o.args[most]);
 	if (cats && isatty(STDOUT_FILENO))

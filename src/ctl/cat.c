@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include "ctl/bucket_one.h"
+#include "ctl/choose.h"
 #include "ctl/client.h"
 #include "ctl/octets.h"
 #include "ctl/opts.h"
@@ -55,7 +56,7 @@ ctl_cat(int argc, char **argv)
 	struct why why;
 	int rc = opts_parse(argc, argv, &use, &o);
 
-	if (rc != -1)
+	if (rc != -1 || (rc = choose_ids(&use, &o)) != -1)
 		return rc;
 	if (isatty(STDOUT_FILENO))
 		return opts_misused(&use, "a sealed object is not for a terminal: send it to a "

@@ -3,29 +3,10 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#include "conf/table.h"
+#include "base/uuid.h"
 
 #define PATIENCE_MS	2000
 #define AGAIN_MS	500
-
-/* As in a configuration, so that 1h is an hour and 5M five times 1,048,576 here too. */
-static int
-read_time(const char *text, int64_t *ms, struct why *why)
-{
-	static const struct conf_key key = { .name = "--older", .type = CT_TIME,
-	    .size = sizeof(int64_t), .most = 36500 * (uint64_t)CONF_DAY };
-
-	return conf_value_store(&key, ms, span_str(text), why);
-}
-
-static int
-read_size(const char *text, uint64_t *octets, struct why *why)
-{
-	static const struct conf_key key = { .name = "--size", .type = CT_SIZE,
-	    .size = sizeof(uint64_t), .most = CONF_T };
-
-	return conf_value_store(&key, octets, span_str(text), why);
-}
 
 static void
 text(json_t *question, const char *key, const char *value)
@@ -34,30 +15,20 @@ text(json_t *question, const char *key, const char *value)
 		json_object_set_new(question, key, json_string(value));
 }
 
-int
-choose_question(const struct opts *o, json_t *question, struct why *why)
+void
+choose_question(const struct opts *o, json_t *question)
 {
-	uint64_t octets;
-	int64_t ms;
-
-	/* Of what is parked as something, the rest may wait for its next try. */
-	text(question, "state", o->state == NULL && o->parked && o->class == NULL ? "parked" :
-	    o->state);
+	text(question, "state", o->state);
 	text(question, "home", o->of);
 	text(question, "from", o->from);
 	text(question, "class", o->class);
 	text(question, "recipient", o->recipient);
-	if (o->older != NULL) {
-		if (read_time(o->older, &ms, why) == -1)
-			return -1;
-		json_object_set_new(question, "older_ms", json_integer(ms));
-	}
-	if (o->size != NULL) {
-		if (read_size(o->size, &octets, why) == -1)
-			return -1;
-		json_object_set_new(question, "size", json_integer((json_int_t)octets));
-	}
-	return 0;
+	if (o->parked)
+		json_object_set_new(question, "parked", json_true());
+	if (o->older != NULL)
+		json_object_set_new(question, "older_ms", json_integer(o->older_ms));
+	if (o->size != NULL)
+		json_object_set_new(question, "size", json_integer((json_int_t)o->octets));
 }
 
 bool
@@ -65,6 +36,20 @@ choose_any(const struct opts *o)
 {
 	return o->state != NULL || o->of != NULL || o->from != NULL || o->class != NULL ||
 	    o->recipient != NULL || o->older != NULL || o->size != NULL;
+}
+
+int
+choose_ids(const struct opts_use *use, const struct opts *o)
+{
+	unsigned long long row;
+	struct uuid id;
+
+	for (size_t i = 0; i < o->nargs; i++)
+		if (!uuid_parse(span_str(o->args[i]), &id) &&
+		    !span_u64(span_str(o->args[i]), INT64_MAX, &row))
+			return opts_misused(use, "an ID is as queue shows it, or the number of a "
+			    "row, not", o->args[i]);
+	return -1;
 }
 
 void

@@ -21,9 +21,11 @@
 	"      --older TIME    received so long ago, at least: 90s, 10m, 12h, 7d\n" \
 	"      --size SIZE     sealed octets, at least: 300K, 5M\n"
 
-/* -1: one of them cannot be read. */
-int	choose_question(const struct opts *, json_t *question, struct why *);
+void	choose_question(const struct opts *, json_t *question);
 bool	choose_any(const struct opts *);		/* whether the line has any */
+
+/* -1: each argument can be an object's id.  Else the exit code: which is none was said. */
+int	choose_ids(const struct opts_use *, const struct opts *);
 
 /* A line on standard error that counts, where that is a terminal and it takes over 2 s. */
 struct progress {

@@ -18,6 +18,7 @@
 struct client {
 	int		fd;
 	const char	*who;			/* "edge" */
+	bool		 misuse;		/* the last answer: who asked is wrong */
 	struct buf	in;			/* what came and is not used yet */
 };
 
@@ -149,6 +150,7 @@ judge(struct client *c, json_t *answer, struct why *why)
 		return answer;
 	else
 		why_set(why, "%s", json_text(answer, "error"));
+	c->misuse = json_is_true(json_object_get(answer, "misuse"));
 	json_decref(answer);
 	return NULL;
 }
@@ -198,7 +200,7 @@ client_octets(struct client *c, uint64_t left, client_sink_fn *sink, void *arg, 
 
 /* No configuration that can be read: what may be running all the same was started with another. */
 static int
-without_file(struct asking *a, struct why *why)
+without_file(struct asking *a, enum conf_role want, struct why *why)
 {
 	bool standard;
 	enum conf_role role = role_of_file(&a->role, &standard);
@@ -206,7 +208,9 @@ without_file(struct asking *a, struct why *why)
 	struct shown text;
 	size_t n = strlen(why->text);
 
-	if (a->role.file[0] == '\0')		/* nor is it known which */
+	/* Nor is it known which; or it is, and it is the other role's, whom this is not for. */
+	if (a->role.file[0] == '\0' || (want != CONF_NO_ROLE && a->role.role != CONF_NO_ROLE &&
+	    a->role.role != want))
 		return -1;
 	if (standard &&
 	    (a->client = client_at(role_control(role), role_name(role), &none)) != NULL) {
@@ -224,10 +228,13 @@ without_file(struct asking *a, struct why *why)
 int
 asking_connect(struct asking *a, const struct opts *o, struct why *why)
 {
-	if (o->control != NULL)
+	if (o->control != NULL) {
 		a->client = client_at(o->control, "whoever listens there", why);
-	else if (role_load(&a->role, o, CONF_NO_ROLE, why) == -1)
-		return without_file(a, why);
+		if (a->client == NULL && (errno == ENOENT || errno == ECONNREFUSED))
+			why_set(why, "%.400s: nobody listens there; is it the control of a role "
+			    "that runs?", o->control);
+	} else if (role_load(&a->role, o, CONF_NO_ROLE, why) == -1)
+		return without_file(a, o->role, why);
 	else
 		a->client = client_new(&a->role, NULL, why);
 	return a->client != NULL ? 0 : -1;
@@ -242,6 +249,13 @@ asking_begin(struct asking *a, const struct opts *o, json_t *question, struct wh
 	}
 	json_decref(question);
 	return -1;
+}
+
+int
+asking_failed(const struct asking *a, const struct opts_use *use, const struct why *why)
+{
+	return a->client != NULL && a->client->misuse ? opts_misused(use, why->text, NULL) :
+	    opts_failed(use, why);
 }
 
 void
@@ -260,7 +274,7 @@ asking_show(const struct opts_use *use, const struct opts *o, json_t *question,
 	struct asking a = { .client = NULL };
 	struct why why;
 	int rc = asking_begin(&a, o, question, &why) == 0 && print(a.answer, o->json, &why) == 0 ?
-	    CTL_OK : opts_failed(use, &why);
+	    CTL_OK : asking_failed(&a, use, &why);
 
 	asking_fini(&a);
 	return rc;

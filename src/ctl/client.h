@@ -50,6 +50,8 @@ struct asking {
 int	asking_connect(struct asking *, const struct opts *, struct why *);
 /* The same, and asks (takes the question). */
 int	asking_begin(struct asking *, const struct opts *, json_t *question, struct why *);
+/* As opts_failed; where it was the question, as opts_misused. */
+int	asking_failed(const struct asking *, const struct opts_use *, const struct why *);
 void	asking_fini(struct asking *);
 
 /*

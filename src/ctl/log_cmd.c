@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "ctl/choose.h"
 #include "ctl/client.h"
 #include "ctl/opts.h"
 #include "ctl/role.h"
@@ -80,6 +81,6 @@ ctl_log(int argc, char **argv)
 	struct opts o;
 	int rc = opts_parse(argc, argv, &use, &o);
 
-	return rc != -1 ? rc : asking_show(&use, &o,
+	return rc != -1 || (rc = choose_ids(&use, &o)) != -1 ? rc : asking_show(&use, &o,
 	    json_pack("{s:s, s:s}", "do", "log", "id", o.args[0]), print);
 }

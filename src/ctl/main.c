@@ -6,6 +6,7 @@
 #include "ctl/ctl.h"
 #include "ctl/opts.h"
 #include "ctl/role.h"
+#include "ctl/text.h"
 #include "priv/proc.h"
 
 /*
@@ -133,6 +134,20 @@ run_worker(int argc, char **argv)
 	return CTL_USAGE;
 }
 
+/* What a command printed has to be where it was sent, or it is no success. */
+static int
+finish(const char *name, int rc)
+{
+	struct why why;
+
+	if (rc != CTL_OK || (fflush(stdout) == 0 && !ferror(stdout)))
+		return rc;
+	why_sys(&why, "standard output");
+	if (!text_reader_gone(&why))
+		fprintf(stderr, "posthouse%s%s: %s\n", name[0] != '\0' ? " " : "", name, why.text);
+	return CTL_FAILED;
+}
+
 static void
 usage(FILE *to)
 {
@@ -146,6 +161,8 @@ usage(FILE *to)
 int
 main(int argc, char **argv)
 {
+	struct shown text;
+
 	log_init("posthouse", LOG_INFO);
 	signal(SIGPIPE, SIG_IGN);	/* a reader that goes away is an error of the write */
 	if (argc < 2) {
@@ -155,15 +172,16 @@ main(int argc, char **argv)
 	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
 	    strcmp(argv[1], "help") == 0) {
 		usage(stdout);
-		return CTL_OK;
+		return finish("", CTL_OK);
 	}
 	if (strcmp(argv[1], "--version") == 0) {
 		puts("posthouse " POSTHOUSE_VERSION);
-		return CTL_OK;
+		return finish("", CTL_OK);
 	}
 	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
 		if (strcmp(argv[1], commands[i].name) == 0)
-			return commands[i].run(argc - 1, argv + 1);
-	fputs("posthouse: no such command; `posthouse --help` lists them\n", stderr);
+			return finish(argv[1], commands[i].run(argc - 1, argv + 1));
+	fprintf(stderr, "posthouse: there is no command %s; `posthouse --help` lists them\n",
+	    shown(span_str(argv[1]), &text));
 	return CTL_USAGE;
 }

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "ctl/choose.h"
 #include "ctl/client.h"
 #include "ctl/identity.h"
 #include "ctl/opts.h"
@@ -12,7 +13,7 @@
 
 /* open: fetches a sealed object and opens it here: the daemon sees no plaintext for it. */
 static const struct opts_use use = {
-	"open", OPT_CONF | OPT_ROLE | OPT_OBJECT, 1, 1,
+	"open", OPT_CONF | OPT_OBJECT, 1, 1,
 	"usage: posthouse open [-c FILE] [--object] ID\n"
 	"\n"
 	"At home: opens a held object with home's age key and prints the message, headers and\n"
@@ -169,7 +170,7 @@ ctl_open(int argc, char **argv)
 	struct why why;
 	int rc = opts_parse(argc, argv, &use, &o);
 
-	if (rc != -1)
+	if (rc != -1 || (rc = choose_ids(&use, &o)) != -1)
 		return rc;
 	if (role_load(&role, &o, CONF_HOME, &why) == 0 &&
 	    identities_load(&keys, role.home->age_key, &why) == 0 &&

@@ -4,8 +4,10 @@
 #include <string.h>
 
 #include "base/span.h"
+#include "conf/table.h"
 #include "ctl/ctl.h"
 #include "ctl/text.h"
+#include "store/ledger_words.h"
 
 static const struct option_rule {
 	const char	*name;
@@ -44,11 +46,21 @@ static const struct option_rule {
 	{ "--once", NULL, OPT_ONCE, false },
 };
 
+/* As in a configuration, so that 1h is an hour and 5M five times 1,048,576 here too. */
+static const struct conf_key older = { .name = "--older", .type = CT_TIME,
+    .size = sizeof(int64_t), .most = 36500 * (uint64_t)CONF_DAY };
+static const struct conf_key for_time = { .name = "--for", .type = CT_TIME,
+    .size = sizeof(int64_t), .least = CONF_SECOND, .most = 3650 * (uint64_t)CONF_DAY };
+static const struct conf_key size = { .name = "--size", .type = CT_SIZE,
+    .size = sizeof(uint64_t), .most = CONF_T };
+
 int
 opts_failed(const struct opts_use *use, const struct why *why)
 {
 	struct shown text;
 
+	if (text_reader_gone(why))
+		return CTL_FAILED;
 	fprintf(stderr, "posthouse %s: %s\n", use->name, shown(span_str(why->text), &text));
 	return CTL_FAILED;
 }
@@ -56,11 +68,72 @@ opts_failed(const struct opts_use *use, const struct why *why)
 int
 opts_misused(const struct opts_use *use, const char *what, const char *arg)
 {
-	struct shown text;
+	/* The lines that say how the command is written: all above the first empty one. */
+	const char *end = strstr(use->usage, "\n\n");
+	struct shown words, text;
 
-	fprintf(stderr, "posthouse %s: %s%s%s\nTry `posthouse %s --help`.\n", use->name, what,
-	    arg != NULL ? " " : "", arg != NULL ? shown(span_str(arg), &text) : "", use->name);
+	fprintf(stderr, "posthouse %s: %s%s%s\n%.*sTry `posthouse %s --help`.\n", use->name,
+	    shown(span_str(what), &words), arg != NULL ? " " : "",
+	    arg != NULL ? shown(span_str(arg), &text) : "",
+	    end != NULL ? (int)(end - use->usage) + 1 : 0, use->usage, use->name);
 	return CTL_USAGE;
+}
+
+/* A value by the rules of a configuration: -1, or the exit code. */
+static int
+store(const struct opts_use *use, const struct conf_key *key, const char *value, void *out)
+{
+	struct why why, named;
+
+	if (conf_value_store(key, out, span_str(value), &why) == 0)
+		return -1;
+	why_set(&named, "%s: %.400s", key->name, why.text);
+	return opts_misused(use, named.text, NULL);
+}
+
+/* A state of either role: which of them is meant is known to whoever is asked. */
+static int
+state(const struct opts_use *use, const char *value, struct opts *o)
+{
+	enum ledger_state s;
+
+	if (strcmp(value, "held") != 0 && strcmp(value, "verdict") != 0 &&
+	    !ledger_state_read(value, &s))
+		return opts_misused(use, "--state is one of held or verdict at an edge, "
+		    LEDGER_STATE_WORDS " at home, not", value);
+	o->state = value;
+	return -1;
+}
+
+static int
+filter(const struct opts_use *use, const char *name, const char *value, struct opts *o)
+{
+	if (strcmp(name, "state") == 0)
+		return state(use, value, o);
+	if (strcmp(name, "of") == 0)
+		o->of = value;
+	else if (!span_u64(span_str(value), 100000000, &o->count) || o->count == 0)
+		return opts_misused(use, "-n takes a number above 0, not", value);
+	return -1;
+}
+
+static int
+choose(const struct opts_use *use, const char *name, const char *value, struct opts *o)
+{
+	enum park_class class;
+
+	if (strcmp(name, "older") == 0) {
+		o->older = value;
+		return store(use, &older, value, &o->older_ms);
+	}
+	if (strcmp(name, "size") == 0) {
+		o->size = value;
+		return store(use, &size, value, &o->octets);
+	}
+	if (strcmp(name, "class") == 0 && !park_class_read(value, &class))
+		return opts_misused(use, "--class is one of " PARK_CLASS_WORDS ", not", value);
+	*(name[0] == 'f' ? &o->from : name[0] == 'c' ? &o->class : &o->recipient) = value;
+	return -1;
 }
 
 /* -1, or the exit code. value: NULL unless the rule takes one. */
@@ -83,13 +156,7 @@ apply(const struct opts_use *use, const struct option_rule *r, const char *value
 		o->json = true;
 		break;
 	case OPT_FILTER:
-		if (strcmp(name, "state") == 0)
-			o->state = value;
-		else if (strcmp(name, "of") == 0)
-			o->of = value;
-		else if (!span_u64(span_str(value), 100000000, &o->count) || o->count == 0)
-			return opts_misused(use, "-n takes a number above 0, not", value);
-		break;
+		return filter(use, name, value, o);
 	case OPT_OBJECT:
 		o->object = true;
 		break;
@@ -113,14 +180,12 @@ apply(const struct opts_use *use, const struct option_rule *r, const char *value
 		break;
 	case OPT_FOR:
 		o->for_time = value;
-		break;
+		return store(use, &for_time, value, &o->for_ms);
 	case OPT_ALL:
 		o->all = true;
 		break;
 	case OPT_CHOOSE:
-		*(name[0] == 'f' ? &o->from : name[0] == 'c' ? &o->class : name[0] == 'r' ?
-		    &o->recipient : name[0] == 'o' ? &o->older : &o->size) = value;
-		break;
+		return choose(use, name, value, o);
 	case OPT_PARKED:
 		o->parked = true;
 		break;
@@ -164,10 +229,26 @@ find_rule(const struct opts_use *use, const char *word, const char **value)
 	return NULL;
 }
 
+/* What is said twice means neither: whoever wrote it may have meant both. */
+static int
+one_value(const struct opts_use *use, const struct option_rule *r, const char *value,
+    uint64_t *said)
+{
+	uint64_t bit = (uint64_t)1 << (r - rules);
+
+	if (value[0] == '\0')
+		return opts_misused(use, "a value must follow", r->name);
+	if (*said & bit)
+		return opts_misused(use, "once is enough; what was meant by the second", r->name);
+	*said |= bit;
+	return -1;
+}
+
 int
 opts_parse(int argc, char **argv, const struct opts_use *use, struct opts *o)
 {
 	bool only_args = false;
+	uint64_t said = 0;
 
 	*o = (struct opts){ .args = argv + 1 };
 	for (int i = 1; i < argc; i++) {
@@ -196,9 +277,14 @@ opts_parse(int argc, char **argv, const struct opts_use *use, struct opts *o)
 				return opts_misused(use, "a value must follow", r->name);
 			value = argv[i];
 		}
+		if (r->value && (rc = one_value(use, r, value, &said)) != -1)
+			return rc;
 		if ((rc = apply(use, r, value, o)) != -1)
 			return rc;
 	}
+	if (o->control != NULL && (o->conf != NULL || o->role != CONF_NO_ROLE))
+		return opts_misused(use, "--control or a configuration, not both: the socket is "
+		    "who is asked", NULL);
 	if (o->nargs < use->least)
 		return opts_misused(use, "an argument is missing", NULL);
 	return -1;

@@ -3,6 +3,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/why.h"
 #include "conf/conf.h"
@@ -42,6 +43,9 @@ struct opts {
 			test, once;
 	const char	*state, *of, *check, *control, *by, *for_time, *from, *class, *recipient,
 			*older, *size, *to;
+	/* older, for_time and size, as they were read */
+	int64_t		 older_ms, for_ms;
+	uint64_t	 octets;
 	unsigned long long count;	/* 0: not said */
 	char		**args;
 	size_t		 nargs;
@@ -57,11 +61,15 @@ struct opts_use {
 
 /*
  * -1: go on.  Otherwise the exit code: --help was printed, or what is wrong was
- * said.  Options may stand among the arguments; `--` ends them.
+ * said.  Options may stand among the arguments; `--` ends them.  Values are read
+ * here where they mean one thing for every role, so that a bad one asks nobody.
  */
 int	opts_parse(int argc, char **argv, const struct opts_use *, struct opts *);
 
-/* "posthouse NAME: text" to standard error; the codes for return. */
+/*
+ * "posthouse NAME: text" to standard error; the codes for return.  opts_failed is silent where
+ * whoever read standard output has gone away: he knows.  opts_misused adds how it is written.
+ */
 int	opts_failed(const struct opts_use *, const struct why *);
 int	opts_misused(const struct opts_use *, const char *what, const char *arg);
 

@@ -15,6 +15,7 @@
 #include "ctl/state.h"
 #include "ctl/text.h"
 #include "net/tls.h"
+#include "proto/address.h"
 
 /* pair: the edge makes a line, home reads it. */
 static const struct opts_use use = {
@@ -32,6 +33,26 @@ static const struct opts_use use = {
 	"  -c, --config FILE   the role's configuration\n"
 	"      --edge, --home  the role's file in /etc/posthouse\n"
 };
+
+/* -1: it can be a line's.  Else the exit code. */
+static int
+grant_args(const struct opts *o)
+{
+	char domain[PEER_DOMAINS_MAX][ADDRESS_DOMAIN_MAX + 1];
+
+	if (!pairing_name_ok(span_str(o->args[0])))
+		return opts_misused(&use, "a home's name is made of a-z, 0-9 and -, 63 characters "
+		    "at most, unlike", o->args[0]);
+	for (size_t i = 1; i < o->nargs; i++) {
+		if (!address_domain(span_str(o->args[i]), domain[i - 1]))
+			return opts_misused(&use, "that is no domain:", o->args[i]);
+		for (size_t k = 0; k + 1 < i; k++)
+			if (strcmp(domain[k], domain[i - 1]) == 0)
+				return opts_misused(&use, "name it once, it is there twice:",
+				    o->args[i]);
+	}
+	return -1;
+}
 
 static int
 own_pin(const struct role *r, struct pin *pin, struct why *why)
@@ -235,6 +256,8 @@ ctl_pair(int argc, char **argv)
 		rc = opts_failed(&use, &why);
 	else if (role.role == CONF_EDGE && o.nargs == 0)
 		rc = opts_misused(&use, "at an edge, name the home and its domains", NULL);
+	else if (role.role == CONF_EDGE && (rc = grant_args(&o)) != -1)
+		;			/* said */
 	else if (role.role == CONF_HOME && o.nargs > 0)
 		rc = opts_misused(&use, "at home the line comes on standard input, not as",
 		    o.args[0]);

@@ -10,6 +10,7 @@
 #include "ctl/passwords.h"
 #include "ctl/role.h"
 #include "ctl/state.h"
+#include "proto/address.h"
 #include "proto/mailbox_password.h"
 
 /*
@@ -184,6 +185,8 @@ ctl_password(int argc, char **argv)
 		    opts_misused(&use, "the program to run is missing", NULL);
 	if (o.nargs != 1)
 		return opts_misused(&use, "one USER must be named", NULL);
+	if (!address_mailbox_ok(span_str(o.args[0])))
+		return opts_misused(&use, "that is no name of a mailbox:", o.args[0]);
 	rc = CTL_FAILED;
 	if (enter(&o, &role, true, &account, &why) == 0) {
 		if (print(&o, &role, &why) == 0)

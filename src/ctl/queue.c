@@ -70,7 +70,7 @@ add(struct listing *l, const json_t *object, struct why *why)
 	if (l->table != NULL)
 		row(l->table, object);
 	else {
-		fputs(l->n > 0 ? ",\n  " : "\n  ", stdout);
+		fputs(l->n > 0 ? ",\n  " : "[\n  ", stdout);
 		if (json_dumpf(object, stdout, JSON_ENSURE_ASCII) == -1)
 			return why_sys(why, "standard output");
 	}
@@ -89,10 +89,7 @@ page(struct client *c, const struct opts *o, int64_t after, struct listing *l, s
 	int64_t more;
 	size_t i;
 
-	if (choose_question(o, question, why) == -1) {
-		json_decref(question);
-		return -1;
-	}
+	choose_question(o, question);
 	if ((answer = client_ask(c, question, why)) == NULL)
 		return -1;
 	json_array_foreach(json_object_get(answer, "objects"), i, object)
@@ -134,17 +131,14 @@ static int
 add_waiting(const struct bucket_list *list, const struct opts *o, struct listing *l,
     struct why *why)
 {
-	json_t *asked = json_object(), *object;
-	int64_t older_ms, size, now = wall_ms();
-	int rc = choose_question(o, asked, why);
+	int64_t now = wall_ms();
+	json_t *object;
+	int rc = 0;
 
-	older_ms = json_number(asked, "older_ms");
-	size = json_number(asked, "size");
-	json_decref(asked);
 	for (size_t i = 0; rc == 0 && i < list->n && (o->count == 0 || l->n < o->count); i++) {
 		const struct waiting *w = &list->list[i];
 
-		if (now - w->modified_ms < older_ms || w->size < (uint64_t)size)
+		if (now - w->modified_ms < o->older_ms || w->size < o->octets)
 			continue;
 		if ((object = waiting_row(list, w)) == NULL)
 			return why_set(why, "memory is out");
@@ -202,7 +196,7 @@ print(const struct listing *l, bool edge, struct why *why)
 {
 	if (l->table != NULL)
 		return print_table(l, edge, why);
-	fputs(l->n > 0 ? "\n]\n" : "]\n", stdout);
+	fputs(l->n > 0 ? "\n]\n" : "[]\n", stdout);
 	return fflush(stdout) == EOF ? why_sys(why, "standard output") : 0;
 }
 
@@ -220,8 +214,6 @@ list(const struct asking *a, const struct opts *o, struct why *why)
 
 	if (!o->json && (l.table = table_new(headings, 8)) == NULL)
 		return why_sys(why, "memory");
-	if (o->json)
-		putchar('[');
 	progress_begin(&l.progress);
 	while ((next = page(a->client, o, at, &l, why)) > at) {
 		at = next;
@@ -255,7 +247,7 @@ ctl_queue(int argc, char **argv)
 	    list(&a, &o, &why) == 0)
 		rc = CTL_OK;
 	else
-		rc = opts_failed(&use, &why);
+		rc = asking_failed(&a, &use, &why);
 	asking_fini(&a);
 	return rc;
 }

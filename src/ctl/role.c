@@ -129,13 +129,14 @@ role_load(struct role *r, const struct opts *o, enum conf_role want, struct why 
 		return -1;
 	snprintf(r->file, sizeof(r->file), "%s", file);
 	if (read_file(file, CONF_FILE_MAX, &text, why) == -1)
-		return -1;
+		return errno != ENOENT || o->conf != NULL ? -1 :
+		    why_set(why, "%s: No such file or directory; name one with -c FILE", file);
 	r->role = conf_role(file, buf_span(&text), why);
 	if (r->role == CONF_NO_ROLE)
 		rc = -1;
 	else if (said != CONF_NO_ROLE && r->role != said)
-		rc = why_set(why, "%s is the configuration of %s, and this is for %s", file,
-		    role_name(r->role), role_name(said));
+		rc = why_set(why, "%s is the configuration of %s, and this is for %s: name its "
+		    "own with -c FILE", file, role_name(r->role), role_name(said));
 	else
 		rc = parse(r, buf_span(&text), why);
 	buf_fini(&text);

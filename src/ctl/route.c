@@ -70,7 +70,7 @@ ctl_route(int argc, char **argv)
 	if (o.from != NULL)
 		json_object_set_new(q, "edge", json_string(o.from));
 	if (asking_begin(&a, &o, q, &why) == -1 || print(a.answer, o.json, &why) == -1)
-		rc = opts_failed(&use, &why);
+		rc = asking_failed(&a, &use, &why);
 	else
 		rc = json_text(a.answer, "mailbox")[0] != '\0' ? CTL_OK : CTL_FAILED;
 	asking_fini(&a);

@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "ctl/bucket_one.h"
+#include "ctl/choose.h"
 #include "ctl/client.h"
 #include "ctl/opts.h"
 #include "ctl/role.h"
@@ -129,7 +130,7 @@ ctl_show(int argc, char **argv)
 	struct why why;
 	int rc = opts_parse(argc, argv, &use, &o);
 
-	if (rc != -1)
+	if (rc != -1 || (rc = choose_ids(&use, &o)) != -1)
 		return rc;
 	rc = show(&a, &o, &why) == 0 ? CTL_OK : opts_failed(&use, &why);
 	asking_fini(&a);

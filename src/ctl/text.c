@@ -2,6 +2,7 @@
 
 #include <langinfo.h>
 #include <locale.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -245,6 +246,16 @@ text_json(json_t *answer, struct why *why)
 	json_object_del(answer, "ok");
 	return json_dumpf(answer, stdout, JSON_INDENT(2) | JSON_ENSURE_ASCII) == -1 ||
 	    putchar('\n') == EOF ? why_sys(why, "standard output") : 0;
+}
+
+bool
+text_reader_gone(const struct why *why)
+{
+	static const char words[] = "standard output: ";
+	struct pollfd p = { .fd = STDOUT_FILENO };
+
+	return strncmp(why->text, words, sizeof(words) - 1) == 0 && poll(&p, 1, 0) == 1 &&
+	    (p.revents & POLLERR) != 0;
 }
 
 int

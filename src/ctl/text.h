@@ -61,6 +61,11 @@ void	table_free(struct table **);
 
 /* An answer whole, without the "ok" that all of them have. */
 int	text_json(json_t *, struct why *);
+/*
+ * Whether it failed because whoever read standard output went away, as head(1) does: there is
+ * nobody to tell, and nothing to mend.
+ */
+bool	text_reader_gone(const struct why *);
 /* What was gathered, and its end: it is released.  One that did not fit is refused. */
 int	text_page(struct buf *, struct why *);
 

@@ -18,6 +18,13 @@ answer_with(struct courier *c, uint64_t question, json_t *answer)
 	json_decref(answer);
 }
 
+/* What cannot be meant (store/control.h). */
+static json_t *
+misused(const char *words)
+{
+	return json_pack("{s:b, s:s, s:b}", "ok", 0, "error", words, "misuse", 1);
+}
+
 static json_t *
 failed(const char *words)
 {
@@ -83,7 +90,7 @@ of_address(struct courier *c, const char *text, const char *edge)
 	if (n < 0 || (size_t)n >= sizeof(path) ||
 	    address_parse_path(span_of(path, (size_t)n), ADDRESS_FORWARD, true, &to) != (size_t)n) {
 		json_decref(steps);
-		return failed("that is no address: it looks like alice@example.org");
+		return misused("that is no address: it looks like alice@example.org");
 	}
 	e = whose_grant(c, edge, &to);
 	if (edge != NULL && e == NULL) {
@@ -184,6 +191,6 @@ route_answer(struct courier *c, uint64_t question, struct span json)
 		    json_string_value(json_object_get(q, "edge"))) :
 		    mailbox != NULL ? of_mailbox(c, mailbox) :
 		    json_is_true(json_object_get(q, "catch_alls")) ? of_catch_alls(c) :
-		    failed("the question names no address"));
+		    misused("the question names no address"));
 	json_decref(q);
 }

@@ -15,7 +15,8 @@
  *	{"do":"status"}
  *	{"do":"queue","after":ROW,"max":N,FILTER}	all but "do" optional; FILTER:
  *		"home":NAME,"from":EDGE,"state":STATE,"class":CLASS,"recipient":ADDRESS,
- *		"older_ms":N,"size":N	a recipient may be an address, "@domain", a mailbox
+ *		"older_ms":N,"size":N,"parked":true	a recipient may be an address,
+ *		"@domain", a mailbox; parked: a part of it is
  *	{"do":"show","id":ID}			ID: a UUID, or a row's number
  *	{"do":"log","id":ID}			its story; a UUID where it is gone
  *	{"do":"act","act":ACT,"id":ID,"to":MAILBOX}	ACT: retry, retry-parked, park, unpark

@@ -130,8 +130,9 @@ act_all(struct writer *w, const json_t *q, const struct act *a, const char *to)
 	struct why why;
 
 	c.n = 0;
-	if (control_filter_read(&f, w, q, &why) == -1 ||
-	    control_filter_walk(&f, CONTROL_ACTS_PAGE, choose, &c, &more, &why) == -1)
+	if (control_filter_read(&f, w, q, &why) == -1)
+		return answer_misused(&why);
+	if (control_filter_walk(&f, CONTROL_ACTS_PAGE, choose, &c, &more, &why) == -1)
 		return answer_failed(&why);
 	for (size_t i = 0; i < c.n; i++)
 		switch (act_on(w, &c.row[i], a, to, &why)) {
@@ -154,7 +155,7 @@ answer_act(struct writer *w, const json_t *q)
 	struct why why;
 
 	if (find_act(w, q, &a, &why) == -1 || mailbox_ok(a, to, &why) == -1)
-		return answer_failed(&why);
+		return answer_misused(&why);
 	return json_is_true(json_object_get(q, "all")) ? act_all(w, q, a, to) :
 	    act_one(w, q, a, to);
 }

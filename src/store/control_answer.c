@@ -21,6 +21,15 @@ answer_failed(const struct why *why)
 }
 
 json_t *
+answer_misused(const struct why *why)
+{
+	json_t *o = answer_failed(why);
+
+	json_object_set_new(o, "misuse", json_true());
+	return o;
+}
+
+json_t *
 answer_text(const char *p, size_t max)
 {
 	size_t n = strnlen(p, max);

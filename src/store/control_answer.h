@@ -32,6 +32,8 @@ void	control_answer(struct writer *, struct span question, struct control_answer
 /* {"ok":true}, or {"ok":false,"error":...}. */
 json_t	*answer_ok(void);
 json_t	*answer_failed(const struct why *);
+/* The same, of what cannot be meant: "misuse" (control.h). */
+json_t	*answer_misused(const struct why *);
 /* A JSON string of text that may be anybody's: what is not well-formed UTF-8 is escaped. */
 json_t	*answer_text(const char *, size_t max);
 json_t	*answer_moment(int64_t ms);		/* ISO 8601, or null for 0 */

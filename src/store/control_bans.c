@@ -70,11 +70,14 @@ get_by(const json_t *q)
 	return by;
 }
 
-static int
-bad_by(struct why *why)
+static json_t *
+bad_by(void)
 {
-	return why_set(why, "who bans is one word of printable ASCII, %d octets at most",
+	struct why why;
+
+	why_set(&why, "who bans is one word of printable ASCII, %d octets at most",
 	    DB_BAN_BY_MAX - 1);
+	return answer_misused(&why);
 }
 
 /* The scoreboard says where our tunnels end now. */
@@ -106,9 +109,10 @@ answer_ban(struct writer *w, const json_t *q)
 	struct why why;
 	json_t *o;
 
+	if (by == NULL)
+		return bad_by();
 	if (at_home(w, &why) == -1 || get_net(q, &b.on, &why) == -1 ||
 	    spare_edges(w, &b.on, &why) == -1 ||
-	    (by == NULL && bad_by(&why) == -1) ||
 	    ((for_ms < 0 || for_ms > INT64_MAX / 2) &&
 	    why_set(&why, "a ban lasts for some time, or for ever") == -1))
 		return answer_failed(&why);
@@ -146,8 +150,9 @@ answer_unban(struct writer *w, const json_t *q)
 	json_t *o;
 	int n;
 
-	if (at_home(w, &why) == -1 || (net != NULL && get_net(q, &e, &why) == -1) ||
-	    (by == NULL && bad_by(&why) == -1))
+	if (by == NULL)
+		return bad_by();
+	if (at_home(w, &why) == -1 || (net != NULL && get_net(q, &e, &why) == -1))
 		return answer_failed(&why);
 	n = writer_unban(w, net != NULL ? &e : NULL, by[0] != '\0' ? by : NULL, &why);
 	if (n == -1 || (n == 0 && net != NULL && still_banned(w, &e, &why) == -1))

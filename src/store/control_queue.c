@@ -101,7 +101,7 @@ answer_queue(struct writer *w, const json_t *q)
 	size_t i;
 
 	if (control_filter_read(&f, w, q, &why) == -1)
-		return answer_failed(&why);
+		return answer_misused(&why);
 	p.rows = json_array();
 	if (control_filter_walk(&f, max > 0 && max < CONTROL_QUEUE_PAGE ? (unsigned)max :
 	    CONTROL_QUEUE_PAGE, page_row, &p, &more, &why) == -1) {

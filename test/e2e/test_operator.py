@@ -6,6 +6,8 @@ import re
 import subprocess
 import threading
 
+import pytest
+
 from kit.liar import Server
 from kit.smtp import send_mail
 from kit.stand import message, posthouse, until
@@ -51,7 +53,8 @@ def test_the_story_of_a_delivered_message_is_told(make_stand, mark):
     assert r.returncode == 1 and "handed over" in r.stderr
 
 
-def test_a_class_is_found_while_another_part_still_waits(make_stand, mark):
+@pytest.mark.parametrize("chosen", [["--parked"], ["--parked", "--class", "refused"]])
+def test_a_class_is_found_while_another_part_still_waits(make_stand, mark, chosen):
     words = [b"450 4.2.1 not now\r\n", b"550 5.2.1 disabled\r\n"]
 
     def says(verb, session):
@@ -69,7 +72,7 @@ def test_a_class_is_found_while_another_part_still_waits(make_stand, mark):
         assert [x["id"] for x in only(stand, "--class", "refused")] == [o["id"]]
         assert only(stand, "--class", "policy") == only(stand, "--state", "parked") == []
         words.clear()
-        r = stand.tool("retry", "-c", stand.conf("home"), "--parked", "--class", "refused")
+        r = stand.tool("retry", "-c", stand.conf("home"), *chosen)
         assert r.stdout.startswith("1 ")
         until("both have it", 20, lambda: sorted(sum((m[0] for m in server.mails), [])) == rcpts)
         stand.home_settled()

@@ -128,11 +128,11 @@ def test_unpark_takes_mailboxes_that_are_there(make_stand):
     stand.hup("home")
     until("home has read it", 10,
           lambda: route(stand, "x@example.test").get("mailbox") == "rest")
-    for mailbox, words in (("rest", "object"), ("office", "object"), ("", "no such mailbox")):
+    for mailbox, words in (("rest", "object"), ("office", "object"), (".", "no such mailbox")):
         r = stand.tool("unpark", "-c", stand.conf("home"), "--to", mailbox,
                        "0198f3a1-7c2d-7e4b-9a51-3f0c2b8d6e17", check=False)
         assert r.returncode == 1 and words in r.stderr and \
-            ("no such mailbox" in r.stderr) == (mailbox == ""), r.stderr
+            ("no such mailbox" in r.stderr) == (mailbox == "."), r.stderr
 
 
 def test_an_alias_of_several_brings_each_a_copy_and_only_one(make_stand, mark):

@@ -53,6 +53,13 @@ options_are_understood(void **state)
 	assert_string_equal(o.state, "parked");
 	assert_string_equal(o.of, "alice");
 	assert_int_equal(o.count, 12);
+	assert_int_equal(parse(&all, "--older 2h --size=5M --for 90s --class policy", words, &o),
+	    -1);
+	assert_int_equal(o.older_ms, 7200000);
+	assert_int_equal(o.octets, 5 * 1048576);
+	assert_int_equal(o.for_ms, 90000);
+	assert_string_equal(o.class, "policy");
+	assert_int_equal(parse(&all, "--state held", words, &o), -1);
 	assert_int_equal(parse(&all, "--control /run/x.sock", words, &o), -1);
 	assert_string_equal(o.control, "/run/x.sock");
 	assert_int_equal(parse(&all, "--edge -- --json -x", words, &o), -1);
@@ -75,6 +82,11 @@ wrong_options_are_refused(void **state)
 	};
 	static const char *const wrong_all[] = {
 		"-n 0", "-n x", "-n -1", "--edge --home", "a b c d",
+		"--older bogus", "--older 5", "--older=", "--older -1s", "--older 36501d",
+		"--size bogus", "--size -1", "--size=", "--for bogus", "--for 0s", "--for 3651d",
+		"--state bogus", "--state deferre", "--class bogus", "--of=", "--to=", "--from=",
+		"--of a --of b", "--older 1h --older 1h", "-n 1 --count 2", "-c a --config=b",
+		"--control x -c y", "--control x --edge", "--home --control=x",
 	};
 	char words[256];
 	struct opts o;

@@ -418,6 +418,139 @@ filters_choose(void **state)
 	assert_string_equal(queue(json_pack("{s:s}", "state", "parked")), "p");
 }
 
+/* What "parked" chooses: each with a part that is, whatever becomes of its others. */
+static void
+parked_in_part_is_parked(void **state)
+{
+	static const enum ledger_state bob[] = { LEDGER_DEFERRED, LEDGER_PARKED, LEDGER_DEFERRED,
+		LEDGER_SENDING };
+	static const enum park_class alice[] = { PARK_POLICY, PARK_OPERATOR, PARK_NONE,
+		PARK_REFUSED };
+	struct claimed c;
+	int64_t row[4];
+
+	for (unsigned i = 0; i < 4; i++)
+		row[i] = put(i);
+	claim(&c);
+	for (unsigned i = 0; i < 4; i++) {
+		struct ledger_entry e[2] = {
+			{ .row = row[i], .state = alice[i] != PARK_NONE ? LEDGER_PARKED :
+			    LEDGER_DEFERRED, .park = alice[i], .next_ms = LATER,
+			    .recipient = "alice@example.org", .mailbox = "alice" },
+			{ .row = row[i], .part = 1, .state = bob[i], .next_ms = LATER,
+			    .park = bob[i] == LEDGER_PARKED ? PARK_POLICY : PARK_NONE,
+			    .recipient = "bob@example.org", .mailbox = "bob" },
+		};
+		struct done d = { 0 };
+
+		ledger_note(S, e, 2, on_done, &d);
+		play_until(&P, &d.told, 1);
+		assert_true(d.ok);
+	}
+	assert_string_equal(queue(json_pack("{s:b}", "parked", 1)), "dps");
+	assert_string_equal(queue(json_pack("{s:b, s:s}", "parked", 1, "recipient", "bob")), "p");
+	assert_string_equal(queue(json_pack("{s:b, s:s}", "parked", 1, "recipient", "alice")),
+	    "dps");
+	assert_string_equal(queue(json_pack("{s:b, s:s}", "parked", 1, "state", "deferred")), "d");
+	assert_int_equal(act_all("retry-parked", json_pack("{s:b}", "parked", 1)), 2);
+	assert_string_equal(queue(json_pack("{s:b}", "parked", 1)), "s");
+}
+
+/* More than the database looks at by itself, and none of them fits but the last. */
+static void
+a_rare_one_among_many_parked_is_found(void **state)
+{
+	static const char *const by[] = { "class", "parked" };
+	struct ledger_entry *e = calloc(DB_PARK_ROWS + 1, sizeof(*e));
+	struct put_told *told = calloc(DB_PARK_ROWS + 1, sizeof(*told));
+	struct done d = { 0 };
+	struct claimed c;
+
+	assert_true(e != NULL && told != NULL);
+	for (unsigned i = 0; i <= DB_PARK_ROWS; i++) {
+		struct spool_meta m = a_meta(&P, i);
+
+		put_one(S, &m, i, i == DB_PARK_ROWS ? 900 : 100, &told[i]);
+	}
+	for (unsigned i = 0; i <= DB_PARK_ROWS; i++) {
+		play_until(&P, &told[i].told, 1);
+		e[i] = (struct ledger_entry){ .row = told[i].row, .state = LEDGER_PARKED,
+		    .park = PARK_POLICY, .recipient = "bob@example.org", .mailbox = "bob" };
+	}
+	while (claim(&c) > 0)
+		;
+	for (unsigned i = 0; i <= DB_PARK_ROWS; i++)
+		ledger_note(S, &e[i], 1, on_done, &d);
+	play_until(&P, &d.told, DB_PARK_ROWS + 1);
+	for (size_t i = 0; i < 2; i++) {
+		json_int_t found = 0, more = 0;
+
+		do {
+			json_t *q = json_pack("{s:s, s:i, s:I}", "do", "queue", "size", 900,
+			    "after", more), *a;
+
+			json_object_set_new(q, by[i], i == 0 ? json_string("policy") :
+			    json_true());
+			a = ask(q);
+			found += (json_int_t)json_array_size(json_object_get(a, "objects"));
+			more = json_integer_value(json_object_get(a, "more"));
+			json_decref(a);
+		} while (more != 0);
+		assert_int_equal(found, 1);
+	}
+	free(told);
+	free(e);
+}
+
+/* Whoever asks so is told that it is his question, as he can mend that alone. */
+static void
+what_cannot_be_meant_is_told_apart(void **state)
+{
+	static const struct {
+		const char *question;
+		bool	 misuse;
+	} rows[] = {
+		{ "{\"do\":\"queue\",\"state\":\"held\"}", true },
+		{ "{\"do\":\"queue\",\"class\":\"bogus\"}", true },
+		{ "{\"do\":\"act\",\"act\":\"retry\",\"all\":true,\"state\":\"bogus\"}", true },
+		{ "{\"do\":\"act\",\"act\":\"bogus\",\"id\":\"1\"}", true },
+		{ "{\"do\":\"ban\",\"net\":\"192.0.2.1\",\"by\":\"a b\"}", true },
+		{ "{\"do\":\"act\",\"act\":\"drop\",\"id\":\"77\"}", false },
+		{ "{\"do\":\"show\",\"id\":\"77\"}", false },
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		json_t *a = ask(json_loads(rows[i].question, 0, NULL));
+
+		assert_true(json_is_false(json_object_get(a, "ok")));
+		if (json_is_true(json_object_get(a, "misuse")) != rows[i].misuse)
+			fail_msg("%s", rows[i].question);
+		json_decref(a);
+	}
+}
+
+static void
+a_clients_network_has_its_prefix(void **state)
+{
+	static const char *const nets[][2] = {
+		{ "192.0.2.0", "192.0.2.0/24" }, { "2001:db8:1::", "2001:db8:1::/48" },
+	};
+
+	for (unsigned i = 0; i < 2; i++) {
+		struct spool_meta m = a_meta(&P, i);
+		struct put_told told = { 0 };
+		json_t *a;
+
+		assert_true(netaddr_parse_ip(span_str(nets[i][0]), &m.client_net));
+		put_one(S, &m, i, 100, &told);
+		play_until(&P, &told.told, 1);
+		a = ask(json_pack("{s:s, s:s}", "do", "show", "id", id_of(i)));
+		assert_string_equal(json_string_value(json_object_get(json_object_get(a, "object"),
+		    "client_network")), nets[i][1]);
+		json_decref(a);
+	}
+}
+
 static void
 an_edge_knows_no_recipients_and_drops(void **state)
 {
@@ -427,6 +560,10 @@ an_edge_knows_no_recipients_and_drops(void **state)
 	put(2);
 	a = ask(json_pack("{s:s, s:s}", "do", "queue", "recipient", "bob"));
 	assert_non_null(strstr(json_string_value(json_object_get(a, "error")), "sealed"));
+	json_decref(a);
+	a = ask(json_pack("{s:s, s:b}", "do", "queue", "parked", 1));
+	assert_non_null(strstr(json_string_value(json_object_get(a, "error")),
+	    "nothing is parked"));
 	json_decref(a);
 	assert_non_null(strstr(act("park", id_of(1), NULL), "at home only"));
 	assert_string_equal(act("retry", id_of(1), NULL), "");
@@ -451,7 +588,11 @@ main(void)
 		AT_HOME(a_story_is_short),
 		AT_HOME(a_story_tells_each_thing_once),
 		AT_HOME(filters_choose),
+		AT_HOME(parked_in_part_is_parked),
+		AT_HOME(a_rare_one_among_many_parked_is_found),
+		AT_HOME(what_cannot_be_meant_is_told_apart),
 		AT_EDGE(an_edge_knows_no_recipients_and_drops),
+		AT_EDGE(a_clients_network_has_its_prefix),
 	};
 
 	log_init("test", LOG_ERROR + 1);
