@@ -222,7 +222,8 @@ play_for(struct play *p, unsigned ms)
 
 	uv_timer_init(&p->loop, &timer);
 	timer.data = &late;
-	uv_timer_start(&timer, play_turn_end, ms, 0);
+	/* Again and again: one that is late already goes first, and the wait follows it. */
+	uv_timer_start(&timer, play_turn_end, ms, ms);
 	while (!late)
 		uv_run(&p->loop, UV_RUN_ONCE);
 	uv_close((uv_handle_t *)&timer, NULL);
