@@ -10,7 +10,8 @@ import pytest
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from kit.radosgw import MISSING, Radosgw        # noqa: E402  (the path comes first)
+from kit.certs import own_ca                    # noqa: E402  (the path comes first)
+from kit.radosgw import MISSING, Radosgw        # noqa: E402
 from kit.stand import Stand                     # noqa: E402
 
 os.environ["LC_ALL"] = "C.UTF-8"        # what commands print depends on it
@@ -91,3 +92,11 @@ def ceph():
         pytest.skip(f"no radosgw here: {', '.join(MISSING)}")
     with Radosgw() as r:
         yield r
+
+
+@pytest.fixture(scope="module", name="certs")
+def made_certs(tmp_path_factory):
+    """A folder that kit.certs.own_ca filled, for localhost."""
+    dir_ = tmp_path_factory.mktemp("ca")
+    own_ca(dir_, "localhost")
+    return str(dir_)

@@ -9,7 +9,6 @@ import tomllib
 
 import pytest
 
-from kit.certs import own_ca
 from kit.ports import free_port
 from kit.push_peers import HttpsHome, SmtpListener
 from kit.stand import posthouse
@@ -55,13 +54,6 @@ class Home:
     def only(self):
         (one,) = self.probed()
         return one
-
-
-@pytest.fixture(scope="module", name="certs")
-def made_certs(tmp_path_factory):
-    dir_ = tmp_path_factory.mktemp("ca")
-    own_ca(dir_, "localhost")
-    return str(dir_)
 
 
 @pytest.fixture(scope="module", name="resolver")

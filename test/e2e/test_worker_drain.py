@@ -7,7 +7,6 @@ import uuid
 
 import pytest
 
-from kit.certs import own_ca
 from kit.cloudflare import Cloudflare
 from kit.objects import Signer, seal
 from kit.stand import header, until
@@ -18,13 +17,6 @@ pytestmark = pytest.mark.skipif(runtime_missing() != "", reason=runtime_missing(
 TRACE = (b"Received: from mail.far.test (203.0.113.7)\r\n"
          b"        by cloudflare-email.net (cloudflare) id x\r\n"
          b"        for <alice@example.test>; Sat, 21 Nov 2026 10:00:00 +0000\r\n")
-
-
-@pytest.fixture(scope="module", name="certs")
-def made_certs(tmp_path_factory):
-    dir_ = tmp_path_factory.mktemp("ca")
-    own_ca(dir_, "localhost")
-    return str(dir_)
 
 
 @pytest.fixture(scope="module", name="edge")

@@ -2,12 +2,10 @@
 
 import base64
 import json
-import os
 import ssl
 
 import pytest
 
-from kit.certs import own_ca
 from kit.drained import write_key
 from kit.ports import free_port
 from kit.smtp import Client
@@ -19,14 +17,6 @@ NAME = "cloud"
 ID = "0193e4a0-5c1f-8c62-9a55-3f0d7c8c2a11"
 TO = "alice@example.test"
 needs_runtime = pytest.mark.skipif(runtime_missing() != "", reason=runtime_missing())
-
-
-@pytest.fixture(scope="module", name="certs")
-def made_certs(tmp_path_factory):
-    dir_ = tmp_path_factory.mktemp("ca")
-    own_ca(dir_, "localhost")
-    os.chmod(dir_ / "localhost.key", 0o600)
-    return str(dir_)
 
 
 @pytest.fixture(name="taking")

@@ -8,7 +8,6 @@ import tomllib
 
 import pytest
 
-from kit.certs import own_ca
 from kit.cloudflare import Cloudflare
 from kit.push_home import Backend
 from kit.stand import header, posthouse, until
@@ -17,13 +16,6 @@ from kit.worker import EDGE, runtime_missing
 pytestmark = pytest.mark.skipif(runtime_missing() != "", reason=runtime_missing())
 
 MAIL = b"From: <a@far.test>\r\nSubject: hello\r\n\r\n.dot\r\n..dots\r\n\xffthe last line\r\n"
-
-
-@pytest.fixture(scope="module", name="certs")
-def made_certs(tmp_path_factory):
-    dir_ = tmp_path_factory.mktemp("ca")
-    own_ca(dir_, "localhost")
-    return str(dir_)
 
 
 @pytest.fixture(scope="module", name="pair")

@@ -7,20 +7,12 @@ import urllib.parse
 
 import pytest
 
-from kit.certs import own_ca
 from kit.ports import free_port
 from kit.push_peers import HttpsHome, SmtpListener
 from kit.worker import Worker, runtime_missing
 
 pytestmark = pytest.mark.skipif(runtime_missing() != "", reason=runtime_missing())
 TOKEN = secrets.token_hex(32)
-
-
-@pytest.fixture(scope="module", name="certs")
-def made_certs(tmp_path_factory):
-    dir_ = tmp_path_factory.mktemp("ca")
-    own_ca(dir_, "localhost")
-    return str(dir_)
 
 
 @pytest.fixture(scope="module", name="resolver")
