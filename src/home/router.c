@@ -273,34 +273,66 @@ refuse(struct route *out, enum route_to to, unsigned code, unsigned subject, uns
 	out->reply = smtp_reply(code, code / 100, subject, detail, "%s", text);
 }
 
-/* Postmaster's mailbox when nobody is called so; it is never refused, so at worst it waits. */
+/*
+ * What a mail server is asked for is an address: one local part in two domains may be two
+ * people's.  With its tag, which may be a part of the name for all that we know: two recipients
+ * may end in one mailbox over there, and are two deliveries as they are from any other server.
+ * Where the whole is no name that a mailbox can have, the local part stands for it.
+ */
 static void
-to_postmaster(const struct router *r, const char *domain, struct route *out)
+ask_server(const struct router *r, struct span local, const char *domain, struct route *out)
 {
-	const char *const in_turn[] = { roles_of(r, domain, true), router_catch_all(r, domain),
-	    router_calls_out(r, domain) ? "postmaster" : "", r->first,
-	    r->boxes->n > 0 ? r->boxes->names[0] : "" };
+	bool letter_case = router_rules(r, domain)->letter_case;
+	struct address whole;
+	char name[CONF_NAME_MAX];
+	int n = snprintf(name, sizeof(name), "%.*s@%s", (int)local.n, local.p, domain);
 
-	for (size_t i = 0; i < sizeof(in_turn) / sizeof(in_turn[0]); i++)
-		if (in_turn[i][0] != '\0') {
-			say(r, "postmaster's mail goes to %s", in_turn[i]);
-			to_mailbox(out, in_turn[i]);
-			return;
-		}
-	refuse(out, ROUTE_LATER, 450, 3, 5,
-	    "there is no mailbox for postmaster: set mailboxes { roles = ... }");
+	if (n >= (int)sizeof(name) || !address_parse(span_str(name), &whole))
+		span_copy(local, name, sizeof(name));
+	for (char *p = name; *p != '\0' && *p != '@' && !letter_case; p++)
+		if (*p >= 'A' && *p <= 'Z')
+			*p |= 0x20;
+	to_mailbox(out, name);
 }
 
-/* A mailbox that nobody listed exists because the configuration says so. */
+/*
+ * Where the configuration, or a file, sends what is nobody's: a role's mail, or all of it.  A
+ * mailbox that nobody listed exists because the configuration says so.
+ */
 static void
-to_catch_all(struct finding *f, const char *to, const char *domain, struct route *out)
+to_configured(struct finding *f, const char *to, const char *domain, struct route *out)
 {
 	if (follow(f, to, domain, 0) == FOUND)
 		to_mailboxes(out, f);
 	else if (strpbrk(to, " \t,") == NULL && address_mailbox_ok(span_str(to)))
 		to_mailbox(out, to);
 	else
-		refuse(out, ROUTE_LATER, 450, 3, 5, "the catch-all here ends in no mailbox");
+		refuse(out, ROUTE_LATER, 450, 3, 5,
+		    "the catch-all or the roles here end in no mailbox");
+}
+
+/* Postmaster's mailbox when nobody is called so; it is never refused, so at worst it waits. */
+static void
+to_postmaster(struct finding *f, const char *domain, struct route *out)
+{
+	const struct router *r = f->r;
+	const char *to = roles_of(r, domain, true);
+
+	if (to[0] == '\0')
+		to = router_catch_all(r, domain);
+	if (to[0] != '\0') {
+		say(r, "postmaster's mail goes to %s", to);
+		to_configured(f, to, domain, out);
+	} else if (router_calls_out(r, domain)) {
+		say(r, "postmaster's mail goes to postmaster");
+		ask_server(r, SPAN_LIT("postmaster"), domain, out);
+	} else if (r->first[0] != '\0' || r->boxes->n > 0) {
+		to_mailbox(out, r->first[0] != '\0' ? r->first : r->boxes->names[0]);
+		say(r, "postmaster's mail goes to %s", out->mailbox);
+	} else {
+		refuse(out, ROUTE_LATER, 450, 3, 5,
+		    "there is no mailbox for postmaster: set mailboxes { roles = ... }");
+	}
 }
 
 void
@@ -311,29 +343,19 @@ router_to_catch_all(const struct router *r, const char *domain, struct route *ou
 
 	*out = (struct route){ .to = ROUTE_NONE };
 	if (to[0] != '\0')
-		to_catch_all(&f, to, domain, out);
+		to_configured(&f, to, domain, out);
 }
 
-/*
- * With its tag, which may be a part of the name for all that we know: two recipients may end
- * in one mailbox over there, and are two deliveries as they are from any other server.
- */
 static void
 to_server(const struct router *r, struct span local, const char *domain, struct route *out)
 {
-	bool letter_case = router_rules(r, domain)->letter_case;
-
 	if (!address_mailbox_ok(local)) {
 		say(r, "nobody is called so, and that can be no mailbox's name");
 		refuse(out, ROUTE_REFUSED, 550, 1, 1, "no such mailbox here");
 		return;
 	}
 	say(r, "nobody is called so: the mail server is asked, by the delivery itself");
-	out->to = ROUTE_MAILBOX;
-	span_copy(local, out->mailbox, sizeof(out->mailbox));
-	for (char *p = out->mailbox; *p != '\0' && !letter_case; p++)
-		if (*p >= 'A' && *p <= 'Z')
-			*p |= 0x20;
+	ask_server(r, local, domain, out);
 }
 
 /* Nobody is called so, with a tag or without. */
@@ -344,16 +366,16 @@ unclaimed(struct finding *f, struct span local, const char *domain, struct route
 	const char *catch_all = router_catch_all(r, domain);
 
 	if (span_eq_nocase(local, SPAN_LIT("postmaster"))) {
-		to_postmaster(r, domain, out);
+		to_postmaster(f, domain, out);
 	} else if (r->unread) {
 		say(r, "nobody is called so, but the list of mailboxes was not read yet");
 		refuse(out, ROUTE_LATER, 450, 1, 1, "the list of mailboxes here was not read yet");
 	} else if (is_role(local) && roles_of(r, domain, false)[0] != '\0') {
 		say(r, "is a role: its mail goes to %s", roles_of(r, domain, false));
-		to_mailbox(out, roles_of(r, domain, false));
+		to_configured(f, roles_of(r, domain, false), domain, out);
 	} else if (catch_all[0] != '\0') {
 		say(r, "nobody is called so: the catch-all takes it");
-		to_catch_all(f, catch_all, domain, out);
+		to_configured(f, catch_all, domain, out);
 	} else if (router_calls_out(r, domain)) {
 		to_server(r, local, domain, out);
 	} else if (r->stale) {

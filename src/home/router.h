@@ -23,8 +23,9 @@
  *
  * and if nobody was found:
  *
- *	4. a role's name (RFC 2142, root, dmarc): the mailbox of the roles where one is
- *	   configured; for postmaster else the catch-all, else the first mailbox;
+ *	4. a role's name (RFC 2142, root, dmarc): the mailbox of the roles, or what an alias
+ *	   of that name ends in, where one is configured; for postmaster else the catch-all,
+ *	   else the first mailbox;
  *	5. the catch-all, of the domain or of all;
  *	6. whom the mail server has, where it is to be asked (router.callout): it is, by the
  *	   delivery itself, so that no answer of it is ever old;

@@ -221,7 +221,7 @@ def test_a_server_that_decides_who_exists_is_asked_by_the_delivery(make_stand, m
 
 def routed(stand, address):
     r = stand.tool("route", "-c", stand.conf("home"), "--json", address, check=False)
-    return '"mailbox": "zed"' in r.stdout and "mail server is asked" in r.stdout
+    return '"mailbox": "zed@example.test"' in r.stdout and "mail server is asked" in r.stdout
 
 
 def taken(stand, address):

@@ -393,7 +393,7 @@ on_offers(void *arg, const struct smtp_ehlo *e)
 void
 birth(void)
 {
-	struct peer p = { .name = "mx1.example.org", .home = "alice", .ndomains = 1 };
+	struct peer p = { .name = "mx1.example.org", .home = "alice", .ndomains = 2 };
 	struct why why = { "" };
 
 	dead = false;
@@ -412,6 +412,7 @@ birth(void)
 	C.ids[0] = key;
 	C.nids = 1;
 	span_copy(SPAN_LIT("example.org"), p.domains[0], sizeof(p.domains[0]));
+	span_copy(SPAN_LIT("second.org"), p.domains[1], sizeof(p.domains[1]));
 	courier_events.peer(&C, &p);
 }
 

@@ -81,6 +81,24 @@ a_tag_goes_with_its_name(void **state)
 	}
 }
 
+/* Only who is listed is known to be one person wherever he is written to. */
+static void
+one_name_in_two_domains_is_two_where_the_server_decides(void **state)
+{
+	conf.callout = true;
+	hold("<info@example.org> <Info@second.org> <INFO@example.org> <bob@example.org> "
+	    "<bob@second.org> <postmaster@example.org> <postmaster@second.org>",
+	    BODY, FLAWLESS, false);
+	mail_server_begin(false);
+	live();
+	assert_int_equal(commands("RCPT TO:"), 5);
+	assert_int_equal(commands("RCPT TO:<info@example.org>"), 1);
+	assert_int_equal(commands("RCPT TO:<Info@second.org>"), 1);
+	assert_int_equal(commands("RCPT TO:<bob@"), 1);
+	assert_int_equal(commands("RCPT TO:<postmaster@"), 2);
+	mail_server_end();
+}
+
 static void
 connections_are_kept_and_no_more_are_made_than_may_be(void **state)
 {
@@ -322,6 +340,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(a_message_is_one_transaction_whoever_it_is_for),
 		TEST(a_tag_goes_with_its_name),
+		TEST(one_name_in_two_domains_is_two_where_the_server_decides),
 		TEST(connections_are_kept_and_no_more_are_made_than_may_be),
 		TEST(ends_wait_for_one_another_and_a_lone_one_for_nobody),
 		TEST(by_lmtp_each_recipient_has_a_word_of_his_own),

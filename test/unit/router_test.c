@@ -155,6 +155,7 @@ static const char list[] =
     "team.lead@dots.test alice\n"
     "nowhere@example.org carol\n"
     "up@example.org ../alice\n"
+    "us@team.test alice, bob\n"
     "@all.test sales@example.org\n"
     "@up.test ../../etc\n"
     "team@example.org alice, bob\n"
@@ -181,6 +182,7 @@ static const struct conf_home_domain sections[] = {
 	{ .name = "strict.test", .tag = "+", .dots = true, .refuse = true },
 	{ .name = "roles.test", .tag = "+", .dots = true, .roles = "bob" },
 	{ .name = "catch.test", .tag = "+", .dots = true, .catch_all = "bob" },
+	{ .name = "team.test", .tag = "+", .dots = true, .roles = "us" },
 };
 
 static const struct {
@@ -252,6 +254,11 @@ static const struct {
 	{ "a catch-all in a file is no path", "<carol@up.test>", "!4.3.5", false },
 	{ "roles go to the mailbox of roles", "<abuse@example.org>", "admin", true },
 	{ "roles of a domain", "<DMARC@roles.test>", "bob", true },
+	{ "roles may be an alias", "<abuse@team.test>", "alice bob", false },
+	{ "postmaster's, too", "<postmaster@team.test>", "alice bob", false },
+	{ "postmaster's mail ends where the catch-all of a file does", "<postmaster@all.test>",
+	    "alice", false },
+	{ "and in no path", "<postmaster@up.test>", "!4.3.5", false },
 	{ "a role with a tag is none", "<abuse+x@roles.test>", "!5.1.1", false },
 	{ "a role that is an alias is an alias", "<sales@example.org>", "alice", true },
 	{ "without roles a role is nobody", "<abuse@example.org>", "!5.1.1", false },
@@ -278,7 +285,8 @@ domains_have_rules_of_their_own(void **state)
 {
 	static const char all[][256] = { "example.org", "other.test", "dots.test", "case.test",
 	    "dash.test", "notag.test", "own.test", "strict.test", "roles.test", "catch.test",
-	    "all.test", "up.test", "both.test", "stray.test", "xn--bcher-kva.example" };
+	    "all.test", "up.test", "both.test", "stray.test", "team.test",
+	    "xn--bcher-kva.example" };
 	struct mailboxes boxes = { .names = NULL };
 	struct why why;
 	size_t skipped;
@@ -387,10 +395,12 @@ a_server_that_decides_is_asked_for_all_whom_nobody_takes(void **state)
 	static const struct {
 		const char *address, *want;
 	} rows[] = {
-		{ "alice+x@example.org", "alice" }, { "Carol+X@example.org", "carol+x" },
-		{ "postmaster@example.org", "postmaster" }, { "abuse@example.org", "abuse" },
+		{ "alice+x@example.org", "alice" },
+		{ "Carol+X@example.org", "carol+x@example.org" },
+		{ "postmaster@example.org", "postmaster@example.org" },
+		{ "abuse@example.org", "abuse@example.org" },
 		{ "carol@strict.test", "!450" }, { "carol@elsewhere.test", "!550" },
-		{ "Carol@case.test", "Carol" }, { "carol@catch.test", "bob" },
+		{ "Carol@case.test", "Carol@case.test" }, { "carol@catch.test", "bob" },
 		{ "o'brien@example.org", "!550" }, { "nowhere@example.org", "!450" },
 	};
 	static const char all[][256] = { "example.org", "strict.test", "case.test", "catch.test" };
