@@ -91,8 +91,8 @@ add_all(struct making *m)
 			add(m, span_str(router_roles[i]));
 }
 
-static void
-make(struct policy_domain *d, const struct router *r, bool refuse, size_t most)
+void
+recipients_of(struct policy_domain *d, const struct router *r, bool refuse, size_t most)
 {
 	const struct conf_home_domain *rules = router_rules(r, d->name);
 	struct making m = { .r = r, .d = d, .most = most };
@@ -164,7 +164,7 @@ recipients_tell(struct recipients_out *out, struct chan *tunnel, const struct ed
 				continue;
 			memcpy(d.salt, out->salt, sizeof(d.salt));
 			span_copy(span_str(e->list[i]->peer.domains[k]), d.name, sizeof(d.name));
-			make(&d, r, refuse && learned_ms > 0, left);
+			recipients_of(&d, r, refuse && learned_ms > 0, left);
 			left -= d.ndigests;
 			send_domain(tunnel, &d);
 			free(d.digests);

@@ -27,6 +27,12 @@ struct recipients {
 };
 void	recipients_fini(struct recipients *);
 
+/*
+ * What an edge is told of the domain d->name: fills the rest of it but learned_ms; its salt is
+ * there.  refuse: whoever is not among the digests, of which there may be `most`, is nobody.
+ */
+void	recipients_of(struct policy_domain *d, const struct router *, bool refuse, size_t most);
+
 /* The courier's: what is told, and when it was told last. */
 struct recipients_out {
 	unsigned char	 salt[16];	/* of this run */
