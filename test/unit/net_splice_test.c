@@ -531,10 +531,14 @@ who_takes_nothing_is_given_up(void **state)
 	for (int i = 0; i < 3; i++)
 		pass(&all[i], true);
 	RUN_UNTIL(nhome == 3 && moved(&all[2], 10, 10));
-	for (int i = 0; i < 100; i++) {
+	for (int still = 0; still < 100; still++) {	/* until nothing more goes in */
+		size_t before = all[0].backend.sent + all[1].backend.sent;
+
 		send_to(&all[0].backend, 64u << 20);
 		send_to(&all[1].backend, 64u << 20);
 		loop_run_ms(2);
+		if (all[0].backend.sent + all[1].backend.sent > before)
+			still = 0;
 	}
 	for (int minute = 0; minute < 7; minute++) {
 		static char sip[256 << 10];
