@@ -1,6 +1,7 @@
 #include "priv/parent.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -279,8 +280,7 @@ on_woken(void *arg)
 {
 	struct kid *k = arg;
 
-	if (!k->parent->draining)
-		start_now(k);
+	start_now(k);		/* in a drain too: who asks is to have an answer before its end */
 }
 
 static void
@@ -350,12 +350,9 @@ describe_end(const struct kid *k, int status, char *out, size_t max)
 		snprintf(out + n, max - n, "; %.*s", (int)(max - n - 3), k->cut.text);
 }
 
-/* Ended by itself, as nobody had a word for it any more. */
 static bool
-fell_asleep(struct kid *k, int status)
+fall_asleep(struct kid *k)
 {
-	if (!kind_sleeps(k->kind) || !WIFEXITED(status) || WEXITSTATUS(status) != 0)
-		return false;
 	k->state = KID_ASLEEP;
 	memset(board_of(k)->name, 0, sizeof(board_of(k)->name));	/* of no use in `status` */
 	log_debug(NULL, "proc.asleep name=%s", proc_kind_name(k->kind));
@@ -363,6 +360,14 @@ fell_asleep(struct kid *k, int status)
 		return true;
 	k->state = KID_NONE;
 	return false;
+}
+
+/* Ended by itself, as nobody had a word for it any more. */
+static bool
+fell_asleep(struct kid *k, int status)
+{
+	return kind_sleeps(k->kind) && WIFEXITED(status) && WEXITSTATUS(status) == 0 &&
+	    fall_asleep(k);
 }
 
 /* The only place where a process ends for us, however it ended. */
@@ -383,6 +388,9 @@ kid_ended(struct kid *k, int status)
 		reload_gone(k);
 	if (p->draining) {
 		log_debug(NULL, "proc.end name=%s %s", proc_kind_name(k->kind), how);
+		/* The others may have a word for it to their end. */
+		if (kind_sleeps(k->kind) && !k->told_drain)
+			fall_asleep(k);
 		kids_drain(p);
 		return;
 	}
@@ -422,23 +430,31 @@ tell_drain(struct kid *k)
 	}
 }
 
+/* Names are asked for, and rows written, until who does so has ended. */
+static unsigned
+turn_to_end(enum proc_kind kind)
+{
+	return kind == PROC_WRITER ? 2 : kind_sleeps(kind) ? 1 : 0;
+}
+
 void
 kids_drain(struct parent *p)
 {
-	bool others = false;
+	unsigned turn = UINT_MAX;
 
 	for (enum proc_kind i = 0; i < PROC_KINDS; i++) {
-		uv_timer_stop(&p->kids[i].timer);
-		if (i != PROC_WRITER && p->kids[i].pid > 0) {
-			others = true;
-			tell_drain(&p->kids[i]);
-		}
+		struct kid *k = &p->kids[i];
+
+		uv_timer_stop(&k->timer);
+		if (k->state == KID_WAITING && kind_sleeps(i))
+			fall_asleep(k);
+		if (k->pid > 0 && turn_to_end(i) < turn)
+			turn = turn_to_end(i);
 	}
-	if (others)
-		return;
-	if (p->kids[PROC_WRITER].pid > 0)
-		tell_drain(&p->kids[PROC_WRITER]);
-	else
+	for (enum proc_kind i = 0; i < PROC_KINDS; i++)
+		if (turn_to_end(i) == turn)
+			tell_drain(&p->kids[i]);
+	if (turn == UINT_MAX)
 		uv_stop(&p->loop);
 }
 

@@ -37,7 +37,7 @@
  * more ends the child.
  *
  * The resolver sleeps: it is started by a question to it (priv/sleeper.h), and ends by
- * itself when none has come for long.
+ * itself when none has come for long.  In a drain it outlives those who ask.
  *
  * A process that dies is started again after 100 ms, doubling to 30 s, back to
  * 100 ms once it has lived a minute; its neighbours get new channels.

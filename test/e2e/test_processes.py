@@ -12,7 +12,7 @@ import time
 import pytest
 
 from kit.ports import free_port
-from kit.smtp import send_mail
+from kit.smtp import Client, send_mail
 from kit.stand import header, message, posthouse, until
 
 PROCESSES = [("edge", p) for p in ("writer", "reception", "resolver")] + \
@@ -92,6 +92,36 @@ def test_parent_gone_means_children_gone(stand):
     os.kill(pid, signal.SIGKILL)
     until("the children ended", 10, lambda: not [k for k in kids if running(k)])
     stand.start("edge")
+
+
+def test_names_are_asked_for_until_the_end(make_stand):
+    """A role that goes down finishes what is open: its resolver goes after those who ask, and is
+    there again for a question that one left behind."""
+    stand = make_stand(opt=[*NAMES[:2], "edge.dns.timeout=60s"])
+    assert send_mail(stand.smtp, message()).code == 250
+    stand.wait_mails("alice", 1)
+    stand.killed = True
+
+    def resolver():
+        return next((p["pid"] for p in stand.status("edge")["processes"]
+                     if p["name"] == "resolver"), 0)
+    until("the resolver is there", 20, resolver)
+    pid, edge = resolver(), stand.pid("edge")
+    with Client(stand.smtp) as c:
+        c.hello()
+        os.kill(pid, signal.SIGSTOP)
+        c.ok("MAIL FROM:<sender@elsewhere.test>")       # who is this?
+        os.kill(edge, signal.SIGTERM)
+        stand.logged("edge", "role.stopping")
+        os.kill(pid, signal.SIGKILL)
+        c.ok("RCPT TO:<alice@example.test>")
+        c.ok("DATA", 354)
+        c.send(message() + b".\r\n")
+        assert c.reply().code == 250
+    until("the edge has ended", 40, lambda: not running(edge))
+    stand.start("edge")
+    for mail in stand.wait_mails("alice", 2):
+        assert "localhost" in header(mail, "received")
 
 
 def running(pid):
