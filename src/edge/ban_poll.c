@@ -19,6 +19,7 @@ struct ban_poll {
 	struct h2_stream *stream;
 	struct ban_reader reader;
 	unsigned	 status;
+	struct order	 order;
 	char		 etag[80], base[80];
 	struct netset	*coming;		/* 200: all of them */
 	struct ban_change *changes;		/* 226 */
@@ -55,6 +56,7 @@ on_head(void *arg, const struct h2_head *head)
 	struct ban_poll *p = arg;
 
 	p->status = head->status;
+	p->order = order_parse(h2_header_get(head, "posthouse-order"));
 	if (!span_copy(h2_header_get(head, "etag"), p->etag, sizeof(p->etag)) ||
 	    !span_copy(h2_header_get(head, "delta-base"), p->base, sizeof(p->base)))
 		fail(p, "a tag is too long");
@@ -115,8 +117,10 @@ take_changes(struct ban_poll *p)
 			fail(p, "more than there may be, or memory is out");
 			break;
 		}
-	if (p->why.text[0] == '\0')
+	if (p->why.text[0] == '\0') {
 		memcpy(h->bans_etag, p->etag, sizeof(h->bans_etag));
+		h->bans_order = p->order;
+	}
 	bans_changed(p->edge, h);
 }
 
@@ -132,6 +136,9 @@ take(struct ban_poll *p)
 		fail(p, "the list is cut off");
 	else if (p->etag[0] == '\0')
 		fail(p, "the list has no tag");
+	if (p->why.text[0] == '\0' &&
+	    !lanes_later(&p->home->lanes, p->h2, p->order, p->home->bans_order))
+		return true;		/* another tunnel brought a later list */
 	if (p->why.text[0] == '\0' && p->status == 226)
 		take_changes(p);
 	if (p->why.text[0] != '\0') {
@@ -141,6 +148,7 @@ take(struct ban_poll *p)
 	}
 	if (p->status == 200) {
 		home_set_bans(p->home, p->coming, span_str(p->etag));
+		p->home->bans_order = p->order;
 		p->coming = NULL;
 		p->home->bans_coming = false;
 		bans_changed(p->edge, p->home);

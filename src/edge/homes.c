@@ -191,6 +191,7 @@ home_set_policy(struct home *h, struct policy *p, struct span etag)
 {
 	policy_free(&h->policy);
 	h->policy = p;
+	h->policy_order = (struct order){ .run = 0 };
 	if (!span_copy(etag, h->etag, sizeof(h->etag)))
 		h->etag[0] = '\0';
 }
@@ -200,6 +201,7 @@ home_set_bans(struct home *h, struct netset *bans, struct span etag)
 {
 	netset_free(&h->bans);
 	h->bans = bans;
+	h->bans_order = (struct order){ .run = 0 };
 	if (!span_copy(etag, h->bans_etag, sizeof(h->bans_etag)))
 		h->bans_etag[0] = '\0';
 }

@@ -28,8 +28,10 @@ struct home {
 	struct peer	paired;			/* as the writer told it; name "" while unpaired */
 	struct policy	*policy;		/* NULL until the home has spoken */
 	char		etag[80];
+	struct order	 policy_order;		/* run 0: not said by a tunnel since we began */
 	struct netset	*bans;			/* each to its end by boot_ms; NULL: none */
 	char		bans_etag[80];
+	struct order	 bans_order;
 	bool		bans_coming;		/* all of them, on one of its tunnels */
 	bool		 unsaid[SPOOL_SAID_KINDS];	/* newer than what the writer keeps */
 	struct instant	 said_at[SPOOL_SAID_KINDS];	/* to the writer; 0: not yet */

@@ -3,6 +3,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "net/h2.h"
 
@@ -19,11 +20,23 @@ enum lane {
 	LANE_BULK,		/* the younger half */
 };
 
+/*
+ * Home's count of what it has said, by all its tunnels (doc/TUNNEL, posthouse-order): answers
+ * of two tunnels overtake each other.  Run 0: it does not count.
+ */
+struct order {
+	uint64_t	 run, count;
+};
+
 struct lanes {
 	struct h2	*h2[LANES_MAX];	/* the oldest first */
+	uint64_t	 run[LANES_MAX];	/* of home, last heard of on each; 0: none */
 	size_t		 n;
 	size_t		 turn;
 };
+
+/* Run 0 for anything that is none. */
+struct order order_parse(struct span);
 
 /* A tunnel is there for requests, until _drop. */
 bool	lanes_add(struct lanes *, struct h2 *);		/* false: LANES_MAX are there */
@@ -34,6 +47,12 @@ void	lanes_drop(struct lanes *, struct h2 *);
  */
 void	lanes_doubt(struct lanes *, int64_t waited_ms);
 bool	lanes_sure(const struct lanes *);
+/*
+ * Home said something by that tunnel.  False: it has said `than` since.  Of two runs that is later
+ * which has the younger tunnel, until this is gone: a run that ended, or another machine that was
+ * home as well, must not have the last word for good.
+ */
+bool	lanes_later(struct lanes *, const struct h2 *, struct order said, struct order than);
 /*
  * As h2_request, on a tunnel of that lane in turn; one that takes nothing new (it is
  * going away, or full) is passed over, and the other lane's come after.  Those in

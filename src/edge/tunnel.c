@@ -34,6 +34,7 @@ struct tunnel {
 	struct buf	 doc;
 	char		 etag[80];
 	unsigned	 status;
+	struct order	 order;		/* of the answer */
 	struct ledger_mark mark;	/* of the answer */
 	struct ledger_mark floor;	/* what had been seen when it was asked for */
 	struct instant	 asked;
@@ -138,6 +139,7 @@ on_policy_head(void *arg, const struct h2_head *head)
 	struct tunnel *t = arg;
 
 	t->status = head->status;
+	t->order = order_parse(h2_header_get(head, "posthouse-order"));
 	handover_mark(head, &t->mark);
 	if (!span_copy(h2_header_get(head, "etag"), t->etag, sizeof(t->etag)))
 		t->etag[0] = '\0';
@@ -171,9 +173,16 @@ take_policy(struct tunnel *t)
 		    t->status, t->doc.n);
 		return false;
 	}
-	/* The home's other tunnel was answered, too. */
-	if (t->home->policy != NULL && t->etag[0] != '\0' && strcmp(t->etag, t->home->etag) == 0)
+	if (!lanes_later(&t->home->lanes, t->h2, t->order, t->home->policy_order)) {
+		log_debug(NULL, "policy.late home=%s: another tunnel brought a later one",
+		    t->home->name);
 		return true;
+	}
+	/* The home's other tunnel was answered, too. */
+	if (t->home->policy != NULL && t->etag[0] != '\0' && strcmp(t->etag, t->home->etag) == 0) {
+		t->home->policy_order = t->order;
+		return true;
+	}
 	if ((p = policy_parse(buf_span(&t->doc), &why)) == NULL) {
 		log_warn(NULL, "policy.refused home=%s kept=the last good one: %s", t->home->name,
 		    why.text);
@@ -182,6 +191,7 @@ take_policy(struct tunnel *t)
 	take_keys(t, p);
 	claims_say(t->edge, t->home, p);
 	home_set_policy(t->home, p, span_str(t->etag));
+	t->home->policy_order = t->order;
 	t->home->unsaid[SPOOL_SAID_POLICY] = true;
 	return true;
 }

@@ -1,11 +1,13 @@
 #include "home/origin.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/secret.h"
 #include "home/dialer.h"
 #include "home/origin_put.h"
 #include "home/passage.h"
@@ -189,15 +191,29 @@ on_document_closed(void *arg, const struct why *why)
 static const struct h2_stream_ops document_ops = { .data = on_document_data,
 	.closed = on_document_closed };
 
+#define ORDER_TEXT 44
+
+static struct h2_header
+order_header(struct tunnel_proc *t, char text[ORDER_TEXT])
+{
+	while (t->order_run == 0) {
+		random_bytes(&t->order_run, sizeof(t->order_run));
+		t->order_run &= INT64_MAX;
+	}
+	snprintf(text, ORDER_TEXT, "%" PRIu64 ".%" PRIu64, t->order_run, ++t->order_count);
+	return (struct h2_header){ "posthouse-order", span_str(text) };
+}
+
 /* Takes the stream over and answers it with the policy in force. */
 static void
 send_policy(struct origin *o, struct h2_stream *stream, const struct home_edge *e, const char *etag)
 {
 	struct document *d = calloc(1, sizeof(*d));
-	char mark[MARK_TEXT];
-	struct h2_header headers[2 + MARK_HEADERS] = {
+	char mark[MARK_TEXT], order[ORDER_TEXT];
+	struct h2_header headers[3 + MARK_HEADERS] = {
 		{ "content-type", SPAN_LIT("application/json") },
 		{ "etag", span_str(etag) },
+		order_header(o->tunnel, order),
 	};
 	struct h2_head head = { .status = 200, .headers = headers };
 
@@ -212,7 +228,7 @@ send_policy(struct origin *o, struct h2_stream *stream, const struct home_edge *
 		origin_answer(o, stream, 503, "the policy is not known yet");
 		return;
 	}
-	head.nheaders = 2 + mark_headers(o, mark, &headers[2]);
+	head.nheaders = 3 + mark_headers(o, mark, &headers[3]);
 	if (!h2_respond(stream, &head, span_of(NULL, 0), pull_document, d))
 		h2_reset(stream);
 }
@@ -226,12 +242,13 @@ send_bans(struct origin *o, struct h2_stream *stream, const char *has, bool chan
 {
 	const struct home_bans *b = &o->tunnel->bans;
 	struct document *d = calloc(1, sizeof(*d));
-	char etag[BANS_ETAG_MAX], mark[MARK_TEXT];
-	struct h2_header headers[4 + MARK_HEADERS] = {
+	char etag[BANS_ETAG_MAX], mark[MARK_TEXT], order[ORDER_TEXT];
+	struct h2_header headers[5 + MARK_HEADERS] = {
 		{ "content-type", SPAN_LIT("application/json-seq") },
 		{ "etag", { etag, 0 } },
+		order_header(o->tunnel, order),
 	};
-	struct h2_head head = { .status = 200, .headers = headers, .nheaders = 2 };
+	struct h2_head head = { .status = 200, .headers = headers, .nheaders = 3 };
 
 	if (d == NULL) {
 		h2_reset(stream);

@@ -52,6 +52,8 @@ struct tunnel_proc {
 	struct recipients recipients;	/* who is at home, as the courier said */
 	struct recipients_in recipients_in;
 	struct home_bans bans;
+	/* What edges were told of both, counted by this process: two tunnels are no order. */
+	uint64_t	 order_run, order_count;
 	struct ledger_mark mark;	/* epoch 0: not known yet */
 	char		 mark_runs[LEDGER_RUNS_TEXT];	/* of it, as answers name them */
 	struct buf	 pem;		/* our tunnel key */

@@ -6,8 +6,9 @@ import time
 
 import pytest
 
+from kit.foreign_home import ForeignHome
 from kit.ports import free_port
-from kit.smtp import send_mail
+from kit.smtp import Client, send_mail
 from kit.stand import message, until
 from kit.wires import Cutter, Silent, Slow, Wire
 
@@ -134,6 +135,40 @@ def test_two_edges_for_one_home(make_stand, mark):
     assert send_mail(two.smtp, message(subject=mark + "-three-")).code == 250
     one.wait_marked("alice", f"{mark}-three-")
     one.start("edge")
+
+
+def test_two_tunnels_of_one_home_are_no_race(stand):
+    """What was said first may come last: it does not count while who said the other is there."""
+    policy = {"version": 1, "epoch": "1", "counter": "1", "domains": [{"name": "example.test"}]}
+
+    def sized(n, counter="1"):
+        return {**policy, "counter": counter, "backend": {"size": str(n)}}
+
+    def size():
+        with Client(stand.smtp) as c:
+            found = re.search(r"SIZE (\d+)", c.hello().text)
+            return int(found[1]) if found else 0
+
+    def told(home, n, order):
+        """It said so, and the edge asks for the next."""
+        asked = home.gets["/policy"]
+        home.say(sized(n), order)
+        until("the edge has heard it", 20, lambda: home.gets["/policy"] > asked)
+    stand.stop("home")
+    state = stand.env["HOME_STATE"]
+    with ForeignHome(stand, state, sized(10000001), "7.1") as first:
+        assert size() == 10000001
+        with ForeignHome(stand, state, sized(10000002), "7.5") as second:
+            until("it is the younger one's", 20, lambda: size() == 10000002)
+            told(first, 10000003, "7.4")        # overtaken on the way
+            assert size() == 10000002
+            told(first, 10000004, "7.6")
+            until("it goes on", 20, lambda: size() == 10000004)
+            told(second, 10000005, "3.1")       # a home that was started again, or restored
+            until("it is the younger one's", 20, lambda: size() == 10000005)
+            told(first, 10000006, "7.7")        # the one before, not quite dead
+            assert size() == 10000005
+        until("the one that is left is home", 30, lambda: size() == 10000006)
 
 
 def test_strangers_at_the_tunnel_learn_nothing(stand):

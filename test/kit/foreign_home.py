@@ -1,5 +1,6 @@
 """A home that is none of ours: doc/TUNNEL on Python's h2 and ssl. It says what it is told to."""
 
+import contextlib
 import hashlib
 import json
 import os
@@ -21,9 +22,11 @@ TYPES = {POLICY: "application/json", BANS: "application/json-seq"}
 class ForeignHome:
     """Takes the place of a stand's home, with its key in `state`; that one must be down."""
 
-    def __init__(self, stand, state, policy):
+    def __init__(self, stand, state, policy, order=None):
+        self.order = order                      # posthouse-order of what it says from now on
         self.kept = {POLICY: json.dumps(policy).encode(), BANS: b""}
         self.polls = {POLICY: [], BANS: []}     # streams that wait for the next one
+        self.gets = {POLICY: 0, BANS: 0}        # how often it was asked for
         self.asked = []                         # all else: (method, path or authority)
         self.lock = threading.Lock()
         tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -44,6 +47,8 @@ class ForeignHome:
         return self
 
     def __exit__(self, kind, value, tb):
+        with contextlib.suppress(OSError):      # the edge was first
+            self.sock.shutdown(socket.SHUT_RDWR)
         self.sock.close()
 
     def flush(self):
@@ -64,6 +69,7 @@ class ForeignHome:
     def request(self, stream, head):
         path = head.get(":path")
         if head[":method"] == "GET" and path in self.kept:
+            self.gets[path] += 1
             # The edge has it: it asks for the next one, which it is told when there is one.
             if head.get("if-none-match") == self.etag(path):
                 self.polls[path].append(stream)
@@ -77,9 +83,10 @@ class ForeignHome:
         return f'"{hashlib.sha256(self.kept[path]).hexdigest()[:32]}"'
 
     def tell(self, stream, path):
+        order = [("posthouse-order", self.order)] if self.order else []
         self.conn.send_headers(stream, [
             (":status", "200"), ("content-type", TYPES[path]), ("etag", self.etag(path)),
-            ("posthouse-ledger", "1.1")])
+            ("posthouse-ledger", "1.1"), *order])
         self.conn.send_data(stream, self.kept[path], end_stream=True)
 
     def keep(self, path, octets):
@@ -90,8 +97,9 @@ class ForeignHome:
                 self.tell(stream, path)
             self.flush()
 
-    def say(self, policy):
+    def say(self, policy, order=None):
         """Another policy from now on, told at once."""
+        self.order = order
         self.keep(POLICY, json.dumps(policy).encode())
 
     def ban(self, *nets):

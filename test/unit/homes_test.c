@@ -138,6 +138,47 @@ no_more_than_there_is_room_for(void **state)
 	assert_string_equal(owner("z.test"), "h0");
 }
 
+/* Answers in this order, each by a tunnel: later than what is in force, or not. */
+static void
+an_older_word_is_not_the_last(void **state)
+{
+	static const struct {
+		const char *why;
+		size_t	 by;		/* the oldest is 0 */
+		const char *said;
+		bool	 later;
+		int	 gone;		/* a tunnel that ends before it, or -1 */
+	} steps[] = {
+		{ "the first",					1, "7.1", true, -1 },
+		{ "the next, by another tunnel",		0, "7.3", true, -1 },
+		{ "one that was overtaken",			1, "7.2", false, -1 },
+		{ "the same again",				1, "7.3", true, -1 },
+		{ "a run that dialled later begins anew",	2, "5.1", true, -1 },
+		{ "and the one before has still a word",	0, "7.9", false, -1 },
+		{ "the later one is gone, and it is home yet",	0, "7.10", true, 2 },
+		{ "a home that does not count",			1, "", true, -1 },
+		{ "nor then",					0, "x", true, -1 },
+		{ "from there on it does",			0, "9.1", true, -1 },
+		{ "no number",					1, "9.0x", true, -1 },
+	};
+	struct lanes l = { .n = 0 };
+	struct order has = { .run = 0 };
+	static char h2[3];
+
+	for (size_t i = 0; i < 3; i++)
+		assert_true(lanes_add(&l, (struct h2 *)&h2[i]));
+	for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
+		struct order said = order_parse(span_str(steps[i].said));
+
+		if (steps[i].gone != -1)
+			lanes_drop(&l, (struct h2 *)&h2[steps[i].gone]);
+		if (lanes_later(&l, (struct h2 *)&h2[steps[i].by], said, has) != steps[i].later)
+			fail_msg("%s", steps[i].why);
+		if (steps[i].later)
+			has = said;
+	}
+}
+
 int
 main(void)
 {
@@ -146,6 +187,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(a_domain_has_one_home, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_reload_moves_a_domain, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(no_more_than_there_is_room_for, set_up, tear_down),
+		cmocka_unit_test(an_older_word_is_not_the_last),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
