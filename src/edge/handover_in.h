@@ -37,6 +37,7 @@ struct ask {
 	verdict_fn	*fn;		/* NULL: the session went */
 	void		*arg;
 	uv_timer_t	 timer;
+	struct instant	 due;
 };
 
 struct aside {

@@ -10,6 +10,7 @@
 #include "edge/bans.h"
 #include "edge/passage_in.h"
 #include "edge/session.h"
+#include "net/awake.h"
 #include "proto/proxy_header.h"
 
 static const struct conn_ops conn_ops;
@@ -69,7 +70,7 @@ on_closed(void *arg, const struct why *why)
 static void
 deadline(struct passage *p, int64_t ms)
 {
-	p->until.ns = instant_now().ns + ms * 1000000;
+	p->until.ns = awake_now(p->edge->loop).ns + ms * 1000000;
 }
 
 /* --- not passed ------------------------------------------------------------------------------ */
@@ -519,7 +520,7 @@ late(struct passage *p)
 void
 passages_sweep(struct edge *e)
 {
-	struct instant now = instant_now();
+	struct instant now = awake_now(e->loop);
 
 	for (struct passage *p = e->passages, *next; p != NULL; p = next) {
 		next = p->next;

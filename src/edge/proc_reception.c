@@ -13,6 +13,7 @@
 #include "edge/recall.h"
 #include "edge/session.h"
 #include "edge/tunnel.h"
+#include "net/awake.h"
 #include "net/tls.h"
 #include "proto/crypto.h"
 
@@ -265,12 +266,15 @@ on_sweep(uv_timer_t *timer)
 {
 	struct edge *e = timer->data;
 
-	sessions_sweep(e, instant_now());
+	if (awake_late(e->loop))
+		return;			/* in a second, when it was read what came */
+	sessions_sweep(e, awake_now(e->loop));
 	passages_sweep(e);
 	recall_sweep(e, false);
 	for (size_t i = 0; i < e->homes.n; i++)
 		if (e->homes.list[i]->handover != NULL)
-			handover_sweep(e->homes.list[i]->handover, instant_now());
+			handover_sweep(e->homes.list[i]->handover,
+			    awake_now(e->loop));
 	atomic_store(&edge_board(e)->count[BC_MEMORY], (int64_t)spool_memory(e->mail));
 	if (crowd_has_gone(&e->crowd, e->nsessions + e->npassages, instant_now()))
 		malloc_trim(0);

@@ -9,6 +9,7 @@
 #include "edge/bans.h"
 #include "edge/recipient.h"
 #include "edge/session_in.h"
+#include "net/awake.h"
 #include "net/conn.h"
 #include "proto/proxy_header.h"
 
@@ -78,7 +79,7 @@ on_closed(void *arg, const struct why *why)
 static void
 deadline(struct session *s, int64_t ms)
 {
-	s->phase_until.ns = instant_now().ns + ms * 1000000;
+	s->phase_until.ns = awake_now(s->edge->loop).ns + ms * 1000000;
 }
 
 static bool
@@ -443,7 +444,7 @@ begin(struct session *s)
 
 	s->terms = e->terms;
 	s->terms->refs++;
-	s->end.ns = instant_now().ns + s->terms->timeouts.session_ms * 1000000;
+	s->end.ns = awake_now(e->loop).ns + s->terms->timeouts.session_ms * 1000000;
 	s->next = e->sessions;
 	if (s->next != NULL)
 		s->next->prev = s;

@@ -6,6 +6,7 @@
 #include "base/codec.h"
 #include "base/log.h"
 #include "edge/handover_in.h"
+#include "net/awake.h"
 
 #define PAUSE_LEAST_MS	1000	/* after a 503: home's disk is full, say */
 #define PAUSE_MOST_MS	60000
@@ -304,7 +305,7 @@ pull(void *arg, void *out, size_t max, bool *eof)
 		memcpy(out, t->data.p + t->sent, (size_t)n);
 	}
 	t->sent += (uint64_t)n;
-	t->moved = instant_now();
+	t->moved = awake_now(t->ho->edge->loop);
 	*eof = t->sent == t->obj.size;
 	if (*eof)
 		buf_fini(&t->data);		/* home may take its time to answer */
@@ -336,7 +337,7 @@ put_object(struct transfer *t)
 			span_str(t->obj.meta.signer) };
 	snprintf(path, sizeof(path), "/mail/%s", uuid_text(t->obj.meta.id).s);
 	head.path = span_str(path);
-	t->moved = instant_now();
+	t->moved = awake_now(t->ho->edge->loop);
 	t->floor = ho->top;
 	t->stream = handover_request(ho, &head, pull, t, &put_ops, t);
 	return t->stream != NULL;

@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "edge/handover_in.h"
+#include "net/awake.h"
 
 #define GRACE_MS	2000	/* beyond what home was asked to wait, for the line's sake */
 
@@ -34,6 +35,8 @@ on_late(uv_timer_t *timer)
 	struct ask *a = timer->data;
 	struct transfer *t = a->t;
 
+	if (!awake_over(timer, on_late, a->due))
+		return;
 	board_add(edge_board(t->ho->edge), BC_VERDICTS_LATE, 1);
 	ask_over(t, VERDICT_LATE, NULL);
 }
@@ -57,7 +60,7 @@ handover_ask(struct handover *ho, const struct spool_object *obj, verdict_fn *fn
 	a->arg = arg;
 	uv_timer_init(ho->edge->loop, &a->timer);
 	a->timer.data = a;
-	uv_timer_start(&a->timer, on_late, (uint64_t)(conf->verdict_ms + GRACE_MS), 0);
+	awake_timer(&a->timer, on_late, conf->verdict_ms + GRACE_MS, &a->due);
 	ho->edge->verdicts++;
 	board_add(edge_board(ho->edge), BC_VERDICTS_ASKED, 1);
 	transfer_begin(a->t);

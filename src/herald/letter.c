@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "net/awake.h"
 #include "net/smtp_wire.h"
 #include "net/tls.h"
 
@@ -26,6 +27,7 @@ struct letter {
 	struct span	 rest;		/* of the message */
 	bool		 sending, sent;
 	uv_timer_t	 timer;
+	struct instant	 due;
 	char		 error[200];	/* what is told; "" it was taken */
 	letter_done_fn	*done;
 	void		*arg;
@@ -73,6 +75,8 @@ on_late(uv_timer_t *timer)
 	struct letter *l = timer->data;
 	char words[60];
 
+	if (!awake_over(timer, on_late, l->due))
+		return;
 	snprintf(words, sizeof(words), "it took longer than %d s", LETTER_WAIT_MS / 1000);
 	smtp_wire_give_up(&l->wire, words);
 	failed(l, words);
@@ -230,6 +234,6 @@ letter_send(uv_loop_t *loop, struct resolver *resolver, const struct conf_alarms
 		on_gone(l, why.text);
 		return;
 	}
-	uv_timer_start(&l->timer, on_late, LETTER_WAIT_MS, 0);
+	awake_timer(&l->timer, on_late, LETTER_WAIT_MS, &l->due);
 	resolve_host(resolver, l->host, l->port, on_resolved, l);
 }

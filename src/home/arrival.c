@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/codec.h"
 #include "base/log.h"
+#include "net/awake.h"
 #include "proto/object_mac.h"
 
 struct arrival {
@@ -28,6 +29,7 @@ struct arrival {
 	unsigned	 owed;		/* answers of the writer that are still to come */
 	bool		 has_timer;
 	uv_timer_t	 timer;		/* the end of the wait for a verdict */
+	struct instant	 due;
 	bool		 over_asked;	/* the writer was told that the wait is over */
 	bool		 confirming;
 };
@@ -162,7 +164,10 @@ end_wait(struct arrival *a)
 static void
 on_late(uv_timer_t *timer)
 {
-	end_wait(timer->data);
+	struct arrival *a = timer->data;
+
+	if (awake_over(timer, on_late, a->due))
+		end_wait(a);
 }
 
 static void
@@ -188,7 +193,7 @@ await_verdict(struct arrival *a)
 	uv_timer_init(a->at.intake->proc->loop, &a->timer);
 	a->timer.data = a;
 	a->has_timer = true;
-	uv_timer_start(&a->timer, on_late, (uint64_t)a->wait_s * 1000, 0);
+	awake_timer(&a->timer, on_late, (int64_t)a->wait_s * 1000, &a->due);
 	a->owed++;
 	ledger_watch(a->at.intake->spool, a->row, on_outcome, a);
 }

@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/secret.h"
 #include "home/origin.h"
+#include "net/awake.h"
 #include "net/h2.h"
 #include "net/tls.h"
 
@@ -33,6 +34,7 @@ struct line {				/* one tunnel, or the attempt at it */
 	struct dialer	*dialer;
 	enum line_state	 state;
 	uv_timer_t	 timer;		/* a pause, or the end of patience with a handshake */
+	struct instant	 due;		/* of that patience */
 	struct netaddr	 addr[RESOLVE_ADDRS_MAX];
 	size_t		 naddr, at;
 	unsigned	 failures;	/* since it was last up */
@@ -259,6 +261,8 @@ on_shake_late(uv_timer_t *timer)
 {
 	struct line *l = timer->data;
 
+	if (!awake_over(timer, on_shake_late, l->due))
+		return;
 	l->late = true;
 	h2_abort(l->h2, "no TLS and HTTP/2 handshake in time");
 }
@@ -294,7 +298,7 @@ on_dialled(void *arg, int fd, const struct why *why)
 	if (l->h2 != NULL && (l->origin = origin_new(d->tunnel, d->edge->name, l->h2)) == NULL)
 		h2_abort(l->h2, "memory is out");
 	else if (l->h2 != NULL)
-		uv_timer_start(&l->timer, on_shake_late, SHAKE_MS, 0);
+		awake_timer(&l->timer, on_shake_late, SHAKE_MS, &l->due);
 	else
 		line_failed(l, false, w.text);
 }

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "home/backend.h"
 #include "home/interlock.h"
+#include "net/awake.h"
 
 struct health {
 	struct tunnel_proc *tunnel;
@@ -20,6 +21,7 @@ struct check {				/* one look at a backend; its service may go before it */
 	struct backend_call *call;
 	struct conn	*conn;
 	uv_timer_t	 patience;	/* for the greeting */
+	struct instant	 due;
 	char		 said[16];
 	size_t		 nsaid;
 };
@@ -237,7 +239,11 @@ static const struct conn_ops ops = { .read = on_read, .closed = on_closed };
 static void
 on_patience(uv_timer_t *patience)
 {
-	check_end(patience->data, NULL);	/* the client is to speak first */
+	struct check *c = patience->data;
+
+	if (!awake_over(patience, on_patience, c->due))
+		return;
+	check_end(c, NULL);	/* the client is to speak first */
 }
 
 static void
@@ -252,7 +258,7 @@ on_opened(void *arg, struct conn *conn, const struct why *why)
 		check_free(c);
 		return;
 	}
-	uv_timer_start(&c->patience, on_patience, HEALTH_GREETING_MS, 0);
+	awake_timer(&c->patience, on_patience, HEALTH_GREETING_MS, &c->due);
 }
 
 static void

@@ -11,6 +11,7 @@
 #include "home/dialer.h"
 #include "home/interlock_in.h"
 #include "home/passage.h"
+#include "net/awake.h"
 #include "net/conn.h"
 #include "net/tls.h"
 
@@ -212,10 +213,10 @@ sniff_on(struct visit *v)
 
 	if (v->sniff == SNIFF_PLAIN && conn_tls(v->conn, it->interlock->tls, false, &why) == 0) {
 		v->sniff = SNIFF_SHAKES;
-		uv_timer_start(&it->timer, on_time, INTERLOCK_SHAKE_MS, 0);
+		awake_timer(&it->timer, on_time, INTERLOCK_SHAKE_MS, &it->due);
 	} else if (v->sniff == SNIFF_TLS) {
 		v->sniff = SNIFF_ASKED;
-		uv_timer_start(&it->timer, on_time, INTERLOCK_LATE_MS, 0);
+		awake_timer(&it->timer, on_time, INTERLOCK_LATE_MS, &it->due);
 		conn_write(v->conn, ask, sizeof(ask) - 1);	/* its closed says why it failed */
 	} else {
 		sniffed(v);
@@ -246,6 +247,8 @@ on_time(uv_timer_t *timer)
 	struct item *it = timer->data;
 	struct why why;
 
+	if (!awake_over(timer, on_time, it->due))
+		return;
 	if (it->sniff != NULL) {
 		sniff_on(it->sniff);
 		return;
@@ -272,10 +275,10 @@ pump(struct visit *v)
 		conn_write(v->conn, says.p, says.n);
 	switch (relay_probe_want(p)) {
 	case RELAY_WANT_REPLY:
-		uv_timer_start(&it->timer, on_time, (uint64_t)relay_probe_wait_ms(p), 0);
+		awake_timer(&it->timer, on_time, relay_probe_wait_ms(p), &it->due);
 		break;
 	case RELAY_WANT_TLS:
-		uv_timer_start(&it->timer, on_time, (uint64_t)relay_probe_wait_ms(p), 0);
+		awake_timer(&it->timer, on_time, relay_probe_wait_ms(p), &it->due);
 		if (conn_tls(v->conn, it->interlock->tls, false, &why) == -1)
 			visit_end(v, &why);
 		break;
@@ -359,7 +362,7 @@ on_opened(void *arg, struct conn *conn, const struct why *why)
 	v->call = NULL;
 	v->conn = conn;
 	if (v->sniffs && conn != NULL) {
-		uv_timer_start(&it->timer, on_time, INTERLOCK_SILENCE_MS, 0);
+		awake_timer(&it->timer, on_time, INTERLOCK_SILENCE_MS, &it->due);
 		return;
 	}
 	if (v->sniffs) {
@@ -381,8 +384,7 @@ on_opened(void *arg, struct conn *conn, const struct why *why)
 	if (it->run->setup.tls && conn_tls(conn, it->interlock->tls, false, &w) == -1)
 		visit_end(v, &w);
 	else if (it->run->setup.tls)
-		uv_timer_start(&it->timer, on_time, (uint64_t)relay_probe_wait_ms(it->run->probe),
-		    0);
+		awake_timer(&it->timer, on_time, relay_probe_wait_ms(it->run->probe), &it->due);
 	else
 		pump(v);
 }
@@ -496,7 +498,7 @@ run_go_on(struct run *r)
 	} else if (r->visits > 0) {
 		/* Not from within the call that ended the last one. */
 		r->pausing = true;
-		uv_timer_start(&it->timer, on_time, 0, 0);
+		awake_timer(&it->timer, on_time, 0, &it->due);
 		return;
 	}
 	if (r->unreachable || uv_now(t->loop) - r->began_ms > INTERLOCK_RUN_MS ||

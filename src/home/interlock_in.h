@@ -35,6 +35,7 @@ struct item {			/* one service */
 	struct conf_home_service conf;	/* what it was tested with */
 	char		 name[CONF_NAME_MAX];
 	uv_timer_t	 timer;
+	struct instant	 due;
 	struct run	*run;		/* NULL: none is going on */
 	struct visit	*sniff;
 	bool		 sniffed;	/* it is no mail server in TLS either */

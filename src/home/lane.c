@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "net/awake.h"
 #include "net/smtp_wire.h"
 #include "proto/proxy_header.h"
 
@@ -29,6 +30,7 @@ struct lane {
 	bool		 old;		/* the destination is another one now */
 	unsigned	 mails;
 	uv_timer_t	 timer;
+	struct instant	 due;
 	uint64_t	 turns;		/* the machine's when the timer was set */
 	struct why	 why;		/* of ours; "" the server's counts */
 };
@@ -72,6 +74,8 @@ on_time(uv_timer_t *timer)
 {
 	struct lane *l = timer->data;
 
+	if (!awake_over(timer, on_time, l->due))
+		return;
 	if (l->waits)
 		quit(l);
 	else
@@ -89,7 +93,7 @@ watch(void *arg)
 	if (ms == 0)
 		uv_timer_stop(&l->timer);
 	else if (turns != l->turns || !uv_is_active((uv_handle_t *)&l->timer))
-		uv_timer_start(&l->timer, on_time, (uint64_t)ms, 0);
+		awake_timer(&l->timer, on_time, ms, &l->due);
 	l->turns = turns;
 }
 

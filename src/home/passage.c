@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "home/backend.h"
 #include "home/health.h"
+#include "net/awake.h"
 #include "net/splice.h"
 
 struct passage {
@@ -420,7 +421,7 @@ passage_new(struct origin *o, struct h2_stream *stream, struct home_edge *edge,
 	p->stream = stream;
 	p->edge = edge;
 	p->port = port;
-	p->began_ms = uv_now(t->loop);
+	p->began_ms = (uint64_t)awake_now(t->loop).ns / 1000000;
 	span_copy(span_str(s->conf.name), p->name, sizeof(p->name));
 	buf_init(&p->early, H2_WINDOW);
 	if ((p->next = t->passages) != NULL)
@@ -473,8 +474,10 @@ passages_init(struct tunnel_proc *t)
 void
 passages_tick(struct tunnel_proc *t)
 {
-	uint64_t now = uv_now(t->loop);
+	uint64_t now = (uint64_t)awake_now(t->loop).ns / 1000000;
 
+	if (awake_late(t->loop))
+		return;
 	splices_sweep(&t->splices);
 	for (struct passage *p = t->passages, *next; p != NULL; p = next) {
 		next = p->next;

@@ -12,6 +12,7 @@
 #include "home/arrival.h"
 #include "home/libmicrohttpd.h"
 #include "home/push_gate.h"
+#include "net/awake.h"
 #include "proto/prefer.h"
 
 #define TICK_MS		1000
@@ -67,7 +68,7 @@ struct push {
 static int64_t
 now_ms(const struct push *p)
 {
-	return (int64_t)uv_now(p->intake->proc->loop);
+	return awake_now(p->intake->proc->loop).ns / 1000000;
 }
 
 /* --- answering ---------------------------------------------------------------------------- */

@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "home/home.h"
+#include "net/awake.h"
 
 #define ASK_MS ((HELPER_SECONDS + 5) * 1000) /* then the helper is not waited for any longer */
 #define AGAIN_MS	10000				/* after a failure */
@@ -17,6 +18,7 @@ struct roster {
 	void		(*changed)(void *);
 	void		*arg;
 	uv_timer_t	 timer;		/* the next asking, or the end of patience with one */
+	struct instant	 ask_due;	/* of that patience */
 	struct chan	*helper;
 	const struct conf_home *conf;
 	struct mailboxes boxes;		/* of the configuration, the file and the command */
@@ -77,7 +79,10 @@ asked(struct roster *r, const char *error)
 static void
 on_ask_late(uv_timer_t *timer)
 {
-	asked(timer->data, "the helper does not answer");
+	struct roster *r = timer->data;
+
+	if (awake_over(timer, on_ask_late, r->ask_due))
+		asked(r, "the helper does not answer");
 }
 
 static void
@@ -94,7 +99,7 @@ ask(struct roster *r)
 		return;			/* asked when it is there */
 	r->asking = true;
 	buf_clear(&r->text);
-	uv_timer_start(&r->timer, on_ask_late, ASK_MS, 0);
+	awake_timer(&r->timer, on_ask_late, ASK_MS, &r->ask_due);
 	if (!chan_send(r->helper, HM_RUN, ++r->tag, NULL, 0, -1))
 		asked(r, "memory is out");
 }

@@ -7,6 +7,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "net/awake.h"
 #include "net/later.h"
 
 /*
@@ -23,6 +24,7 @@ struct dial {
 	struct netaddr	 to;
 	char		 path[sizeof(((struct sockaddr_un *)NULL)->sun_path)];	/* or this */
 	unsigned	 timeout_ms;
+	struct instant	 due;
 	int		 fd;
 	int		 error;		/* decided at once: of connect */
 	int		 open;		/* handles */
@@ -95,6 +97,8 @@ on_timer(uv_timer_t *timer)
 	struct dial *d = timer->data;
 	struct why why;
 
+	if (!awake_over(timer, on_timer, d->due))
+		return;
 	why_set(&why, "connect to %s: no answer within %u ms", TO(d), d->timeout_ms);
 	finish(d, &why);
 }
@@ -133,7 +137,7 @@ wait_for(struct dial *d, uv_loop_t *loop, struct why *why)
 	d->open = 2;
 	uv_timer_init(loop, &d->timer);
 	uv_poll_start(&d->poll, UV_WRITABLE, on_poll);
-	uv_timer_start(&d->timer, on_timer, d->timeout_ms, 0);
+	awake_timer(&d->timer, on_timer, d->timeout_ms, &d->due);
 	return 0;
 }
 

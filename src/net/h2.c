@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "net/awake.h"
 #include "net/h2_priv.h"
 #include "net/tls.h"
 
@@ -42,6 +43,12 @@ h2_end(struct h2 *h, const char *why)
 	h2_kick(h);
 }
 
+static uint64_t
+now_ms(const struct h2 *h)
+{
+	return (uint64_t)awake_now(h->loop).ns / 1000000;
+}
+
 struct h2 *
 h2_new(uv_loop_t *loop, int fd, SSL_CTX *ctx, bool tls_server, bool h2_client,
     const struct h2_ops *ops, void *arg, struct why *why)
@@ -69,6 +76,7 @@ h2_new(uv_loop_t *loop, int fd, SSL_CTX *ctx, bool tls_server, bool h2_client,
 	conn_set_read(h->conn, READ_SIZE);
 	uv_timer_init(loop, &h->timer);
 	h->timer.data = h;
+	h->heard_ms = now_ms(h);
 	uv_timer_start(&h->timer, on_timer, H2_HANDSHAKE_MS, 0);
 	if (conn_tls(h->conn, ctx, tls_server, why) == -1) {
 		h->over = true;
@@ -191,7 +199,7 @@ on_secured(void *arg)
 		h2_end(h, "out of memory");
 		return;
 	}
-	h->heard_ms = uv_now(h->loop);
+	h->heard_ms = now_ms(h);
 	uv_timer_start(&h->timer, on_timer, 0, 0);	/* a first PING times the round trip */
 	h2_kick(h);
 }
@@ -204,7 +212,7 @@ on_read(void *arg, struct span in)
 
 	if (h->over || h->session == NULL)
 		return in.n;
-	h->heard_ms = uv_now(h->loop);
+	h->heard_ms = now_ms(h);
 	h->doubted = false;
 	n = nghttp2_session_mem_recv(h->session, (const uint8_t *)in.p, in.n);
 	h2_streams_came(h);
@@ -310,10 +318,18 @@ static void
 on_timer(uv_timer_t *timer)
 {
 	struct h2 *h = timer->data;
-	uint64_t now = uv_now(h->loop), quiet;
+	uint64_t now = now_ms(h), quiet;
 
 	if (h->over)
 		return;
+	if (awake_late(h->loop)) {
+		uv_timer_start(timer, on_timer, 1, 0);	/* read first */
+		return;
+	}
+	if (h->session == NULL && now - h->heard_ms < H2_HANDSHAKE_MS) {
+		uv_timer_start(timer, on_timer, H2_HANDSHAKE_MS - (now - h->heard_ms), 0);
+		return;
+	}
 	if (h->session == NULL) {
 		h->aborted = true;
 		h->late = true;
@@ -338,7 +354,7 @@ on_timer(uv_timer_t *timer)
 void
 h2_doubt(struct h2 *h, int64_t waited_ms)
 {
-	uint64_t now = uv_now(h->loop);
+	uint64_t now = now_ms(h);
 
 	if (h->over || h->session == NULL || now - h->heard_ms < (uint64_t)waited_ms)
 		return;

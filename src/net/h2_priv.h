@@ -64,9 +64,9 @@ struct h2 {
 	unsigned	 status;
 
 	unsigned	 ping_ms;
-	uint64_t	 heard_ms;	/* loop time of the last octet */
+	uint64_t	 heard_ms;	/* of the last octet; these by awake_now */
 	bool		 doubted;	/* asked by a PING, and nothing heard since */
-	uint64_t	 ping_ms_at;	/* loop time of the last PING */
+	uint64_t	 ping_ms_at;	/* of the last PING */
 	uint64_t	 ping_ns;	/* the same by the clock, 0: answered */
 	int64_t		 rtt_us;
 };

@@ -3,8 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/clock.h"
 #include "base/log.h"
+#include "net/awake.h"
 #include "net/chan.h"
 #include "net/resolve_proto.h"
 
@@ -95,9 +95,9 @@ answer(struct resolver *r, struct resolve_ask *a, const struct netaddr *addrs, s
 }
 
 static int64_t
-now_ms(void)
+now_ms(const struct resolver *r)
 {
-	return instant_now().ns / 1000000;
+	return awake_now(r->timer.loop).ns / 1000000;
 }
 
 static void on_timer(uv_timer_t *);
@@ -110,7 +110,7 @@ arm(struct resolver *r)
 
 	if (r->oldest == NULL || uv_is_active((uv_handle_t *)&r->timer))
 		return;
-	wait = r->oldest->due_ms - now_ms();
+	wait = r->oldest->due_ms - now_ms(r);
 	uv_timer_start(&r->timer, on_timer, wait > 0 ? (uint64_t)wait : 1, 0);
 }
 
@@ -119,7 +119,7 @@ static void
 on_timer(uv_timer_t *timer)
 {
 	struct resolver *r = timer->data;
-	int64_t now = now_ms();
+	int64_t now = now_ms(r);
 
 	while (r->oldest != NULL && r->oldest->due_ms <= now)
 		answer(r, r->oldest, NULL, 0, "", r->chan != NULL ? "no answer in time" :
@@ -259,7 +259,7 @@ ask(struct resolver *r, uint16_t type, struct span body)
 	    (a = calloc(1, sizeof(*a) + body.n)) == NULL)
 		return NULL;
 	a->tag = ++r->last_tag;
-	a->due_ms = now_ms() + r->limit_ms;
+	a->due_ms = now_ms(r) + r->limit_ms;
 	a->type = type;
 	a->n = body.n;
 	memcpy(a->body, body.p, body.n);

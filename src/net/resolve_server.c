@@ -26,7 +26,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/clock.h"
+#include "net/awake.h"
 #include "net/chan.h"
 #include "net/libunbound.h"
 #include "net/resolve_proto.h"
@@ -268,16 +268,16 @@ on_ready(uv_poll_t *poll, int status, int events)
 /* --- time ----------------------------------------------------------------------- */
 
 static int64_t
-now_ms(void)
+now_ms(const struct resolve_server *s)
 {
-	return instant_now().ns / 1000000;
+	return awake_now(s->timer.loop).ns / 1000000;
 }
 
 static void
 on_timer(uv_timer_t *timer)
 {
 	struct resolve_server *s = timer->data;
-	int64_t now = now_ms();
+	int64_t now = now_ms(s);
 
 	while (s->jobs.next != &s->jobs && s->jobs.next->due_ms <= now)
 		answer_empty(s->jobs.next, "t");
@@ -296,7 +296,7 @@ arm(struct resolve_server *s)
 	}
 	if (uv_is_active((uv_handle_t *)&s->timer))
 		return;			/* too early does no harm */
-	wait = s->jobs.next->due_ms - now_ms();
+	wait = s->jobs.next->due_ms - now_ms(s);
 	uv_timer_start(&s->timer, on_timer, wait > 0 ? (uint64_t)wait : 1, 0);
 }
 
@@ -362,13 +362,13 @@ on_msg(void *arg, struct chan_msg *m)
 	j->client = c;
 	j->tag = m->tag;
 	j->type = host ? RM_HOST : RM_NAME;
-	j->due_ms = now_ms() + s->timeout_ms;
+	j->due_ms = now_ms(s) + s->timeout_ms;
 	j->next = &s->jobs;
 	j->prev = s->jobs.prev;
 	j->prev->next = j;
 	s->jobs.prev = j;
 	s->njobs++;
-	s->asked_ms = now_ms();
+	s->asked_ms = now_ms(s);
 	if (ask(j, m->body))
 		arm(s);
 	else
@@ -420,7 +420,7 @@ resolve_server_client(struct resolve_server *s, struct chan *chan)
 int64_t
 resolve_server_idle_ms(const struct resolve_server *s)
 {
-	return s->njobs > 0 ? 0 : now_ms() - s->asked_ms;
+	return s->njobs > 0 ? 0 : now_ms(s) - s->asked_ms;
 }
 
 /* --- libunbound --------------------------------------------------------------------- */
@@ -492,7 +492,7 @@ resolve_server_new(uv_loop_t *loop, const char *const *servers, size_t n, int64_
 	}
 	s->jobs.next = s->jobs.prev = &s->jobs;
 	s->timeout_ms = timeout_ms;
-	s->asked_ms = now_ms();
+	s->asked_ms = now_ms(s);
 	if ((rc = configure(s, servers, n, why)) == 0 &&
 	    (rc = uv_poll_init(loop, &s->poll, unbound->fd(s->ub))) != 0)
 		why_set(why, "names: %s", uv_strerror(rc));

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "base/pieces.h"
+#include "net/awake.h"
 
 static const struct conn_ops taken_ops;
 
@@ -34,6 +35,12 @@ void
 splices_init(struct splices *all, uv_loop_t *loop)
 {
 	*all = (struct splices){ .loop = loop };
+}
+
+static uint64_t
+now_ms(const struct splices *all)
+{
+	return (uint64_t)awake_now(all->loop).ns / 1000000;
 }
 
 static void
@@ -104,7 +111,7 @@ settle(struct splice *sp)
 	if (sp->over || sp->nin > 0)
 		return;
 	if (waits < sp->owed || waits == 0)
-		sp->taken_ms = uv_now(sp->all->loop);
+		sp->taken_ms = now_ms(sp->all);
 	if (waits < sp->owed && sp->stream != NULL)
 		h2_consumed(sp->stream, sp->owed - waits);
 	if (waits < sp->owed)
@@ -129,7 +136,7 @@ keep_alive(struct splice *sp)
 void
 splices_sweep(struct splices *all)
 {
-	uint64_t now = uv_now(all->loop);
+	uint64_t now = now_ms(all);
 
 	for (struct splice *sp = all->list; sp != NULL; sp = sp->next) {
 		uint64_t quiet;
@@ -199,7 +206,7 @@ splice_pull(void *arg, void *out, size_t max, bool *eof)
 		n += came;
 	}
 	if (n > 0) {
-		sp->moved_ms = uv_now(sp->all->loop);
+		sp->moved_ms = now_ms(sp->all);
 		settle(sp);
 	}
 	*eof = sp->out_ended && sp->out.n == 0;
@@ -250,7 +257,7 @@ on_data(void *arg, struct span s)
 	if (sp->over)
 		return;
 	sp->in_octets += s.n;
-	sp->moved_ms = uv_now(sp->all->loop);
+	sp->moved_ms = now_ms(sp->all);
 	/* Before these are owed: none of them would be in the conn's queue yet, and seem taken. */
 	if (sp->nin == CONN_SPANS)
 		write_in(sp);
@@ -377,7 +384,7 @@ splice_new(struct splices *all, struct conn *conn, const struct splice_ops *ops,
 	sp->conn = conn;
 	sp->ops = ops;
 	sp->arg = arg;
-	sp->began_ms = sp->moved_ms = sp->taken_ms = uv_now(all->loop);
+	sp->began_ms = sp->moved_ms = sp->taken_ms = now_ms(all);
 	if ((sp->next = all->list) != NULL)
 		sp->next->prev = &sp->next;
 	sp->prev = &all->list;

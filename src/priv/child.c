@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "net/awake.h"
 #include "priv/sandbox.h"
 
 /*
@@ -280,6 +281,7 @@ proc_child_main(enum proc_kind kind, const struct proc_ops *ops)
 		why_set(&why, "no event loop");
 		die(&why);
 	}
+	awake_begin(&loop);
 	child.p.loop = &loop;
 	if ((child.p.parent = chan_new(&loop, PROC_FD, &why)) == NULL) {
 		log_error(NULL, "proc.failed %s; this command is for posthouse itself", why.text);

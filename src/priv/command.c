@@ -5,6 +5,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "net/awake.h"
+
 static void
 on_closed(uv_handle_t *h)
 {
@@ -72,7 +74,8 @@ on_late(uv_timer_t *timer)
 {
 	struct command_run *r = timer->data;
 
-	command_kill(r, r->limits->too_long);
+	if (awake_over(timer, on_late, r->due))
+		command_kill(r, r->limits->too_long);
 }
 
 static void
@@ -128,6 +131,6 @@ command_begin(struct command_run *r, uv_loop_t *loop, const struct command_line 
 		close_all(r);
 		return;
 	}
-	uv_timer_start(&r->timer, on_late, limits->seconds * 1000, 0);
+	awake_timer(&r->timer, on_late, limits->seconds * 1000, &r->due);
 	uv_read_start((uv_stream_t *)&r->out, on_room, on_read);
 }

@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <uv.h>
 
+#include "base/clock.h"
 #include "base/span.h"
 #include "conf/command_line.h"
 
@@ -47,6 +48,7 @@ struct command_run {			/* the caller's; zero before the first */
 	uv_process_t	 child;
 	uv_pipe_t	 out;
 	uv_timer_t	 timer;
+	struct instant	 due;
 	char		 piece[COMMAND_PIECE];
 };
 

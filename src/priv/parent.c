@@ -7,6 +7,7 @@
 #include <sys/resource.h>
 
 #include "base/log.h"
+#include "net/awake.h"
 #include "priv/notify.h"
 #include "priv/signers.h"
 
@@ -53,8 +54,12 @@ on_watch(uv_timer_t *t)
 static void
 on_force(uv_timer_t *t)
 {
+	struct parent *p = t->data;
+
+	if (!awake_over(t, on_force, p->force_due))
+		return;
 	log_warn(NULL, "role.forced after %d s", FORCE_MS / 1000);
-	kids_kill(t->data);
+	kids_kill(p);
 }
 
 void
@@ -79,7 +84,7 @@ parent_drain(struct parent *p, int status)
 	p->status = status;
 	notify("STOPPING=1");
 	log_info(NULL, "role.stopping");
-	uv_timer_start(&p->force, on_force, FORCE_MS, 0);
+	awake_timer(&p->force, on_force, FORCE_MS, &p->force_due);
 	kids_drain(p);
 }
 
@@ -159,6 +164,7 @@ proc_parent_main(enum conf_role role, const char *config_file)
 		log_error(NULL, "role.failed no event loop");
 		return 1;
 	}
+	awake_begin(&p->loop);
 	for (size_t i = 0; i < sizeof(timers) / sizeof(timers[0]); i++) {
 		uv_timer_init(&p->loop, timers[i]);
 		timers[i]->data = p;

@@ -53,6 +53,7 @@ struct parent {
 	uv_signal_t	 sigs[4];
 	/* end of a drain; secret files; an overdue RELOADED */
 	uv_timer_t	 force, watch, late;
+	struct instant	 force_due, late_due;
 	bool		 up;		/* every process has been READY once */
 	bool		 draining;
 	int		 status;

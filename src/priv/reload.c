@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "net/awake.h"
 #include "priv/kinds.h"
 #include "priv/notify.h"
 #include "priv/signers.h"
@@ -130,6 +131,8 @@ on_late(uv_timer_t *t)
 {
 	struct parent *p = t->data;
 
+	if (!awake_over(t, on_late, p->late_due))
+		return;
 	for (enum proc_kind k = 0; k < PROC_KINDS; k++)
 		if (p->kids[k].reloads > 0)
 			log_warn(NULL, "config.late process=%s has not answered in %d s",
@@ -228,7 +231,7 @@ reload_now(struct parent *p)
 			any = true;
 		}
 	if (any)
-		uv_timer_start(&p->late, on_late, LATE_MS, 0);
+		awake_timer(&p->late, on_late, LATE_MS, &p->late_due);
 	kids_start(p);			/* a helper that was not needed before */
 }
 

@@ -9,6 +9,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "net/awake.h"
 #include "store/control_answer.h"
 
 #define PIECE		65536	/* of a file on its way out */
@@ -124,7 +125,7 @@ operator_new(struct control *c, int fd)
 	o->fd = fd;
 	o->file = -1;
 	o->open = true;
-	o->heard = instant_now();
+	o->heard = awake_now(c->loop);
 	buf_init(&o->in, CONTROL_QUESTION_MAX);
 	buf_init(&o->out, CONTROL_ANSWER_MAX + PIECE);
 	o->poll.data = o;
@@ -154,8 +155,10 @@ static void
 on_sweep(uv_timer_t *t)
 {
 	struct control *c = t->data;
-	struct instant now = instant_now();
+	struct instant now = awake_now(c->loop);
 
+	if (awake_late(c->loop))
+		return;
 	for (size_t i = 0; i < CONTROL_CLIENTS_MAX; i++)
 		if (c->operators[i] != NULL && c->operators[i]->open &&
 		    c->operators[i]->waits != 0 &&
@@ -207,7 +210,7 @@ send_some(struct operator *o)
 		if (n == -1)
 			return errno == EAGAIN || errno == EWOULDBLOCK ? 0 : -1;
 		o->sent += (size_t)n;
-		o->heard = instant_now();
+		o->heard = awake_now(o->control->loop);
 	}
 	return 0;
 }
@@ -266,7 +269,7 @@ hear(struct operator *o)
 	if (n == -1)
 		return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR;
 	buf_used(&o->in, (size_t)n);
-	o->heard = instant_now();
+	o->heard = awake_now(o->control->loop);
 	return n > 0;
 }
 
@@ -277,7 +280,7 @@ answer_late(struct operator *o, json_t *line)
 	struct control_answer a = { .line = line, .fd = -1 };
 
 	o->waits = 0;
-	o->heard = instant_now();
+	o->heard = awake_now(o->control->loop);
 	buf_wipe(&o->out);
 	buf_init(&o->out, CONTROL_ANSWER_MAX + PIECE);
 	o->sent = 0;

@@ -2,6 +2,8 @@
 
 import os
 import resource
+import select
+import signal
 import socket
 import ssl
 import struct
@@ -445,3 +447,70 @@ def test_two_homes_share_a_port_by_name(make_stand, tmp_path):
         assert asks(nobodys) in ("TLSV1_UNRECOGNIZED_NAME", "TLSV1_ALERT_UNRECOGNIZED_NAME")
     for s in servers.values():
         s.close()
+
+
+# --- our own sleep ----------------------------------------------------------------------------
+
+def unread(stand, ours):
+    """Octets of the tunnel that the edge (ours), or home, has not read yet."""
+    port, n = int(stand.env["TUNNEL"].rsplit(":", 1)[1]), 0
+    with open("/proc/net/tcp", encoding="ascii") as f:
+        for line in f.read().splitlines()[1:]:
+            _, local, peer, state, queues = line.split()[:5]
+            at = local if ours else peer
+            if state == "01" and int(at.split(":")[1], 16) == port:
+                n += int(queues.split(":")[1], 16)
+    return n
+
+
+def process(stand, role, name):
+    return next(p["pid"] for p in stand.status(role)["processes"] if p["name"] == name)
+
+
+def test_an_edge_that_was_stopped_does_not_blame_home(passed):
+    """Home's answer came while the edge slept longer than it would have waited."""
+    p = passed(echo, opt=["edge.limits.connect_timeout=3s"])
+    edge, home = (process(p.stand, *w) for w in (("edge", "reception"), ("home", "tunnel")))
+    for _ in range(5):      # a machine that stalls may be too late with the stop
+        try:
+            os.kill(home, signal.SIGSTOP)
+            s = p.connect()
+            s.sendall(b"still there?")
+            until("the edge has asked", 10, lambda: unread(p.stand, False))
+            os.kill(edge, signal.SIGSTOP)
+            late = bool(select.select([s], [], [], 0)[0])
+        finally:
+            os.kill(home, signal.SIGCONT)
+        try:
+            until("home has answered", 10, lambda: late or unread(p.stand, True))
+            time.sleep(4)
+        finally:
+            os.kill(edge, signal.SIGCONT)
+        if not late:
+            break
+        s.close()
+    with s:
+        assert s.recv(100) == b"still there?"
+    assert p.stand.status("edge")["peers"][0]["connections"] == 2
+
+
+def test_a_ping_that_was_answered_while_we_slept(passed):
+    """The edge asks whether home lives, falls asleep, and finds the answer when it wakes up."""
+    p = passed(echo)
+    at = len(p.stand.log("edge"))
+    edge, home = (process(p.stand, *w) for w in (("edge", "reception"), ("home", "tunnel")))
+    os.kill(home, signal.SIGSTOP)
+    try:
+        until("the edge has sent a PING on both tunnels", 30, lambda: unread(p.stand, False) >= 50)
+        os.kill(edge, signal.SIGSTOP)
+    finally:
+        os.kill(home, signal.SIGCONT)
+    try:
+        until("home has answered", 10, lambda: unread(p.stand, True) >= 50)
+        time.sleep(16)
+    finally:
+        os.kill(edge, signal.SIGCONT)
+    with p.connect() as s:
+        s.sendall(b"still there?")
+        assert s.recv(100) == b"still there?"
+    assert "tunnel.down" not in p.stand.log("edge")[at:]

@@ -488,8 +488,10 @@ run_in_silence(void)
 
 		RUN_UNTIL(item()->run == NULL || (item()->run->visit != NULL &&
 		    uv_timer_get_due_in(&item()->timer) > 1000));
-		if (item()->run != NULL)
+		if (item()->run != NULL) {
+			item()->due = instant_now();
 			uv_timer_start(&item()->timer, item()->timer.timer_cb, 0, 0);
+		}
 		RUN_UNTIL(item()->run == NULL || B.nguests > had);
 	}
 	assert_null(item()->run);
