@@ -354,6 +354,29 @@ take(struct conn *c, const char *p, size_t n)
 	return c->ssl != NULL ? conn_tls_take(c, p, n) : conn_give(c, p, n);
 }
 
+/* What a read means that brought nothing. */
+static void
+read_nothing(struct conn *c, ssize_t n)
+{
+	if (c->broken)
+		over(c);
+	else if (n == 0)
+		conn_peer_eof(c, c->ssl == NULL);
+	else if (errno != EAGAIN)
+		broke(c, "connection lost");
+}
+
+/* One with TLS that takes from the socket by itself. */
+static void
+read_direct(struct conn *c)
+{
+	ssize_t n = conn_tls_read(c, TURNS);
+
+	/* One that pauses is told when it goes on. */
+	if (n <= 0 && !c->over && !c->closing && !c->paused)
+		read_nothing(c, n);
+}
+
 static void
 readable(struct conn *c)
 {
@@ -370,6 +393,10 @@ readable(struct conn *c)
 			later_add(c->laters, &c->later);
 			return;
 		}
+		if (c->direct) {
+			read_direct(c);
+			return;
+		}
 		if (in == NULL) {
 			conn_fail_text(c, "out of memory");
 			return;
@@ -377,17 +404,8 @@ readable(struct conn *c)
 		do
 			n = recv(c->fd, in, c->read_size, MSG_DONTWAIT);
 		while (n == -1 && errno == EINTR);
-		if (n <= 0 && c->broken) {
-			over(c);
-			return;
-		}
-		if (n == -1) {
-			if (errno != EAGAIN)
-				broke(c, "connection lost");
-			return;
-		}
-		if (n == 0) {
-			conn_peer_eof(c, c->ssl == NULL);
+		if (n <= 0) {
+			read_nothing(c, n);
 			return;
 		}
 		used = take(c, in, (size_t)n);
@@ -461,6 +479,18 @@ conn_take(struct conn *c, char *to, size_t max, bool *ended)
 	return held + (n > 0 ? (size_t)n : 0);
 }
 
+static void
+pump_raw(struct conn *c)
+{
+	struct hold h = c->raw;
+	size_t used;
+
+	c->raw = (struct hold){ 0 };
+	c->discard = false;
+	used = take(c, h.p != NULL ? h.p + h.off : "", h.n - h.off);
+	hold_return(c, &c->raw, h, used);
+}
+
 /* Gives what was held back, then lets new octets come. */
 static void
 pump(struct conn *c)
@@ -474,13 +504,11 @@ pump(struct conn *c)
 		used = conn_give(c, h.p + h.off, h.n - h.off);
 		hold_return(c, &c->plain, h, used);
 	}
-	if (!c->over && !c->closing && !c->paused && c->plain.p == NULL &&
-	    (c->raw.p != NULL || c->ssl != NULL)) {
-		h = c->raw;
-		c->raw = (struct hold){ 0 };
-		c->discard = false;
-		used = take(c, h.p != NULL ? h.p + h.off : "", h.n - h.off);
-		hold_return(c, &c->raw, h, used);
+	if (!c->over && !c->closing && !c->paused && c->plain.p == NULL) {
+		if (c->direct)
+			read_direct(c);
+		else if (c->raw.p != NULL || c->ssl != NULL)
+			pump_raw(c);
 	}
 	if (c->resumed && !c->paused && (c->plain.p != NULL || c->raw.p != NULL))
 		later_add(c->laters, &c->later);

@@ -97,7 +97,7 @@ bool	conn_local(const struct conn *, struct netaddr *);
 /*
  * Octets asked of the kernel at a time, so the most that a paused connection can
  * hold back.  CONN_READ is the default; at most SCRATCH_SIZE + SCRATCH_MORE for a trusted
- * peer in a hurry.
+ * peer in a hurry, said before conn_tls, which then reads into a buffer of the connection's own.
  */
 #define CONN_READ	(16u << 10)
 void	conn_set_read(struct conn *, size_t);

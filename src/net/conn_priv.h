@@ -41,6 +41,7 @@ struct conn {
 	/* conn_tls was called since then: what is left of it must go. */
 	bool		 discard;
 	bool		 shaking;	/* in the handshake */
+	bool		 direct;	/* TLS reads the socket itself (conn_tls_read) */
 	bool		 eof;		/* nothing more will come */
 	bool		 shut;		/* nothing more will be written */
 	bool		 closing;	/* conn_close or conn_abort: no callback but closed */
@@ -64,6 +65,8 @@ void	conn_peer_eof(struct conn *, bool clean);
 /* conn_tls.c */
 /* Octets from the wire; how many went in. */
 size_t	conn_tls_take(struct conn *, const char *, size_t);
+/* Of a direct one: at most so many reads of the socket; the last one's result, and errno. */
+ssize_t	conn_tls_read(struct conn *, unsigned reads);
 bool	conn_tls_write(struct conn *, const char *, size_t);
 void	conn_tls_end(struct conn *);	/* close_notify, where there is TLS to end */
 

@@ -1,8 +1,10 @@
 #include <assert.h>
+#include <errno.h>
 #include <openssl/err.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "net/conn_priv.h"
 #include "net/tls.h"
@@ -11,6 +13,15 @@
 static _Thread_local size_t gathered;
 /* SSL asked for more than it was fed: whatever it returned then, that is all it wants. */
 static _Thread_local bool starved;
+/* Of the call of conn_tls_read under way: SSL takes octets from the socket by itself. */
+static _Thread_local struct wire {
+	unsigned	 reads;		/* that may still be made */
+	bool		 dry;		/* the last one brought all there was */
+	ssize_t		 n;		/* what it returned */
+	int		 error;		/* its errno */
+} wire;
+
+#define TLS_ALIGN	8u	/* what OpenSSL leaves free at the front of its buffer, at most */
 
 static bool
 flush_gathered(struct conn *c)
@@ -21,7 +32,35 @@ flush_gathered(struct conn *c)
 	return n == 0 || conn_put(c, scratch(SCRATCH_OUT), n);
 }
 
-/* --- the BIO: from memory, to memory ---------------------------------------- */
+/* --- the BIO: from memory or the socket, to memory --------------------------- */
+
+static size_t
+bio_fed(struct conn *c, char *out, size_t max)
+{
+	size_t n = c->feed.n < max ? c->feed.n : max;
+
+	if (n > 0)
+		memcpy(out, c->feed.p, n);
+	c->feed = span_from(c->feed, n);
+	return n;
+}
+
+/* Into the buffer where it is deciphered: a copy less of each octet. */
+static size_t
+bio_from_wire(struct conn *c, char *out, size_t max)
+{
+	size_t room = max < c->read_size ? max : c->read_size;
+
+	if (wire.reads == 0 || wire.dry)
+		return 0;
+	wire.reads--;
+	do
+		wire.n = recv(c->fd, out, room, MSG_DONTWAIT);
+	while (wire.n == -1 && errno == EINTR);
+	wire.error = errno;
+	wire.dry = wire.n < (ssize_t)room;
+	return wire.n > 0 ? (size_t)wire.n : 0;
+}
 
 static int
 bio_read(BIO *b, char *out, size_t max, size_t *n)
@@ -29,14 +68,12 @@ bio_read(BIO *b, char *out, size_t max, size_t *n)
 	struct conn *c = BIO_get_data(b);
 
 	BIO_clear_retry_flags(b);
-	*n = c->feed.n < max ? c->feed.n : max;
+	*n = c->direct ? bio_from_wire(c, out, max) : bio_fed(c, out, max);
 	if (*n == 0) {
 		starved = true;
 		BIO_set_retry_read(b);
 		return 0;
 	}
-	memcpy(out, c->feed.p, *n);
-	c->feed = span_from(c->feed, *n);
 	return 1;
 }
 
@@ -104,14 +141,20 @@ tls_wants(struct conn *c, int rc)
 	return false;
 }
 
-/*
- * All that came is deciphered: with nothing more to feed it, to ask SSL again would find
- * out no more than that.
- */
+/* All that came is deciphered.  What stopped short of it is asked for again. */
 static bool
 tls_drained(const struct conn *c)
 {
+	if (c->direct)
+		return SSL_has_pending(c->ssl) == 0;
 	return c->feed.n == 0 && SSL_pending(c->ssl) == 0;
+}
+
+/* To ask SSL again would find out no more than that. */
+static bool
+tls_nothing_left(const struct conn *c)
+{
+	return tls_drained(c) && (!c->direct || wire.dry || wire.reads == 0);
 }
 
 /* Deciphers as much as is there and there is room for, so that the owner sees large pieces. */
@@ -139,7 +182,7 @@ tls_read(struct conn *c)
 		return false;
 	if (n > 0) {
 		/* What stopped us may be its end, or an error, and is asked for again. */
-		more = !starved && (rc != 1 || !tls_drained(c));
+		more = !starved && (rc != 1 || !tls_nothing_left(c));
 		used = conn_give(c, plain, n);
 		if (c->over || c->closing)
 			return false;
@@ -154,32 +197,53 @@ tls_read(struct conn *c)
 	return false;
 }
 
+/* False: it goes on when more has come, or not at all. */
+static bool
+shook_hands(struct conn *c)
+{
+	int rc;
+
+	starved = false;
+	ERR_clear_error();
+	if ((rc = SSL_do_handshake(c->ssl)) != 1) {
+		if (tls_wants(c, rc))
+			(void)flush_gathered(c);
+		return false;
+	}
+	c->shaking = false;
+	if (!flush_gathered(c))
+		return false;
+	c->ops->secured(c->arg);
+	return true;
+}
+
+static void
+tls_go_on(struct conn *c)
+{
+	if (c->shaking && !shook_hands(c))
+		return;
+	while (!c->over && !c->closing && !c->paused && tls_read(c))
+		;
+}
+
 /* Feeds octets from the wire; how many of them went in. */
 size_t
 conn_tls_take(struct conn *c, const char *p, size_t n)
 {
 	c->feed = span_of(p, n);
-	if (c->shaking) {
-		int rc;
-
-		starved = false;
-		ERR_clear_error();
-		if ((rc = SSL_do_handshake(c->ssl)) != 1) {
-			if (tls_wants(c, rc))
-				(void)flush_gathered(c);
-			goto out;
-		}
-		c->shaking = false;
-		if (!flush_gathered(c))
-			goto out;
-		c->ops->secured(c->arg);
-	}
-	while (!c->over && !c->closing && !c->paused && tls_read(c))
-		;
-out:
+	tls_go_on(c);
 	n -= c->feed.n;
 	c->feed = (struct span){ NULL, 0 };
 	return n;
+}
+
+ssize_t
+conn_tls_read(struct conn *c, unsigned reads)
+{
+	wire = (struct wire){ .reads = reads, .n = 1 };
+	tls_go_on(c);
+	errno = wire.error;
+	return wire.n;
 }
 
 int
@@ -200,6 +264,10 @@ conn_tls(struct conn *c, SSL_CTX *ctx, bool server, struct why *why)
 	BIO_set_data(b, c);
 	BIO_set_init(b, 1);
 	SSL_set_bio(c->ssl, b, b);
+	if ((c->direct = c->read_size > CONN_READ)) {
+		SSL_set_read_ahead(c->ssl, 1);
+		SSL_set_default_read_buffer_len(c->ssl, c->read_size + TLS_ALIGN);
+	}
 	if (server)
 		SSL_set_accept_state(c->ssl);
 	else

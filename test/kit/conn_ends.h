@@ -18,6 +18,13 @@ struct conn_end {
 	void		(*said)(struct conn_end *);	/* after each read */
 };
 
+enum ends_kind {
+	ENDS_PLAIN = 0,
+	ENDS_TLS,
+	ENDS_TUNNEL,		/* TLS, that reads much at a time, as a tunnel's does */
+	ENDS_KINDS
+};
+
 extern struct conn_ends {
 	struct conn_end	 a, b;		/* a dialled b */
 	SSL_CTX		*server, *client;
@@ -29,9 +36,10 @@ extern const struct conn_ops conn_end_ops, conn_end_half, conn_end_takes;
 int	ends_setup(void **state);
 int	ends_teardown(void **state);
 void	ends_meet(const struct conn_ops *);
-void	ends_secure(void);		/* returns when both have their TLS */
-/* Anew from the beginning, for what must hold in plain and in TLS alike. */
-void	ends_again(void **state, bool tls, const struct conn_ops *);
+/* Returns when both have their TLS, if it is of such a kind; after ends_meet. */
+void	ends_secure(enum ends_kind);
+/* Anew from the beginning, for what must hold of each kind alike. */
+void	ends_again(void **state, enum ends_kind, const struct conn_ops *);
 
 /* Octets whose place can be told from their value. */
 void	octets_fill(char *, size_t from, size_t n);

@@ -17,10 +17,10 @@
 static void
 close_sends_what_is_queued(void **state)
 {
-	int tls;
+	enum ends_kind kind;
 
-	for (tls = 0; tls < 2; tls++) {
-		ends_again(state, tls == 1, &conn_end_ops);
+	for (kind = ENDS_PLAIN; kind < ENDS_KINDS; kind++) {
+		ends_again(state, kind, &conn_end_ops);
 		ends.b.deaf = true;
 		assert_true(octets_write(ends.a.c, 0, 4000000));
 		conn_close(ends.a.c);
@@ -55,10 +55,10 @@ close_with_unread_input_is_no_reset(void **state)
 static void
 half_close(void **state)
 {
-	int tls;
+	enum ends_kind kind;
 
-	for (tls = 0; tls < 2; tls++) {
-		ends_again(state, tls == 1, &conn_end_half);
+	for (kind = ENDS_PLAIN; kind < ENDS_KINDS; kind++) {
+		ends_again(state, kind, &conn_end_half);
 		assert_true(octets_write(ends.a.c, 0, 500000));
 		conn_shutdown(ends.a.c);
 		assert_false(conn_write(ends.a.c, "x", 1));
@@ -105,10 +105,10 @@ close_now(struct conn_end *e)
 static void
 close_in_the_callback(void **state)
 {
-	int tls;
+	enum ends_kind kind;
 
-	for (tls = 0; tls < 2; tls++) {
-		ends_again(state, tls == 1, &conn_end_ops);
+	for (kind = ENDS_PLAIN; kind < ENDS_KINDS; kind++) {
+		ends_again(state, kind, &conn_end_ops);
 		ends.b.said = close_now;
 		ends.b.take = 10;
 		assert_true(octets_write(ends.a.c, 0, 100000));
@@ -117,30 +117,62 @@ close_in_the_callback(void **state)
 	}
 }
 
-/* TLS that ends without its own end may have been cut by anybody on the road. */
-static void
-a_cut_is_told_from_an_end(void **state)
+/* A second hold on a's socket, to say there what a does not. */
+static int
+meet_with_a_copy(void **state, enum ends_kind kind)
 {
 	struct why why;
 	int fds[2], copy;
 
+	ends_teardown(state);
+	ends_setup(state);
 	tcp_pair(fds);
 	copy = dup(fds[0]);
 	ends.a.c = conn_new(&loop, fds[0], &conn_end_ops, &ends.a, &why);
 	ends.b.c = conn_new(&loop, fds[1], &conn_end_half, &ends.b, &why);
-	ends_secure();
-	shutdown(copy, SHUT_WR);
-	RUN_UNTIL(ends.b.closed == 1);
-	assert_non_null(strstr(ends.b.why, "without ending TLS"));
-	assert_int_equal(ends.b.eofs, 0);
-	close(copy);
+	ends_secure(kind);
+	return copy;
+}
+
+/* TLS that ends without its own end may have been cut by anybody on the road. */
+static void
+a_cut_is_told_from_an_end(void **state)
+{
+	enum ends_kind kind;
+
+	for (kind = ENDS_TLS; kind < ENDS_KINDS; kind++) {
+		int copy = meet_with_a_copy(state, kind);
+
+		shutdown(copy, SHUT_WR);
+		RUN_UNTIL(ends.b.closed == 1);
+		assert_non_null(strstr(ends.b.why, "without ending TLS"));
+		assert_int_equal(ends.b.eofs, 0);
+		close(copy);
+	}
+}
+
+/* What came before it is heard. */
+static void
+a_reset_is_told(void **state)
+{
+	enum ends_kind kind;
+
+	for (kind = ENDS_PLAIN; kind < ENDS_KINDS; kind++) {
+		ends_again(state, kind, &conn_end_half);
+		assert_true(octets_write(ends.a.c, 0, 1000));
+		RUN_UNTIL(ends.b.n == 1000);
+		conn_abort(ends.a.c);
+		RUN_UNTIL(ends.a.closed == 1 && ends.b.closed == 1);
+		assert_non_null(strstr(ends.b.why, "reset"));
+		assert_int_equal(ends.b.eofs, 0);
+	}
 }
 
 /* Of whoever else used OpenSSL and left it: it is no error of this connection. */
 static void
 an_error_of_somebody_else_ends_nothing(void **state)
 {
-	ends_again(state, true, &conn_end_half);
+	ends_again(state, ENDS_TLS, &conn_end_half);
 	ERR_raise_data(ERR_LIB_USER, 1, "not ours");
 	assert_true(octets_write(ends.a.c, 0, 300000));
 	RUN_UNTIL(ends.b.n == 300000);
@@ -156,22 +188,43 @@ static void
 a_forged_record_ends_it_and_is_no_end(void **state)
 {
 	static const char record[] = "\x17\x03\x03\0\x20" "forged by somebody on the road..";
-	struct why why;
-	int fds[2], copy;
+	enum ends_kind kind;
 
-	tcp_pair(fds);
-	copy = dup(fds[0]);
-	ends.a.c = conn_new(&loop, fds[0], &conn_end_ops, &ends.a, &why);
-	ends.b.c = conn_new(&loop, fds[1], &conn_end_half, &ends.b, &why);
-	ends_secure();
-	assert_int_equal(write(copy, record, sizeof(record) - 1),
-	    5 + 32);
-	RUN_UNTIL(ends.b.closed == 1 && ends.a.closed == 1);
-	assert_non_null(strstr(ends.b.why, "bad record mac"));
-	assert_int_equal(ends.b.eofs, 0);
-	assert_non_null(strstr(ends.a.why, "alert bad record mac"));	/* as b said */
-	assert_int_equal(ends.a.eofs, 0);
-	close(copy);
+	for (kind = ENDS_TLS; kind < ENDS_KINDS; kind++) {
+		int copy = meet_with_a_copy(state, kind);
+
+		assert_int_equal(write(copy, record, sizeof(record) - 1), 5 + 32);
+		RUN_UNTIL(ends.b.closed == 1 && ends.a.closed == 1);
+		assert_non_null(strstr(ends.b.why, "bad record mac"));
+		assert_int_equal(ends.b.eofs, 0);
+		assert_non_null(strstr(ends.a.why, "alert bad record mac"));	/* as b said */
+		assert_int_equal(ends.a.eofs, 0);
+		close(copy);
+	}
+}
+
+/* In one read: what was said, TLS's end and the socket's. */
+static void
+a_last_word_and_the_end_come_together(void **state)
+{
+	enum ends_kind kind;
+
+	for (kind = ENDS_PLAIN; kind < ENDS_KINDS; kind++) {
+		ends_again(state, kind, &conn_end_half);
+		ends.b.deaf = true;
+		assert_true(octets_write(ends.a.c, 0, 10));
+		loop_turns(2);
+		assert_true(octets_write(ends.a.c, 10, 50000));
+		conn_close(ends.a.c);
+		RUN_UNTIL(ends.a.closed == 1);
+		ends.b.deaf = false;
+		conn_resume(ends.b.c);
+		RUN_UNTIL(ends.b.eofs == 1);
+		octets_check(&ends.b, 50010);
+		conn_close(ends.b.c);
+		RUN_UNTIL(ends.b.closed == 1);
+		assert_true(ends.b.well);
+	}
 }
 
 int
@@ -185,6 +238,8 @@ main(void)
 		NET(abort_in_the_callback_is_a_reset),
 		NET(close_in_the_callback),
 		NET(a_cut_is_told_from_an_end),
+		NET(a_reset_is_told),
+		NET(a_last_word_and_the_end_come_together),
 		NET(an_error_of_somebody_else_ends_nothing),
 		NET(a_forged_record_ends_it_and_is_no_end),
 	};

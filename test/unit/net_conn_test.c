@@ -15,13 +15,12 @@
 /* --- bytes ------------------------------------------------------------------------ */
 
 static void
-bytes_arrive(bool tls)
+bytes_arrive(enum ends_kind kind)
 {
 	size_t sizes[] = { 1, 100, 16384, 16385, 100000, 131072, 1000000, 3 }, i, n = 0;
 
 	ends_meet(&conn_end_ops);
-	if (tls)
-		ends_secure();
+	ends_secure(kind);
 	for (i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
 		assert_true(octets_write(ends.a.c, n, sizes[i]));
 		n += sizes[i];
@@ -34,25 +33,30 @@ bytes_arrive(bool tls)
 static void
 plain_bytes_arrive(void **state)
 {
-	bytes_arrive(false);
+	bytes_arrive(ENDS_PLAIN);
 }
 
 static void
 tls_bytes_arrive(void **state)
 {
-	bytes_arrive(true);
+	bytes_arrive(ENDS_TLS);
+}
+
+static void
+tunnel_bytes_arrive(void **state)
+{
+	bytes_arrive(ENDS_TUNNEL);
 }
 
 /* The owner takes a few octets a call, and comes back for the rest. */
 static void
-short_counts(bool tls, size_t take)
+short_counts(enum ends_kind kind, size_t take)
 {
 	enum { N = 60000 };
 	unsigned reads;
 
 	ends_meet(&conn_end_ops);
-	if (tls)
-		ends_secure();
+	ends_secure(kind);
 	ends.b.take = take;
 	assert_true(octets_write(ends.a.c, 0, N));
 	while (ends.b.n < N) {
@@ -70,13 +74,19 @@ short_counts(bool tls, size_t take)
 static void
 plain_short_counts(void **state)
 {
-	short_counts(false, 97);
+	short_counts(ENDS_PLAIN, 97);
 }
 
 static void
 tls_short_counts(void **state)
 {
-	short_counts(true, 97);
+	short_counts(ENDS_TLS, 97);
+}
+
+static void
+tunnel_short_counts(void **state)
+{
+	short_counts(ENDS_TUNNEL, 9973);
 }
 
 static void
@@ -89,10 +99,10 @@ resume_now(struct conn_end *e)
 static void
 a_resume_inside_the_callback_counts(void **state)
 {
-	int tls;
+	enum ends_kind kind;
 
-	for (tls = 0; tls < 2; tls++) {
-		ends_again(state, tls == 1, &conn_end_ops);
+	for (kind = ENDS_PLAIN; kind < ENDS_KINDS; kind++) {
+		ends_again(state, kind, &conn_end_ops);
 		ends.b.take = 1000;
 		ends.b.said = resume_now;
 		assert_true(octets_write(ends.a.c, 0, 100000));
@@ -159,7 +169,7 @@ what_came_before_a_reset_is_taken(void **state)
 
 	for (int i = 0; i < 2; i++) {
 		heard = i == 1;
-		ends_again(state, false, &conn_end_takes);
+		ends_again(state, ENDS_PLAIN, &conn_end_takes);
 		conn_hear_out(ends.b.c, heard);
 		ends.b.cap = 1 << 20;
 		assert_non_null(ends.b.in = malloc(ends.b.cap));
@@ -180,14 +190,13 @@ what_came_before_a_reset_is_taken(void **state)
 }
 
 static void
-a_peer_that_does_not_read(bool tls)
+a_peer_that_does_not_read(enum ends_kind kind)
 {
 	size_t n = 0;
 	unsigned drained;
 
 	ends_meet(&conn_end_ops);
-	if (tls)
-		ends_secure();
+	ends_secure(kind);
 	ends.b.deaf = true;
 	while (conn_queued(ends.a.c) < 1u << 20) {
 		assert_true(octets_write(ends.a.c, n, 100000));
@@ -213,13 +222,19 @@ a_peer_that_does_not_read(bool tls)
 static void
 plain_peer_that_does_not_read(void **state)
 {
-	a_peer_that_does_not_read(false);
+	a_peer_that_does_not_read(ENDS_PLAIN);
 }
 
 static void
 tls_peer_that_does_not_read(void **state)
 {
-	a_peer_that_does_not_read(true);
+	a_peer_that_does_not_read(ENDS_TLS);
+}
+
+static void
+tunnel_peer_that_does_not_read(void **state)
+{
+	a_peer_that_does_not_read(ENDS_TUNNEL);
 }
 
 static void
@@ -251,8 +266,7 @@ crowd(bool tls)
 
 	memset(members, 0, sizeof(members));
 	ends_meet(&conn_end_ops);		/* what the first connection of all brings along */
-	if (tls)
-		ends_secure();
+	ends_secure(tls ? ENDS_TLS : ENDS_PLAIN);
 	before = heap_in_use();
 	for (i = 0; i < CROWD; i++) {
 		int fds[2];
@@ -309,13 +323,16 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		NET(plain_bytes_arrive),
 		NET(tls_bytes_arrive),
+		NET(tunnel_bytes_arrive),
 		NET(plain_short_counts),
 		NET(tls_short_counts),
+		NET(tunnel_short_counts),
 		NET(a_resume_inside_the_callback_counts),
 		NET(what_came_is_taken),
 		NET(what_came_before_a_reset_is_taken),
 		NET(plain_peer_that_does_not_read),
 		NET(tls_peer_that_does_not_read),
+		NET(tunnel_peer_that_does_not_read),
 		NET(addresses),
 		NET(idle_connections_are_small),
 	};

@@ -95,7 +95,7 @@ versions(void **state)
 			assert_non_null(strstr(ends.b.why, "TLS handshake"));
 			continue;
 		}
-		ends_secure();
+		ends_secure(ENDS_TLS);
 		tls_describe(conn_ssl(ends.b.c), text, sizeof(text));
 		assert_memory_equal(text, cases[i].described, strlen(cases[i].described));
 	}
