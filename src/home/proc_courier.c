@@ -369,8 +369,7 @@ start(struct proc *p, struct why *why)
 	courier_init(c, p->loop, p->home, p->board, p->board->proc[p->kind].alarm);
 	retired_init(&cp->retired, c, on_unneeded, cp);
 	if (p->home->maildir[0] != '\0') {
-		/* No DSN: whoever delivers for good must report success (RFC 3461 5.2.3). */
-		cp->delivery.smtputf8 = true;
+		cp->delivery.smtputf8 = cp->delivery.dsn = true;
 		if ((c->maildir = maildir_new(&sys_real, p->home->maildir, why)) == NULL)
 			return -1;
 	} else if ((c->post = post_new(c, on_offers, cp, why)) == NULL) {

@@ -71,6 +71,7 @@ KINDS = {
              "rcpts": [f"alice+{i}@example.test" for i in range(150)]},
     "two": {"octets": message(subject="two"), "rcpts": ["alice@example.test", "bob@example.test"]},
     "tls": {"octets": message(subject="tls"), "tls": True},
+    "dsn": {"octets": message(subject="dsn"), "params": " RET=HDRS ENVID=QQ314159"},
     "empty": {"octets": b""},
     "one-line": {"octets": b"\r\n"},
 }

@@ -198,10 +198,8 @@ def test_a_server_that_was_configured_anew_is_believed(make_stand):
 
 
 def test_reports_are_asked_of_a_server_that_makes_them(make_stand):
-    """A Maildir makes none: where it shares the listener nobody is promised any."""
     with MailServer(offers=(*OFFERS, "DSN")) as server:
-        stand = make_stand(opt=["home.deliver.retry_max=1s", f"home.deliver.smtp={server.where}",
-                                "edge.service.smtp.home={\"home\", \"hb\"}"])
+        stand = make_stand(opt=["home.deliver.retry_max=1s", f"home.deliver.smtp={server.where}"])
         stand.policy_says("DSN")
         with Client(stand.smtp) as c:
             c.hello()
@@ -213,11 +211,16 @@ def test_reports_are_asked_of_a_server_that_makes_them(make_stand):
         assert any(re.match(rb"MAIL .* RET=HDRS ENVID=QQ314159\r", line) for line in said)
         assert any(re.match(rb"RCPT .* NOTIFY=SUCCESS ORCPT=rfc822;al@example\.test\r", line)
                    for line in said)
-        stand.add_home("hb", "b.test")
-    stand.policy_says("SMTPUTF8")
-    with Client(stand.smtp) as c:
-        assert "DSN" not in c.hello().text
-        assert c.cmd("MAIL FROM:<a@client.test> RET=HDRS").code == 555
+
+
+def test_reports_are_offered_where_every_home_passes_on_what_is_asked(make_stand):
+    """Nobody could make up for the one that does not (RFC 3461 5.2.2)."""
+    with MailServer(offers=OFFERS) as server:
+        stand = two(make_stand, server)
+        until("hb has said so", 20, lambda: rcpt_beyond(stand) == "553 5.6.7")
+        with Client(stand.smtp) as c:
+            assert "DSN" not in c.hello().text
+            assert c.cmd("MAIL FROM:<a@client.test> RET=HDRS").code == 555
 
 
 def test_a_home_with_all_its_streams_leaves_another_its_own(make_stand):

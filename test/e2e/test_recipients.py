@@ -100,7 +100,7 @@ def test_an_edge_that_starts_anew_while_home_is_away_knows_what_home_said_last(m
     assert rcpt(stand, "postmaster@example.test").code == 250
     with Client(stand.smtp) as c:
         offers = c.hello().text
-    assert "SMTPUTF8" in offers
+    assert "DSN" in offers and "SMTPUTF8" in offers
     (peer,) = stand.status("edge")["peers"]
     assert (peer["recipients"], peer["list_ms"]) == (before["recipients"], before["list_ms"])
     assert peer["connections"] == 0 and peer["list_stale"] is False
