@@ -13,7 +13,8 @@
  * silent takes the time from here.
  *
  * A turn of the loop counts AWAKE_TURN_MS more than it meant to wait, at most: enough for
- * whatever we do in one.  And nobody is judged before what came meanwhile was read.
+ * whatever we do in one; where more is to be done time goes slower, and does not stop.  And nobody
+ * is judged before what came meanwhile was read.
  */
 #define AWAKE_TURN_MS	250
 

@@ -118,6 +118,25 @@ who_is_silent_is_judged_in_the_end(void **state)
 	RUN_UNTIL(peer.judged == 1);
 }
 
+static void
+on_toil(uv_poll_t *poll, int status, int events)
+{
+	ahead_ms += 4 * AWAKE_TURN_MS;		/* and it is there again in the next turn */
+}
+
+/* Nobody keeps others from being judged by giving us too much to do. */
+static void
+who_toils_all_the_time_judges_too(void **state)
+{
+	uv_poll_start(&peer.poll, UV_READABLE, on_toil);
+	assert_int_equal(write(peer.fd[1], "x", 1), 1);
+	awake_timer(&peer.timer, on_silence, 10 * AWAKE_TURN_MS, &peer.due);
+	loop_turns(1);
+	assert_int_equal(peer.judged, 0);
+	loop_turns(30);
+	assert_int_equal(peer.judged, 1);
+}
+
 /* The PING is on its way when we fall asleep, and answered when we wake up. */
 static void
 a_tunnel_outlives_the_night(void **state)
@@ -148,6 +167,8 @@ main(void)
 		cmocka_unit_test_setup_teardown(who_spoke_meanwhile_is_heard_first, set_up,
 		    tear_down),
 		cmocka_unit_test_setup_teardown(who_is_silent_is_judged_in_the_end, set_up,
+		    tear_down),
+		cmocka_unit_test_setup_teardown(who_toils_all_the_time_judges_too, set_up,
 		    tear_down),
 		cmocka_unit_test_setup_teardown(a_tunnel_outlives_the_night, tunnel_setup,
 		    tunnel_teardown),
