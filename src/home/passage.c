@@ -21,7 +21,7 @@ struct passage {
 	struct netaddr	 client;	/* once client_known */
 	struct backend_call *call;
 	struct splice	*splice;	/* NULL until 200 */
-	uint64_t	 began_ms;
+	int64_t		 began_ms;	/* by awake_now, as all times here */
 	uint16_t	 port;		/* public */
 	bool		 client_known;	/* a PROXY header was read; it is not judged by that */
 	bool		 entered;
@@ -30,6 +30,12 @@ struct passage {
 	char		 greeting[3];	/* the backend's first octets */
 	size_t		 ngreeting;
 };
+
+static int64_t
+now_ms(const struct tunnel_proc *t)
+{
+	return awake_now(t->loop).ns / 1000000;
+}
 
 static h2_pull_fn pull_first;
 
@@ -238,10 +244,10 @@ on_spliced_closed(void *arg, const struct why *why)
 {
 	struct passage *p = arg;
 
-	log_info(NULL, "passage.end edge=%s service=%s client=%s out=%llu in=%llu ms=%llu%s%s",
+	log_info(NULL, "passage.end edge=%s service=%s client=%s out=%llu in=%llu ms=%lld%s%s",
 	    p->edge->name, p->name, client_text(p).s,
 	    (unsigned long long)splice_out(p->splice), (unsigned long long)splice_in(p->splice),
-	    (unsigned long long)(uv_now(p->tunnel->loop) - p->began_ms), why != NULL ? ": " : "",
+	    (long long)(now_ms(p->tunnel) - p->began_ms), why != NULL ? ": " : "",
 	    why != NULL ? why->text : "");
 	passage_free(p);
 }
@@ -421,7 +427,7 @@ passage_new(struct origin *o, struct h2_stream *stream, struct home_edge *edge,
 	p->stream = stream;
 	p->edge = edge;
 	p->port = port;
-	p->began_ms = (uint64_t)awake_now(t->loop).ns / 1000000;
+	p->began_ms = now_ms(t);
 	span_copy(span_str(s->conf.name), p->name, sizeof(p->name));
 	buf_init(&p->early, H2_WINDOW);
 	if ((p->next = t->passages) != NULL)
@@ -474,7 +480,7 @@ passages_init(struct tunnel_proc *t)
 void
 passages_tick(struct tunnel_proc *t)
 {
-	uint64_t now = (uint64_t)awake_now(t->loop).ns / 1000000;
+	int64_t now = now_ms(t);
 
 	if (awake_late(t->loop))
 		return;

@@ -20,8 +20,8 @@ struct splice {
 	size_t		 owed;		/* octets of the stream that are not given back */
 	size_t		 held;		/* our part of all->held */
 	uint64_t	 out_octets, in_octets;
-	uint64_t	 began_ms, moved_ms;
-	uint64_t	 taken_ms;	/* when the conn last took some, or had nothing to take */
+	int64_t		 began_ms, moved_ms;
+	int64_t		 taken_ms;	/* when the conn last took some, or had nothing to take */
 	struct why	 why;		/* the first thing that went wrong; text empty: none */
 	bool		 reading;
 	bool		 asks;			/* TCP looks after an idle peer */
@@ -37,10 +37,10 @@ splices_init(struct splices *all, uv_loop_t *loop)
 	*all = (struct splices){ .loop = loop };
 }
 
-static uint64_t
+static int64_t
 now_ms(const struct splices *all)
 {
-	return (uint64_t)awake_now(all->loop).ns / 1000000;
+	return awake_now(all->loop).ns / 1000000;
 }
 
 static void
@@ -136,17 +136,17 @@ keep_alive(struct splice *sp)
 void
 splices_sweep(struct splices *all)
 {
-	uint64_t now = now_ms(all);
+	int64_t now = now_ms(all);	/* of one that settles meanwhile the time is later than that */
 
 	for (struct splice *sp = all->list; sp != NULL; sp = sp->next) {
-		uint64_t quiet;
+		int64_t quiet;
 
 		settle(sp);
 		keep_alive(sp);
 		quiet = now - sp->moved_ms;
-		if (now - sp->began_ms > (uint64_t)all->total_ms)
+		if (now - sp->began_ms > all->total_ms)
 			splice_abort(sp, "open for the longest time that is allowed");
-		else if (quiet > (uint64_t)all->idle_ms)
+		else if (quiet > all->idle_ms)
 			splice_abort(sp, "nothing moved for too long");
 		else if (now - sp->taken_ms > SPLICE_STALL_MS)
 			splice_abort(sp, "the peer does not read what it is sent");
