@@ -54,7 +54,7 @@ home(struct span text)
 	must(b != NULL && memcmp(a, b, sizeof(*a)) == 0 &&
 	    conf_home_reloadable(a, b, "f", text, &why) == 0);
 	must(conf_role("f", text, &why) == CONF_HOME);
-	must(a->maildir[0] == '/' && a->roles[0] != '\0');
+	must((a->maildir[0] == '/') == (a->deliver.to == CONF_TO_MAILDIR) && a->roles[0] != '\0');
 	for (size_t i = 0; i < a->nusers; i++)
 		must(strchr(a->users[i], '/') == NULL && a->users[i][0] != '.');
 	free(a);
