@@ -136,7 +136,7 @@ keep_alive(struct splice *sp)
 void
 splices_sweep(struct splices *all)
 {
-	int64_t now = now_ms(all);	/* of one that settles meanwhile the time is later than that */
+	int64_t now = now_ms(all);	/* one that settles meanwhile has a later time */
 
 	for (struct splice *sp = all->list; sp != NULL; sp = sp->next) {
 		int64_t quiet;
