@@ -34,7 +34,7 @@ struct passage {
 static int64_t
 now_ms(const struct tunnel_proc *t)
 {
-	return awake_now(t->loop).ns / 1000000;
+	return awake_ms(t->loop);
 }
 
 static h2_pull_fn pull_first;

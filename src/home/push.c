@@ -68,7 +68,7 @@ struct push {
 static int64_t
 now_ms(const struct push *p)
 {
-	return awake_now(p->intake->proc->loop).ns / 1000000;
+	return awake_ms(p->intake->proc->loop);
 }
 
 /* --- answering ---------------------------------------------------------------------------- */

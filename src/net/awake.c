@@ -79,6 +79,12 @@ awake_now(const uv_loop_t *loop)
 	return now;
 }
 
+int64_t
+awake_ms(const uv_loop_t *loop)
+{
+	return awake_now(loop).ns / MS;
+}
+
 bool
 awake_late(const uv_loop_t *loop)
 {

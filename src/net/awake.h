@@ -24,6 +24,7 @@ void	awake_end(uv_loop_t *);
 
 /* Of a loop that is not watched: instant_now.  Never compare the two. */
 struct instant awake_now(const uv_loop_t *);
+int64_t	awake_ms(const uv_loop_t *);	/* the same in milliseconds */
 /* We slept, and have not read yet what came meanwhile. */
 bool	awake_late(const uv_loop_t *);
 /*

@@ -46,7 +46,7 @@ h2_end(struct h2 *h, const char *why)
 static uint64_t
 now_ms(const struct h2 *h)
 {
-	return (uint64_t)awake_now(h->loop).ns / 1000000;
+	return (uint64_t)awake_ms(h->loop);
 }
 
 struct h2 *

@@ -97,7 +97,7 @@ answer(struct resolver *r, struct resolve_ask *a, const struct netaddr *addrs, s
 static int64_t
 now_ms(const struct resolver *r)
 {
-	return awake_now(r->timer.loop).ns / 1000000;
+	return awake_ms(r->timer.loop);
 }
 
 static void on_timer(uv_timer_t *);

@@ -270,7 +270,7 @@ on_ready(uv_poll_t *poll, int status, int events)
 static int64_t
 now_ms(const struct resolve_server *s)
 {
-	return awake_now(s->timer.loop).ns / 1000000;
+	return awake_ms(s->timer.loop);
 }
 
 static void

@@ -40,7 +40,7 @@ splices_init(struct splices *all, uv_loop_t *loop)
 static int64_t
 now_ms(const struct splices *all)
 {
-	return awake_now(all->loop).ns / 1000000;
+	return awake_ms(all->loop);
 }
 
 static void
