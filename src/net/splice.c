@@ -4,6 +4,7 @@
 
 #include "base/pieces.h"
 #include "net/awake.h"
+#include "net/spin.h"
 
 static const struct conn_ops taken_ops;
 
@@ -41,6 +42,13 @@ static int64_t
 now_ms(const struct splices *all)
 {
 	return awake_ms(all->loop);
+}
+
+static void
+moved(struct splice *sp, size_t octets)
+{
+	sp->moved_ms = now_ms(sp->all);
+	spin_passed(sp->all->loop, octets);
 }
 
 static void
@@ -206,7 +214,7 @@ splice_pull(void *arg, void *out, size_t max, bool *eof)
 		n += came;
 	}
 	if (n > 0) {
-		sp->moved_ms = now_ms(sp->all);
+		moved(sp, n);
 		settle(sp);
 	}
 	*eof = sp->out_ended && sp->out.n == 0;
@@ -257,7 +265,7 @@ on_data(void *arg, struct span s)
 	if (sp->over)
 		return;
 	sp->in_octets += s.n;
-	sp->moved_ms = now_ms(sp->all);
+	moved(sp, s.n);
 	/* Before these are owed: none of them would be in the conn's queue yet, and seem taken. */
 	if (sp->nin == CONN_SPANS)
 		write_in(sp);

@@ -12,6 +12,7 @@
 
 #include "base/log.h"
 #include "net/awake.h"
+#include "net/spin.h"
 #include "priv/sandbox.h"
 
 /*
@@ -282,6 +283,7 @@ proc_child_main(enum proc_kind kind, const struct proc_ops *ops)
 		die(&why);
 	}
 	awake_begin(&loop);
+	spin_begin(&loop);
 	child.p.loop = &loop;
 	if ((child.p.parent = chan_new(&loop, PROC_FD, &why)) == NULL) {
 		log_error(NULL, "proc.failed %s; this command is for posthouse itself", why.text);

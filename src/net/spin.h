@@ -1,0 +1,27 @@
+#ifndef NET_SPIN_H
+#define NET_SPIN_H
+
+#include <stddef.h>
+#include <uv.h>
+
+/*
+ * Where the peers answer within microseconds, to fall asleep and be woken takes longer than
+ * to wait: a virtual machine's processor that went idle needs 30 to 70 us to come back, and a
+ * passed SMTP session waits a dozen times at either end of the tunnel.  So a loop that has
+ * passed octets on looks for more before it sleeps, and meanwhile yields the processor to
+ * whoever wants it.
+ *
+ * It does so for SPIN_US, and only if the octets before these had come within that time: a
+ * peer some milliseconds away costs nothing, and one that falls silent SPIN_US.
+ */
+#define SPIN_US		200
+/* More than so many octets in a turn of the loop are a file's, and nobody waits for each. */
+#define SPIN_OCTETS	(16u << 10)
+
+/* The one loop of this thread that does so, until spin_end; not kept alive by it. */
+void	spin_begin(uv_loop_t *);
+void	spin_end(uv_loop_t *);
+/* So many octets were passed on in this turn of the loop.  Of another loop: nothing. */
+void	spin_passed(const uv_loop_t *, size_t octets);
+
+#endif

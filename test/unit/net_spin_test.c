@@ -1,0 +1,148 @@
+/* When a loop looks again instead of sleeping.  The clock stands but where a scene moves it. */
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "kit/loop.h"
+#include "net/spin.h"
+
+static int64_t now_us;
+static uv_poll_t quiet;		/* says nothing; a loop must wait for something */
+static int fd[2];
+
+int
+clock_gettime(clockid_t id, struct timespec *ts)
+{
+	if (id == CLOCK_REALTIME)
+		return (int)syscall(SYS_clock_gettime, id, ts);
+	*ts = (struct timespec){ now_us / 1000000, now_us % 1000000 * 1000 };
+	return 0;
+}
+
+static void
+on_word(uv_poll_t *poll, int status, int events)
+{
+	fail_msg("a word of nobody");
+}
+
+static int
+set_up(void **state)
+{
+	now_us = 5000000;
+	loop_begin();
+	spin_begin(&loop);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, fd), 0);
+	uv_poll_init(&loop, &quiet, fd[0]);
+	uv_poll_start(&quiet, UV_READABLE, on_word);
+	return 0;
+}
+
+static int
+tear_down(void **state)
+{
+	uv_close((uv_handle_t *)&quiet, NULL);
+	spin_end(&loop);
+	loop_end();
+	close(fd[0]);
+	close(fd[1]);
+	return 0;
+}
+
+/* So much later a turn of the loop passes octets; does it look again? */
+static bool
+looks_again(int64_t after_us, size_t octets)
+{
+	now_us += after_us;
+	if (octets > 0)
+		spin_passed(&loop, octets);
+	loop_turns(1);
+	return uv_backend_timeout(&loop) == 0;
+}
+
+static void
+first_octets_are_no_talk(void **state)
+{
+	assert_false(looks_again(0, 100));
+}
+
+static void
+quick_answers_are_looked_for(void **state)
+{
+	assert_false(looks_again(0, 100));
+	assert_true(looks_again(SPIN_US, 100));
+	assert_true(looks_again(SPIN_US / 2, 0));
+	assert_true(looks_again(SPIN_US / 2, 100));
+	assert_true(looks_again(SPIN_US, 0));
+	/* They came no more: once is all that it costs. */
+	assert_false(looks_again(1, 0));
+	assert_false(looks_again(0, 0));
+	assert_false(looks_again(10 * SPIN_US, 100));
+}
+
+static void
+distant_peers_cost_nothing(void **state)
+{
+	for (int i = 0; i < 20; i++)
+		assert_false(looks_again(SPIN_US + 1, 100));
+}
+
+static void
+one_turn_is_one_answer(void **state)
+{
+	assert_false(looks_again(0, 100));
+	now_us += SPIN_US + 1;
+	/* Two frames that came together. */
+	spin_passed(&loop, 10);
+	assert_false(looks_again(0, 10));
+}
+
+static void
+files_need_no_haste(void **state)
+{
+	assert_false(looks_again(0, 100));
+	assert_true(looks_again(50, SPIN_OCTETS));
+	looks_again(50, SPIN_OCTETS + 1);
+	for (int i = 0; i < 20; i++) {
+		now_us += 20;
+		spin_passed(&loop, SPIN_OCTETS / 2);
+		assert_false(looks_again(0, SPIN_OCTETS / 2 + 1));
+	}
+	assert_true(looks_again(20, 100));
+}
+
+static void
+other_loops_sleep(void **state)
+{
+	uv_loop_t another = { 0 };
+
+	for (int i = 0; i < 3; i++) {
+		spin_passed(&another, 100);
+		assert_false(looks_again(10, 0));
+	}
+}
+
+static void
+nothing_is_kept_alive(void **state)
+{
+	assert_false(looks_again(0, 100));
+	assert_true(looks_again(10, 100));
+	uv_poll_stop(&quiet);
+	assert_false(uv_loop_alive(&loop));
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(first_octets_are_no_talk, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(quick_answers_are_looked_for, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(distant_peers_cost_nothing, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(one_turn_is_one_answer, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(files_need_no_haste, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(other_loops_sleep, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(nothing_is_kept_alive, set_up, tear_down),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
