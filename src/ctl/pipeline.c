@@ -11,6 +11,11 @@
 #include "ctl/octets.h"
 
 #define STACK_OCTETS	262144
+/*
+ * Files come in pages.  AMD's `rep movsb`, with which the kernel copies, is a fifth as fast to
+ * an address that is up to 31 octets further into its page than where it copies from.
+ */
+#define PAGE		4096
 
 struct pipeline {
 	const struct pipeline_job *job;
@@ -111,7 +116,9 @@ step(struct pipeline *l, struct pipeline_block *b)
 static bool
 block_init(struct pipeline_block *b, const struct pipeline_job *job)
 {
-	*b = (struct pipeline_block){ .p = malloc(job->block) };
+	size_t pages = (job->block + PAGE - 1) / PAGE * PAGE;
+
+	*b = (struct pipeline_block){ .p = aligned_alloc(PAGE, pages) };
 	buf_init(&b->out, job->out_max);
 	return b->p != NULL;
 }
