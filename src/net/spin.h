@@ -10,13 +10,19 @@
  * passed SMTP session waits a dozen times at either end of the tunnel.  So a loop that has
  * passed octets on looks for more before it sleeps, and meanwhile yields the processor to
  * whoever wants it.
- *
- * It does so for SPIN_US, and only if the octets before these had come within that time: a
- * peer some milliseconds away costs nothing, and one that falls silent SPIN_US.
  */
-#define SPIN_US		200
+/* So long: an answer from beyond both ends takes 120 us where all look for it, 300 if none does. */
+#define SPIN_US		300
 /* More than so many octets in a turn of the loop are a file's, and nobody waits for each. */
 #define SPIN_OCTETS	(16u << 10)
+/*
+ * What was looked for in vain is paid for: with half as much for each answer that came in time,
+ * or with time, of which it may take a fiftieth.  What is saved is enough for a few of them.
+ * So peers that are further away cost next to nothing.
+ */
+#define SPIN_EARNED_US	(SPIN_US / 2)
+#define SPIN_TIME	50
+#define SPIN_SAVED_US	(8 * SPIN_US)
 
 /* The one loop of this thread that does so, until spin_end; not kept alive by it. */
 void	spin_begin(uv_loop_t *);

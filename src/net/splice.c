@@ -398,6 +398,7 @@ splice_new(struct splices *all, struct conn *conn, const struct splice_ops *ops,
 	sp->prev = &all->list;
 	all->list = sp;
 	all->n++;
+	spin_passed(all->loop, 0);	/* the first words are waited for, too */
 	conn_own(conn, &conn_ops, sp);
 	conn_hear_out(conn, true);
 	return sp;

@@ -49,7 +49,7 @@ tear_down(void **state)
 	return 0;
 }
 
-/* So much later a turn of the loop passes octets; does it look again? */
+/* So much later a turn of the loop passes octets, or does not; does it look again? */
 static bool
 looks_again(int64_t after_us, size_t octets)
 {
@@ -60,47 +60,87 @@ looks_again(int64_t after_us, size_t octets)
 	return uv_backend_timeout(&loop) == 0;
 }
 
+/* All that can be saved is, less one look in vain. */
 static void
-first_octets_are_no_talk(void **state)
+rested(void)
 {
-	assert_false(looks_again(0, 100));
+	assert_true(looks_again((int64_t)SPIN_SAVED_US * SPIN_TIME, 100));
+	assert_false(looks_again(SPIN_US + 1, 0));
+}
+
+/* How often it looked in vain, of so many octets that came so far from each other. */
+static unsigned
+in_vain(unsigned n, int64_t apart_us)
+{
+	unsigned vain = 0;
+
+	while (n-- > 0) {
+		vain += looks_again(apart_us - 2 * SPIN_US, 100);
+		assert_false(looks_again(SPIN_US + 1, 0));
+		now_us += SPIN_US - 1;
+	}
+	return vain;
 }
 
 static void
 quick_answers_are_looked_for(void **state)
 {
-	assert_false(looks_again(0, 100));
-	assert_true(looks_again(SPIN_US, 100));
+	bool looks = false;
+
+	for (int i = 0; i < 5; i++)
+		looks = looks_again(SPIN_US, 100);
+	assert_true(looks);
 	assert_true(looks_again(SPIN_US / 2, 0));
 	assert_true(looks_again(SPIN_US / 2, 100));
 	assert_true(looks_again(SPIN_US, 0));
-	/* They came no more: once is all that it costs. */
+	/* They came no more. */
 	assert_false(looks_again(1, 0));
 	assert_false(looks_again(0, 0));
-	assert_false(looks_again(10 * SPIN_US, 100));
+}
+
+/* Each session ends in vain, and its client comes again after a while. */
+static void
+session_after_session_is_quick(void **state)
+{
+	rested();
+	for (int session = 0; session < 100; session++) {
+		assert_true(looks_again(2000, 1));
+		for (int i = 0; i < 5; i++)
+			assert_true(looks_again(SPIN_US / 2, 100));
+		assert_false(looks_again(SPIN_US + 1, 0));
+	}
 }
 
 static void
-distant_peers_cost_nothing(void **state)
+distant_peers_cost_little(void **state)
 {
-	for (int i = 0; i < 20; i++)
-		assert_false(looks_again(SPIN_US + 1, 100));
+	unsigned saved = SPIN_SAVED_US / SPIN_US, minute = 60000000 / SPIN_TIME / SPIN_US;
+
+	now_us += 3600000000;		/* a quiet hour saves no more */
+	assert_in_range(in_vain(60000, 1000), minute / 2, saved + minute);
+	assert_in_range(in_vain(60000, 1000), minute / 2, 1 + minute);
 }
 
 static void
 one_turn_is_one_answer(void **state)
 {
-	assert_false(looks_again(0, 100));
-	now_us += SPIN_US + 1;
-	/* Two frames that came together. */
-	spin_passed(&loop, 10);
-	assert_false(looks_again(0, 10));
+	unsigned n = 0;
+
+	in_vain(1000, 1000);		/* nothing is saved any more */
+	for (int i = 0; i < 100; i++) {
+		now_us += 2 * SPIN_US;
+		/* Two frames that came together. */
+		spin_passed(&loop, 10);
+		n += looks_again(0, 10);
+		looks_again(SPIN_US + 1, 0);
+	}
+	assert_in_range(n, 0, 10);
 }
 
 static void
 files_need_no_haste(void **state)
 {
-	assert_false(looks_again(0, 100));
+	rested();
 	assert_true(looks_again(50, SPIN_OCTETS));
 	looks_again(50, SPIN_OCTETS + 1);
 	for (int i = 0; i < 20; i++) {
@@ -116,6 +156,7 @@ other_loops_sleep(void **state)
 {
 	uv_loop_t another = { 0 };
 
+	rested();
 	for (int i = 0; i < 3; i++) {
 		spin_passed(&another, 100);
 		assert_false(looks_again(10, 0));
@@ -125,7 +166,7 @@ other_loops_sleep(void **state)
 static void
 nothing_is_kept_alive(void **state)
 {
-	assert_false(looks_again(0, 100));
+	rested();
 	assert_true(looks_again(10, 100));
 	uv_poll_stop(&quiet);
 	assert_false(uv_loop_alive(&loop));
@@ -135,9 +176,9 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(first_octets_are_no_talk, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(quick_answers_are_looked_for, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(distant_peers_cost_nothing, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(session_after_session_is_quick, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(distant_peers_cost_little, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(one_turn_is_one_answer, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(files_need_no_haste, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(other_loops_sleep, set_up, tear_down),
