@@ -366,15 +366,26 @@ on_message(void *arg, struct chan_msg *m)
 	forget_all(b);
 }
 
+/* Those that reception keeps itself. */
+static void
+tell_limits(struct bucket_proc *b)
+{
+	const struct conf_hold *hold = &b->proc->edge->hold;
+	struct wire_out w = { .n = 0 };
+
+	wire_u64(&w, hold->reserve);
+	wire_u8(&w, hold->share);
+	tell(b, WE_LIMITS, 0, &w);
+}
+
 static void
 greet(struct bucket_proc *b)
 {
-	struct wire_out w = { .n = 0 };
+	static const struct wire_out nothing;
 
 	chan_start(b->reception, on_message, on_gone, b);
-	wire_u64(&w, b->proc->edge->hold.reserve);
-	wire_u8(&w, b->proc->edge->hold.share);
-	tell(b, WE_HELLO, 0, &w);
+	tell_limits(b);
+	tell(b, WE_HELLO, 0, &nothing);
 	b->room_told = UINT64_MAX;
 	tell_room(b);
 }
@@ -508,6 +519,16 @@ run(struct proc *p)
 }
 
 static void
+reload(struct proc *p)
+{
+	struct bucket_proc *b = bucket_of(p);
+
+	tell_limits(b);
+	tell_room(b);
+	begin_more(b);
+}
+
+static void
 drain(struct proc *p)
 {
 	struct bucket_proc *b = bucket_of(p);
@@ -527,5 +548,6 @@ const struct proc_ops proc_bucket = {
 	.secret = on_secret,
 	.dir = on_dir,
 	.peer = on_peer_chan,
+	.reload = reload,
 	.drain = drain,
 };

@@ -283,14 +283,20 @@ static const struct {
 static bool
 on_hello(struct spool *s, struct answer *m)
 {
-	s->reserve = wire_get_u64(&m->in);
-	s->share = wire_get_u8(&m->in);
 	if (!wire_done(&m->in) || s->up)
 		return false;
 	s->up = true;
 	spool_peers_anew(s);
 	CALL(s, attached, true);
 	return true;
+}
+
+static bool
+on_limits(struct spool *s, struct answer *m)
+{
+	s->reserve = wire_get_u64(&m->in);
+	s->share = wire_get_u8(&m->in);
+	return wire_done(&m->in);
 }
 
 static bool
@@ -451,6 +457,7 @@ static const struct {
 	bool		 (*take)(struct spool *, struct answer *);
 } events[] = {
 	{ WE_HELLO, on_hello },
+	{ WE_LIMITS, on_limits },
 	{ WE_ROOM, on_room },
 	{ WE_WORK, on_work },
 	{ WE_PEER, on_peer },

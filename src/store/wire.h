@@ -57,7 +57,8 @@ enum wire_type {
 	WA_PAIRED,		/* text error, peer as JSON if there is none */
 
 	/* writer -> client, unasked; tag 0 */
-	WE_HELLO = 128,		/* u64 reserve, u8 share: first of all */
+	WE_HELLO = 128,		/* first of all, but for the limits */
+	WE_LIMITS,		/* u64 reserve, u8 share (hold {...}), and after each reload */
 	WE_WORK,
 	WE_PEER,		/* peer as JSON */
 	WE_PEER_GONE,		/* text name */

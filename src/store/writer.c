@@ -569,6 +569,8 @@ writer_reload(struct writer *w, const struct writer_conf *conf, struct why *why)
 	w->conf = *conf;
 	w->conf.sys = sys;
 	set_limits(w);
+	for (struct client *c = w->clients; c != NULL; c = c->next)
+		writer_tell_limits(c);
 	tell_room(w);
 	writer_alarms_reload(w);
 	return 0;

@@ -103,6 +103,7 @@ bool	writer_serve(struct client *, struct chan_msg *);
 void	writer_client_gone(struct client *);		/* its claims, watches and hidden rows */
 /* room, peers, marks, work: all it must know first */
 void	writer_greet(struct client *);
+void	writer_tell_limits(struct client *);		/* those that a client keeps itself */
 
 void	writer_work_soon(struct writer *);		/* everybody is told in a moment */
 struct owed *writer_owe(struct client *, uint64_t tag, enum wire_type asked,

@@ -302,16 +302,25 @@ writer_serve(struct client *c, struct chan_msg *m)
 /* --- a client comes and goes -------------------------------------------------------------- */
 
 void
+writer_tell_limits(struct client *c)
+{
+	const struct conf_hold *hold = c->w->conf.hold;
+	struct wire_out out = { .n = 0 };
+
+	wire_u64(&out, hold->reserve);
+	wire_u8(&out, hold->share);
+	(void)writer_send(c, WE_LIMITS, 0, &out, span_of(NULL, 0), -1);
+}
+
+void
 writer_greet(struct client *c)
 {
 	struct writer *w = c->w;
 	struct ledger_mark mark = db_ledger_mark(w->db);
-	struct wire_out out = { .n = 0 }, pairing = { .n = 0 }, ledger = { .n = 0 },
-	    room = { .n = 0 };
+	struct wire_out pairing = { .n = 0 }, ledger = { .n = 0 }, room = { .n = 0 };
 
-	wire_u64(&out, w->conf.hold->reserve);
-	wire_u8(&out, w->conf.hold->share);
-	(void)writer_send(c, WE_HELLO, 0, &out, span_of(NULL, 0), -1);
+	writer_tell_limits(c);
+	(void)writer_send(c, WE_HELLO, 0, NULL, span_of(NULL, 0), -1);
 	if (w->conf.role == CONF_EDGE) {
 		wire_u64(&room, w->room_told);
 		(void)writer_send(c, WE_ROOM, 0, &room, span_of(NULL, 0), -1);

@@ -410,6 +410,21 @@ def test_what_is_no_mail_counts_for_the_quota_and_not_as_waiting(stand):
         assert (b["waiting"], b["octets"]) == (1, 15)
 
 
+def test_a_reload_is_told_to_reception_too(make_stand):
+    """Which stops a large message on its way, before the bucket process hears of it."""
+    stand = make_stand(opt=["edge.hold.reserve=1M"])
+    with lying(Store()) as liar:
+        stand.stop("home")
+        spool(stand, liar)
+        large = mail("large", 2 << 20)
+        assert say(stand, large).code == 250
+        for old, new, code in (("1M", "1024T", 452), ("1024T", "1M", 250)):
+            stand.change("edge", f"reserve = {old}", f"reserve = {new}")
+            stand.hup("edge")
+            until(f"{code} with {new}", 10, lambda code=code: say(stand, large).code == code, 0.1)
+            assert say(stand, mail("small")).code == 250
+
+
 # --- with other services, and the rest of the configuration --------------------------------------
 
 def test_an_auto_service_passes_while_home_is_there_and_else_the_bucket_holds(store, tmp_path):

@@ -289,8 +289,6 @@ say(struct chan *to, const char *word)
 	buf_init(&json, WIRE_PEER_MAX);
 	if (word[0] == 'h') {
 		type = WE_HELLO;
-		wire_u64(&w, 0);
-		wire_u8(&w, 0);
 	} else if (word[0] == '+') {
 		type = WE_PEER;
 		assert_true(peer_print(peer, &json));

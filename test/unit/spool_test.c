@@ -2,6 +2,7 @@
 #include "kit/store_play.h"
 
 #include <dirent.h>
+#include <sys/statvfs.h>
 
 static void
 what_is_kept_comes_back_whole(void **state)
@@ -247,6 +248,76 @@ full_says_which_limit_and_recovers(void **state)
 	play_end(&p);
 }
 
+/* By whoever is there already; what the writer answers behind it came behind it. */
+static void
+reload(struct play *p, struct spool *s, uint64_t reserve, unsigned share)
+{
+	struct listed l = { 0 };
+	struct why why = { "" };
+
+	p->edge->hold.reserve = reserve;
+	p->edge->hold.share = share;
+	assert_int_equal(writer_reload(p->writer, &p->conf, &why), 0);
+	spool_list(s, "alice", 0, 1, on_listed, &l);
+	play_until(p, &l.told, 1);
+}
+
+/* -1 with why, as soon as it is stopped on its way. */
+static int
+put_part(struct spool *s, struct spool_put **put, const struct spool_meta *m, size_t size,
+    struct why *why)
+{
+	static const char piece[1 << 20];
+	int rc = 0;
+
+	assert_non_null(*put = spool_put_new(s, m));
+	for (size_t at = 0; at < size && rc == 0; at += sizeof(piece))
+		rc = spool_put_add(*put, piece, sizeof(piece), why);
+	return rc;
+}
+
+static void
+what_a_client_keeps_itself_is_reloaded(void **state)
+{
+	const uint64_t room = 1u << 30;
+	struct spool_put *first, *second;
+	struct spool_meta m;
+	struct statvfs v;
+	struct spool *s;
+	struct play p;
+	struct why why;
+
+	play_begin(&p, CONF_EDGE);
+	s = play_client(&p);
+	play_attach(&p, s);
+	m = a_meta(&p, 1);
+	m.client_net.ip[10] = m.client_net.ip[11] = 0xff;
+	m.client_net.ip[12] = 192;
+	assert_int_equal(put_part(s, &first, &m, 8 << 20, &why), 0);
+	m.id.b[15] = 2;
+	assert_int_equal(put_part(s, &second, &m, 8 << 20, &why), 0);
+	spool_put_drop(&second);
+
+	reload(&p, s, 1ull << 60, 100);		/* no disk has so much free */
+	assert_int_equal(put_part(s, &second, &m, 8 << 20, &why), -1);
+	assert_non_null(strstr(why.text, "reserve"));
+	spool_put_drop(&second);
+
+	assert_int_equal(fstatvfs(p.large, &v), 0);
+	assert_true(v.f_bavail * v.f_frsize > room);
+	reload(&p, s, v.f_bavail * v.f_frsize - room, 1);	/* 1 % of it is 10 MiB */
+	assert_int_equal(put_part(s, &second, &m, 8 << 20, &why), -1);
+	assert_non_null(strstr(why.text, "share"));
+	spool_put_drop(&second);
+
+	reload(&p, s, 0, 100);
+	assert_int_equal(put_part(s, &second, &m, 8 << 20, &why), 0);
+	spool_put_drop(&second);
+	spool_put_drop(&first);
+	spool_free(&s);
+	play_end(&p);
+}
+
 static void
 memory_has_a_budget(void **state)
 {
@@ -409,6 +480,7 @@ main(void)
 		cmocka_unit_test(an_open_verdict_hides_until_it_is_over),
 		cmocka_unit_test(what_is_not_committed_is_not_listed),
 		cmocka_unit_test(full_says_which_limit_and_recovers),
+		cmocka_unit_test(what_a_client_keeps_itself_is_reloaded),
 		cmocka_unit_test(memory_has_a_budget),
 		cmocka_unit_test(a_mark_never_goes_back),
 		cmocka_unit_test(a_writer_that_comes_back_finds_its_client),
