@@ -23,6 +23,11 @@
  * group of its own that is killed with it, and no say beyond MAILBOXES_TEXT_MAX
  * octets.  An attacker who owns the command lies about which mailboxes exist.
  */
+struct source {				/* of the list */
+	char		 command[sizeof(((struct conf_home *)0)->users_command)];
+	char		 file[CONF_PATH_MAX], path[CONF_PATH_MAX];
+};
+
 struct helper {
 	struct proc	*proc;
 	struct chan	*courier;
@@ -36,6 +41,7 @@ struct helper {
 	bool		 ready;		/* it may read what the courier says */
 	uv_timer_t	 look;		/* at the file */
 	struct stat	 seen;		/* the file as it was looked at last */
+	struct source	 asked;		/* what was run and read last */
 	char		 piece[HELPER_PIECE];
 };
 
@@ -172,9 +178,21 @@ run_command(struct helper *h)
 	command_begin(&h->run, h->proc->loop, &cl, env, &limits, &ops, h);
 }
 
+static struct source
+source_of(const struct conf_home *c)
+{
+	struct source s;
+
+	memcpy(s.command, c->users_command, sizeof(s.command));
+	memcpy(s.file, c->users_file, sizeof(s.file));
+	memcpy(s.path, c->helper_path, sizeof(s.path));
+	return s;
+}
+
 static void
 answer(struct helper *h, uint64_t tag)
 {
+	h->asked = source_of(h->proc->home);
 	h->waits = false;
 	h->asker = h->courier;
 	h->tag = tag;
@@ -262,6 +280,17 @@ run(struct proc *p)
 		chan_start(h->courier, on_message, on_courier_closed, h);
 }
 
+/* The courier's question after its own reload may have come before ours: it asks again. */
+static void
+reload(struct proc *p)
+{
+	struct helper *h = helper_of(p);
+	const struct source now = source_of(p->home);
+
+	if (h->courier != NULL && memcmp(&now, &h->asked, sizeof(now)) != 0)
+		chan_send(h->courier, HM_CHANGED, 0, NULL, 0, -1);
+}
+
 static void
 drain(struct proc *p)
 {
@@ -273,5 +302,6 @@ drain(struct proc *p)
 }
 
 const struct proc_ops proc_helper = {
-	.name = "helper", .start = start, .run = run, .peer = on_peer_chan, .drain = drain,
+	.name = "helper", .start = start, .run = run, .peer = on_peer_chan, .reload = reload,
+	.drain = drain,
 };

@@ -22,7 +22,7 @@ static struct {
 	struct proc	 proc;
 	struct conf_home *conf;
 	struct chan	*courier;
-	unsigned	 ran;
+	unsigned	 ran, changed;
 	size_t		 octets;
 	char		 text[64];	/* the beginning of the output */
 	char		 why[128];
@@ -31,6 +31,10 @@ static struct {
 static void
 on_message(void *arg, struct chan_msg *m)
 {
+	if (m->type == HM_CHANGED) {
+		H.changed++;
+		return;
+	}
 	assert_int_equal(m->tag, 7);
 	if (m->type == HM_OUTPUT) {
 		if (H.octets == 0)
@@ -212,6 +216,22 @@ what_was_run_for_a_courier_that_died_is_nobodys_answer(void **state)
 	assert_int_equal(H.ran, 1);
 }
 
+/* A question that was asked after the courier's reload and came before ours. */
+static void
+another_source_is_said_at_a_reload(void **state)
+{
+	run("printf old");
+	proc_helper.reload(&H.proc);		/* of something else */
+	snprintf(H.conf->users_command, sizeof(H.conf->users_command), "printf new");
+	proc_helper.reload(&H.proc);
+	RUN_UNTIL(H.changed > 0);
+	assert_int_equal(H.changed, 1);
+	run("printf new");
+	snprintf(H.conf->helper_path, sizeof(H.conf->helper_path), "/bin");
+	proc_helper.reload(&H.proc);
+	RUN_UNTIL(H.changed > 1);
+}
+
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, set_up, tear_down)
 
 int
@@ -223,6 +243,7 @@ main(void)
 		TEST(without_end_is_too_much),
 		TEST(too_long_ends_it_and_what_it_started),
 		TEST(one_at_a_time),
+		TEST(another_source_is_said_at_a_reload),
 		TEST(what_was_run_for_a_courier_that_died_is_nobodys_answer),
 	};
 
