@@ -92,8 +92,8 @@ parent_drain(struct parent *p, int status)
  * The limit is what the processes inherit; said early where it is too small for
  * the configuration.
  */
-static void
-check_files(const struct parent *p)
+void
+parent_check_files(const struct parent *p)
 {
 	struct rlimit r;
 
@@ -170,7 +170,7 @@ proc_parent_main(enum conf_role role, const char *config_file)
 		timers[i]->data = p;
 	}
 	watch_signals(p);
-	check_files(p);
+	parent_check_files(p);
 	kids_init(p);
 	kids_start(p);
 	clock_watch_init(&p->clock, boot_ms(), wall_ms());

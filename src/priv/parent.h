@@ -81,5 +81,6 @@ void	reload_secrets(struct parent *);	/* if a file changed */
 /* parent.c */
 void	parent_up(struct parent *);		/* all are READY */
 void	parent_drain(struct parent *, int status);
+void	parent_check_files(const struct parent *);	/* says what is too small */
 
 #endif

@@ -222,6 +222,7 @@ reload_now(struct parent *p)
 	p->secrets = fresh.secrets;
 	log_init(p->role == CONF_EDGE ? "edge.parent" : "home.parent",
 	    (enum log_level)p->common->log_level);
+	parent_check_files(p);
 	send_changed_secrets(p, &old);
 	secrets_fini(&old);
 	for (enum proc_kind k = 0; k < PROC_KINDS; k++)

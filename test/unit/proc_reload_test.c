@@ -1,6 +1,7 @@
 #include "kit/proc_stage.h"
 
 #include <signal.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 /* What changes while a role runs: its configuration, by SIGHUP, and its secrets, by themselves. */
@@ -28,6 +29,28 @@ a_bad_configuration_is_refused_and_the_old_kept(void **state)
 	expect(s, "edge.parent info - config.reloaded");
 	logged(s, "edge.writer info - puppet.reload kind=writer quota=1073741824", true);
 	logged(s, "edge.reception info - puppet.reload kind=reception quota=1073741824", true);
+	stage_free(s);
+}
+
+/* As at the start, where it said nothing of these. */
+static void
+more_connections_than_descriptors_are_said(void **state)
+{
+	struct stage *s = stage_new("mx.test");
+	struct rlimit few;
+
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &few), 0);
+	few.rlim_max = few.rlim_max < 100000 ? few.rlim_max : 100000;
+	few.rlim_cur = few.rlim_cur < few.rlim_max ? few.rlim_cur : few.rlim_max;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+	write_conf(s, "mx.test", "limits { connections = 10 streams = 10 }\n");
+	stage_start(s);
+	expect(s, "role.up");
+	logged(s, "limits.descriptors", false);
+	write_conf(s, "mx.test", "limits { connections = 1000000 streams = 1000000 }\n");
+	kill(s->pid, SIGHUP);
+	expect(s, "edge.parent warn - limits.descriptors allowed=");
+	logged(s, " connections=1000000 streams=1000000: raise LimitNOFILE", true);
 	stage_free(s);
 }
 
@@ -95,6 +118,7 @@ tests(void)
 		cmocka_unit_test(what_a_process_refuses_is_said_in_its_words),
 		cmocka_unit_test(a_certificate_is_taken_when_its_pair_is_whole),
 		cmocka_unit_test(a_next_tunnel_key_comes_and_goes),
+		cmocka_unit_test(more_connections_than_descriptors_are_said),
 	};
 
 	return cmocka_run_group_tests(list, NULL, NULL);
