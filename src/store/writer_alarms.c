@@ -335,6 +335,12 @@ on_timer(uv_timer_t *t)
 	look(t->data);
 }
 
+static void
+look_every(struct desk *d, uint64_t first_ms)
+{
+	uv_timer_start(&d->timer, on_timer, first_ms, (uint64_t)conf_of(d)->every_ms);
+}
+
 /* --- what is shown -------------------------------------------------------------------------- */
 
 struct showing {
@@ -417,16 +423,21 @@ writer_alarms_new(struct writer *w)
 	uv_timer_init(w->loop, &d->timer);
 	d->timer.data = d;
 	w->desk = d;
-	writer_alarms_reload(w);
+	look_every(d, (uint64_t)conf_of(d)->every_ms);
 	return d;
 }
 
+/* Looks at once, and a road that failed is tried again: what was wrong with it may be mended. */
 void
 writer_alarms_reload(struct writer *w)
 {
-	uint64_t every = (uint64_t)w->conf.common->alarms.every_ms;
+	for (int r = 0; r < ALARM_LOG; r++) {
+		struct road *road = &w->desk->roads[r];
 
-	uv_timer_start(&w->desk->timer, on_timer, every, every);
+		if (road->going == ALARM_NOTHING)
+			road->since.ns -= road->pause_ms * 1000000;
+	}
+	look_every(w->desk, 0);
 }
 
 static void
