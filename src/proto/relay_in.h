@@ -5,7 +5,10 @@
 #include "proto/relay_probe.h"
 #include "proto/smtp_reply_reader.h"
 
-/* Inside of the probe: relay_probe.c asks, relay_judge.c judges. */
+/*
+ * Inside of the probe: relay_probe.c chooses its connections, relay_ask.c what is said on one, and
+ * relay_judge.c judges.
+ */
 
 enum relay_phase {		/* why a visit is made */
 	PH_START = 0,
@@ -98,8 +101,16 @@ struct relay_probe {
 	unsigned	 causes;
 };
 
+/* --- relay_probe.c --- */
 /* The phase asks once more what was asked as this client, the other way. */
 bool	relay_other_way(enum relay_phase);
+
+/* --- relay_ask.c: into says, and asked --- */
+void	relay_ask_ehlo(struct relay_probe *);	/* TLS has begun */
+/* The reply to t.step is whole and judged: what comes next. */
+void	relay_ask(struct relay_probe *);
+
+/* --- relay_judge.c --- */
 void	relay_blame(struct relay_probe *, enum relay_cause);
 /* The reply to t.step is whole, or what came is none: what it means. */
 void	relay_judge_reply(struct relay_probe *, const struct reply_ev *);
