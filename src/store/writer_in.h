@@ -98,14 +98,20 @@ struct writer {
 	void		*drained_arg;
 };
 
+/* writer_serve.c */
 /* What a message asks for.  False: the client broke the rules and is dropped. */
 bool	writer_serve(struct client *, struct chan_msg *);
 void	writer_client_gone(struct client *);		/* its claims, watches and hidden rows */
 /* room, peers, marks, work: all it must know first */
 void	writer_greet(struct client *);
 void	writer_tell_limits(struct client *);		/* those that a client keeps itself */
-
-void	writer_work_soon(struct writer *);		/* everybody is told in a moment */
+/* writer.c */
+bool	writer_send(struct client *, enum wire_type, uint64_t tag, const struct wire_out *,
+    struct span rest, int fd);
+/* everybody */
+void	writer_tell(struct writer *, enum wire_type, const struct wire_out *, struct span rest);
+void	writer_done(struct client *, uint64_t tag, bool ok, const char *text);	/* WA_DONE, now */
+/* writer_turn.c */
 struct owed *writer_owe(struct client *, uint64_t tag, enum wire_type asked,
     enum wire_type answer);
 /* nobody is answered; what a commit makes true happens all the same */
@@ -114,11 +120,22 @@ struct owed *writer_owe_nobody(struct writer *);
 void	writer_awake(struct writer *);
 /* A change failed: everything since the last commit is undone and everybody told so. */
 void	writer_failed(struct writer *, const struct why *);
-bool	writer_send(struct client *, enum wire_type, uint64_t tag, const struct wire_out *,
-    struct span rest, int fd);
-/* everybody */
-void	writer_tell(struct writer *, enum wire_type, const struct wire_out *, struct span rest);
-void	writer_done(struct client *, uint64_t tag, bool ok, const char *text);	/* WA_DONE, now */
+void	writer_owed_orphan(struct writer *, const struct client *);	/* the client goes */
+void	writer_owed_forget(struct writer *);	/* the writer goes */
+/* writer_later.c */
+void	writer_later_begin(struct writer *);	/* at start, when all else is there */
+void	writer_idle_soon(struct writer *);	/* housekeeping, unless more is written before */
+void	writer_retry_soon(struct writer *);	/* the outcomes in w->retry */
+void	writer_work_soon(struct writer *);		/* everybody is told in a moment */
+/* everybody is told when the next object is due */
+void	writer_due(struct writer *);
+/*
+ * Who receives mail is told how much may still come, while that is less than two of the
+ * largest messages, and when it is enough again: which may be no doing of ours.
+ */
+void	writer_room(struct writer *);
+/* looks at open lines while there are any */
+void	writer_pairing(struct writer *, bool open);
 /* writer_clock.c: has it jumped?  Retries that it made too late are brought forward. */
 void	writer_clock_look(struct writer *);
 void	writer_clock_watch(struct writer *);	/* the first half alone */
@@ -161,8 +178,6 @@ bool	serve_said(struct client *, struct chan_msg *);
 void	writer_greet_said(struct client *);
 void	writer_said_forget(struct writer *, const char *home);
 /* writer_peers.c */
-/* looks at open lines while there are any */
-void	writer_pairing(struct writer *, bool open);
 void	writer_tell_peer(struct client *, const struct peer *);
 extern const struct peers_events writer_peers_events;
 bool	serve_pair_check(struct client *, struct chan_msg *);
