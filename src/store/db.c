@@ -119,6 +119,17 @@ db_run(struct db *db, sqlite3_stmt *st, struct why *why)
 }
 
 int
+db_run_with(struct db *db, enum db_stmt which, int64_t n, struct why *why)
+{
+	sqlite3_stmt *st = db_st(db, which, why);
+
+	if (st == NULL)
+		return -1;
+	sqlite3_bind_int64(st, 1, n);
+	return db_run(db, st, why);
+}
+
+int
 db_exec(struct db *db, const char *sql, struct why *why)
 {
 	return sqlite3_exec(db->sq, sql, NULL, NULL, NULL) == SQLITE_OK ? 0 :

@@ -112,12 +112,7 @@ db_bans_count(struct db *db, struct why *why)
 static int
 with_time(struct db *db, enum db_stmt which, int64_t ms, struct why *why)
 {
-	sqlite3_stmt *st;
-
-	if (db_begin(db, why) == -1 || (st = db_st(db, which, why)) == NULL)
-		return -1;
-	sqlite3_bind_int64(st, 1, ms);
-	return db_run(db, st, why);
+	return db_begin(db, why) == -1 ? -1 : db_run_with(db, which, ms, why);
 }
 
 int

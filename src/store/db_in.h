@@ -83,6 +83,8 @@ sqlite3_stmt *db_st(struct db *, enum db_stmt, struct why *);	/* NULL: db_fail w
 int	db_step(struct db *, sqlite3_stmt *, struct why *);
 /* a statement without rows: 0 or -1 */
 int	db_run(struct db *, sqlite3_stmt *, struct why *);
+/* one whose only binding is this number */
+int	db_run_with(struct db *, enum db_stmt, int64_t, struct why *);
 /* opens the transaction if none is */
 int	db_begin(struct db *, struct why *);
 int	db_exec(struct db *, const char *sql, struct why *);

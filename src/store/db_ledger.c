@@ -104,17 +104,6 @@ set_state(struct db *db, int64_t row, enum ledger_state state, int64_t due, int6
 	return db_run(db, st, why);
 }
 
-static int
-by_row(struct db *db, enum db_stmt which, int64_t row, struct why *why)
-{
-	sqlite3_stmt *st = db_st(db, which, why);
-
-	if (st == NULL)
-		return -1;
-	sqlite3_bind_int64(st, 1, row);
-	return db_run(db, st, why);
-}
-
 /*
  * The one place where an object's state follows from its entries'.  A refusal
  * is provisional only while every entry is refused and the sender still waits;
@@ -134,7 +123,7 @@ settle(struct db *db, int64_t row, bool verdict, int64_t now, struct db_noted *n
 	if (s.refused > 0 && (s.refused < s.n || !verdict)) {
 		if (db_story_state(db, row, EVENT_PARKED, LEDGER_REFUSED,
 		    "refused after the sender was told 250", why) == -1 ||
-		    by_row(db, ST_PARK_REFUSED, row, why) == -1)
+		    db_run_with(db, ST_PARK_REFUSED, row, why) == -1)
 			return -1;
 		s = (struct sum){ 0 };
 		if (db_entries(db, row, add, &s, why) == -1)
@@ -253,7 +242,8 @@ db_note(struct db *db, const struct ledger_entry *e, size_t n, int64_t now, stru
 	if (settle(db, e[0].row, r.object.meta.verdict, now, noted, why) == -1)
 		return -1;
 	sent = r.state == LEDGER_SENDING;
-	return noted->waits && (sent || noted->tried) ? by_row(db, ST_TRIED, e[0].row, why) : 0;
+	return noted->waits && (sent || noted->tried) ?
+	    db_run_with(db, ST_TRIED, e[0].row, why) : 0;
 }
 
 static bool
@@ -320,7 +310,7 @@ db_verdict_over(struct db *db, int64_t row, struct db_noted *n, struct why *why)
 
 	if (rc != 1 || n->outcome == OUTCOME_REFUSED || !r.object.meta.verdict)
 		return rc;
-	if (db_begin(db, why) == -1 || by_row(db, ST_VERDICT_OFF, row, why) == -1)
+	if (db_begin(db, why) == -1 || db_run_with(db, ST_VERDICT_OFF, row, why) == -1)
 		return -1;
 	return 1;
 }
@@ -330,7 +320,7 @@ db_park_refused(struct db *db, int64_t row, struct why *why)
 {
 	struct db_noted n;
 
-	if (db_begin(db, why) == -1 || by_row(db, ST_VERDICT_OFF, row, why) == -1)
+	if (db_begin(db, why) == -1 || db_run_with(db, ST_VERDICT_OFF, row, why) == -1)
 		return -1;
 	return settle(db, row, false, wall_ms(), &n, why);
 }
@@ -360,7 +350,7 @@ db_claim_lost(struct db *db, int64_t row, struct why *why)
 	struct db_row r;
 	int rc;
 
-	if (db_begin(db, why) == -1 || by_row(db, ST_LOST, row, why) == -1)
+	if (db_begin(db, why) == -1 || db_run_with(db, ST_LOST, row, why) == -1)
 		return -1;
 	if (sqlite3_changes(db->sq) == 0)
 		return 0;
@@ -370,7 +360,7 @@ db_claim_lost(struct db *db, int64_t row, struct why *why)
 		return rc;
 	if (settle(db, row, r.object.meta.verdict, wall_ms(), &n, why) == -1)
 		return -1;
-	return n.waits ? by_row(db, ST_TRIED, row, why) : 0;
+	return n.waits ? db_run_with(db, ST_TRIED, row, why) : 0;
 }
 
 /* --- what is due ------------------------------------------------------------- */
@@ -443,17 +433,6 @@ db_next_due(struct db *db, int64_t now, int64_t *due, struct why *why)
 	return rc == -1 ? -1 : 0;
 }
 
-static int
-by_moment(struct db *db, enum db_stmt which, int64_t ms, struct why *why)
-{
-	sqlite3_stmt *st = db_st(db, which, why);
-
-	if (st == NULL)
-		return -1;
-	sqlite3_bind_int64(st, 1, ms);
-	return db_run(db, st, why);
-}
-
 int
 db_put_off(struct db *db, int64_t row, int64_t now, const char *reason, struct why *why)
 {
@@ -485,8 +464,8 @@ db_due_by(struct db *db, int64_t latest, struct why *why)
 		return -1;
 	if (beyond == 0)
 		return 0;
-	if (db_begin(db, why) == -1 || by_moment(db, ST_NEXT_BY, latest, why) == -1 ||
-	    by_moment(db, ST_DUE_BY, latest, why) == -1)
+	if (db_begin(db, why) == -1 || db_run_with(db, ST_NEXT_BY, latest, why) == -1 ||
+	    db_run_with(db, ST_DUE_BY, latest, why) == -1)
 		return -1;
 	return 1;
 }
@@ -558,12 +537,9 @@ forget_keys(struct db *db, int64_t now, struct why *why)
 			before = sqlite3_column_int64(st, 0) + 1;
 		sqlite3_reset(st);
 	}
-	if (count == 0 || (st = db_st(db, ST_FORGET_KEYS, why)) == NULL)
-		return count == 0 ? 0 : -1;
-	if (db_begin(db, why) == -1)
-		return -1;
-	sqlite3_bind_int64(st, 1, before);
-	if (db_run(db, st, why) == -1)
+	if (count == 0)
+		return 0;
+	if (db_begin(db, why) == -1 || db_run_with(db, ST_FORGET_KEYS, before, why) == -1)
 		return -1;
 	return sqlite3_changes(db->sq);
 }

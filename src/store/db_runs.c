@@ -49,10 +49,7 @@ db_runs_begin(struct db *db, struct why *why)
 		return -1;
 	if (db->mark.nruns < LEDGER_RUNS)
 		return 0;
-	if ((st = db_st(db, ST_RUNS_FORGET, why)) == NULL)
-		return -1;
-	sqlite3_bind_int64(st, 1, (int64_t)db->mark.runs[LEDGER_RUNS - 1].first);
-	return db_run(db, st, why);
+	return db_run_with(db, ST_RUNS_FORGET, (int64_t)db->mark.runs[LEDGER_RUNS - 1].first, why);
 }
 
 void

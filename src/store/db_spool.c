@@ -345,10 +345,7 @@ db_drop(struct db *db, int64_t row, bool remember, struct why *why)
 	for (i = db->role == CONF_HOME ? 0 : 1; i < 3; i++) {
 		if (parts[i] == ST_DELETE_CONTENT && r.large)
 			continue;
-		if ((st = db_st(db, parts[i], why)) == NULL)
-			return -1;
-		sqlite3_bind_int64(st, 1, row);
-		if (db_run(db, st, why) == -1)
+		if (db_run_with(db, parts[i], row, why) == -1)
 			return -1;
 	}
 	if (r.large && !db_names_add(&db->gone, file))
