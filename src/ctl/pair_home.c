@@ -11,6 +11,7 @@
 #include "ctl/dial.h"
 #include "net/tls.h"
 #include "proto/address.h"
+#include "proto/key_lists.h"
 
 #define PROOF_LEN	32
 #define EXPORTER	"EXPORTER-posthouse-pair-1"
@@ -94,18 +95,11 @@ static void
 say_hello(struct pairing *p)
 {
 	char token[2 * PAIRING_TOKEN_LEN + 1];
-	json_t *recipients = json_array();
 
-	/* Mail is to be sealed to the newest key, and to the recovery key where there is one. */
-	for (size_t i = 0; i < p->peer->nrecipients; i++) {
-		char text[AGE_TEXT_MAX];
-
-		age_recipient_print(&p->peer->recipients[i], text);
-		json_array_append_new(recipients, json_string(text));
-	}
 	hex_encode(p->line->token, sizeof(p->line->token), token);
+	/* Mail is to be sealed to the newest key, and to the recovery key where there is one. */
 	say(p, json_pack("{s:s, s:s, s:o}", "name", p->line->name, "token", token, "recipients",
-	    recipients), false);
+	    recipients_json(p->peer->recipients, p->peer->nrecipients)), false);
 	explicit_bzero(token, sizeof(token));
 }
 

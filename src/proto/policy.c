@@ -8,6 +8,7 @@
 
 #include "base/codec.h"
 #include "proto/crypto.h"
+#include "proto/key_lists.h"
 
 /* -- Reading.  Each getter takes an absent key for its zero, and fails on a wrong type. -- */
 
@@ -379,38 +380,10 @@ print_domain(const struct policy_domain *d)
 }
 
 static json_t *
-print_pins(const struct pin *pins, size_t n)
-{
-	json_t *list = json_array();
-	char text[PIN_TEXT_MAX];
-
-	for (size_t i = 0; i < n; i++) {
-		pin_print(&pins[i], text);
-		if (json_array_append_new(list, json_string(text)) != 0) {
-			json_decref(list);
-			return NULL;
-		}
-	}
-	return list;
-}
-
-static json_t *
 print_keys(const struct policy *p)
 {
-	json_t *recipients = json_array();
-	char text[AGE_TEXT_MAX];
-	int failed = 0;
-
-	for (size_t i = 0; i < p->nrecipients; i++) {
-		age_recipient_print(&p->recipients[i], text);
-		failed |= json_array_append_new(recipients, json_string(text));
-	}
-	if (failed != 0) {
-		json_decref(recipients);
-		return NULL;
-	}
-	return json_pack("{so, so}", "pins", print_pins(p->pins, p->npins),
-	    "recipients", recipients);
+	return json_pack("{so, so}", "pins", pins_json(p->pins, p->npins),
+	    "recipients", recipients_json(p->recipients, p->nrecipients));
 }
 
 static json_t *
@@ -452,7 +425,7 @@ print_root(const struct policy *p)
 		failed |= json_object_set_new(root, "keys", print_keys(p));
 	if (p->nedge_pins > 0)
 		failed |= json_object_set_new(root, "edge", json_pack("{so}",
-		    "pins", print_pins(p->edge_pins, p->nedge_pins)));
+		    "pins", pins_json(p->edge_pins, p->nedge_pins)));
 	if (p->nlogins > 0)
 		failed |= json_object_set_new(root, "logins", print_logins(p));
 	for (size_t i = 0; i < p->ndomains && !failed; i++)

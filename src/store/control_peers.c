@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/codec.h"
 #include "proto/address.h"
+#include "proto/key_lists.h"
 #include "store/db.h"
 #include "store/peers.h"
 #include "store/writer.h"
@@ -194,28 +195,10 @@ answer_unpair(struct writer *w, const json_t *q)
 }
 
 static json_t *
-pins_json(const struct pin *pins, size_t n)
-{
-	json_t *list = json_array();
-	char text[PIN_TEXT_MAX];
-
-	for (size_t i = 0; i < n; i++) {
-		pin_print(&pins[i], text);
-		json_array_append_new(list, json_string(text));
-	}
-	return list;
-}
-
-static json_t *
 peer_json(const struct peer *p)
 {
-	json_t *recipients = json_array(), *granted = json_array();
-	char text[AGE_TEXT_MAX];
+	json_t *granted = json_array();
 
-	for (size_t i = 0; i < p->nrecipients; i++) {
-		age_recipient_print(&p->recipients[i], text);
-		json_array_append_new(recipients, json_string(text));
-	}
 	for (size_t i = 0; i < p->ndomains; i++)
 		json_array_append_new(granted, answer_text(p->domains[i], sizeof(p->domains[i])));
 	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
@@ -223,7 +206,7 @@ peer_json(const struct peer *p)
 	    "home", answer_text(p->home, sizeof(p->home)),
 	    "address", answer_text(p->address, sizeof(p->address)),
 	    "pins", pins_json(p->pins, p->npins), "our_pins", pins_json(p->ours, p->nours),
-	    "recipients", recipients, "domains", granted);
+	    "recipients", recipients_json(p->recipients, p->nrecipients), "domains", granted);
 }
 
 json_t *
