@@ -76,11 +76,12 @@ static void
 on_secured(void *arg)
 {
 	struct visit *v = arg;
+	struct item *it = v->item;
 
-	if (v->item == NULL)
+	if (it == NULL)
 		return;
-	v->item->sniffs = SNIFF_TLS;
-	uv_timer_start(&v->item->timer, on_time, INTERLOCK_SILENCE_MS, 0);
+	it->sniffs = SNIFF_TLS;
+	awake_timer(&it->timer, on_time, INTERLOCK_SILENCE_MS, &it->due);
 }
 
 static void

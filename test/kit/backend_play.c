@@ -41,7 +41,15 @@ on_closed(void *arg, const struct why *why)
 	g->of->open--;
 }
 
-static const struct conn_ops ops = { .read = on_read, .eof = on_eof, .closed = on_closed };
+/* A test began TLS: what is heard comes in it. */
+static void
+on_secured(void *arg)
+{
+}
+
+static const struct conn_ops ops = {
+	.read = on_read, .eof = on_eof, .secured = on_secured, .closed = on_closed,
+};
 
 static void
 on_guest(uv_poll_t *poll, int status, int events)

@@ -12,6 +12,8 @@
 #include "home/interlock_in.h"
 #include "home/passage.h"
 #include "kit/backend_play.h"
+#include "kit/net_keys.h"
+#include "net/tls.h"
 #include "proto/proxy_header.h"
 
 static struct tunnel_proc T;
@@ -394,6 +396,43 @@ another_configuration_while_it_is_tried(void **state)
 	assert_false(ticked());
 }
 
+/* What the clock would do, now. */
+static void
+time_passes(void)
+{
+	item()->due = instant_now();
+	uv_timer_start(&item()->timer, item()->timer.timer_cb, 0, 0);
+}
+
+/* A handshake may take long; that it took its time does not lengthen what comes after it. */
+static void
+silence_in_tls_is_as_short_as_before_it(void **state)
+{
+	struct net_key key;
+	struct why why;
+	SSL_CTX *tls;
+	struct play_guest *g;
+
+	net_key_make(&key, "P-256");
+	assert_non_null(tls = tls_server_new(net_key_span(&key), net_key_span(&key), &why));
+	B.greeting = "";
+	ready();
+	g = &B.guest[B.nguests];
+	interlock_tick(T.interlock);
+	RUN_UNTIL(g->conn != NULL && item()->sniff->conn != NULL);
+	assert_int_equal(conn_tls(g->conn, tls, true, &why), 0);
+	time_passes();
+	RUN_UNTIL(item()->sniffs == SNIFF_TLS);
+	assert_true(item()->due.ns - instant_now().ns <= INTERLOCK_SILENCE_MS * 1000000LL);
+	time_passes();
+	RUN_UNTIL(g->nheard == strlen("QUIT\r\n\r\n"));
+	assert_int_equal(item()->sniffs, SNIFF_ASKED);
+	conn_close(g->conn);
+	RUN_UNTIL(item()->sniffed);
+	assert_null(interlock_closed(T.interlock, item()->service));
+	SSL_CTX_free(tls);
+}
+
 /* Nothing was said yet: what comes now is the word of a server that is not the service's now. */
 static void
 asked_and_not_answered(void)
@@ -488,10 +527,8 @@ run_in_silence(void)
 
 		RUN_UNTIL(item()->run == NULL || (item()->run->visit != NULL &&
 		    uv_timer_get_due_in(&item()->timer) > 1000));
-		if (item()->run != NULL) {
-			item()->due = instant_now();
-			uv_timer_start(&item()->timer, item()->timer.timer_cb, 0, 0);
-		}
+		if (item()->run != NULL)
+			time_passes();
 		RUN_UNTIL(item()->run == NULL || B.nguests > had);
 	}
 	assert_null(item()->run);
@@ -531,6 +568,8 @@ main(void)
 		TEST(one_address_that_is_trusted_is_enough),
 		TEST(who_came_before_the_server_was_away_is_cut_when_another_is_back),
 		cmocka_unit_test_setup_teardown(what_is_no_mail_server_is_asked_again_each_hour,
+		    tls_setup, teardown),
+		cmocka_unit_test_setup_teardown(silence_in_tls_is_as_short_as_before_it,
 		    tls_setup, teardown),
 		cmocka_unit_test_setup_teardown(a_service_that_moves_while_its_server_is_asked,
 		    tls_setup, teardown),
