@@ -246,7 +246,8 @@ fits(const struct bucket_proc *b, const struct spool_meta *m, uint64_t size, str
 	if (c->hold.share == 0 || c->hold.share >= 100 ||
 	    netaddr_same_ip(&m->client_net, &none))
 		return true;
-	if ((held = octets_of(b, m->home, &m->client_net)) + size > most) {
+	/* One message it may have, as the writer would let it have one of its own disk. */
+	if ((held = octets_of(b, m->home, &m->client_net)) > 0 && held + size > most) {
 		why_set(why, "share: network %s has %" PRIu64 " of the %" PRIu64 " octets that one "
 		    "network may fill for home %s", netaddr_cidr(&m->client_net, SPOOL_NET_V4,
 		    SPOOL_NET_V6).s, held, most, m->home);

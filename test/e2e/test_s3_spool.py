@@ -306,6 +306,16 @@ def test_one_network_fills_its_share_and_no_more_until_home_has_taken_some(store
         assert stand.complaints() == []
 
 
+def test_one_message_is_taken_where_a_networks_share_is_less(store, tmp_path):
+    with Stand(tmp_path / "stand", opt=("edge.limits.size=1M", "edge.hold.quota=10M",
+                                        "edge.hold.share=5")) as stand:
+        stand.stop("home")
+        spool(stand, store)
+        until("a look", 10, lambda: bucket_of(stand)["looked_ms"] > 0)
+        assert [say(stand, mail(i, 900 << 10)).code for i in ("one", "two")] == [250, 452]
+        assert stand.complaints() == []
+
+
 # --- a store that says anything ------------------------------------------------------------------
 
 class Store:
