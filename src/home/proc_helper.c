@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/file_mark.h"
 #include "base/log.h"
 #include "home/home.h"
 #include "home/mailboxes.h"
@@ -40,7 +41,7 @@ struct helper {
 	uint64_t	 next_tag;
 	bool		 ready;		/* it may read what the courier says */
 	uv_timer_t	 look;		/* at the file */
-	struct stat	 seen;		/* the file as it was looked at last */
+	struct file_mark seen;		/* the file as it was looked at last */
 	struct source	 asked;		/* what was run and read last */
 	char		 piece[HELPER_PIECE];
 };
@@ -95,11 +96,12 @@ on_output(void *arg, struct span part)
 
 #define LOOK_MS	1000
 
-static bool
-same_file(const struct stat *a, const struct stat *b)
+static struct file_mark
+mark(const char *path)
 {
-	return a->st_dev == b->st_dev && a->st_ino == b->st_ino && a->st_size == b->st_size &&
-	    a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
+	struct stat st;
+
+	return stat(path, &st) == 0 ? file_mark_of(&st) : (struct file_mark){ 0 };
 }
 
 static void
@@ -107,14 +109,14 @@ on_look(uv_timer_t *timer)
 {
 	struct helper *h = timer->data;
 	const char *path = h->proc->home->users_file;
-	struct stat st = { 0 };
+	struct file_mark now;
 
 	if (path[0] == '\0')
 		return;
-	(void)stat(path, &st);		/* one that is gone is another one, too */
-	if (same_file(&st, &h->seen))
+	now = mark(path);		/* one that is gone is another one, too */
+	if (file_mark_same(&now, &h->seen))
 		return;
-	h->seen = st;
+	h->seen = now;
 	if (h->courier != NULL)
 		chan_send(h->courier, HM_CHANGED, 0, NULL, 0, -1);
 }
@@ -274,7 +276,7 @@ run(struct proc *p)
 	struct helper *h = helper_of(p);
 
 	h->ready = true;
-	(void)stat(p->home->users_file, &h->seen);
+	h->seen = mark(p->home->users_file);
 	uv_timer_start(&h->look, on_look, LOOK_MS, LOOK_MS);
 	if (h->courier != NULL)
 		chan_start(h->courier, on_message, on_courier_closed, h);

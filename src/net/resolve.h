@@ -68,6 +68,12 @@ struct resolve_server;
 /* servers: addresses, with a port if it is not 53; none: /etc/resolv.conf. */
 struct resolve_server *resolve_server_new(uv_loop_t *, const char *const *servers, size_t n,
     int64_t timeout_ms, struct why *);
+/*
+ * When a question finds that one of these files is another one than was read, as on a machine
+ * that moved to another network: changed is called once, from within, and nothing is answered
+ * from then on.  The process has to end then; the next one is asked all of it again.
+ */
+void	resolve_server_watch(struct resolve_server *, void (*changed)(void *), void *arg);
 void	resolve_server_client(struct resolve_server *, struct chan *);	/* takes it */
 /* For how long nobody has asked anything; 0 while a question is under way. */
 int64_t	resolve_server_idle_ms(const struct resolve_server *);

@@ -17,7 +17,8 @@
  *	getrandom, clock_gettime, gettimeofday, getpid, getuid, geteuid, getgid,
  *	getegid		ids, ports, ages; libevent looks whether it is set-uid
  * It opens no file after resolve_server_new: /etc/hosts, /etc/resolv.conf and
- * OpenSSL's configuration are read there.
+ * OpenSSL's configuration are read there.  Of the first two it looks later whether
+ * they are still those (resolve_server_watch).
  */
 #include "net/resolve.h"
 
@@ -25,7 +26,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
+#include "base/file_mark.h"
 #include "net/awake.h"
 #include "net/chan.h"
 #include "net/libunbound.h"
@@ -71,8 +74,19 @@ struct client {
 	struct chan	*chan;
 };
 
+/* A file that libunbound has read, as it was before that. */
+struct source {
+	const char	*path;
+	struct file_mark mark;
+};
+
 struct resolve_server {
 	struct ub_ctx	*ub;
+	struct source	 sources[2];
+	size_t		 nsources;
+	void		(*changed)(void *);	/* NULL: nobody wants to know */
+	void		*changed_arg;
+	bool		 outdated;
 	uv_poll_t	 poll;
 	uv_timer_t	 timer;
 	int		 open;		/* handles */
@@ -84,6 +98,27 @@ struct resolve_server {
 };
 
 static void arm(struct resolve_server *);
+
+/* --- what was read at start ----------------------------------------------------- */
+
+static struct file_mark
+mark(const char *path)
+{
+	struct stat st;
+
+	return stat(path, &st) == 0 ? file_mark_of(&st) : (struct file_mark){ 0 };
+}
+
+/* Looked at first, so that a change meanwhile is one. */
+static const char *
+source(struct resolve_server *s, const char *path)
+{
+	struct source *one = &s->sources[s->nsources++];
+
+	one->path = path;
+	one->mark = mark(path);
+	return path;
+}
 
 /* --- the life of a question --------------------------------------------------- */
 
@@ -323,6 +358,22 @@ reverse_name(const struct netaddr *a, char out[80])
 	memcpy(out, "ip6.arpa", sizeof("ip6.arpa"));
 }
 
+/* Nothing tells of a change: inotify sees no file that a link leads to. */
+static bool
+outdated(struct resolve_server *s)
+{
+	struct file_mark now;
+
+	for (size_t i = 0; s->changed != NULL && !s->outdated && i < s->nsources; i++) {
+		now = mark(s->sources[i].path);
+		if (file_mark_same(&now, &s->sources[i].mark))
+			continue;
+		s->outdated = true;
+		s->changed(s->changed_arg);
+	}
+	return s->outdated;
+}
+
 static bool
 ask(struct job *j, struct span body)
 {
@@ -352,6 +403,8 @@ on_msg(void *arg, struct chan_msg *m)
 
 	if (!host && m->type != RM_NAME)
 		return;			/* nobody would know what an answer is to */
+	if (outdated(s))
+		return;			/* the next process is asked */
 	if (s->njobs >= RESOLVE_UNDERWAY || (j = calloc(1, sizeof(*j))) == NULL) {
 		struct span body = host ? SPAN_LIT("f") : SPAN_LIT("");
 
@@ -417,6 +470,13 @@ resolve_server_client(struct resolve_server *s, struct chan *chan)
 	chan_start(chan, on_msg, on_close, c);
 }
 
+void
+resolve_server_watch(struct resolve_server *s, void (*changed)(void *), void *arg)
+{
+	s->changed = changed;
+	s->changed_arg = arg;
+}
+
 int64_t
 resolve_server_idle_ms(const struct resolve_server *s)
 {
@@ -469,8 +529,8 @@ configure(struct resolve_server *s, const char *const *servers, size_t n, struct
 	}
 	/* Neither file need be there: without servers libunbound asks the root itself. */
 	if (n == 0)
-		(void)unbound->ctx_resolvconf(s->ub, NULL);
-	(void)unbound->ctx_hosts(s->ub, NULL);
+		(void)unbound->ctx_resolvconf(s->ub, source(s, "/etc/resolv.conf"));
+	(void)unbound->ctx_hosts(s->ub, source(s, "/etc/hosts"));
 	if ((rc = unbound->ctx_async(s->ub, 1)) != 0)
 		return why_set(why, "names: libunbound: %s", unbound->strerror(rc));
 	return 0;

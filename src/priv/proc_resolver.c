@@ -80,14 +80,31 @@ on_look(uv_timer_t *t)
 }
 
 static void
+on_soon(uv_timer_t *t)
+{
+	drain(t->data);
+}
+
+/* Nothing is read again in here, behind the sandbox: whoever asks wakes another. */
+static void
+on_changed(void *arg)
+{
+	struct proc *p = arg;
+	struct resolving *r = p->arg;
+
+	uv_timer_start(&r->look, on_soon, 0, 0);
+}
+
+static void
 run(struct proc *p)
 {
 	struct resolving *r = p->arg;
 
-	for (size_t i = 0; i < r->nearly; i++)
-		resolve_server_client(r->server, r->early[i]);
 	uv_timer_init(p->loop, &r->look);
 	r->look.data = p;
+	resolve_server_watch(r->server, on_changed, p);
+	for (size_t i = 0; i < r->nearly; i++)
+		resolve_server_client(r->server, r->early[i]);
 	uv_timer_start(&r->look, on_look, LOOK_MS, LOOK_MS);
 }
 

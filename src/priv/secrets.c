@@ -161,12 +161,6 @@ modes_ok(const struct secret_file *f, const struct stat *st, const struct accoun
 	return 0;
 }
 
-static struct secret_mark
-mark_of(const struct stat *st)
-{
-	return (struct secret_mark){ true, st->st_dev, st->st_ino, st->st_size, st->st_mtim };
-}
-
 static int
 read_file(struct secret_file *f, const struct account *a, const char *state, struct why *why)
 {
@@ -193,7 +187,7 @@ read_file(struct secret_file *f, const struct account *a, const char *state, str
 		close(fd);
 		return -1;
 	}
-	f->mark = f->seen = mark_of(&st);
+	f->mark = f->seen = file_mark_of(&st);
 	while ((room = buf_room(&f->text, 4096)) != NULL && (got = read(fd, room, 4096)) > 0)
 		buf_used(&f->text, (size_t)got);
 	close(fd);
@@ -415,14 +409,6 @@ secrets_look(const struct account *a, const struct conf_edge *edge, const struct
 
 /* --- changes -------------------------------------------------------------------- */
 
-static bool
-same_mark(const struct secret_mark *a, const struct secret_mark *b)
-{
-	return a->there == b->there && (!a->there || (a->dev == b->dev && a->ino == b->ino &&
-	    a->size == b->size && a->mtime.tv_sec == b->mtime.tv_sec &&
-	    a->mtime.tv_nsec == b->mtime.tv_nsec));
-}
-
 bool
 secrets_changed(struct secrets *s)
 {
@@ -430,13 +416,13 @@ secrets_changed(struct secrets *s)
 
 	for (size_t i = 0; i < s->n; i++) {
 		struct secret_file *f = &s->file[i];
-		struct secret_mark now = { 0 };
+		struct file_mark now = { 0 };
 		struct stat st;
 
 		if (stat(f->path, &st) == 0)
-			now = mark_of(&st);
-		moving = moving || !same_mark(&now, &f->seen);
-		changed = changed || !same_mark(&now, &f->mark);
+			now = file_mark_of(&st);
+		moving = moving || !file_mark_same(&now, &f->seen);
+		changed = changed || !file_mark_same(&now, &f->mark);
 		f->seen = now;
 	}
 	return changed && !moving;
@@ -447,7 +433,7 @@ secrets_drop_retired(const struct secrets *s, const char *state, int64_t before_
     struct why *why)
 {
 	const struct secret_file *f = s->file;
-	struct secret_mark now;
+	struct file_mark now;
 	struct stat st;
 	int dir, rc = 1;
 
@@ -461,9 +447,9 @@ secrets_drop_retired(const struct secrets *s, const char *state, int64_t before_
 		close(dir);
 		return 0;
 	}
-	now = mark_of(&st);
+	now = file_mark_of(&st);
 	/* Another than the courier has: it will be read, and judged, first. */
-	if (!same_mark(&now, &f->mark) || (int64_t)st.st_mtim.tv_sec * 1000 > before_ms)
+	if (!file_mark_same(&now, &f->mark) || (int64_t)st.st_mtim.tv_sec * 1000 > before_ms)
 		rc = 0;
 	else if (unlinkat(dir, RETIRED, 0) == -1 || fsync(dir) == -1)
 		rc = why_sys(why, "%s", f->path);

@@ -5,6 +5,7 @@
 #include <stddef.h>
 
 #include "base/buf.h"
+#include "base/file_mark.h"
 #include "base/span.h"
 #include "base/why.h"
 #include "conf/conf.h"
@@ -19,14 +20,6 @@
  */
 #define SECRETS_MAX (9 + 3 * CONF_WORKERS_MAX + 2 * CONF_BUCKETS_MAX)
 
-struct secret_mark {			/* tells one version of a file from another */
-	bool	there;
-	dev_t	dev;
-	ino_t	ino;
-	off_t	size;
-	struct timespec mtime;
-};
-
 struct secret_file {
 	char		 name[300];	/* as PM_SECRET has it */
 	const char	*key;		/* in the configuration, for messages */
@@ -35,8 +28,8 @@ struct secret_file {
 	bool		 optional;
 	bool		 public;	/* a certificate: anyone may read it */
 	struct buf	 text;		/* empty: an optional one that is not there */
-	struct secret_mark mark;	/* of what was read */
-	struct secret_mark seen;	/* of the file when it was last looked at */
+	struct file_mark mark;	/* of what was read */
+	struct file_mark seen;	/* of the file when it was last looked at */
 };
 
 struct secrets {

@@ -9,7 +9,7 @@ from kit.stand import until
 
 CONF = """
 server:
-  interface: 127.0.0.1@{port}
+  interface: {at}@{port}
   do-daemonize: no
   use-syslog: no
   username: ""
@@ -27,11 +27,11 @@ remote-control:
 class Dns:
     """Usable as a context.  records: lines of a zone file, names in full."""
 
-    def __init__(self, records):
-        self.dir, self.port = tempfile.mkdtemp(prefix="ph-dns-"), free_port()
+    def __init__(self, records, at="127.0.0.1", port=0):
+        self.dir, self.port = tempfile.mkdtemp(prefix="ph-dns-"), port or free_port()
         data = "\n".join(f"  local-data: '{r}'" for r in records)
         with open(f"{self.dir}/conf", "w", encoding="ascii") as f:
-            f.write(CONF.format(port=self.port, dir=self.dir, data=data))
+            f.write(CONF.format(at=at, port=self.port, dir=self.dir, data=data))
         self.log = open(f"{self.dir}/log", "w+", encoding="utf-8")
         self.child = subprocess.Popen(["unbound", "-d", "-c", f"{self.dir}/conf"],
                                       stdout=self.log, stderr=self.log)
