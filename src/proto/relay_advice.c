@@ -29,7 +29,11 @@ static const char *const words[RELAY_CAUSES] = {
 	[RELAY_TOO_MANY] = "there are more addresses than can be tried",
 };
 
-/* In a text `$A` is the address that was used, `$V` the version of PROXY that is served. */
+/*
+ * In a text `$A` is the address that was used, `$V` the version of PROXY that is served.  One that
+ * begins with `$6` is for a client with an IPv6 address only.
+ */
+#define ONLY_V6		"$6"
 static const struct {
 	enum relay_cause cause;
 	enum relay_server server;	/* RELAY_UNKNOWN_SERVER: whatever it is */
@@ -143,6 +147,9 @@ static const struct {
 	{ RELAY_NO_PROOF, RELAY_EXIM,
 	    "the ACL of acl_smtp_rcpt: `require message = relay not permitted` before `require "
 	    "verify = recipient` and greylisting" },
+	{ RELAY_NO_ANSWER, RELAY_POSTFIX,
+	    "$6master.cf: -o inet_protocols=all for this listener, if its log says that IPv6 "
+	    "support is disabled: then it hangs up on every client with an IPv6 address" },
 	{ RELAY_NO_ANSWER, RELAY_UNKNOWN_SERVER,
 	    "is it running, and does backend name it? Its own log says why it ended the "
 	    "connection" },
@@ -185,14 +192,20 @@ relay_advice(const struct relay_result *r, size_t i, const struct relay_visit *v
 {
 	for (size_t k = 0; k < sizeof(table) / sizeof(table[0]); k++) {
 		enum relay_server s = table[k].server;
+		const char *text = table[k].text;
 
 		if (table[k].cause != r->cause || (s != RELAY_UNKNOWN_SERVER &&
 		    r->server != RELAY_UNKNOWN_SERVER && s != r->server))
 			continue;
+		if (strncmp(text, ONLY_V6, strlen(ONLY_V6)) == 0) {
+			if (v == NULL || !v->client.v6)
+				continue;
+			text += strlen(ONLY_V6);
+		}
 		if (i-- > 0)
 			continue;
 		buf_addf(out, "%s%s", names[s], s != RELAY_UNKNOWN_SERVER ? ": " : "");
-		expand(table[k].text, v, out);
+		expand(text, v, out);
 		return !out->failed;
 	}
 	return false;

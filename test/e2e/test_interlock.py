@@ -82,6 +82,13 @@ SERVERS = {
                          "postscreen_blacklist_action = drop"],
                         options="-o postscreen_upstream_proxy_protocol=haproxy",
                         service="postscreen"), "cannot tell", "", "postscreen_access_list"),
+    "postfix without IPv6": (
+        lambda: Postfix(["inet_protocols = ipv4"]), "cannot tell", "Postfix",
+        "-o inet_protocols=all"),
+    "postfix without IPv6 but on this listener": (
+        lambda: Postfix(["inet_protocols = ipv4"],
+                        "-o smtpd_upstream_proxy_protocol=haproxy -o inet_protocols=all"),
+        "green", "Postfix", ""),
     "postfix that counts recipients": (
         lambda: Postfix(["smtpd_client_recipient_rate_limit = 5",
                          "smtpd_client_event_limit_exceptions ="]), "cannot tell", "Postfix",
