@@ -69,7 +69,8 @@ struct board_peer {			/* a home seen from an edge, or an edge seen from home */
 	_Atomic int64_t	recipients;
 	_Atomic int64_t	list_ms;	/* when the oldest such list was right; 0: there is none */
 	_Atomic int64_t	list_until_ms;	/* it refuses nobody from then on */
-	char		address[64];
+	char		address[64];	/* home: where it is looked for, a name mostly */
+	char		at[64];		/* home: the address that a tunnel was up to last */
 	char		error[BOARD_WORDS];	/* the last reason it is not up */
 	_Atomic int	alarm;		/* home: error is what no time mends */
 };

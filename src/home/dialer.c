@@ -82,9 +82,14 @@ show(struct dialer *d)
 		error = refused ? DIALER_REFUSED : "";
 	}
 	p = &d->tunnel->proc->board->peer[d->edge->row];
-	for (size_t i = 0; i < LINES_MAX; i++)
-		if (d->lines[i] != NULL && d->lines[i]->state == LINE_UP)
-			rtt = h2_rtt_us(d->lines[i]->h2);
+	for (size_t i = 0; i < LINES_MAX; i++) {
+		const struct line *l = d->lines[i];
+
+		if (l == NULL || l->state != LINE_UP)
+			continue;
+		rtt = h2_rtt_us(l->h2);
+		span_copy(span_str(netaddr_hostport(&l->addr[l->at]).s), p->at, sizeof(p->at));
+	}
 	span_copy(span_str(d->edge->name), p->name, sizeof(p->name));
 	span_copy(span_str(d->edge->peer.address), p->address, sizeof(p->address));
 	span_copy(span_str(error), p->error, sizeof(p->error));

@@ -80,19 +80,19 @@ bad_by(void)
 	return answer_misused(&why);
 }
 
-/* The scoreboard says where our tunnels end now. */
+/* The scoreboard says where our tunnels end. */
 static int
 spare_edges(struct writer *w, const struct netset_entry *e, struct why *why)
 {
 	struct scoreboard *b = writer_conf(w)->board;
 
 	for (size_t i = 0; b != NULL && i < BOARD_PEERS; i++) {
-		char name[sizeof(b->peer[i].name)], address[sizeof(b->peer[i].address)];
+		char name[sizeof(b->peer[i].name)], at[sizeof(b->peer[i].at)];
 		struct netaddr a;
 
 		memcpy(name, b->peer[i].name, sizeof(name));
-		memcpy(address, b->peer[i].address, sizeof(address));
-		if (netaddr_parse(span_of(address, strnlen(address, sizeof(address))), &a) &&
+		memcpy(at, b->peer[i].at, sizeof(at));
+		if (netaddr_parse(span_of(at, strnlen(at, sizeof(at))), &a) &&
 		    netaddr_in(&a, &e->net, e->bits))
 			return why_set(why, "%s is where edge %s is: it is never banned",
 			    net_text(e).s, log_safe(span_of(name, strnlen(name, sizeof(name)))).s);

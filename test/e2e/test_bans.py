@@ -11,6 +11,7 @@ import pytest
 
 from kit.certs import own_ca
 from kit.dovecot import Dovecot
+from kit.etc import own_file
 from kit.netns import netns
 from kit.ports import free_port
 from kit.smtp import Client, Closed
@@ -18,6 +19,7 @@ from kit.stand import TOP, message, posthouse, until
 
 HOME = "198.51.100.2"           # where the tunnel comes from
 MACHINE = "198.51.100.9"        # home's other address
+EDGE = "198.51.100.80"          # another machine's, where home reaches its edge by name
 ATTACKER, NEIGHBOUR, OTHER = "203.0.113.66", "203.0.113.67", "192.0.2.10"
 
 
@@ -107,6 +109,19 @@ def test_a_ban_bites_at_the_edge_and_ends(stand):
     until("the ban is over", 10, lambda: welcome(stand, ATTACKER))
     assert bans(stand) == {}
     assert ctl(stand, "bans").stdout == "Nobody is banned.\n"
+
+
+def test_an_edge_that_is_known_by_name_is_not_banned(network, make_stand, tmp_path):
+    ip("addr", "add", EDGE, "dev", "lo")
+    port, hosts = free_port(), tmp_path / "hosts"
+    hosts.write_text(f"127.0.0.1 localhost\n{EDGE} mx.posthouse-test.org\n")
+    stand = make_stand(within=own_file("/etc/hosts", hosts),
+                       opt=[f'edge.tunnel.listen={{"{EDGE}:{port}"}}',
+                            f"edge.tunnel.address=mx.posthouse-test.org:{port}"])
+    for net in EDGE, "198.51.100.64/26":
+        r = ctl(stand, "ban", net, check=False)
+        assert r.returncode != 0 and "is where edge edge.test is" in r.stderr
+    assert bans(stand) == {}
 
 
 def test_what_may_not_be_banned_is_refused_with_the_reason(stand):
