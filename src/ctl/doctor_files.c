@@ -94,7 +94,8 @@ room(const struct look *l)
 		    "%s left above hold.reserve, and alarms.disk is %s",
 		    brief_size(octets - reserve).s, brief_size(c->alarms.disk).s);
 	else
-		finding_tell(l->to, FINDING_OK, "disk", "", "%s free", brief_size(octets).s);
+		finding_tell(l->to, FINDING_OK, "disk", "", "%s free above hold.reserve",
+		    brief_size(octets - reserve).s);
 }
 
 /* --- key files ------------------------------------------------------------------------------ */
@@ -114,7 +115,7 @@ on_secret(void *arg, const struct secret_file *f, const struct why *why)
 	else		/* the words begin with the key, which is said already */
 		finding_tell_words(l->to, FINDING_FAIL, f->key, why->text +
 		    (strncmp(why->text, f->key, n) == 0 && why->text[n] == ' ' ? n + 1 : 0), "; ",
-		    "");
+		    "put it right, or name another in the configuration");
 }
 
 /* --- the certificate ------------------------------------------------------------------------ */

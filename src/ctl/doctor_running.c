@@ -159,6 +159,8 @@ static const struct {
 } kinds[] = {
 	{ "filter", "does rspamd run, and is filter.rspamd its address?" },
 	{ "process", "see the log of the role; a restart begins anew" },
+	{ "process/courier", "mend what it names, the mail server or the list of mailboxes: it is "
+	    "tried again by itself" },
 	{ "keys", "if its operator meant it, pair anew: unpair, then pair" },
 	{ "store", "is the disk well, and does the role's user own the state?" },
 	{ "spool", "is the disk well, and does the role's user own the state?" },

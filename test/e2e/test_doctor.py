@@ -14,7 +14,8 @@ from kit.passed import Server
 from kit.ports import free_port
 from kit.radosgw import KEY, MISSING, SECRET, Radosgw
 from kit.s3 import rules
-from kit.stand import posthouse, until
+from kit.smtp import send_mail
+from kit.stand import message, posthouse, until
 
 TOLD = ["edge.alarms.command=/bin/true", "home.alarms.command=/bin/true"]
 LINE = re.compile(r"(ok|warn|fail) +(\S.*?)  +(\S.*?)(?:  -> (.+))?$")
@@ -98,6 +99,21 @@ def test_key_files(make_stand):
     status, found = doctor(stand.conf("home"))
     assert {k: v[0] for k, v in unwell(found).items()} == {"age.key": "fail", "tunnel.key": "fail"}
     assert "`posthouse keygen` makes it" in found["age.key"][1]
+
+
+def test_a_file_that_is_not_there_and_a_mail_server_that_is_not(make_stand):
+    """What is wrong is told with what to do, and not with what would not help."""
+    stand = make_stand(opt=[*TOLD, f"home.deliver.smtp=127.0.0.1:{free_port()}",
+                            "home.alarms.after=1s", "home.alarms.every=1s"])
+    os.unlink(stand.env["CERT"])
+    state, text, advice = doctor(stand.conf("edge"))[1]["tls.cert"]
+    assert state == "fail" and "No such file" in text
+    assert "name another in the configuration" in advice
+    assert send_mail(stand.smtp, message()).code == 250
+    until("the courier's alarm is there", 20, lambda: "alarm" in doctor(stand.conf("home"))[1])
+    state, text, advice = doctor(stand.conf("home"))[1]["alarm"]
+    assert state == "fail" and "Connection refused" in text
+    assert "restart" not in advice and "tried again by itself" in advice
 
 
 def test_a_certificate_that_ends(make_stand):
