@@ -296,6 +296,19 @@ a_file_tells_its_role(void **state)
 		assert_int_equal(conf_role("f", span_str(cases[i].text), &why), cases[i].role);
 }
 
+static char *
+man_text(void)
+{
+	char *page = calloc(1, 1 << 18);
+	FILE *f = fopen(man_page(), "r");
+
+	assert_non_null(page);
+	assert_non_null(f);
+	assert_true(fread(page, 1, (1 << 18) - 1, f) > 0);
+	fclose(f);
+	return page;
+}
+
 /*
  * posthouse.conf(5) has each key, as `.It Ic section.key`, and below it the
  * default that the table has.
@@ -304,14 +317,9 @@ static void
 the_man_page_has_every_key(void **state)
 {
 	const struct conf_table *tables[] = { &conf_edge_table, &conf_home_table };
-	char *page = calloc(1, 1 << 18), want[200];
-	FILE *f = fopen(man_page(), "r");
+	char *page = man_text(), want[200];
 	size_t missing = 0;
 
-	assert_non_null(page);
-	assert_non_null(f);
-	assert_true(fread(page, 1, (1 << 18) - 1, f) > 0);
-	fclose(f);
 	for (size_t r = 0; r < 2; r++)
 		for (size_t i = 0; i < tables[r]->nkeys; i++) {
 			const struct conf_key *k = &tables[r]->keys[i];
@@ -334,6 +342,35 @@ the_man_page_has_every_key(void **state)
 			}
 		}
 	assert_int_equal(missing, 0);
+	free(page);
+}
+
+/* Whatever keeps its old value until a restart is marked so below its `.It`, and nothing else is. */
+static void
+the_man_page_marks_what_a_restart_changes(void **state)
+{
+	const struct conf_table *tables[] = { &conf_edge_table, &conf_home_table };
+	char *page = man_text(), want[200];
+	size_t wrong = 0;
+
+	for (size_t r = 0; r < 2; r++)
+		for (size_t i = 0; i < tables[r]->nkeys; i++) {
+			const struct conf_key *k = &tables[r]->keys[i];
+
+			snprintf(want, sizeof(want), ".It Ic %s%s%s ", k->section,
+			    k->section[0] != '\0' ? "." : "", k->name);
+			for (const char *at = page; (at = strstr(at, want)) != NULL; at++) {
+				const char *next = strstr(at + 1, "\n.It "),
+				    *said = strstr(at, "\n.Em Restart ");
+
+				if ((said != NULL && (next == NULL || said < next)) == k->fixed)
+					continue;
+				print_error("%s: %sis%s changed by a restart only\n", man_page(),
+				    want + 7, k->fixed ? "" : " not");
+				wrong++;
+			}
+		}
+	assert_int_equal(wrong, 0);
 	free(page);
 }
 
@@ -374,6 +411,7 @@ main(void)
 		cmocka_unit_test(reload_names_what_needs_a_restart),
 		cmocka_unit_test(a_file_tells_its_role),
 		cmocka_unit_test(the_man_page_has_every_key),
+		cmocka_unit_test(the_man_page_marks_what_a_restart_changes),
 		cmocka_unit_test(every_key_is_described),
 	};
 
