@@ -61,7 +61,8 @@ struct conf_key {
 	uint64_t	 least, most;	/* numbers, sizes, times (ms) */
 	const char	*const *words;	/* CT_WORD, NULL-terminated; the first is `least` */
 	const char	*otherwise;	/* CT_WORD: said after "write one of" */
-	bool		 fixed;		/* only a restart changes it */
+	/* Only a restart changes it; how a reload brings it: test/e2e/test_reload_keys.py. */
+	bool		 fixed;
 	/* What others call it, each with a space behind: no keys, but what is meant is said. */
 	const char	*also;
 	const char	*doc;		/* one line */

@@ -345,7 +345,7 @@ the_man_page_has_every_key(void **state)
 	free(page);
 }
 
-/* Whatever keeps its old value until a restart is marked so below its `.It`, and nothing else is. */
+/* What keeps its old value until a restart is marked so below its `.It`, and nothing else is. */
 static void
 the_man_page_marks_what_a_restart_changes(void **state)
 {
