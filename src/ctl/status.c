@@ -60,6 +60,7 @@ static void
 summary(const json_t *s, struct buf *out)
 {
 	const json_t *held = json_object_get(s, "held"), *disk = json_object_get(s, "disk"), *n;
+	const json_t *counts = json_object_get(s, "counters");
 	int64_t now = wall_ms(), oldest = json_number(held, "oldest_ms");
 	struct shown host, version;
 	const char *state;
@@ -86,6 +87,11 @@ summary(const json_t *s, struct buf *out)
 	    brief_size((uint64_t)json_number(disk, "free")).s,
 	    (long long)json_number(disk, "percent"),
 	    brief_size((uint64_t)json_number(disk, "quota")).s);
+	if (json_number(counts, "connections") > 0 || json_number(counts, "memory") > 0)
+		line(out, "now", "%lld SMTP connection%s, %s of mail in memory",
+		    (long long)json_number(counts, "connections"),
+		    json_number(counts, "connections") == 1 ? "" : "s",
+		    brief_size((uint64_t)json_number(counts, "memory")).s);
 	if (json_number(s, "aside") > 0)
 		line(out, "aside", "%lld foreign, forged or damaged files in aside/",
 		    (long long)json_number(s, "aside"));
@@ -372,8 +378,9 @@ counters(const json_t *s, bool colour, struct buf *out)
 	json_object_foreach((json_t *)json_object_get(s, "counters"), name, n) {
 		char text[32];
 
-		if (json_integer_value(n) == 0)
-			continue;
+		if (json_integer_value(n) == 0 || strcmp(name, "connections") == 0 ||
+		    strcmp(name, "memory") == 0)
+			continue;	/* these two are as of now: summary() has them */
 		any = true;
 		table_str(t, name);
 		snprintf(text, sizeof(text), "%lld", (long long)json_integer_value(n));

@@ -9,7 +9,7 @@ import threading
 import pytest
 
 from kit.liar import Server
-from kit.smtp import send_mail
+from kit.smtp import Client, send_mail
 from kit.stand import message, posthouse, until
 
 
@@ -33,6 +33,20 @@ def parked_for_nobody(make_stand, mark):
     stand.start("home")
     until("it is parked", 20, lambda: only(stand, "--class", "policy"))
     return stand, only(stand)[0]["id"]
+
+
+def test_what_is_now_is_not_counted_since_the_start(make_stand):
+    stand = make_stand()
+
+    def page():
+        return stand.tool("status", "-c", stand.conf("edge")).stdout
+    with Client(stand.smtp) as client:
+        client.reply()
+        until("it is shown", 10,
+              lambda: re.search(r"^now +1 SMTP connection, 0 B of mail in memory$", page(), re.M))
+        assert re.search(r"^connections_total +[1-9]", page(), re.M)
+        assert not re.search(r"^(connections|memory) ", page(), re.M)
+    until("nothing is now", 10, lambda: "\nnow " not in page())
 
 
 def test_the_story_of_a_delivered_message_is_told(make_stand, mark):
