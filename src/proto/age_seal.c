@@ -28,13 +28,10 @@ age_ephemeral_make(const struct age_recipient *to, const unsigned char secret[32
     struct age_ephemeral *e)
 {
 	unsigned char shared[32];
-	EVP_PKEY *key = x25519_key(secret, NULL);
 	bool ok;
 
-	ok = key != NULL && x25519_public(key, e->share) &&
-	    x25519_shared(key, to->pub, shared) == X25519_OK &&
+	ok = x25519_once(secret, to->pub, e->share, shared) == X25519_OK &&
 	    age_wrap_key(shared, e->share, to->pub, e->wrap);
-	EVP_PKEY_free(key);
 	explicit_bzero(shared, sizeof(shared));
 	return ok;
 }

@@ -11,13 +11,23 @@
 
 #define SHA256_BLOCK	64
 
+static const unsigned char base_point[X25519_LEN] = { 9 };	/* RFC 7748 4.1 */
+
 static pthread_once_t fetched = PTHREAD_ONCE_INIT;
 static EVP_CIPHER *chacha;
 static EVP_MD *sha256;
+static EVP_PKEY *base;
+
+static EVP_PKEY *
+point(const unsigned char at[X25519_LEN])
+{
+	return EVP_PKEY_new_raw_public_key(EVP_PKEY_X25519, NULL, at, X25519_LEN);
+}
 
 static void
 fetch(void)
 {
+	base = point(base_point);
 	chacha = EVP_CIPHER_fetch(NULL, "ChaCha20-Poly1305", NULL);
 	sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
 }
@@ -25,7 +35,8 @@ fetch(void)
 bool
 crypto_init(void)
 {
-	return pthread_once(&fetched, fetch) == 0 && chacha != NULL && sha256 != NULL;
+	return pthread_once(&fetched, fetch) == 0 && chacha != NULL && sha256 != NULL &&
+	    base != NULL;
 }
 
 const EVP_CIPHER *
@@ -142,26 +153,67 @@ x25519_public(const EVP_PKEY *key, unsigned char out[X25519_LEN])
 	return EVP_PKEY_get_raw_public_key(key, out, &n) == 1 && n == X25519_LEN;
 }
 
-enum x25519_result
-x25519_shared(EVP_PKEY *key, const unsigned char peer[X25519_LEN], unsigned char out[X25519_LEN])
+static EVP_PKEY_CTX *
+multiplier(EVP_PKEY *key)
+{
+	EVP_PKEY_CTX *ctx = key != NULL ? EVP_PKEY_CTX_new_from_pkey(NULL, key, NULL) : NULL;
+
+	if (ctx != NULL && EVP_PKEY_derive_init(ctx) == 1)
+		return ctx;
+	EVP_PKEY_CTX_free(ctx);
+	return NULL;
+}
+
+static enum x25519_result
+multiply(EVP_PKEY_CTX *ctx, EVP_PKEY *by, unsigned char out[X25519_LEN])
 {
 	static const unsigned char zero[X25519_LEN];
-	EVP_PKEY *pub = EVP_PKEY_new_raw_public_key(EVP_PKEY_X25519, NULL, peer, X25519_LEN);
-	EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_pkey(NULL, key, NULL);
 	enum x25519_result result = X25519_NO_MEMORY;
 	size_t n = X25519_LEN;
 
 	/* No check of the peer's point but the result: any 32 octets are a public key. */
-	if (pub != NULL && ctx != NULL && EVP_PKEY_derive_init(ctx) == 1 &&
-	    EVP_PKEY_derive_set_peer_ex(ctx, pub, 0) == 1)
+	if (ctx != NULL && by != NULL && EVP_PKEY_derive_set_peer_ex(ctx, by, 0) == 1)
 		result = EVP_PKEY_derive(ctx, out, &n) == 1 && n == X25519_LEN &&
 		    !secret_eq(out, zero, X25519_LEN) ? X25519_OK : X25519_LOW_ORDER;
-	EVP_PKEY_CTX_free(ctx);
-	EVP_PKEY_free(pub);
 	if (result != X25519_OK) {
 		/* A peer may not fill libcrypto's queue of errors by its points. */
 		ERR_clear_error();
 		memset(out, 0, X25519_LEN);
 	}
+	return result;
+}
+
+enum x25519_result
+x25519_shared(EVP_PKEY *key, const unsigned char peer[X25519_LEN], unsigned char out[X25519_LEN])
+{
+	EVP_PKEY *by = point(peer);
+	EVP_PKEY_CTX *ctx = multiplier(key);
+	enum x25519_result result = multiply(ctx, by, out);
+
+	EVP_PKEY_CTX_free(ctx);
+	EVP_PKEY_free(by);
+	return result;
+}
+
+/*
+ * libcrypto makes the public half of a key by portable code, which takes half as long again as
+ * the product with the base point that it is.  So the key is given a stand-in for it, which no
+ * product looks at.
+ */
+enum x25519_result
+x25519_once(const unsigned char priv[X25519_LEN], const unsigned char peer[X25519_LEN],
+    unsigned char pub[X25519_LEN], unsigned char shared[X25519_LEN])
+{
+	EVP_PKEY *key = crypto_init() ? x25519_key(priv, base_point) : NULL, *by = point(peer);
+	EVP_PKEY_CTX *ctx = multiplier(key);
+	enum x25519_result result = multiply(ctx, by, shared);
+
+	if (result != X25519_OK)
+		memset(pub, 0, X25519_LEN);
+	else if ((result = multiply(ctx, base, pub)) != X25519_OK)
+		explicit_bzero(shared, X25519_LEN);
+	EVP_PKEY_CTX_free(ctx);
+	EVP_PKEY_free(by);
+	EVP_PKEY_free(key);
 	return result;
 }

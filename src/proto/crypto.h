@@ -45,5 +45,12 @@ enum x25519_result {
 /* out is zeroed unless it is X25519_OK. */
 enum x25519_result x25519_shared(EVP_PKEY *, const unsigned char peer[X25519_LEN],
 		    unsigned char out[X25519_LEN]);
+/*
+ * Of a private key that is made for one peer: its public half, and what it shares with that
+ * peer.  Both are zeroed unless it is X25519_OK.
+ */
+enum x25519_result x25519_once(const unsigned char priv[X25519_LEN],
+		    const unsigned char peer[X25519_LEN], unsigned char pub[X25519_LEN],
+		    unsigned char shared[X25519_LEN]);
 
 #endif

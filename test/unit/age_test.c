@@ -567,6 +567,34 @@ primitives(void **state)
 	    "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54");
 }
 
+static void
+expect(const unsigned char b[32], const char *hex)
+{
+	char text[65];
+
+	hex_encode(b, 32, text);
+	assert_string_equal(text, hex);
+}
+
+/* Alice's key for Bob's (RFC 7748 6.1), and a point that hides nothing. */
+static void
+a_key_for_one_peer(void **state)
+{
+	static const unsigned char low_order[32], zero[32];
+	unsigned char alice[32], bob[32], pub[32], shared[32];
+
+	assert_true(hex_decode(SPAN_LIT("77076d0a7318a57d3c16c17251b26645"
+	    "df4c2f87ebc0992ab177fba51db92c2a"), alice, 32));
+	assert_true(hex_decode(SPAN_LIT("de9edb7d7b7dc1b4d35b61c2ece43537"
+	    "3f8343c85b78674dadfc7e146f882b4f"), bob, 32));
+	assert_int_equal(x25519_once(alice, bob, pub, shared), X25519_OK);
+	expect(pub, "8520f0098930a754748b7ddcb43ef75a0dbf3a0d26381af4eba4a98eaa9b4e6a");
+	expect(shared, "4a5d9d5ba4ce2de1728e3bf480350f25e07e21c947d19e3376f09b3c1e161742");
+	assert_int_equal(x25519_once(alice, low_order, pub, shared), X25519_LOW_ORDER);
+	assert_memory_equal(pub, zero, 32);
+	assert_memory_equal(shared, zero, 32);
+}
+
 int
 main(void)
 {
@@ -583,6 +611,7 @@ main(void)
 		cmocka_unit_test(payloads),
 		cmocka_unit_test(one_octet_short_is_cut_short_and_not_empty),
 		cmocka_unit_test(a_low_order_recipient_is_refused),
+		cmocka_unit_test(a_key_for_one_peer),
 	};
 
 	return cmocka_run_group_tests(tests, setup, NULL);
