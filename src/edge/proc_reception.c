@@ -26,6 +26,12 @@
 /* For transactions under way and passed connections; the parent forces the end at 40 s. */
 #define DRAIN_MS	30000
 #define LAST_MS		1000	/* for the last words */
+/*
+ * One message's memory is the next one's: handed back to the kernel between two it would come
+ * again as pages to be cleared, which costs more than to seal what goes into them.
+ */
+#define HEAP_SLACK	(2u << 20)	/* may be free at the heap's end */
+#define HEAP_LARGEST	(1u << 20)	/* to be in the heap at all: most objects are */
 
 static struct edge *
 edge_of(struct proc *p)
@@ -276,7 +282,8 @@ on_sweep(uv_timer_t *timer)
 			handover_sweep(e->homes.list[i]->handover,
 			    awake_now(e->loop));
 	atomic_store(&edge_board(e)->count[BC_MEMORY], (int64_t)spool_memory(e->mail));
-	if (crowd_has_gone(&e->crowd, e->nsessions + e->npassages, instant_now()))
+	if (crowd_has_gone(&e->crowd, e->nsessions + e->npassages, spool_memory(e->mail),
+	    instant_now()))
 		malloc_trim(0);
 }
 
@@ -288,6 +295,8 @@ start(struct proc *p, struct why *why)
 	if (!crypto_init())
 		return why_set(why,
 		    "reception: OpenSSL offers no X25519, ChaCha20-Poly1305 or SHA-256");
+	mallopt(M_TRIM_THRESHOLD, HEAP_SLACK);
+	mallopt(M_MMAP_THRESHOLD, HEAP_LARGEST);
 	spool_up(e);
 	e->clients = clients_new();
 	e->terms = terms_new(edge_conf(e));

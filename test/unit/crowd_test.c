@@ -22,7 +22,7 @@ play(const struct moment *m, size_t n)
 	for (size_t i = 0; i < n; i++) {
 		struct instant now = { (1000 + m[i].at_s) * 1000000000 };
 
-		if (crowd_has_gone(&c, m[i].there, now) != m[i].gives)
+		if (crowd_has_gone(&c, m[i].there, 0, now) != m[i].gives)
 			fail_msg("at %lld s with %zu there", (long long)m[i].at_s, m[i].there);
 	}
 }
@@ -62,6 +62,19 @@ one_that_comes_and_goes_pays_once_a_minute(void **state)
 	PLAY(moments);
 }
 
+static void
+messages_on_their_way_are_one(void **state)
+{
+	const struct instant now = { 1000000000 };
+	struct crowd c = { 0 };
+
+	assert_false(crowd_has_gone(&c, 20, 2 << 20, now));
+	assert_false(crowd_has_gone(&c, 20, 0, now));
+	assert_false(crowd_has_gone(&c, 20, 4 << 20, now));
+	assert_false(crowd_has_gone(&c, 20, 2 << 20, now));
+	assert_true(crowd_has_gone(&c, 20, 0, now));
+}
+
 int
 main(void)
 {
@@ -69,6 +82,7 @@ main(void)
 		cmocka_unit_test(when_most_of_it_has_gone),
 		cmocka_unit_test(a_few_are_no_crowd),
 		cmocka_unit_test(one_that_comes_and_goes_pays_once_a_minute),
+		cmocka_unit_test(messages_on_their_way_are_one),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
