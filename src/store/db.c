@@ -231,6 +231,7 @@ db_rollback(struct db *db)
 		sqlite3_exec(db->sq, "ROLLBACK", NULL, NULL, NULL);
 	db->in_txn = false;
 	db->unsure = true;
+	db->room_known = false;
 	db->next_row = db->next_row_kept;
 	db->total = db->total_kept;
 	memset(db->delivered, 0, sizeof(db->delivered));	/* one of them may be undone */
@@ -274,7 +275,7 @@ db_room(struct db *db)
 	if (fstatvfs(db->dir, &v) == -1)
 		return 0;
 	room = (uint64_t)v.f_bavail * v.f_frsize +
-	    number(db, ST_FREELIST) * number(db, ST_PAGE_SIZE);
+	    number(db, ST_FREELIST) * db->page_size;
 	return room > db->limits.reserve ? room - db->limits.reserve : 0;
 }
 
@@ -287,9 +288,10 @@ db_disk_free(struct db *db)
 uint64_t
 db_room_left(struct db *db)
 {
-	uint64_t disk = db_room(db);
+	uint64_t disk = db->room_known ? db->room : db_room(db);
 	uint64_t quota = db->limits.quota > db->total ? db->limits.quota - db->total : 0;
 
+	db->room_known = false;
 	return disk < quota ? disk : quota;
 }
 
@@ -456,6 +458,7 @@ open_file(struct db *db, const char *vfs, struct why *why)
 	if ((v == 0 && make_tables(db, why) == -1) || role_fits(db, why) == -1 ||
 	    (v > 0 && v < DB_SCHEMA && upgrade(db, v, why) == -1) || db_recover(db, why) == -1)
 		return -1;
+	db->page_size = number(db, ST_PAGE_SIZE);
 	sqlite3_wal_hook(db->sq, on_commit, db);
 	return 0;
 }

@@ -147,7 +147,11 @@ int	db_states(struct db *, struct db_states *, struct why *);
 int	db_aside_count(struct db *);
 /* what may still be kept: free disk and free pages, above the reserve */
 uint64_t db_disk_free(struct db *);
-uint64_t db_room_left(struct db *);	/* the same, and no more than is left of the quota in all */
+/*
+ * The same, and no more than is left of the quota in all.  After puts it is first what they
+ * left: the disk is asked once a transaction.
+ */
+uint64_t db_room_left(struct db *);
 /*
  * Edge: what one client network may fill for a home of that quota; or, where less can be kept in
  * all, with room octets to come, that share of it, so that no quota gives a disk to one alone.

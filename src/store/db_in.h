@@ -62,8 +62,9 @@ struct db {
 	int64_t		 next_row, next_row_kept;
 	int64_t		 written_ms;		/* before we opened it */
 	uint64_t	 total, total_kept;	/* octets held: in the transaction, as committed */
-	uint64_t	 room;			/* what this transaction may still add */
+	uint64_t	 room;			/* what this transaction may still add, or left */
 	bool		 room_known;
+	uint64_t	 page_size;
 	/* rows of this transaction let them go: removed after it */
 	struct db_names	 gone;
 	/* since the log was last copied into the database */
