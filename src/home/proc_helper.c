@@ -171,9 +171,7 @@ run_command(struct helper *h)
 	char *env[] = { path, NULL };
 
 	if (!command_line_parse(span_str(conf->users_command), &cl)) {
-		tell(h,
-		    conf->users_command[0] == '\0' ? "none is configured"
-						   : "a quote in it has no end");
+		tell(h, "a quote in it has no end");
 		return;
 	}
 	snprintf(path, sizeof(path), "PATH=%s", conf->helper_path);
@@ -194,13 +192,21 @@ source_of(const struct conf_home *c)
 static void
 answer(struct helper *h, uint64_t tag)
 {
+	bool file = h->proc->home->users_file[0] != '\0';
+	bool command = h->proc->home->users_command[0] != '\0';
+
 	h->asked = source_of(h->proc->home);
 	h->waits = false;
 	h->asker = h->courier;
 	h->tag = tag;
-	if (h->proc->home->users_file[0] != '\0' && !send_file(h))
+	/* The courier was reloaded before us; by an empty list it would refuse all for good. */
+	if (!file && !command) {
+		tell(h, "it is not known to the helper yet");
 		return;
-	if (h->proc->home->users_command[0] != '\0')
+	}
+	if (file && !send_file(h))
+		return;
+	if (command)
 		run_command(h);
 	else
 		tell(h, "");

@@ -232,6 +232,20 @@ another_source_is_said_at_a_reload(void **state)
 	RUN_UNTIL(H.changed > 1);
 }
 
+/* It is no list of nobody: the courier would take that for a whole one. */
+static void
+before_our_reload_there_is_no_list(void **state)
+{
+	run("");
+	assert_string_equal(H.why, "it is not known to the helper yet");
+	assert_int_equal(H.octets, 0);
+	snprintf(H.conf->users_command, sizeof(H.conf->users_command), "printf alice");
+	proc_helper.reload(&H.proc);
+	RUN_UNTIL(H.changed == 1);
+	run("printf alice");
+	assert_string_equal(H.why, "");
+}
+
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, set_up, tear_down)
 
 int
@@ -243,6 +257,7 @@ main(void)
 		TEST(without_end_is_too_much),
 		TEST(too_long_ends_it_and_what_it_started),
 		TEST(one_at_a_time),
+		TEST(before_our_reload_there_is_no_list),
 		TEST(another_source_is_said_at_a_reload),
 		TEST(what_was_run_for_a_courier_that_died_is_nobodys_answer),
 	};
