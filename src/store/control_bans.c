@@ -80,7 +80,17 @@ bad_by(void)
 	return answer_misused(&why);
 }
 
-/* The scoreboard says where our tunnels end. */
+/* A text of the scoreboard, copied: others write it meanwhile.  A name is no address. */
+static bool
+names_one_of(const char *text, size_t max, const struct netset_entry *e)
+{
+	struct netaddr a;
+
+	return netaddr_parse(span_of(text, strnlen(text, max)), &a) &&
+	    netaddr_in(&a, &e->net, e->bits);
+}
+
+/* The scoreboard says where our tunnels ended last, and where one is looked for. */
 static int
 spare_edges(struct writer *w, const struct netset_entry *e, struct why *why)
 {
@@ -88,12 +98,12 @@ spare_edges(struct writer *w, const struct netset_entry *e, struct why *why)
 
 	for (size_t i = 0; b != NULL && i < BOARD_PEERS; i++) {
 		char name[sizeof(b->peer[i].name)], at[sizeof(b->peer[i].at)];
-		struct netaddr a;
+		char address[sizeof(b->peer[i].address)];
 
 		memcpy(name, b->peer[i].name, sizeof(name));
 		memcpy(at, b->peer[i].at, sizeof(at));
-		if (netaddr_parse(span_of(at, strnlen(at, sizeof(at))), &a) &&
-		    netaddr_in(&a, &e->net, e->bits))
+		memcpy(address, b->peer[i].address, sizeof(address));
+		if (names_one_of(at, sizeof(at), e) || names_one_of(address, sizeof(address), e))
 			return why_set(why, "%s is where edge %s is: it is never banned",
 			    net_text(e).s, log_safe(span_of(name, strnlen(name, sizeof(name)))).s);
 	}

@@ -129,6 +129,7 @@ what_is_never_banned(void **state)
 		{ BAN("example.org"), "not an address" },
 		{ BAN("203.0.113.9"), "where edge mx1.example.org is" },
 		{ BAN("203.0.113.0/24"), "where edge mx1.example.org is" },
+		{ BAN("198.51.100.7"), "where edge mx2.example.org is" },
 		{ BAN_BY("192.0.2.9", "two words"), "one word" },
 		{ BAN_BY("192.0.2.9", ""), "one word" },
 		{ "{\"do\":\"ban\"}", "names no address" },
@@ -140,6 +141,9 @@ what_is_never_banned(void **state)
 
 	strcpy(board.peer[0].name, "mx1.example.org");
 	strcpy(board.peer[0].address, "203.0.113.9:7443");
+	strcpy(board.peer[1].name, "mx2.example.org");
+	strcpy(board.peer[1].address, "mx2.example.org:7443");
+	strcpy(board.peer[1].at, "198.51.100.7:7443");
 	conf.board = &board;
 	assert_int_equal(writer_reload(P.writer, &conf, &why), 0);
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
