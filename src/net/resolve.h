@@ -70,8 +70,8 @@ struct resolve_server *resolve_server_new(uv_loop_t *, const char *const *server
     int64_t timeout_ms, struct why *);
 /*
  * When a question finds that one of these files is another one than was read, as on a machine
- * that moved to another network: changed is called once, from within, and nothing is answered
- * from then on.  The process has to end then; the next one is asked all of it again.
+ * that moved to another network: changed is called once, from within, and no question is taken
+ * from then on.  The process has to end then; the next one is asked again what has no answer.
  */
 void	resolve_server_watch(struct resolve_server *, void (*changed)(void *), void *arg);
 void	resolve_server_client(struct resolve_server *, struct chan *);	/* takes it */

@@ -13,7 +13,8 @@ static _Thread_local struct {
 	int64_t		 passed_us;	/* when octets were passed */
 	int64_t		 saved_us;
 	size_t		 octets;	/* in this turn */
-	bool		 file;		/* in the last one they were many */
+	size_t		 lately;	/* less one for each microsecond */
+	bool		 worth;		/* looking for more than came in the last turn */
 } spin;
 
 static int64_t
@@ -22,18 +23,31 @@ now_us(void)
 	return instant_now().ns / 1000;
 }
 
+static size_t
+least(size_t a, size_t b)
+{
+	return a < b ? a : b;
+}
+
+static void
+pay(int64_t looked_us)
+{
+	spin.saved_us -= (int64_t)least((size_t)looked_us, SPIN_US);
+}
+
 /* Ends here, not before the poll: what net/awake.h took for its time must not grow. */
 static void
 look(uv_idle_t *h)
 {
-	bool in_vain = now_us() - spin.passed_us > SPIN_US;
+	int64_t quiet = now_us() - spin.passed_us;
 
-	if (!in_vain && !spin.file) {
+	if (spin.worth && uv_is_active((uv_handle_t *)&spin.before))
+		return;			/* octets came: they are worth another look, or not */
+	if (spin.worth && quiet <= SPIN_US) {
 		sched_yield();
 		return;
 	}
-	if (in_vain)
-		spin.saved_us -= SPIN_US;
+	pay(quiet);
 	uv_idle_stop(h);
 }
 
@@ -42,11 +56,15 @@ before(uv_prepare_t *h)
 {
 	int64_t now = now_us(), quiet = now - spin.passed_us;
 
+	if (uv_is_active((uv_handle_t *)&spin.look))
+		pay(quiet);
 	spin.saved_us += quiet <= SPIN_US ? SPIN_EARNED_US : quiet / SPIN_TIME;
 	if (spin.saved_us > SPIN_SAVED_US)
 		spin.saved_us = SPIN_SAVED_US;
-	spin.file = spin.octets > SPIN_OCTETS;
-	if (!spin.file && spin.saved_us >= SPIN_US)
+	spin.lately -= least((size_t)quiet, spin.lately);
+	spin.lately = least(spin.lately + spin.octets, 2 * SPIN_OCTETS);
+	spin.worth = spin.lately <= SPIN_OCTETS && spin.saved_us >= SPIN_US;
+	if (spin.worth)
 		uv_idle_start(&spin.look, look);
 	spin.passed_us = now;
 	spin.octets = 0;
@@ -59,8 +77,8 @@ spin_begin(uv_loop_t *loop)
 	spin.loop = loop;
 	spin.passed_us = now_us();
 	spin.saved_us = 0;
-	spin.octets = 0;
-	spin.file = false;
+	spin.octets = spin.lately = 0;
+	spin.worth = false;
 	uv_prepare_init(loop, &spin.before);
 	uv_idle_init(loop, &spin.look);
 	uv_unref((uv_handle_t *)&spin.before);

@@ -13,14 +13,14 @@
  */
 /* So long: an answer from beyond both ends takes 120 us where all look for it, 300 if none does. */
 #define SPIN_US		300
-/* More than so many octets in a turn of the loop are a file's, and nobody waits for each. */
+/* More than so many octets, less one for each microsecond, are a file's: nobody waits for each. */
 #define SPIN_OCTETS	(16u << 10)
 /*
- * What was looked for in vain is paid for: with half as much for each answer that came in time,
- * or with time, of which it may take a fiftieth.  What is saved is enough for a few of them.
- * So peers that are further away cost next to nothing.
+ * Looking is paid for with the time that it takes.  An answer that came in time earns more than
+ * most of them take; else only time earns, a fiftieth of it.  What is saved is enough for a few
+ * looks in vain: peers that are further away cost next to nothing.
  */
-#define SPIN_EARNED_US	(SPIN_US / 2)
+#define SPIN_EARNED_US	200
 #define SPIN_TIME	50
 #define SPIN_SAVED_US	(8 * SPIN_US)
 

@@ -88,7 +88,7 @@ quick_answers_are_looked_for(void **state)
 	bool looks = false;
 
 	for (int i = 0; i < 5; i++)
-		looks = looks_again(SPIN_US, 100);
+		looks = looks_again(SPIN_US / 2, 100);
 	assert_true(looks);
 	assert_true(looks_again(SPIN_US / 2, 0));
 	assert_true(looks_again(SPIN_US / 2, 100));
@@ -105,8 +105,11 @@ session_after_session_is_quick(void **state)
 	rested();
 	for (int session = 0; session < 100; session++) {
 		assert_true(looks_again(2000, 1));
-		for (int i = 0; i < 5; i++)
-			assert_true(looks_again(SPIN_US / 2, 100));
+		assert_false(looks_again(SPIN_US + 1, 0));	/* the server's first words */
+		for (int i = 0; i < 5; i++) {
+			assert_true(looks_again(40, 20));
+			assert_true(looks_again(110, 50));
+		}
 		assert_false(looks_again(SPIN_US + 1, 0));
 	}
 }
@@ -148,7 +151,20 @@ files_need_no_haste(void **state)
 		spin_passed(&loop, SPIN_OCTETS / 2);
 		assert_false(looks_again(0, SPIN_OCTETS / 2 + 1));
 	}
-	assert_true(looks_again(20, 100));
+	assert_false(looks_again(20, 100));
+	assert_true(looks_again(2 * SPIN_OCTETS, 100));
+}
+
+/* Who looks again reads it in small pieces. */
+static void
+nor_do_files_in_pieces(void **state)
+{
+	rested();
+	assert_true(looks_again(100, 3000));
+	for (int i = 0; i < 10; i++)
+		looks_again(200, 3000);
+	for (int i = 0; i < 100; i++)
+		assert_false(looks_again(200, 3000));
 }
 
 static void
@@ -181,6 +197,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(distant_peers_cost_little, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(one_turn_is_one_answer, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(files_need_no_haste, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(nor_do_files_in_pieces, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(other_loops_sleep, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(nothing_is_kept_alive, set_up, tear_down),
 	};
