@@ -257,6 +257,7 @@ roster_configure(struct roster *r, const struct conf_home *conf)
 	if (!r->has_list) {
 		r->alarm[0] = '\0';
 		r->learned = false;
+		r->asking = r->ask_again = false;	/* its answer is nobody's */
 		r->listed = 0;
 		buf_fini(&r->good);
 		uv_timer_stop(&r->timer);
