@@ -579,6 +579,7 @@ dialer_free(struct dialer **dp, const char *why)
 	p->connections = 0;
 	p->alarm = 0;
 	p->since_ms = wall_ms();
+	p->at[0] = p->address[0] = '\0';
 	span_copy(span_str(why), p->error, sizeof(p->error));
 	d->given_up = true;
 	for (size_t i = 0; i < LINES_MAX; i++)
