@@ -27,7 +27,7 @@ enum home_msg {
 	HM_DOMAIN,
 	HM_DIGESTS,
 	HM_DOMAINS_END,
-	/* helper -> courier: the mailbox file is another one now */
+	/* helper -> courier: the file, or by a reload what is asked, is another one now */
 	HM_CHANGED,
 };
 

@@ -394,13 +394,15 @@ kid_ended(struct kid *k, int status)
 		kids_drain(p);
 		return;
 	}
+	if (!kind_wanted(k->kind, p->edge, p->home) || fell_asleep(k, status)) {
+		parent_up(p);		/* the others may wait for no more than it */
+		return;
+	}
 	if (!p->up) {
 		log_error(NULL, "proc.end name=%s %s: not starting", proc_kind_name(k->kind), how);
 		parent_drain(p, 1);
 		return;
 	}
-	if (!kind_wanted(k->kind, p->edge, p->home) || fell_asleep(k, status))
-		return;
 	if (settled)
 		k->pause_ms = PAUSE_LEAST_MS;
 	board_of(k)->restarts++;
