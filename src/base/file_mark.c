@@ -6,6 +6,14 @@ file_mark_of(const struct stat *st)
 	return (struct file_mark){ true, st->st_dev, st->st_ino, st->st_size, st->st_mtim };
 }
 
+struct file_mark
+file_mark_at(const char *path)
+{
+	struct stat st;
+
+	return stat(path, &st) == 0 ? file_mark_of(&st) : (struct file_mark){ 0 };
+}
+
 bool
 file_mark_same(const struct file_mark *a, const struct file_mark *b)
 {

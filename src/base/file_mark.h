@@ -14,6 +14,7 @@ struct file_mark {
 };
 
 struct file_mark file_mark_of(const struct stat *);	/* one that is there */
+struct file_mark file_mark_at(const char *path);	/* as it is now; a link is followed */
 bool	file_mark_same(const struct file_mark *, const struct file_mark *);
 
 #endif

@@ -13,6 +13,11 @@
 #include "priv/command.h"
 #include "priv/proc.h"
 
+struct source {				/* of the list */
+	char		 command[sizeof(((struct conf_home *)0)->users_command)];
+	char		 file[CONF_PATH_MAX], path[CONF_PATH_MAX];
+};
+
 /*
  * The helper process of a home: reads the one configured file of mailboxes and runs
  * the one configured command that lists some, when the courier asks, and hands their
@@ -24,11 +29,6 @@
  * group of its own that is killed with it, and no say beyond MAILBOXES_TEXT_MAX
  * octets.  An attacker who owns the command lies about which mailboxes exist.
  */
-struct source {				/* of the list */
-	char		 command[sizeof(((struct conf_home *)0)->users_command)];
-	char		 file[CONF_PATH_MAX], path[CONF_PATH_MAX];
-};
-
 struct helper {
 	struct proc	*proc;
 	struct chan	*courier;
@@ -96,14 +96,6 @@ on_output(void *arg, struct span part)
 
 #define LOOK_MS	1000
 
-static struct file_mark
-mark(const char *path)
-{
-	struct stat st;
-
-	return stat(path, &st) == 0 ? file_mark_of(&st) : (struct file_mark){ 0 };
-}
-
 static void
 on_look(uv_timer_t *timer)
 {
@@ -113,7 +105,7 @@ on_look(uv_timer_t *timer)
 
 	if (path[0] == '\0')
 		return;
-	now = mark(path);		/* one that is gone is another one, too */
+	now = file_mark_at(path);	/* one that is gone is another one, too */
 	if (file_mark_same(&now, &h->seen))
 		return;
 	h->seen = now;
@@ -282,7 +274,7 @@ run(struct proc *p)
 	struct helper *h = helper_of(p);
 
 	h->ready = true;
-	h->seen = mark(p->home->users_file);
+	h->seen = file_mark_at(p->home->users_file);
 	uv_timer_start(&h->look, on_look, LOOK_MS, LOOK_MS);
 	if (h->courier != NULL)
 		chan_start(h->courier, on_message, on_courier_closed, h);

@@ -26,7 +26,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "base/file_mark.h"
 #include "net/awake.h"
@@ -101,14 +100,6 @@ static void arm(struct resolve_server *);
 
 /* --- what was read at start ----------------------------------------------------- */
 
-static struct file_mark
-mark(const char *path)
-{
-	struct stat st;
-
-	return stat(path, &st) == 0 ? file_mark_of(&st) : (struct file_mark){ 0 };
-}
-
 /* Looked at first, so that a change meanwhile is one. */
 static const char *
 source(struct resolve_server *s, const char *path)
@@ -116,7 +107,7 @@ source(struct resolve_server *s, const char *path)
 	struct source *one = &s->sources[s->nsources++];
 
 	one->path = path;
-	one->mark = mark(path);
+	one->mark = file_mark_at(path);
 	return path;
 }
 
@@ -365,7 +356,7 @@ outdated(struct resolve_server *s)
 	struct file_mark now;
 
 	for (size_t i = 0; s->changed != NULL && !s->outdated && i < s->nsources; i++) {
-		now = mark(s->sources[i].path);
+		now = file_mark_at(s->sources[i].path);
 		if (file_mark_same(&now, &s->sources[i].mark))
 			continue;
 		s->outdated = true;

@@ -416,11 +416,8 @@ secrets_changed(struct secrets *s)
 
 	for (size_t i = 0; i < s->n; i++) {
 		struct secret_file *f = &s->file[i];
-		struct file_mark now = { 0 };
-		struct stat st;
+		struct file_mark now = file_mark_at(f->path);
 
-		if (stat(f->path, &st) == 0)
-			now = file_mark_of(&st);
 		moving = moving || !file_mark_same(&now, &f->seen);
 		changed = changed || !file_mark_same(&now, &f->mark);
 		f->seen = now;
