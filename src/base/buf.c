@@ -58,7 +58,7 @@ buf_room(struct buf *b, size_t n)
 		if (b->n > 0)
 			memcpy(p, b->p, b->n);
 		if (b->p != NULL)
-			explicit_bzero(b->p, b->n);
+			explicit_bzero(b->p, b->cap);	/* what found no room too */
 		free(b->p);
 		b->p = p;
 		b->cap = cap;
@@ -102,23 +102,27 @@ buf_add_str(struct buf *b, const char *s)
 bool
 buf_addf(struct buf *b, const char *fmt, ...)
 {
+	size_t room = b->failed ? 0 : b->cap - b->n;
 	va_list ap;
 	int n;
-	char *to;
 
 	va_start(ap, fmt);
-	n = vsnprintf(NULL, 0, fmt, ap);
+	n = vsnprintf(room > 0 ? b->p + b->n : NULL, room, fmt, ap);
 	va_end(ap);
 	if (n < 0 || b->n == b->max) {
 		b->failed = true;
 		return false;
 	}
 	/* One more than wanted, for the NUL that vsnprintf insists on. */
-	if ((to = buf_room(b, (size_t)n + 1)) == NULL)
-		return false;
-	va_start(ap, fmt);
-	vsnprintf(to, (size_t)n + 1, fmt, ap);
-	va_end(ap);
+	if ((size_t)n >= room) {
+		char *to = buf_room(b, (size_t)n + 1);
+
+		if (to == NULL)
+			return false;
+		va_start(ap, fmt);
+		vsnprintf(to, (size_t)n + 1, fmt, ap);
+		va_end(ap);
+	}
 	b->n += (size_t)n;
 	return true;
 }

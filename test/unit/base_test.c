@@ -16,6 +16,7 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <stdio.h>
 
 static void
 test_span_u64(void **state)
@@ -396,6 +397,34 @@ test_buf(void **state)
 	assert_null(b.p);
 }
 
+/* Whether it finds room, makes it or lacks it. */
+static void
+test_buf_addf(void **state)
+{
+	char want[300];
+
+	for (size_t before = 0; before < 140; before++)
+		for (int n = 0; n < 140; n++) {
+			struct buf b;
+
+			buf_init(&b, 200);
+			for (size_t i = 0; i < before; i++)
+				assert_true(buf_add(&b, "x", 1));
+			memset(want, 'x', before);
+			snprintf(want + before, sizeof(want) - before, "%0*d", n, 7);
+			if (strlen(want) < 200) {
+				assert_true(buf_addf(&b, "%0*d", n, 7));
+				assert_true(span_eq(buf_span(&b), span_str(want)));
+				assert_true(buf_addf(&b, "%s", ""));
+			} else {
+				assert_false(buf_addf(&b, "%0*d", n, 7));
+				assert_int_equal(b.n, before);
+				assert_false(buf_addf(&b, "%s", ""));
+			}
+			buf_fini(&b);
+		}
+}
+
 /* Each look, by both clocks in minutes since the first; the jump that it finds; what is sure. */
 static void
 test_clock_watch(void **state)
@@ -484,6 +513,7 @@ main(void)
 		cmocka_unit_test(test_loopback_is_all_of_127_and_one_address_of_ipv6),
 		cmocka_unit_test(test_uuid),
 		cmocka_unit_test(test_buf),
+		cmocka_unit_test(test_buf_addf),
 		cmocka_unit_test(test_clock_watch),
 		cmocka_unit_test(a_certificate_ends_by_a_clock_that_was_set),
 		cmocka_unit_test(a_debug_line_costs_its_words_only_where_it_is_written),
