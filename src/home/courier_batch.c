@@ -185,6 +185,17 @@ courier_batch_judge(struct batch *b)
 
 /* --- publishing --------------------------------------------------------------------------- */
 
+/*
+ * Staged so long ago that a reader may have tidied tmp since, and nowhere to be found: whether it
+ * was delivered is not to be known (1), or not even that (-1).  We err to a second copy.
+ */
+static int
+swept(struct courier *c, const struct ledger_entry *e, struct why *why)
+{
+	return c->opener.now_ms < e->next_ms ? 0 :
+	    maildir_lost(c->maildir, e->mailbox, e->name, why);
+}
+
 /* Renames what is staged; p->stuck if some of it can be called neither published nor not. */
 static void
 parcel_publish(struct courier *c, struct parcel *p)
@@ -192,11 +203,17 @@ parcel_publish(struct courier *c, struct parcel *p)
 	p->stuck = false;
 	for (size_t k = 0; k < p->n; k++) {
 		struct ledger_entry *e = &p->entries[k];
-		struct smtp_reply reply;
+		struct smtp_reply reply = smtp_reply(451, 4, 3, 0,
+		    "staged a day ago or more, and in tmp/, new/ or cur/ no more: delivered anew");
 		struct why why = { "" };
+		int lost = 0;
 
-		if (e->state != LEDGER_STAGED ||
-		    maildir_publish(c->maildir, e->mailbox, e->name, &why) == 0)
+		if (e->state != LEDGER_STAGED)
+			continue;
+		if ((lost = swept(c, e, &why)) == 1)
+			parcel_defer(&c->opener, p, k, OPENER_RETRY_MS, &reply);
+		if (lost == 1 ||
+		    (lost == 0 && maildir_publish(c->maildir, e->mailbox, e->name, &why) == 0))
 			continue;
 		log_error(
 		    NULL, "courier.publish id=%s: %s", uuid_text(p->object.meta.id).s, why.text);

@@ -126,6 +126,7 @@ files_end(struct reading *r, bool whole)
 			file_failed(r, i, &why);
 		} else {
 			r->p->entries[r->entry[i]].state = LEDGER_STAGED;
+			r->p->entries[r->entry[i]].next_ms = r->o->now_ms + MAILDIR_TMP_MS;
 			r->p->fresh[r->entry[i]] = true;
 		}
 	}

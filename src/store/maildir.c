@@ -351,6 +351,50 @@ maildir_staged(struct maildir *m, const char *user, const char *name, struct why
 	return 0;
 }
 
+/* Whether it lies in cur, where a reader put `:2,` and flags behind its name: 1, 0, or -1. */
+static int
+seen(struct maildir *m, const struct maildir_dir *d, const char *name)
+{
+	int fd = m->sys->openat(d->new_, "../cur", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC,
+	    0);
+	DIR *cur = fd != -1 ? fdopendir(fd) : NULL;
+	struct dirent *e;
+	int rc = 0;
+
+	if (cur == NULL) {
+		if (fd != -1)
+			m->sys->close(fd);
+		return -1;
+	}
+	errno = 0;
+	while (rc == 0 && (e = readdir(cur)) != NULL)
+		rc = strncmp(e->d_name, name, strlen(name)) == 0;
+	if (rc == 0 && errno != 0)
+		rc = -1;
+	closedir(cur);
+	return rc;
+}
+
+int
+maildir_lost(struct maildir *m, const char *user, const char *name, struct why *why)
+{
+	struct maildir_dir *d;
+	struct stat st;
+	int rc = maildir_staged(m, user, name, why);
+
+	if (rc != 0)
+		return rc == 1 ? 0 : -1;
+	if ((d = maildir_dirs_get(m->dirs, user, false, why)) == NULL)
+		return -1;
+	if (m->sys->fstatat(d->new_, name, &st, AT_SYMLINK_NOFOLLOW) == 0)
+		return 0;
+	if (errno != ENOENT)
+		return why_sys(why, "maildir %s: new/%s", user, name);
+	if ((rc = seen(m, d, name)) == -1)
+		return why_sys(why, "maildir %s: cur", user);
+	return rc == 0;
+}
+
 int
 maildir_publish(struct maildir *m, const char *user, const char *name, struct why *why)
 {

@@ -22,6 +22,9 @@
  *
  * On recovery a `staged` row whose tmp/NAME is gone was delivered, whatever the
  * reader has done with it since; one whose tmp/NAME is there is published again.
+ * It was, for as long as a reader leaves tmp alone: the format has him take away what
+ * lies there for 36 hours, and Dovecot and others do.  After MAILDIR_TMP_MS a tmp/NAME
+ * that is gone says nothing any more, unless NAME is found in new or cur.
  * A NAME tells the folder that it was staged in by a tag of its path: where
  * deliver.maildir has changed since, that its tmp/NAME is not here says nothing.
  * tmp must be synced before `staged` commits: otherwise a power cut could lose
@@ -41,6 +44,7 @@
 #define MAILDIR_NAME_MAX	128
 #define MAILDIR_JUNK		"/.Junk"	/* never a mailbox's: its name is one component */
 #define MAILDIR_SYNCFS_FROM	16
+#define MAILDIR_TMP_MS		(24ll * 3600 * 1000)	/* less than a reader's 36 hours */
 #define MAILDIR_DIRS_MAX	64	/* mailboxes that stay open, two descriptors each */
 
 struct maildir;				/* the folder of users, opened */
@@ -77,6 +81,8 @@ int	maildir_publish(struct maildir *, const char *user, const char *name, struct
 int	maildir_sync_new(struct maildir *, struct why *);
 /* 1 tmp/NAME is there, 0 gone, -1 cannot tell: a mailbox that is not there tells nothing. */
 int	maildir_staged(struct maildir *, const char *user, const char *name, struct why *);
+/* 1 NAME is in none of tmp, new and cur, 0 it is in one of them, -1 cannot tell. */
+int	maildir_lost(struct maildir *, const char *user, const char *name, struct why *);
 /* Whether NAME was made in this folder, by its path: only then maildir_staged's 0 is an answer. */
 bool	maildir_ours(const struct maildir *, const char *name);
 /* Removes tmp/NAME of a delivery that will not be made. */

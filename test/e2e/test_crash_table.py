@@ -3,6 +3,9 @@ What a published drain did to mail (claim, deliver, done; the key is the digest 
 by row, and what becomes of it here.
 """
 
+import contextlib
+import os
+import sqlite3
 import subprocess
 import threading
 
@@ -10,6 +13,7 @@ from kit.cutter import Cutter
 from kit.held import delivered, opts, send
 from kit.liar import HANG_UP, Server
 from kit.lmtp import Lmtp
+from kit.smtp import send_mail
 from kit.stand import header, message, posthouse, until
 
 
@@ -135,3 +139,34 @@ def test_a_tag__it_reaches_its_owner_and_not_the_catch_all(make_stand, mark):
     assert header(mail, "Delivered-To") == "alice+shop@example.test"
     assert header(mail, "Return-Path") == "<a@client.test>"
     assert stand.mails("bob") == []
+
+
+def folder_tag(path):
+    """As doc/STORE has it: FNV-1a."""
+    h = 2166136261
+    for octet in path.encode():
+        h = (h ^ octet) * 16777619 & 0xffffffff
+    return f"F{h:08x}"
+
+
+def test_off_for_a_weekend__what_a_reader_tidied_out_of_tmp_comes_anew(make_stand, mark):
+    """Staged, not renamed, dead for two days; meanwhile Dovecot tidied tmp/, as all readers do."""
+    stand = make_stand(opt=["home.deliver.retry_max=1s"])
+    in_the_way = f"{stand.env['MAILDIR']}/alice"
+    with open(in_the_way, "w", encoding="ascii"):
+        pass
+    assert send_mail(stand.smtp, message(subject=mark)).code == 250
+    until("it waits for its mailbox", 30, lambda: states(stand) == ["deferred"])
+    stand.stop("home")
+    os.unlink(in_the_way)
+    for part in ("", "/tmp", "/new", "/cur"):
+        os.mkdir(in_the_way + part, 0o700)
+    with open(f"{in_the_way}/cur/1.another:2,S", "w", encoding="ascii"):
+        pass
+    with contextlib.closing(sqlite3.connect(f"{stand.env['HOME_STATE']}/spool.db")) as db, db:
+        db.execute("UPDATE entry SET state = 2, next = 1, name = ?",
+                   (f"1.1P0{folder_tag(stand.env['MAILDIR'])}.host",))
+        db.execute("UPDATE object SET state = 2, due = 0")
+    stand.start("home")
+    stand.wait_marked("alice", mark)
+    stand.logged("home", r"mail\.deferred .* delivered anew")

@@ -1,5 +1,6 @@
 /* What the courier makes of what it is given, over a real Maildir. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -201,6 +202,66 @@ a_writer_that_dies_is_believed_when_it_is_back(void **state)
 	death();
 }
 
+/* The process ends when the ledger says `staged`: before the rename, or behind it. */
+static void
+dies_staged(bool renamed)
+{
+	const struct ledger_entry *e = &ledger[0].entries[0];
+	char path[300];
+
+	for (unsigned at = 1;; at++) {
+		assert_true(at < 200);
+		clean();
+		hold("<alice@example.org>", BODY, FLAWLESS, false);
+		how = HIT_KILL;
+		calls = 0;
+		hit_at = at;
+		live();
+		how = HIT_NOTHING;
+		snprintf(path, sizeof(path), "%s/alice/new/%s", dir, e->name);
+		if (e->state == LEDGER_STAGED && (access(path, F_OK) == 0) == renamed)
+			return;
+	}
+}
+
+/* Off for a day, and what a reader did meanwhile in alice's mailbox. */
+static const struct {
+	const char	*name, *then;		/* what the reader did, in alice's mailbox */
+	bool		 renamed, late;
+	unsigned	 copies;		/* that he finds */
+} sleeps[] = {
+	{ "tidied, soon after: he must have read it", "rm tmp/*", false, false, 0 },
+	{ "untouched", ":", false, true, 1 },
+	{ "tidied", "rm tmp/*", false, true, 1 },
+	{ "in new", ":", true, true, 1 },
+	{ "seen and kept", "mv new/* \"cur/$(basename new/*):2,S\"", true, true, 0 },
+	{ "read and gone: a second copy, never none", "rm new/*", true, true, 1 },
+	{ "gone with what it lay in: nobody knows yet", "rm -r cur new/*", true, true, 0 },
+};
+
+static void
+what_a_reader_tidied_away_comes_anew(void **state)
+{
+	for (size_t i = 0; i < sizeof(sleeps) / sizeof(sleeps[0]); i++) {
+		struct ledger_entry *e = &ledger[0].entries[0];
+		char cmd[200];
+
+		dies_staged(sleeps[i].renamed);
+		if (sleeps[i].late)
+			e->next_ms -= MAILDIR_TMP_MS;
+		snprintf(cmd, sizeof(cmd), "cd %s/alice && %s", dir, sleeps[i].then);
+		assert_int_equal(system(cmd), 0);
+		live();
+		deferred_due = true;
+		live();
+		deferred_due = false;
+		memset(got, 0, sizeof(got));
+		read_mail();
+		if (got[0][0] != sleeps[i].copies)
+			fail_msg("%s: %u copies", sleeps[i].name, got[0][0]);
+	}
+}
+
 static void
 one_broken_mailbox_stops_nobody_else(void **state)
 {
@@ -253,6 +314,7 @@ main(void)
 		TEST(a_large_message_streams),
 		TEST(a_ledger_that_cannot_write_is_asked_again),
 		TEST(a_writer_that_dies_is_believed_when_it_is_back),
+		TEST(what_a_reader_tidied_away_comes_anew),
 		TEST(one_broken_mailbox_stops_nobody_else),
 	};
 
