@@ -77,11 +77,13 @@ become(enum conf_role role, enum proc_kind kind, const struct account *a, int fd
 	char *argv[] = { "posthouse", "worker", (char *)proc_role_name(role),
 		(char *)proc_kind_name(kind), NULL };
 	sigset_t none;
+	mode_t mask = umask(077);
 
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	signal(SIGPIPE, SIG_DFL);
-	umask(077);
+	if (kind == PROC_COURIER)	/* the operator decides who reads mailboxes: maildir.h */
+		umask(mask | 007);
 	limit_files(kind_many_files(kind));
 	environment(env);
 	if (arrange_files(fd) == -1)

@@ -39,7 +39,8 @@
  *
  * A directory of the folder that is a symbolic link is refused: whoever owns a
  * mailbox must not lead us elsewhere.  Directories are made 0770 and files 0660,
- * less the umask, so that the operator decides whether a group may read.
+ * less the umask that home was started with, so that the operator decides whether a
+ * group may read.
  */
 #define MAILDIR_NAME_MAX	128
 #define MAILDIR_JUNK		"/.Junk"	/* never a mailbox's: its name is one component */

@@ -232,3 +232,24 @@ def test_home_needs_no_root(make_stand, mark, tmp_path):
     finally:
         child.terminate()
         assert child.wait(60) == 0
+
+
+@pytest.mark.parametrize("mask,file,folder", ((0, 0o660, 0o770), (0o022, 0o640, 0o750),
+                                              (0o077, 0o600, 0o700)))
+def test_the_umask_decides_who_reads_mailboxes_and_nothing_else(make_stand, mark, mask, file,
+                                                                folder):
+    stand = make_stand()
+    stand.stop("home")
+    before = os.umask(mask)
+    try:
+        stand.start("home")
+    finally:
+        os.umask(before)
+    assert send_mail(stand.smtp, message(subject=mark)).code == 250
+    stand.wait_marked("alice", mark)
+    path, = stand.files("alice")
+    assert os.stat(path).st_mode & 0o777 == file
+    assert os.stat(os.path.dirname(path)).st_mode & 0o777 == folder
+    for base, _, files in os.walk(stand.env["HOME_STATE"]):
+        for name in files:
+            assert os.stat(os.path.join(base, name)).st_mode & 0o077 == 0, name
