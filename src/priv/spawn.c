@@ -82,8 +82,12 @@ become(enum conf_role role, enum proc_kind kind, const struct account *a, int fd
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	signal(SIGPIPE, SIG_DFL);
-	if (kind == PROC_COURIER)	/* the operator decides who reads mailboxes: maildir.h */
-		umask(mask | 007);
+	/*
+	 * The operator decides who reads mailboxes (maildir.h).  A reader writes, too: a mask of
+	 * 022, which everybody has who said nothing, lets nobody in.
+	 */
+	if (kind == PROC_COURIER && (mask & 070) == 0)
+		umask(007);
 	limit_files(kind_many_files(kind));
 	environment(env);
 	if (arrange_files(fd) == -1)

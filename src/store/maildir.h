@@ -38,9 +38,9 @@
  * A user's name may end in MAILDIR_JUNK: that is his folder Junk, as Maildir++ has it.
  *
  * A directory of the folder that is a symbolic link is refused: whoever owns a
- * mailbox must not lead us elsewhere.  Directories are made 0770 and files 0660,
- * less the umask that home was started with, so that the operator decides whether a
- * group may read.
+ * mailbox must not lead us elsewhere.  Directories are made 0770 and files 0660, less the
+ * process's umask: 007 where home was started with one that leaves the group everything, so
+ * that the operator decides whether a group may read; else 077.
  */
 #define MAILDIR_NAME_MAX	128
 #define MAILDIR_JUNK		"/.Junk"	/* never a mailbox's: its name is one component */

@@ -234,7 +234,7 @@ def test_home_needs_no_root(make_stand, mark, tmp_path):
         assert child.wait(60) == 0
 
 
-@pytest.mark.parametrize("mask,file,folder", ((0, 0o660, 0o770), (0o022, 0o640, 0o750),
+@pytest.mark.parametrize("mask,file,folder", ((0, 0o660, 0o770), (0o022, 0o600, 0o700),
                                               (0o077, 0o600, 0o700)))
 def test_the_umask_decides_who_reads_mailboxes_and_nothing_else(make_stand, mark, mask, file,
                                                                 folder):
