@@ -49,8 +49,9 @@ static const struct option_rule {
 /* As in a configuration, so that 1h is an hour and 5M five times 1,048,576 here too. */
 static const struct conf_key older = { .name = "--older", .type = CT_TIME,
     .size = sizeof(int64_t), .most = 36500 * (uint64_t)CONF_DAY };
+/* 100 years of 365.25 days, which fail2ban makes of `bantime = 100y`. */
 static const struct conf_key for_time = { .name = "--for", .type = CT_TIME,
-    .size = sizeof(int64_t), .least = CONF_SECOND, .most = 3650 * (uint64_t)CONF_DAY };
+    .size = sizeof(int64_t), .least = CONF_SECOND, .most = 36525 * (uint64_t)CONF_DAY };
 static const struct conf_key size = { .name = "--size", .type = CT_SIZE,
     .size = sizeof(uint64_t), .most = CONF_T };
 

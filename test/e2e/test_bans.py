@@ -314,9 +314,11 @@ def test_fail2ban_on_dovecot_s_log(stand, dovecot, tmp_path):
         until("unban is heard", 10, lambda: welcome(stand, ATTACKER))
         assert set(bans(stand)) == {OTHER}
 
+        f2b.client("set", "imap", "bantime", "100y")        # of 365.25 days each
         f2b.client("set", "imap", "banip", ATTACKER, "2001:db8::66")
         until("banned by hand", 10,
               lambda: set(bans(stand)) == {ATTACKER, OTHER, "2001:db8::66"}, 0.1)
+        assert bans(stand)[ATTACKER]["until"][:4] > "2100"
         f2b.client("set", "imap", "banip", "10.1.2.3")      # a client in the LAN
         until("what cannot be is said", 10, lambda: "10.0.0.0/8 is not public" in f2b.log(), 0.1)
         assert stand.status("edge")["peers"][0]["connections"] == 2

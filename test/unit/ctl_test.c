@@ -83,7 +83,7 @@ wrong_options_are_refused(void **state)
 	static const char *const wrong_all[] = {
 		"-n 0", "-n x", "-n -1", "--edge --home", "a b c d",
 		"--older bogus", "--older 5", "--older=", "--older -1s", "--older 36501d",
-		"--size bogus", "--size -1", "--size=", "--for bogus", "--for 0s", "--for 3651d",
+		"--size bogus", "--size -1", "--size=", "--for bogus", "--for 0s", "--for 36526d",
 		"--state bogus", "--state deferre", "--class bogus", "--of=", "--to=", "--from=",
 		"--of a --of b", "--older 1h --older 1h", "-n 1 --count 2", "-c a --config=b",
 		"--control x -c y", "--control x --edge", "--home --control=x",
