@@ -131,6 +131,8 @@ ctl_unban(int argc, char **argv)
 		rc = asking_failed(&a, &unban_use, &why);
 	else if (json_number(a.answer, "lifted") == 0)
 		puts(o.all ? "Nobody was banned." : "It was not banned.");
+	else if (json_text(a.answer, "still")[0] != '\0')
+		printf("%s.\n", json_text(a.answer, "still"));
 	asking_fini(&a);
 	return rc;
 }

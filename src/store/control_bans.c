@@ -146,8 +146,8 @@ still_banned(struct writer *w, const struct netset_entry *e, struct why *why)
 
 	if (around == NULL || around->bits >= e->bits)
 		return 0;
-	return why_set(why, "%s is not banned by itself, but lies in %s, which is",
-	    net_text(e).s, net_text(around).s);
+	return why_set(why, "%s lies in %s, which is still banned", net_text(e).s,
+	    net_text(around).s);
 }
 
 json_t *
@@ -172,6 +172,8 @@ answer_unban(struct writer *w, const json_t *q)
 		    net != NULL ? net_text(&e).s : "all", n, by[0] != '\0' ? by : "-");
 	o = answer_ok();
 	json_object_set_new(o, "lifted", json_integer(n));
+	if (net != NULL && still_banned(w, &e, &why) == -1)
+		json_object_set_new(o, "still", json_string(why.text));
 	return o;
 }
 

@@ -97,7 +97,7 @@ def test_a_ban_bites_at_the_edge_and_ends(stand):
     assert listed[ATTACKER]["until"] is not None and listed["203.0.113.0/24"]["by"] == "me"
     assert stand.status("home")["bans"] == 2
     assert "203.0.113.0/24" in ctl(stand, "bans").stdout
-    ctl(stand, "unban", ATTACKER)
+    assert "lies in 203.0.113.0/24" in ctl(stand, "unban", ATTACKER).stdout
     r = ctl(stand, "unban", ATTACKER, check=False)
     assert r.returncode == 1 and "lies in 203.0.113.0/24" in r.stderr
     ctl(stand, "unban", "203.0.113.0/24")
