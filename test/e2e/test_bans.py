@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+import re
 import shutil
 import subprocess
 import time
@@ -15,7 +16,7 @@ from kit.etc import own_file
 from kit.netns import netns
 from kit.ports import free_port
 from kit.smtp import Client, Closed
-from kit.stand import TOP, message, posthouse, until
+from kit.stand import TOP, message, posthouse, quickest, until
 
 HOME = "198.51.100.2"           # where the tunnel comes from
 MACHINE = "198.51.100.9"        # home's other address
@@ -109,6 +110,29 @@ def test_a_ban_bites_at_the_edge_and_ends(stand):
     until("the ban is over", 10, lambda: welcome(stand, ATTACKER))
     assert bans(stand) == {}
     assert ctl(stand, "bans").stdout == "Nobody is banned.\n"
+
+
+def test_every_edge_knows_within_a_second(network, make_stand):
+    """Of one home's two; and one that was away, as soon as it is back."""
+    one, two = make_stand(), make_stand(opt=["edge.hostname=edge2.test"], domain="other.test")
+    two.stop("home")
+    line = two.tool("pair", "-c", two.conf("edge"), "both", "example.test").stdout
+    ctl(one, "pair", input=re.search(r"posthouse-pair-1 .*\n", line)[0])
+    two.change("edge", 'home = {"home"}', 'home = {"both"}')
+    two.stop("edge")
+    two.start("edge")
+    until("home is at both", 40,
+          lambda: len([p for p in one.status("home")["peers"] if p["connections"]]) == 2)
+
+    def bites(i):
+        who = (ATTACKER, NEIGHBOUR, OTHER)[i]
+        ctl(one, "ban", who)
+        until("both refuse him", 5, lambda: refused(one, who) and refused(two, who))
+    assert quickest(3, bites) < 1
+    two.stop("edge")
+    ctl(one, "unban", ATTACKER)
+    two.start("edge")
+    until("it has heard", 20, lambda: welcome(two, ATTACKER) and refused(two, OTHER))
 
 
 def test_an_edge_that_is_known_by_name_is_not_banned(network, make_stand, tmp_path):
