@@ -37,6 +37,13 @@ take_line(struct span *reply, struct span *text)
 	return smtp_reply_line(line, &code, &last, text) && code == 250;
 }
 
+static void
+skip_blanks(struct span *s)
+{
+	while (s->n > 0 && (s->p[0] == ' ' || s->p[0] == '\t'))
+		*s = span_from(*s, 1);
+}
+
 /* Takes a word off the front, and the spaces around it; `also` ends one as a space does. */
 static struct span
 take_word(struct span *s, char also)
@@ -44,12 +51,12 @@ take_word(struct span *s, char also)
 	size_t n = 0;
 	struct span word;
 
-	while (s->n > 0 && (s->p[0] == ' ' || s->p[0] == '\t'))
-		*s = span_from(*s, 1);
+	skip_blanks(s);
 	while (n < s->n && s->p[n] != ' ' && s->p[n] != '\t' && s->p[n] != also)
 		n++;
 	word = span_of(s->p, n);
 	*s = span_from(*s, n + 1);
+	skip_blanks(s);
 	return word;
 }
 
@@ -57,16 +64,17 @@ bool
 smtp_ehlo_find(struct span reply, struct span keyword, struct span *args)
 {
 	struct span text;
+	bool found = false;
 
 	*args = (struct span){ NULL, 0 };
 	if (!take_line(&reply, &text))
 		return false;
-	while (take_line(&reply, &text))
+	while (args->n == 0 && take_line(&reply, &text))
 		if (span_eq_nocase(take_word(&text, '='), keyword)) {
+			found = true;
 			*args = text;
-			return true;
 		}
-	return false;
+	return found;
 }
 
 bool
@@ -86,7 +94,8 @@ smtp_ehlo_read(struct span reply)
 	struct span args;
 
 	for (size_t i = 0; i < sizeof(offers) / sizeof(offers[0]); i++)
-		if (smtp_ehlo_find(reply, span_str(offers[i].keyword), &args)) {
+		if (smtp_ehlo_find(reply, span_str(offers[i].keyword), &args) &&
+		    (args.n > 0 || offers[i].offer != SMTP_OFFER_AUTH)) {
 			e.offers |= offers[i].offer;
 			if (offers[i].offer == SMTP_OFFER_SIZE &&
 			    span_u64(take_word(&args, ' '), UINT64_MAX, &size))

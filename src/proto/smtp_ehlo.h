@@ -20,7 +20,11 @@ enum smtp_offer {
 	SMTP_OFFER_DSN        = 1 << 5,		/* RFC 3461 */
 	SMTP_OFFER_ENHANCED   = 1 << 6,		/* ENHANCEDSTATUSCODES, RFC 2034 */
 	SMTP_OFFER_STARTTLS   = 1 << 7,		/* RFC 3207 */
-	SMTP_OFFER_AUTH       = 1 << 8,		/* RFC 4954; "AUTH=" of old servers too */
+	/*
+	 * RFC 4954; "AUTH=" of old servers too.  By some mechanism: Dovecot names none while it
+	 * will hear of no password, as before STARTTLS.
+	 */
+	SMTP_OFFER_AUTH       = 1 << 8,
 	SMTP_OFFER_XCLIENT    = 1 << 9,		/* Postfix XCLIENT_README */
 	SMTP_OFFER_XFORWARD   = 1 << 10,	/* Postfix XFORWARD_README */
 };
@@ -32,8 +36,8 @@ struct smtp_ehlo {
 
 struct smtp_ehlo smtp_ehlo_read(struct span reply);
 /*
- * Any keyword, of either case, and what stands behind it; args points into reply.  The
- * first of several lines with it counts.
+ * Any keyword, of either case, and what stands behind it; args points into reply.  Of
+ * several lines with it the first that has more counts.
  */
 bool	smtp_ehlo_find(struct span reply, struct span keyword, struct span *args);
 /* Whether word, of either case, is one of args: an attribute of XCLIENT, a mechanism of AUTH. */

@@ -21,8 +21,8 @@ check_reply(const struct reply_ev *ev)
 
 	assert(ev->raw.n >= 5 && ev->raw.n <= REPLY_OCTETS_MAX);
 	assert(e.offers == 0 || ev->reply.code == 250);
-	assert(((e.offers & SMTP_OFFER_AUTH) != 0) == smtp_ehlo_find(ev->raw, SPAN_LIT("AUTH"),
-	    &args));
+	assert(((e.offers & SMTP_OFFER_AUTH) != 0) == (smtp_ehlo_find(ev->raw, SPAN_LIT("AUTH"),
+	    &args) && args.n > 0));
 	assert(args.n == 0 || (args.p >= ev->raw.p && args.p + args.n <= ev->raw.p + ev->raw.n));
 	buf_init(&out, 4 * REPLY_OCTETS_MAX);
 	assert(smtp_reply_print(&ev->reply, &out));

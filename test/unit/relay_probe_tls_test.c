@@ -26,6 +26,13 @@ static const struct server servers[] = {
 	    { ANY, "MAIL", "530 5.7.0 Authentication required.\r\n" }, REST },
 	    RELAY_GREEN, .tls = true, .submission = true, .locked = true,
 	    .server = RELAY_DOVECOT },
+	{ "and names no mechanism before STARTTLS", {
+	    { BARE, "", NULL }, { ANY, "", "220 mx.example.org Dovecot (Debian) ready.\r\n" },
+	    { IN_TLS, "EHLO", "250-mx.example.org\r\n250 AUTH PLAIN\r\n" },
+	    { ANY, "EHLO", "250-mx.example.org\r\n250-AUTH \r\n250 STARTTLS\r\n" },
+	    { ANY, "STARTTLS", "220 2.0.0 Begin TLS negotiation now.\r\n" },
+	    { ANY, "MAIL", "530 5.7.0 Authentication required.\r\n" }, REST },
+	    RELAY_GREEN, .submission = true, .locked = true, .server = RELAY_DOVECOT },
 	{ "on port 25 that is no answer", {
 	    { BARE, "", NULL }, { ANY, "", "220 mx.example.org Dovecot ready.\r\n" },
 	    { ANY, "EHLO", "250-mx.example.org\r\n250 AUTH PLAIN\r\n" },
