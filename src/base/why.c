@@ -5,6 +5,21 @@
 #include <stdio.h>
 #include <string.h>
 
+/* What to do about it, where that is the same wherever it comes from. */
+static const char *
+advice(int error)
+{
+	switch (error) {
+	case ENOSPC:
+	case EDQUOT:
+		return ": free some room there";
+	case EROFS:
+		return ": mount it writable";
+	default:
+		return "";
+	}
+}
+
 int
 why_set(struct why *w, const char *fmt, ...)
 {
@@ -27,7 +42,8 @@ why_sys(struct why *w, const char *fmt, ...)
 	vsnprintf(w->text, sizeof(w->text), fmt, ap);
 	va_end(ap);
 	n = strlen(w->text);
-	snprintf(w->text + n, sizeof(w->text) - n, ": %s", strerror(saved));
+	snprintf(w->text + n, sizeof(w->text) - n, ": %s%s", strerror(saved),
+	    advice(saved));
 	errno = saved;
 	return -1;
 }

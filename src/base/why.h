@@ -12,7 +12,7 @@ struct why {
 
 /* Both return -1, so that a failure is said and returned in one line. */
 int	why_set(struct why *, const char *, ...) __attribute__((format(printf, 2, 3)));
-/* The same, followed by ": " and the text of errno. */
+/* The same, followed by ": " and the text of errno; of a disk also what to do. */
 int	why_sys(struct why *, const char *, ...) __attribute__((format(printf, 2, 3)));
 
 #endif

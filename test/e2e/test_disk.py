@@ -160,6 +160,30 @@ def test_home_disk_full(tmpfs, make_stand, mark):
     stand.stop("home")
 
 
+def test_mailboxes_without_room(tmpfs, make_stand, mark):
+    """Home's own state has room: it takes them, says what is wrong with the mailboxes and what to
+    do about it, and delivers when that is done."""
+    os.makedirs(os.path.join(tmpfs, "mail"))
+    stand = make_stand(opt=[f"home.deliver.maildir={tmpfs}/mail", "home.deliver.retry_max=1s"])
+
+    def alarms():
+        return " ".join(stand.status("home")["alarms"])
+    in_the_way = fill_by_stranger(tmpfs)
+    for _ in range(3):
+        assert send_mail(stand.smtp, message(subject=mark)).code == 250
+    until("it says what to do", 30, lambda: "No space left on device: free some" in alarms())
+    os.unlink(in_the_way)
+    until("nobody writes just now", 30, lambda: subprocess.run(
+        ["mount", "-o", "remount,ro", tmpfs], check=False, capture_output=True).returncode == 0)
+    try:
+        assert send_mail(stand.smtp, message(subject=mark)).code == 250
+        until("and now", 30, lambda: "Read-only file system: mount it writable" in alarms())
+    finally:
+        remount(tmpfs, "rw")
+    stand.wait_marked("alice", mark, 4, seconds=60)
+    until("the alarm ends", 30, lambda: "alice" not in alarms())
+
+
 def test_quota_of_a_home(make_stand, mark):
     stand = make_stand(opt=["edge.hold.quota=2M", "edge.limits.size=1M"])
     stand.stop("home")
