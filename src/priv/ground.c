@@ -72,12 +72,23 @@ own_dir(const struct account *a, const char *path, bool only_ours, struct why *w
 	return 0;
 }
 
-/* The folder of mailboxes may be somebody else's, as long as we may write there. */
+/*
+ * The folder of mailboxes may be somebody else's, as long as we may write there.  It is made for
+ * a home that begins: later, one that is missing is a disk that is not mounted, and mail that
+ * went into its place would be found by nobody.
+ */
 static int
-maildir_ok(const struct account *a, const char *path, struct why *why)
+maildir_ok(const struct account *a, const struct conf_home *home, struct why *why)
 {
+	const char *path = home->maildir;
+	char ledger[CONF_PATH_MAX + 16];
 	int rc;
 
+	snprintf(ledger, sizeof(ledger), "%s/spool.db", home->common.state);
+	if (access(path, F_OK) == -1 && errno == ENOENT && access(ledger, F_OK) == 0)
+		return why_set(why, "deliver.maildir %s is not there, and this home is no new one: "
+		    "mount the disk that it lies on; or make it, for user %u to write into", path,
+		    (unsigned)a->uid);
 	if (own_dir(a, path, false, why) == -1)
 		return -1;
 	account_enter(a);
@@ -359,7 +370,7 @@ ground_make(struct ground *g, const struct account *a, const struct conf_edge *e
 	*g = (struct ground){ .lock = -1, .control = -1, .board_fd = -1 };
 	if (own_dir(a, c->state, true, why) == -1 || control_dir(g, a, c, why) == -1 ||
 	    (home != NULL && home->maildir[0] != '\0' &&
-	    maildir_ok(a, home->maildir, why) == -1))
+	    maildir_ok(a, home, why) == -1))
 		return -1;
 	account_enter(a);
 	rc = inner_dirs(c, edge != NULL ? edge_dirs : home_dirs, why) == -1 ||

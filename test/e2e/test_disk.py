@@ -184,6 +184,24 @@ def test_mailboxes_without_room(tmpfs, make_stand, mark):
     until("the alarm ends", 30, lambda: "alice" not in alarms())
 
 
+def test_mailboxes_whose_disk_is_not_mounted(make_stand, mark):
+    """Home does not make itself a folder in their place; mail waits at the edge."""
+    stand = make_stand()
+    mail = stand.env["MAILDIR"]
+    assert send_mail(stand.smtp, message(subject=mark)).code == 250
+    stand.wait_marked("alice", mark)
+    stand.stop("home")
+    os.rename(mail, mail + ".away")
+    assert send_mail(stand.smtp, message(subject=mark)).code == 250
+    r = subprocess.run([posthouse(), "home", "-c", stand.conf("home")], check=False,
+                       capture_output=True, text=True, timeout=60)
+    assert r.returncode == 1 and f"{mail} is not there" in r.stderr, r.stderr
+    assert "mount the disk" in r.stderr and not os.path.exists(mail)
+    os.rename(mail + ".away", mail)
+    stand.start("home")
+    stand.wait_marked("alice", mark, 2)
+
+
 def test_quota_of_a_home(make_stand, mark):
     stand = make_stand(opt=["edge.hold.quota=2M", "edge.limits.size=1M"])
     stand.stop("home")
