@@ -38,6 +38,15 @@ def test_commands_exist():
     assert said and said <= known, said - known
 
 
+@pytest.mark.parametrize("script", ("demo", "check", "tools/stand"))
+def test_what_a_script_does_can_be_asked(script):
+    r = subprocess.run([os.path.join(TOP, script), "--help"], check=False, capture_output=True,
+                       text=True)
+    assert (r.returncode, r.stderr) == (0, "") and f"{os.path.basename(script)} " in r.stdout
+    r = subprocess.run([os.path.join(TOP, script), "--bogus"], check=False, capture_output=True)
+    assert r.returncode == 2
+
+
 def test_the_workers_guide_is_true(tmp_path):
     """Its home.conf, its commands; every secret and variable is one that the Worker reads."""
     said, = [b for b in blocks("worker/README.md") if 'service "push" { url' in b]
