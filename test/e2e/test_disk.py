@@ -1,6 +1,7 @@
 """Full disks and quotas: 452, nothing lost, and it recovers by itself."""
 
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -197,6 +198,9 @@ def test_mailboxes_whose_disk_is_not_mounted(make_stand, mark):
                        capture_output=True, text=True, timeout=60)
     assert r.returncode == 1 and f"{mail} is not there" in r.stderr, r.stderr
     assert "mount the disk" in r.stderr and not os.path.exists(mail)
+    r = subprocess.run([posthouse(), "doctor", "-c", stand.conf("home")], check=False,
+                       capture_output=True, text=True, timeout=60)
+    assert r.returncode == 1 and re.search(r"fail  deliver\.maildir .* mount its disk", r.stdout)
     os.rename(mail + ".away", mail)
     stand.start("home")
     stand.wait_marked("alice", mark, 2)
