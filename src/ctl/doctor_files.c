@@ -251,8 +251,8 @@ reached(const struct look *l, const char *check, const char *path, int mode, con
 		why_sys(&why, "%s: user %u cannot %s", path, (unsigned)l->account.uid, what);
 	account_leave(&l->account);
 	finding_tell(l->to, why.text[0] != '\0' ? FINDING_FAIL : FINDING_OK, check,
-	    why.text[0] != '\0' ? "mount its disk, make it, or give that user the right to it" : "", "%s",
-	    why.text[0] != '\0' ? why.text : path);
+	    why.text[0] != '\0' ? "mount its disk, make it, or give that user the right to it" : "",
+	    "%s", why.text[0] != '\0' ? why.text : path);
 }
 
 static void
