@@ -157,9 +157,11 @@ def dovecot(stand):
     owner = pwd.getpwuid(os.stat(stand.env["HOME_STATE"]).st_uid).pw_name
     _, text = recipe(stand, "dovecot/posthouse-password.conf", stand.dir)
     assert "user = posthouse" in text
+    text = text.replace("user = posthouse", f"user = {owner}")
     # A sanitizer wants more memory than Dovecot's auth process may have.
-    text = text.replace("user = posthouse", f"user = {owner}\n  vsz_limit = 0")
-    server = Dovecot(stand.env["MAILDIR"], extra=text)
+    text = text.replace("service auth {", "service auth {\n  vsz_limit = 0")
+    # Debian's Dovecot asks PAM first, by auth-worker; so is this one asked, which needs no set up.
+    server = Dovecot(stand.env["MAILDIR"], extra="passdb {\n  driver = shadow\n}\n" + text)
     yield server
     server.stop()
 
