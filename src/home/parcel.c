@@ -222,6 +222,9 @@ entry_route(struct opener *o, struct parcel *p, size_t i, const struct address *
 {
 	const struct home_edge *edge = edges_find(o->edges, p->object.meta.signer);
 	struct ledger_entry *e = &p->entries[i];
+	/* It was, when this came: what was granted to it then nobody here knows any more. */
+	struct smtp_reply unpaired = smtp_reply(451, 4, 3, 5,
+	    "%s is not known here any more: pair it anew, or park this", p->object.meta.signer);
 
 	route_address(o->router, edge != NULL ? edge->peer.domains : NULL,
 	    edge != NULL ? edge->peer.ndomains : 0, to, r);
@@ -236,7 +239,10 @@ entry_route(struct opener *o, struct parcel *p, size_t i, const struct address *
 		parcel_defer(o, p, i, OPENER_LIST_MS, &r->reply);
 		break;
 	case ROUTE_FOREIGN:
-		park(e, PARK_FOREIGN_RECIPIENT, &r->reply);
+		if (edge != NULL && edge->peer.ndomains > 0)
+			park(e, PARK_FOREIGN_RECIPIENT, &r->reply);
+		else
+			parcel_defer(o, p, i, OPENER_LIST_MS, &unpaired);
 		break;
 	case ROUTE_NONE:
 	case ROUTE_REFUSED:

@@ -36,6 +36,7 @@ struct held {
 extern struct held ledger[OBJECTS_MAX];
 extern size_t nledger;
 extern bool ledger_fails, deferred_due;		/* deferred_due: what was deferred is due now */
+extern bool unpaired;				/* the edge, since it brought what is here */
 
 extern struct courier C;
 extern struct conf_home conf;

@@ -121,6 +121,28 @@ what_cannot_be_delivered_is_kept_and_named(void **state)
 	assert_int_equal(got[n][2], 1);
 }
 
+/* What was granted to its edge is not known then: nothing of it is said to be foreign. */
+static void
+an_edge_that_was_unpaired_has_its_mail_wait(void **state)
+{
+	const struct ledger_entry *e = ledger[0].entries;
+
+	hold("<alice@example.org> <alice@example.com>", BODY, FLAWLESS, false);
+	unpaired = true;
+	live();
+	for (unsigned i = 0; i < 2; i++) {
+		assert_int_equal(e[i].state, LEDGER_DEFERRED);
+		assert_non_null(strstr(e[i].reply.text, "not known here any more"));
+	}
+	unpaired = false;
+	deferred_due = true;
+	live();
+	read_mail();
+	assert_int_equal(got[0][0], 1);
+	assert_int_equal(e[1].state, LEDGER_PARKED);
+	assert_int_equal(e[1].park, PARK_FOREIGN_RECIPIENT);
+}
+
 static void
 more_mailboxes_than_files_at_once(void **state)
 {
@@ -310,6 +332,7 @@ main(void)
 		TEST(recipients_of_one_mailbox_are_one_delivery),
 		TEST(what_could_not_be_read_is_read_again),
 		TEST(what_cannot_be_delivered_is_kept_and_named),
+		TEST(an_edge_that_was_unpaired_has_its_mail_wait),
 		TEST(more_mailboxes_than_files_at_once),
 		TEST(a_large_message_streams),
 		TEST(a_ledger_that_cannot_write_is_asked_again),
