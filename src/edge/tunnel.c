@@ -35,6 +35,7 @@ struct tunnel {
 	char		 etag[80];
 	unsigned	 status;
 	struct order	 order;		/* of the answer */
+	unsigned long long said_ms;	/* what home's clock was then; 0: not said */
 	struct ledger_mark mark;	/* of the answer */
 	struct ledger_mark floor;	/* what had been seen when it was asked for */
 	struct instant	 asked;
@@ -140,6 +141,8 @@ on_policy_head(void *arg, const struct h2_head *head)
 
 	t->status = head->status;
 	t->order = order_parse(h2_header_get(head, "posthouse-order"));
+	if (!span_u64(h2_header_get(head, "posthouse-now"), INT64_MAX, &t->said_ms))
+		t->said_ms = 0;
 	handover_mark(head, &t->mark);
 	if (!span_copy(h2_header_get(head, "etag"), t->etag, sizeof(t->etag)))
 		t->etag[0] = '\0';
@@ -188,6 +191,8 @@ take_policy(struct tunnel *t)
 		    why.text);
 		return false;
 	}
+	if (t->said_ms > 0)
+		policy_by_our_clock(p, (int64_t)t->said_ms, wall_ms());
 	take_keys(t, p);
 	claims_say(t->edge, t->home, p);
 	home_set_policy(t->home, p, span_str(t->etag));

@@ -209,8 +209,8 @@ static void
 send_policy(struct origin *o, struct h2_stream *stream, const struct home_edge *e, const char *etag)
 {
 	struct document *d = calloc(1, sizeof(*d));
-	char mark[MARK_TEXT], order[ORDER_TEXT];
-	struct h2_header headers[3 + MARK_HEADERS] = {
+	char mark[MARK_TEXT], order[ORDER_TEXT], now[24];
+	struct h2_header headers[4 + MARK_HEADERS] = {
 		{ "content-type", SPAN_LIT("application/json") },
 		{ "etag", span_str(etag) },
 		order_header(o->tunnel, order),
@@ -228,7 +228,9 @@ send_policy(struct origin *o, struct h2_stream *stream, const struct home_edge *
 		origin_answer(o, stream, 503, "the policy is not known yet");
 		return;
 	}
-	head.nheaders = 3 + mark_headers(o, mark, &headers[3]);
+	snprintf(now, sizeof(now), "%" PRId64, wall_ms());
+	headers[3] = (struct h2_header){ "posthouse-now", span_str(now) };
+	head.nheaders = 4 + mark_headers(o, mark, &headers[4]);
 	if (!h2_respond(stream, &head, span_of(NULL, 0), pull_document, d))
 		h2_reset(stream);
 }

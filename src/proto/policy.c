@@ -474,6 +474,18 @@ policy_free(struct policy **pp)
 	free(p);
 }
 
+void
+policy_by_our_clock(struct policy *p, int64_t said_ms, int64_t now_ms)
+{
+	for (size_t i = 0; i < p->ndomains; i++) {
+		struct policy_domain *d = &p->domains[i];
+		int64_t age = said_ms > d->learned_ms ? said_ms - d->learned_ms : 0;
+
+		if (d->learned_ms > 0)		/* 0: it was never learned */
+			d->learned_ms = now_ms > age ? now_ms - age : 1;
+	}
+}
+
 /* -- Asking -- */
 
 const struct policy_domain *

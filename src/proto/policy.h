@@ -103,6 +103,11 @@ struct policy {
 struct policy *policy_parse(struct span json, struct why *);
 bool	policy_print(const struct policy *, struct buf *out);
 void	policy_free(struct policy **);
+/*
+ * Its times by our clock, which says now_ms while that of its home says said_ms: the two need
+ * not agree, and a list is as old as it is.
+ */
+void	policy_by_our_clock(struct policy *, int64_t said_ms, int64_t now_ms);
 
 /* By the domain as address_domain spells it; NULL if this home has none such. */
 const struct policy_domain *policy_domain_find(const struct policy *, const char *name);

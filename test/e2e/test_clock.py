@@ -29,19 +29,25 @@ class Clock:
     def off(self, seconds):
         self.seconds = seconds
         with open(self.file, "r+b" if os.path.exists(self.file) else "wb") as f:
-            f.write(struct.pack("=q", seconds))
+            f.write(struct.pack("=q", int(seconds)))
+
+
+def library(dir_, name):
+    """One more clock: (Clock, what to preload for it)."""
+    cc = shutil.which("cc") or shutil.which("gcc")
+    if cc is None:
+        pytest.skip("no C compiler for the library that lies about the time")
+    made = Clock(dir_ / f"{name}.off")
+    path = dir_ / f"{name}.so"
+    subprocess.run([cc, "-std=c17", "-O", "-shared", "-fPIC", f'-DCLOCK_FILE="{made.file}"',
+                    "-o", path, f"{TOP}/test/kit/wrong_clock.c", "-ldl"], check=True)
+    return made, str(path)
 
 
 @pytest.fixture
 def clock(tmp_path, monkeypatch):
-    cc = shutil.which("cc") or shutil.which("gcc")
-    if cc is None:
-        pytest.skip("no C compiler for the library that lies about the time")
-    made = Clock(tmp_path / "off")
-    library = tmp_path / "wrong_clock.so"
-    subprocess.run([cc, "-std=c17", "-O", "-shared", "-fPIC", f'-DCLOCK_FILE="{made.file}"',
-                    "-o", library, f"{TOP}/test/kit/wrong_clock.c", "-ldl"], check=True)
-    monkeypatch.setenv("LD_PRELOAD", str(library))
+    made, preload = library(tmp_path, "all")
+    monkeypatch.setenv("LD_PRELOAD", preload)
     says = subprocess.run(["date", "+%s"], check=True, capture_output=True, text=True).stdout
     assert abs(int(says) - time.time()) < 60
     return made
@@ -129,6 +135,35 @@ def test_a_list_of_recipients_that_grew_old_refuses_nobody_for_good(clock, stand
     until("the list is young again", 10, lambda: rcpt("carol@example.test") == "550 5.1.1")
     assert stale() is False
     stand.wait_marked("alice", mark)
+
+
+@pytest.mark.parametrize("days", [-2, 2])
+def test_the_clocks_of_edge_and_home_need_not_agree(tmp_path, monkeypatch, clock, stand, days):
+    """A list of recipients is as old as it is, neither young for ever nor old at once."""
+    def rcpt():
+        with Client(stand.smtp) as c:
+            c.hello()
+            c.ok("MAIL FROM:<a@client.test>")
+            return c.cmd("RCPT TO:<carol@example.test>").text[:9]
+
+    homes, preload = library(tmp_path, "home")
+    stand.stop("home")
+    homes.off(days * DAY)
+    with monkeypatch.context() as m:
+        m.setenv("LD_PRELOAD", preload)
+        stand.start("home")
+    until("the list is another run's", 10,
+          lambda: [p["connections"] for p in stand.status("edge")["peers"]] == [2])
+    until("and young", 10, lambda: rcpt() == "550 5.1.1")
+    stand.stop("home")
+    for _ in range(2):
+        clock.off(0)
+        assert rcpt() == "550 5.1.1"
+        clock.off(1.5 * DAY)
+        assert rcpt() == "450 4.1.1"
+        stand.stop("edge")
+        clock.off(0)
+        stand.start("edge")
 
 
 def test_a_jump_is_noticed_while_nobody_asks(clock, stand):

@@ -239,12 +239,34 @@ a_domain_is_found_by_its_name(void **state)
 	policy_free(&p);
 }
 
+static void
+a_list_is_as_old_as_it_is_whatever_the_clocks_say(void **state)
+{
+	static const struct { int64_t learned, said, now, want; } ages[] = {
+		{ 1000, 1600, 1600, 1000 },	/* they agree */
+		{ 1000, 1600, 901600, 901000 },	/* home is behind */
+		{ 901000, 901600, 1600, 1000 },	/* ahead */
+		{ 1000, 400, 1600, 1600 },	/* it went back since: not of tomorrow */
+		{ 1000, INT64_MAX, 1600, 1 },
+		{ 0, 1600, 901600, 0 },		/* never learned */
+	};
+
+	for (size_t i = 0; i < sizeof(ages) / sizeof(ages[0]); i++) {
+		struct policy_domain d = { .learned_ms = ages[i].learned };
+		struct policy p = { .domains = &d, .ndomains = 1 };
+
+		policy_by_our_clock(&p, ages[i].said, ages[i].now);
+		assert_int_equal(d.learned_ms, ages[i].want);
+	}
+}
+
 int
 main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(documents),
 		cmocka_unit_test(read_as_printed),
+		cmocka_unit_test(a_list_is_as_old_as_it_is_whatever_the_clocks_say),
 		cmocka_unit_test(digests),
 		cmocka_unit_test(digests_out_of_order_are_put_in_order),
 		cmocka_unit_test(bans),
