@@ -47,6 +47,14 @@ def test_what_a_script_does_can_be_asked(script):
     assert r.returncode == 2
 
 
+def test_options_exist():
+    said, = [line for b in blocks() for line in b.splitlines() if "each with --edge" in line]
+    for command in re.findall(r"[a-z]+", said.partition("posthouse ")[2].partition("  ")[0]):
+        usage = subprocess.run([posthouse(), command, "--help"], check=True, capture_output=True,
+                               text=True).stdout
+        assert "-c FILE | --edge | --home" in usage, usage
+
+
 def test_the_workers_guide_is_true(tmp_path):
     """Its home.conf, its commands; every secret and variable is one that the Worker reads."""
     said, = [b for b in blocks("worker/README.md") if 'service "push" { url' in b]
