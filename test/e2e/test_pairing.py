@@ -410,6 +410,28 @@ def test_held_mail_outlives_any_number_of_pairings(stand, mark):
     assert stand.status("home")["aside"] == 0
 
 
+@pytest.mark.parametrize("role,state", [("edge", "EDGE_SPOOL"), ("home", "HOME_STATE")])
+def test_a_stolen_tunnel_key_is_shut_out_as_the_manual_says(stand, mark, role, state):
+    def pins(of):
+        out = stand.tool("pairings", "-c", stand.conf(of), "--json").stdout
+        return json.loads(out)["peers"][0]["pins"]
+    other = "home" if role == "edge" else "edge"
+    stolen = pins(other)
+    stand.stop(role)
+    os.unlink(os.path.join(stand.env[state], "tunnel.pem"))
+    made = re.search(r"sha256:[0-9a-f]{64}", stand.tool("keygen", "-c", stand.conf(role)).stdout)
+    if role == "edge":      # it has to run
+        stand.start("edge")
+    r = redeem(stand, stand.conf("home"), line(stand, "home", ("example.test",)) + "\n")
+    assert r.returncode == 0, r.stderr
+    if role == "home":
+        stand.start("home")
+    assert pins(other) == [made.group(0)] != stolen
+    connected(stand)
+    assert send_mail(stand.smtp, message(subject=mark)).code == 250
+    stand.wait_marked("alice", mark)
+
+
 def test_another_machine_takes_the_homes_place(stand, mark):
     """Its age key opens nothing that was held before: that is kept, and named."""
     stand.stop("home")
