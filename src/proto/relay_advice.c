@@ -34,6 +34,9 @@ static const char *const words[RELAY_CAUSES] = {
  * begins with `$6` is for a client with an IPv6 address only.
  */
 #define ONLY_V6		"$6"
+/* Its own are 3, after which each answer takes ten seconds, and 5. */
+#define MAILCOW_ERRORS	"data/conf/postfix/extra.cf: smtpd_soft_error_limit = 10 and " \
+	"smtpd_hard_error_limit = 20, as Postfix itself has them"
 static const struct {
 	enum relay_cause cause;
 	enum relay_server server;	/* RELAY_UNKNOWN_SERVER: whatever it is */
@@ -136,6 +139,11 @@ static const struct {
 	{ RELAY_NO_CONTROL, RELAY_POSTFIX,
 	    "main.cf: reject_unauth_destination before postgrey, reject_rbl_client and the like; "
 	    "smtpd_client_event_limit_exceptions and postscreen_access_list with 203.0.113.25" },
+	{ RELAY_NO_CONTROL, RELAY_MAILCOW,
+	    "data/conf/postfix/extra.cf: smtpd_recipient_restrictions as main.cf has it, with "
+	    "check_client_access cidr:{ {203.0.113.25 permit_auth_destination} {2001:db8::25 "
+	    "permit_auth_destination} {$A permit_auth_destination} } before "
+	    "reject_unknown_reverse_client_hostname, as these have no name" },
 	{ RELAY_NO_CONTROL, RELAY_OPENSMTPD,
 	    "smtpd.conf: match from any for domain \"...\" action \"...\"" },
 	{ RELAY_NO_PROOF, RELAY_UNKNOWN_SERVER,
@@ -143,7 +151,9 @@ static const struct {
 	    "look up or count" },
 	{ RELAY_NO_PROOF, RELAY_POSTFIX,
 	    "main.cf: reject_unauth_destination before reject_unknown_recipient_domain, "
-	    "check_policy_service and the like" },
+	    "check_policy_service and the like; smtpd_hard_error_limit = 20, its default, where it "
+	    "says too many errors" },
+	{ RELAY_NO_PROOF, RELAY_MAILCOW, MAILCOW_ERRORS },
 	{ RELAY_NO_PROOF, RELAY_EXIM,
 	    "the ACL of acl_smtp_rcpt: `require message = relay not permitted` before `require "
 	    "verify = recipient` and greylisting" },
@@ -156,6 +166,7 @@ static const struct {
 	{ RELAY_NO_ANSWER, RELAY_POSTFIX,
 	    "main.cf: smtpd_client_event_limit_exceptions and postscreen_access_list with "
 	    "203.0.113.25 and 2001:db8::25, where its log names a rate or a list" },
+	{ RELAY_NO_ANSWER, RELAY_MAILCOW, MAILCOW_ERRORS },
 	{ RELAY_TOO_MANY, RELAY_UNKNOWN_SERVER,
 	    "give home a network namespace or container with fewer addresses" },
 };

@@ -25,6 +25,9 @@ OURS = "172.17.0.1/16", "fd00:1::7/64"
 SAFE = ["smtpd_relay_restrictions = permit_mynetworks, reject_unauth_destination"]
 NO_RELAY = ['match from any for domain "example.test" action "local"',
             'match from src { 127.0.0.1, ::1 } for any action "relay"']
+MAILCOW = ["mail_name = Postcow", "smtpd_error_sleep_time = 0"]
+NAMES = ("smtpd_recipient_restrictions = permit_mynetworks, %s "
+         "reject_unknown_reverse_client_hostname, reject_unauth_destination")
 
 SERVERS = {
     # Postfix: right
@@ -104,6 +107,20 @@ SERVERS = {
         lambda: Postfix(["smtpd_sasl_auth_enable = yes", "smtpd_sasl_type = dovecot",
                          "smtpd_sasl_path = {beside}"], beside=Passwords()), "trusts the tunnel",
         "Postfix", "smtpd_tls_auth_only = yes"),
+    # mailcow's Postfix, less the ten seconds that it sleeps after three errors
+    "mailcow that hangs up at five errors": (
+        lambda: Postfix(MAILCOW + ["smtpd_hard_error_limit = 5"]), "cannot tell", "mailcow",
+        "smtpd_hard_error_limit = 20"),
+    "mailcow that wants a name of every address": (
+        lambda: Postfix(MAILCOW + [NAMES % ""]), "cannot tell", "mailcow",
+        "{203.0.113.25 permit_auth_destination} } before"),
+    "mailcow as it is told to be": (
+        lambda: Postfix(MAILCOW + [NAMES % "check_client_access cidr:{ "
+                                   "{203.0.113.25 permit_auth_destination} "
+                                   "{2001:db8::25 permit_auth_destination} "
+                                   "{172.17.0.1 permit_auth_destination} "
+                                   "{fd00:1::7 permit_auth_destination} }"]),
+        "green", "mailcow", ""),
     # exim
     "exim with PROXY": (lambda: Exim(), "green", "exim", ""),
     "exim without PROXY": (
