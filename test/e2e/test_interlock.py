@@ -217,6 +217,26 @@ def test_server(alone, tmp_path, name):
         assert "queued as" not in mta.log() and "Completed" not in mta.log()
 
 
+def test_whom_it_asks_as_beside_home_itself(alone, tmp_path):
+    """As each edge, as home is seen from there, and as whomever home.conf names."""
+    seen, far, named = "198.51.101.2", "198.51.101.80", "198.51.101.9"
+    for words in (f"addr add {seen} dev lo", "route replace table local local 127.0.0.1 dev lo "
+                  f"proto kernel scope host src {seen}"):
+        subprocess.run(["ip", *words.split()], check=True)
+    with Postfix() as mta, Stand(tmp_path, opt=[
+            f"home.service.smtp.backend={mta.where}",
+            f'home.interlock.addresses={{"{named}"}}']) as stand:
+        with open(stand.conf("home"), "a", encoding="ascii") as f:
+            f.write(f'edge "far.test" {{ address = "{far}:7443" key = "sha256:{"a" * 64}" }}\n')
+        stand.hup("home")
+        until("home dials that edge, too", 10,
+              lambda: any(p["name"] == "far.test" for p in stand.status("home")["peers"]))
+        rc, report = interlock(stand)
+        assert rc == 0, report
+        assert {(v["as"], v["whose"]) for v in report["visits"]} >= {
+            (far, "edge far.test"), (seen, "home, to edge.test"), (named, "home.conf")}
+
+
 def test_the_other_header(alone, tmp_path):
     """A server that speaks version 2 only, which home.conf does not say."""
     with OpenSmtpd(match=NO_RELAY) as mta, \
