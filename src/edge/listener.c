@@ -1,6 +1,7 @@
 #include "edge/listener.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -48,13 +49,29 @@ hand_on(struct listener *l, int fd)
 		passage_accept(l->edge, fd, s);
 }
 
-static void
-on_connection(uv_poll_t *poll, int status, int events)
+/*
+ * accept4 makes a socket before it looks whether somebody is there: one who came alone, as
+ * most do, would wait for that as long as for his own.
+ */
+static bool
+more_wait(const struct listener *l)
 {
-	struct listener *l = poll->data;
+	struct pollfd p = { .fd = l->fd, .events = POLLIN };
+
+	return poll(&p, 1, 0) == 1;
+}
+
+static void
+on_connection(uv_poll_t *handle, int status, int events)
+{
+	struct listener *l = handle->data;
 
 	for (int i = 0; i < ACCEPTS_A_TURN; i++) {
-		int fd = accept4(l->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		int fd;
+
+		if (i == 1 && !more_wait(l))
+			return;
+		fd = accept4(l->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
 		if (fd >= 0) {
 			hand_on(l, fd);
