@@ -13,6 +13,8 @@
  */
 /* So long: an answer from beyond both ends takes 120 us where all look for it, 300 if none does. */
 #define SPIN_US		300
+/* And so long for a session's first: home must wake, and connect to a server that wakes. */
+#define SPIN_OPEN_US	1000
 /* More than so many octets, less one for each microsecond, are a file's: nobody waits for each. */
 #define SPIN_OCTETS	(16u << 10)
 /*
@@ -29,5 +31,7 @@ void	spin_begin(uv_loop_t *);
 void	spin_end(uv_loop_t *);
 /* So many octets were passed on in this turn of the loop.  Of another loop: nothing. */
 void	spin_passed(const uv_loop_t *, size_t octets);
+/* They begin a session: what answers them is not open yet. */
+void	spin_opens(const uv_loop_t *);
 
 #endif

@@ -204,7 +204,7 @@ ssize_t
 splice_pull(void *arg, void *out, size_t max, bool *eof)
 {
 	struct splice *sp = arg;
-	size_t n = pieces_take(&sp->out, out, max), came;
+	size_t front = pieces_take(&sp->out, out, max), n = front, came;
 	bool ended = false;
 
 	if (n < max && sp->reading && sp->conn != NULL) {
@@ -213,6 +213,8 @@ splice_pull(void *arg, void *out, size_t max, bool *eof)
 		sp->out_ended = sp->out_ended || ended;
 		n += came;
 	}
+	if (front > 0)		/* beside the CONNECT */
+		spin_opens(sp->all->loop);
 	if (n > 0) {
 		moved(sp, n);
 		settle(sp);

@@ -98,6 +98,45 @@ quick_answers_are_looked_for(void **state)
 	assert_false(looks_again(0, 0));
 }
 
+static bool
+opens(int64_t after_us)
+{
+	spin_opens(&loop);
+	return looks_again(after_us, 100);
+}
+
+/* The first answer is waited for longer, by who can pay for it, and no other is. */
+static void
+a_first_answer_takes_longer(void **state)
+{
+	rested();
+	assert_true(opens(10000));
+	assert_true(looks_again(SPIN_OPEN_US, 0));
+	assert_false(looks_again(1, 0));
+	rested();
+	assert_true(opens(10000));
+	assert_true(looks_again(SPIN_OPEN_US, 100));
+	assert_true(looks_again(SPIN_US, 0));
+	assert_false(looks_again(1, 0));
+	in_vain(1000, 1000);		/* nothing is saved any more */
+	now_us += SPIN_TIME * SPIN_US;
+	assert_true(opens(SPIN_TIME * SPIN_US / 4));
+	assert_false(looks_again(SPIN_US + 1, 0));
+}
+
+static void
+distant_homes_cost_little(void **state)
+{
+	unsigned vain = 0, minute = 60000000 / SPIN_TIME / SPIN_US;
+
+	for (int i = 0; i < 6000; i++) {	/* a minute */
+		vain += opens(10000 - 2 * SPIN_OPEN_US);
+		assert_false(looks_again(SPIN_OPEN_US + 1, 0));
+		now_us += SPIN_OPEN_US - 1;
+	}
+	assert_in_range(vain, 1, SPIN_SAVED_US / SPIN_US + minute);
+}
+
 /* Each session ends in vain, and its client comes again after a while. */
 static void
 session_after_session_is_quick(void **state)
@@ -193,6 +232,8 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(quick_answers_are_looked_for, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_first_answer_takes_longer, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(distant_homes_cost_little, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(session_after_session_is_quick, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(distant_peers_cost_little, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(one_turn_is_one_answer, set_up, tear_down),

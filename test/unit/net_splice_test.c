@@ -10,6 +10,7 @@
 #include "kit/heap.h"
 #include "kit/tcp_pair.h"
 #include "kit/tunnel_ends.h"
+#include "net/spin.h"
 #include "net/splice.h"
 
 #define MANY 100
@@ -39,6 +40,22 @@ static struct passed {
 } all[MANY];
 static unsigned nhome;			/* requests that came, in the order of all[] */
 static struct splices edge, home;
+
+/* In place of net/spin.c: these are looked at, not waited for. */
+static unsigned nopened;
+
+void
+spin_passed(const uv_loop_t *l, size_t octets)
+{
+	assert_ptr_equal(l, &loop);
+}
+
+void
+spin_opens(const uv_loop_t *l)
+{
+	assert_ptr_equal(l, &loop);
+	nopened++;
+}
 
 /* --- owners ---------------------------------------------------------------------------------- */
 
@@ -154,7 +171,7 @@ set_up(void **state)
 	memset(all, 0, sizeof(all));
 	for (size_t i = 0; i < MANY; i++)
 		all[i].client.fd = all[i].backend.fd = -1;
-	nhome = 0;
+	nhome = nopened = 0;
 	splices_init(&edge, &loop);
 	splices_init(&home, &loop);
 	edge.held_max = home.held_max = 64u << 20;
@@ -277,6 +294,20 @@ octets_go_both_ways(void **state)
 	assert_int_equal(splice_in(all[0].home.sp), n + FRONT);
 	assert_int_equal(all[0].edge.firsts, 1);
 	RUN_UNTIL(edge.held + home.held == 0);
+}
+
+/* What comes later is answered by whom it is open to; a client that speaks first waits no less. */
+static void
+only_its_front_opens_it(void **state)
+{
+	for (unsigned i = 0; i < 2; i++) {
+		pass(&all[i], true);
+		send_to(&all[i].client, 10 * i);
+		RUN_UNTIL(moved(&all[i], 10, 0));
+		RUN_UNTIL(moved(&all[i], 10, 10));
+		RUN_UNTIL(moved(&all[i], 20, 20));
+		assert_int_equal(nopened, i + 1);
+	}
 }
 
 /* A client that has said all, and waits for the answer; then the same from the other side. */
@@ -658,6 +689,7 @@ main(void)
 #define SPLICED(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
 		SPLICED(octets_go_both_ways),
+		SPLICED(only_its_front_opens_it),
 		SPLICED(half_a_connection_stays_open),
 		SPLICED(an_end_loses_nothing_before_it),
 		SPLICED(an_answer_comes_before_the_reset_behind_it),
