@@ -102,7 +102,8 @@ buf_add_str(struct buf *b, const char *s)
 bool
 buf_addf(struct buf *b, const char *fmt, ...)
 {
-	size_t room = b->failed ? 0 : b->cap - b->n;
+	/* The least allocation may be more than the maximum. */
+	size_t room = b->failed ? 0 : (b->cap < b->max ? b->cap : b->max) - b->n;
 	va_list ap;
 	int n;
 

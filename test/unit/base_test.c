@@ -399,30 +399,37 @@ test_buf(void **state)
 
 /* Whether it finds room, makes it or lacks it. */
 static void
-test_buf_addf(void **state)
+formatted(size_t max, size_t before, int n)
 {
 	char want[300];
+	struct buf b;
 
-	for (size_t before = 0; before < 140; before++)
-		for (int n = 0; n < 140; n++) {
-			struct buf b;
+	buf_init(&b, max);
+	for (size_t i = 0; i < before; i++)
+		assert_true(buf_add(&b, "x", 1));
+	memset(want, 'x', before);
+	snprintf(want + before, sizeof(want) - before, "%0*d", n, 7);
+	if (strlen(want) < max) {
+		assert_true(buf_addf(&b, "%0*d", n, 7));
+		assert_true(span_eq(buf_span(&b), span_str(want)));
+		assert_true(buf_addf(&b, "%s", ""));
+	} else {
+		assert_false(buf_addf(&b, "%0*d", n, 7));
+		assert_int_equal(b.n, before);
+		assert_false(buf_addf(&b, "%s", ""));
+	}
+	buf_fini(&b);
+}
 
-			buf_init(&b, 200);
-			for (size_t i = 0; i < before; i++)
-				assert_true(buf_add(&b, "x", 1));
-			memset(want, 'x', before);
-			snprintf(want + before, sizeof(want) - before, "%0*d", n, 7);
-			if (strlen(want) < 200) {
-				assert_true(buf_addf(&b, "%0*d", n, 7));
-				assert_true(span_eq(buf_span(&b), span_str(want)));
-				assert_true(buf_addf(&b, "%s", ""));
-			} else {
-				assert_false(buf_addf(&b, "%0*d", n, 7));
-				assert_int_equal(b.n, before);
-				assert_false(buf_addf(&b, "%s", ""));
-			}
-			buf_fini(&b);
-		}
+static void
+test_buf_addf(void **state)
+{
+	static const size_t most[] = { 1, 50, 64, 65, 200 };
+
+	for (size_t i = 0; i < sizeof(most) / sizeof(most[0]); i++)
+		for (size_t before = 0; before < 140 && before <= most[i]; before++)
+			for (int n = 0; n < 140; n++)
+				formatted(most[i], before, n);
 }
 
 /* Each look, by both clocks in minutes since the first; the jump that it finds; what is sure. */
