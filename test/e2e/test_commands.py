@@ -55,7 +55,7 @@ MISUSED = [
     ("ban -c H 203.0.113.1/33", "prefix"),
     ("ban -c H 10.0.0.1", "not public"),
     ("ban -c H 203.0.113.1 --for bogus", "--for: "),
-    ("ban -c H 203.0.113.1 --for 0s", "write 1s to 3650d"),
+    ("ban -c H 203.0.113.1 --for 0s", "write 1s to 36525d"),
     ("ban -c H 203.0.113.1 --by ü", "one word"),
     ("unban -c H bogus", "bogus: not an address or network"),
     ("unban -c H", "an address or --all"),
