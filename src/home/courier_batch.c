@@ -203,15 +203,17 @@ parcel_publish(struct courier *c, struct parcel *p)
 	p->stuck = false;
 	for (size_t k = 0; k < p->n; k++) {
 		struct ledger_entry *e = &p->entries[k];
-		struct smtp_reply reply = smtp_reply(451, 4, 3, 0,
-		    "staged a day ago or more, and in tmp/, new/ or cur/ no more: delivered anew");
+		struct smtp_reply reply;
 		struct why why = { "" };
 		int lost = 0;
 
 		if (e->state != LEDGER_STAGED)
 			continue;
-		if ((lost = swept(c, e, &why)) == 1)
+		if ((lost = swept(c, e, &why)) == 1) {
+			reply = smtp_reply(451, 4, 3, 0, "staged a day ago or more, and in tmp/, "
+			    "new/ or cur/ no more: delivered anew");
 			parcel_defer(&c->opener, p, k, OPENER_RETRY_MS, &reply);
+		}
 		if (lost == 1 ||
 		    (lost == 0 && maildir_publish(c->maildir, e->mailbox, e->name, &why) == 0))
 			continue;

@@ -215,6 +215,16 @@ also(struct parcel *p, const struct ledger_entry *like, const struct route *r)
 	}
 }
 
+/* When this came its edge was known: what was granted to it then nobody here knows any more. */
+static void
+unpaired(struct opener *o, struct parcel *p, size_t i)
+{
+	struct smtp_reply r = smtp_reply(451, 4, 3, 5,
+	    "%s is not known here any more: pair it anew, or park this", p->object.meta.signer);
+
+	parcel_defer(o, p, i, OPENER_LIST_MS, &r);
+}
+
 /* In *r the further mailboxes of an entry that is QUEUED then. */
 static void
 entry_route(struct opener *o, struct parcel *p, size_t i, const struct address *to,
@@ -222,9 +232,6 @@ entry_route(struct opener *o, struct parcel *p, size_t i, const struct address *
 {
 	const struct home_edge *edge = edges_find(o->edges, p->object.meta.signer);
 	struct ledger_entry *e = &p->entries[i];
-	/* It was, when this came: what was granted to it then nobody here knows any more. */
-	struct smtp_reply unpaired = smtp_reply(451, 4, 3, 5,
-	    "%s is not known here any more: pair it anew, or park this", p->object.meta.signer);
 
 	route_address(o->router, edge != NULL ? edge->peer.domains : NULL,
 	    edge != NULL ? edge->peer.ndomains : 0, to, r);
@@ -242,7 +249,7 @@ entry_route(struct opener *o, struct parcel *p, size_t i, const struct address *
 		if (edge != NULL && edge->peer.ndomains > 0)
 			park(e, PARK_FOREIGN_RECIPIENT, &r->reply);
 		else
-			parcel_defer(o, p, i, OPENER_LIST_MS, &unpaired);
+			unpaired(o, p, i);
 		break;
 	case ROUTE_NONE:
 	case ROUTE_REFUSED:
