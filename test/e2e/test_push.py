@@ -71,7 +71,7 @@ def test_a_domain_that_the_worker_was_not_given_is_parked(home, mark):
     made = home.object(mark, to="alice@elsewhere.test")
     assert home.put(made) == (201, "")
     until("it is parked", 10,
-          lambda: show(home, made)["class"] == "foreign")
+          lambda: show(home, made).get("class") == "foreign")
 
 
 @pytest.mark.parametrize("token", ["", "0" * 64, "x", "0" * 63, "0" * 4000])
@@ -317,7 +317,7 @@ def test_a_worker_is_added_and_taken_away_without_a_pause(mark):
         other = home.object(mark, to="alice@example.test", key=key, edge="second.test")
         assert home.put(other, token=token)[0] == 201
         until("it is parked", 10,
-              lambda: show(home, other)["class"] == "foreign")
+              lambda: show(home, other).get("class") == "foreign")
         with open(home.conf, "w", encoding="ascii") as f:
             f.write(text)
         home.child.send_signal(signal.SIGHUP)
