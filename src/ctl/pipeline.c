@@ -1,6 +1,5 @@
 #include "ctl/pipeline.h"
 
-#include <errno.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
@@ -24,9 +23,8 @@ struct pipeline {
 	pthread_mutex_t	 reading;
 	uint64_t	 blocks;	/* read so far */
 	bool		 ended;
-	/* One octet was read ahead, to know whether a block is the last. */
-	bool		 has_ahead;
-	char		 ahead;
+	struct span	 ahead;		/* read, and in no block yet */
+	char		 octet;		/* what it is after a block: is that the last? */
 	/* Under `putting`: */
 	pthread_mutex_t	 putting;
 	pthread_cond_t	 turn;
@@ -38,60 +36,51 @@ struct pipeline {
 static int
 fill(struct pipeline *l, struct pipeline_block *b)
 {
-	size_t n = 0;
+	size_t n = l->ahead.n;
 	ssize_t got;
 
-	if (l->has_ahead)
-		b->p[n++] = l->ahead;
+	memcpy(b->p, l->ahead.p, n);
 	if ((got = octets_read(STDIN_FILENO, b->p + n, l->job->block - n)) == -1)
 		return -1;
 	b->n = n + (size_t)got;
-	l->has_ahead = false;
-	if (b->n == l->job->block) {
-		if ((got = octets_read(STDIN_FILENO, &l->ahead, 1)) == -1)
+	b->last = b->n < l->job->block;
+	if (!b->last) {
+		if ((got = octets_read(STDIN_FILENO, &l->octet, 1)) == -1)
 			return -1;
-		l->has_ahead = got == 1;
+		l->ahead = span_of(&l->octet, (size_t)got);
+		b->last = got == 0;
 	}
-	b->last = !l->has_ahead;
 	return 0;
 }
 
-/* False: there is no more for this thread.  A failed read is told by *error, in its turn. */
+/* False: there is no more for this thread.  A failed read (*result -1) is told in its turn. */
 static bool
-take(struct pipeline *l, struct pipeline_block *b, int *error)
+take(struct pipeline *l, struct pipeline_block *b, int *result, struct why *why)
 {
 	bool mine;
 
 	pthread_mutex_lock(&l->reading);
 	mine = !l->ended && !atomic_load(&l->failed);
-	*error = 0;
 	if (mine) {
 		b->number = l->blocks++;
-		if (fill(l, b) == -1)
-			*error = errno;
-		l->ended = *error != 0 || b->last;
+		if ((*result = fill(l, b)) == -1)
+			why_sys(why, "standard input");
+		l->ended = *result == -1 || b->last;
 	}
 	pthread_mutex_unlock(&l->reading);
 	return mine;
 }
 
 static void
-put_in_turn(struct pipeline *l, struct pipeline_block *b, bool made, int error)
+put_in_turn(struct pipeline *l, struct pipeline_block *b, int result, const struct why *why)
 {
-	int result;
-
 	pthread_mutex_lock(&l->putting);
 	while (l->put != b->number && !atomic_load(&l->failed))
 		pthread_cond_wait(&l->turn, &l->putting);
 	if (!atomic_load(&l->failed)) {
-		errno = error;
-		if (error != 0)
-			result = why_sys(&l->why, "standard input");
-		else if (!made)
-			result = why_set(&l->why, "out of memory");
-		else
-			result = l->job->put(l->arg, b, &l->why);
 		if (result == -1)
+			l->why = *why;
+		if (l->job->put(l->arg, b, &l->why) == -1 || result == -1)
 			atomic_store(&l->failed, true);
 		l->put++;
 	}
@@ -102,14 +91,15 @@ put_in_turn(struct pipeline *l, struct pipeline_block *b, bool made, int error)
 static bool
 step(struct pipeline *l, struct pipeline_block *b)
 {
-	int error;
-	bool made;
+	struct why why;
+	int result;
 
-	if (!take(l, b, &error))
-		return false;
 	buf_clear(&b->out);
-	made = error != 0 || l->job->make == NULL || l->job->make(l->arg, b);
-	put_in_turn(l, b, made, error);
+	if (!take(l, b, &result, &why))
+		return false;
+	if (result == 0)
+		result = l->job->make(l->arg, b, &why);
+	put_in_turn(l, b, result, &why);
 	return true;
 }
 
@@ -147,24 +137,23 @@ helper(void *arg)
 	return NULL;
 }
 
-static unsigned
-helpers_wanted(const struct pipeline_job *job)
+static int
+helpers_wanted(void)
 {
-	unsigned most = job->threads < PIPELINE_THREADS_MAX ? job->threads : PIPELINE_THREADS_MAX;
 	cpu_set_t set;
 	int cpus = sched_getaffinity(0, sizeof(set), &set) == 0 ? CPU_COUNT(&set) : 1;
 
-	return (cpus < (int)most ? (unsigned)cpus : most) - 1;
+	return (cpus < PIPELINE_THREADS_MAX ? cpus : PIPELINE_THREADS_MAX) - 1;
 }
 
 int
-pipeline_run(const struct pipeline_job *job, void *arg, struct why *why)
+pipeline_run(const struct pipeline_job *job, void *arg, struct span ahead, struct why *why)
 {
-	struct pipeline l = { .job = job, .arg = arg };
+	struct pipeline l = { .job = job, .arg = arg, .ahead = ahead };
 	pthread_t helpers[PIPELINE_THREADS_MAX];
 	pthread_attr_t attr;
 	struct pipeline_block b;
-	unsigned n = 0;
+	int n = 0;
 
 	pthread_mutex_init(&l.reading, NULL);
 	pthread_mutex_init(&l.putting, NULL);
@@ -176,7 +165,7 @@ pipeline_run(const struct pipeline_job *job, void *arg, struct why *why)
 		atomic_store(&l.failed, true);
 	} else if (step(&l, &b) && !l.ended) {
 		/* Where a thread cannot be had, the others do its work. */
-		for (unsigned want = helpers_wanted(job); n < want; n++)
+		for (int want = helpers_wanted(); n < want; n++)
 			if (pthread_create(&helpers[n], &attr, helper, &l) != 0)
 				break;
 		while (step(&l, &b))

@@ -6,12 +6,13 @@
 #include <stdint.h>
 
 #include "base/buf.h"
+#include "base/span.h"
 #include "base/why.h"
 
 /*
- * Standard input through several threads, a block each at a time: read one after
- * the other, made in parallel, put in order.  Memory is that of the threads'
- * blocks, however long the input.
+ * Standard input through several threads, one for each processor, a block each at a
+ * time: read one after the other, made in parallel, put in order.  Memory is that
+ * of the threads' blocks, however long the input.
  */
 #define PIPELINE_THREADS_MAX	4
 
@@ -27,15 +28,17 @@ struct pipeline_block {
 struct pipeline_job {
 	size_t		 block;		/* octets of each block but the last */
 	size_t		 out_max;
-	unsigned	 threads;	/* at most; fewer where there are fewer processors */
-	/* Any thread, several at once; NULL: nothing to do.  False: memory is out. */
-	bool		(*make)(void *arg, struct pipeline_block *);
+	/* Any thread, several at once.  -1 with why ends the run after what it left in out is put. */
+	int		(*make)(void *arg, struct pipeline_block *, struct why *);
 	/* In order, never two at once.  -1 with why ends the run. */
 	int		(*put)(void *arg, struct pipeline_block *, struct why *);
 	void		(*own_free)(void *own);
 };
 
-/* 0 when all was put; -1 with why at the first failure, in the order of the blocks. */
-int	pipeline_run(const struct pipeline_job *, void *arg, struct why *);
+/*
+ * ahead: what was read already and stands before the rest, at most a block; borrowed for the
+ * call.  0 when all was put; -1 with why at the first failure, in the order of the blocks.
+ */
+int	pipeline_run(const struct pipeline_job *, void *arg, struct span ahead, struct why *);
 
 #endif

@@ -13,12 +13,13 @@
 
 /*
  * seal and unseal: the age program's work for one kind of key, with the code
- * that seals at the edge and opens at home.  Chunks are sealed in parallel, as
- * each stands for itself.
+ * that seals at the edge and opens at home.  Chunks are worked on in parallel,
+ * as each stands for itself.
  */
 #define BLOCK_CHUNKS	4		/* fewer system calls, and still in the cache */
 #define SEAL_BLOCK	((size_t)BLOCK_CHUNKS * AGE_CHUNK)
 #define OPEN_BLOCK	((size_t)BLOCK_CHUNKS * AGE_SEALED_CHUNK)
+#define HEAD_MAX	(AGE_HEADER_MAX + AGE_NONCE)
 #define KEY_FILE_MAX	65536
 #define IDENTITIES_MAX	16
 
@@ -79,7 +80,7 @@ has_controls(struct span s)
 	return false;
 }
 
-/* -- seal -- */
+/* -- blocks of chunks -- */
 
 static void
 context_free(void *ctx)
@@ -87,30 +88,40 @@ context_free(void *ctx)
 	EVP_CIPHER_CTX_free(ctx);
 }
 
-/* arg: the octets that age_seal_new was given, of which the first two fields make the stream. */
+/* The stream where the block begins in it.  False: memory is out. */
 static bool
-seal_block(void *arg, struct pipeline_block *b)
+block_stream(struct age_stream *stream, struct pipeline_block *b, const unsigned char key[32])
 {
-	const unsigned char *file_key = arg, *nonce = file_key + AGE_FILE_KEY;
+	if (b->own == NULL && (b->own = EVP_CIPHER_CTX_new()) == NULL)
+		return false;
+	if (!age_stream_with(stream, b->own, key))
+		return false;
+	stream->counter = b->number * BLOCK_CHUNKS;
+	return true;
+}
+
+/* -- seal -- */
+
+/* arg: the payload's key, 32 octets. */
+static int
+seal_block(void *arg, struct pipeline_block *b, struct why *why)
+{
 	struct age_stream stream;
 	size_t done = 0;
 
-	if (b->own == NULL && (b->own = EVP_CIPHER_CTX_new()) == NULL)
-		return false;
-	if (!age_stream_start(&stream, b->own, file_key, nonce))
-		return false;
-	stream.counter = b->number * BLOCK_CHUNKS;
+	if (!block_stream(&stream, b, arg))
+		return why_set(why, "out of memory");
 	do {
 		size_t n = b->n - done < AGE_CHUNK ? b->n - done : AGE_CHUNK;
 		char *to = buf_room(&b->out, n + AGE_TAG);
 
 		if (to == NULL ||
 		    !age_stream_seal(&stream, b->p + done, n, b->last && done + n == b->n, to))
-			return false;
+			return why_set(why, "out of memory");
 		buf_used(&b->out, n + AGE_TAG);
 		done += n;
 	} while (done < b->n);
-	return true;
+	return 0;
 }
 
 static int
@@ -122,7 +133,6 @@ put_block(void *arg, struct pipeline_block *b, struct why *why)
 static const struct pipeline_job seal_job = {
 	.block = SEAL_BLOCK,
 	.out_max = OPEN_BLOCK,
-	.threads = PIPELINE_THREADS_MAX,
 	.make = seal_block,
 	.put = put_block,
 	.own_free = context_free,
@@ -132,6 +142,7 @@ static int
 seal_to(const struct age_recipient *to, size_t n)
 {
 	unsigned char rnd[AGE_SEAL_RND(AGE_RECIPIENTS_MAX)];
+	unsigned char key[32];
 	struct age_seal *s;
 	struct why why;
 	struct buf head;
@@ -140,16 +151,18 @@ seal_to(const struct age_recipient *to, size_t n)
 	buf_init(&head, AGE_HEADER_MAX);
 	random_bytes(rnd, AGE_SEAL_RND(n));
 	s = age_seal_new(to, n, rnd);
-	if (s == NULL || !age_seal_add(s, NULL, 0, &head))
+	if (s == NULL || !age_seal_add(s, NULL, 0, &head) ||
+	    !age_payload_key(rnd, rnd + AGE_FILE_KEY, key))
 		result = failed("seal", "out of memory, or a recipient that no key belongs to");
 	else if (octets_print(buf_span(&head), &why) == -1 ||
-	    pipeline_run(&seal_job, rnd, &why) == -1)
+	    pipeline_run(&seal_job, key, SPAN_LIT(""), &why) == -1)
 		result = failed("seal", why.text);
 	else
 		result = CTL_OK;
 	age_seal_free(&s);
 	buf_fini(&head);
 	explicit_bzero(rnd, sizeof(rnd));
+	explicit_bzero(key, sizeof(key));
 	return result;
 }
 
@@ -194,44 +207,82 @@ ctl_seal(int argc, char **argv)
 
 /* -- unseal -- */
 
+/* arg: the payload's key.  What came before a failure is authentic and stays in out. */
 static int
 open_block(void *arg, struct pipeline_block *b, struct why *why)
 {
-	struct age_open *o = arg;
-	enum age_result result = age_open_add(o, b->p, b->n, &b->out, why);
-	struct why unwritten;
+	struct age_stream stream;
+	size_t done = 0;
 
-	if (result == AGE_OK && b->last)
-		result = age_open_end(o, &b->out, why);
+	if (!block_stream(&stream, b, arg))
+		return why_set(why, "out of memory");
+	do {
+		size_t n = b->n - done < AGE_SEALED_CHUNK ? b->n - done : AGE_SEALED_CHUNK;
+		bool last = b->last && done + n == b->n;
+
+		if (age_stream_open(&stream, span_of(b->p + done, n), last, &b->out, why) != AGE_OK)
+			return -1;
+		done += n;
+	} while (done < b->n);
+	return 0;
+}
+
+static int
+put_opened(void *arg, struct pipeline_block *b, struct why *why)
+{
 	if (isatty(STDOUT_FILENO) && has_controls(buf_span(&b->out)))
 		return why_set(why, "the plaintext holds control characters, which may harm the "
 		    "terminal: send it to a file or a pipe");
-	/* What came before a failure is authentic; the exit code says that it is not all. */
-	if (octets_print(buf_span(&b->out), &unwritten) == -1) {
-		*why = unwritten;
-		return -1;
-	}
-	return result == AGE_OK ? 0 : -1;
+	return put_block(arg, b, why);
 }
 
 static const struct pipeline_job open_job = {
 	.block = OPEN_BLOCK,
-	.out_max = OPEN_BLOCK,
-	.threads = 1,		/* reading ahead in a second one gained nothing */
-	.put = open_block,
+	.out_max = SEAL_BLOCK,
+	.make = open_block,
+	.put = put_opened,
+	.own_free = context_free,
 };
+
+/* rest: what stood behind the header in so much as any header may take; less than a chunk. */
+static int
+read_header(struct age_open *o, char head[HEAD_MAX], struct age_payload *payload,
+    struct span *rest, struct why *why)
+{
+	ssize_t n = octets_read(STDIN_FILENO, head, HEAD_MAX);
+	struct buf none;
+
+	if (n == -1)
+		return why_sys(why, "standard input");
+	buf_init(&none, 0);
+	if (age_open_add(o, head, (size_t)n, &none, why) != AGE_OK)
+		return -1;
+	if (age_open_payload(o, payload)) {
+		*rest = span_from(span_of(head, (size_t)n), payload->at);
+		return 0;
+	}
+	age_open_end(o, &none, why);	/* the input is over: says in what */
+	return -1;
+}
 
 static int
 unseal_with(const struct age_identity *ids, size_t n)
 {
+	char head[HEAD_MAX];
 	struct age_open *o = age_open_new(ids, n);
+	struct age_payload payload = { .at = 0 };
+	struct span rest = SPAN_LIT("");
 	struct why why = { "" };
-	int result = CTL_OK;
+	int result;
 
 	if (o == NULL)
 		result = failed("unseal", "out of memory");
-	else if (pipeline_run(&open_job, o, &why) == -1)
+	else if (read_header(o, head, &payload, &rest, &why) == -1 ||
+	    pipeline_run(&open_job, payload.key.b, rest, &why) == -1)
 		result = failed("unseal", why.text);
+	else
+		result = CTL_OK;
+	age_payload_fini(&payload);
 	age_open_free(&o);
 	return result;
 }

@@ -127,11 +127,38 @@ age_stream_seal(struct age_stream *s, const void *in, size_t n, bool last, void 
 	return aead_seal(s->ctx, nonce, in, n, out);
 }
 
-bool
-age_stream_open(struct age_stream *s, const void *in, size_t n, bool last, void *out)
+enum age_result
+age_stream_open(struct age_stream *s, struct span chunk, bool last, struct buf *out,
+    struct why *why)
 {
 	unsigned char nonce[NONCE12];
+	char none[1], *to = none;
+	size_t n;
 
+	if (chunk.n < AGE_TAG) {
+		why_set(why, "the age file is cut short");
+		return AGE_MALFORMED;
+	}
+	n = chunk.n - AGE_TAG;
+	if (n > 0 && (to = buf_room(out, n)) == NULL) {
+		why_set(why, "no room for the plaintext");
+		return AGE_NO_ROOM;
+	}
 	chunk_nonce(s, last, nonce);
-	return aead_open(s->ctx, nonce, in, n, out);
+	if (!aead_open(s->ctx, nonce, (const unsigned char *)chunk.p, chunk.n,
+	    (unsigned char *)to)) {
+		why_set(why, "chunk %llu is not authentic: the file is damaged or cut short",
+		    (unsigned long long)s->counter);
+		return AGE_MALFORMED;
+	}
+	/*
+	 * Else one plaintext would have two forms.  Asked last: what is left of a longer chunk
+	 * looks like an empty one until it is opened.
+	 */
+	if (last && n == 0 && s->counter > 1) {
+		why_set(why, "the last chunk is empty");
+		return AGE_MALFORMED;
+	}
+	buf_used(out, n);
+	return AGE_OK;
 }

@@ -43,7 +43,11 @@ bool	age_stream_start(struct age_stream *, EVP_CIPHER_CTX *,
 	    const unsigned char file_key[AGE_FILE_KEY], const unsigned char nonce[AGE_NONCE]);
 /* Puts out n + AGE_TAG. */
 bool	age_stream_seal(struct age_stream *, const void *, size_t n, bool last, void *out);
-/* n counts the tag.  False: not authentic, and out was wiped. */
-bool	age_stream_open(struct age_stream *, const void *, size_t n, bool last, void *out);
+/*
+ * One chunk, tag and all; it appears in out only once it is known to be authentic.
+ * AGE_MALFORMED with why: the file is damaged or cut short, here or in what comes next.
+ */
+enum age_result	age_stream_open(struct age_stream *, struct span chunk, bool last, struct buf *out,
+	    struct why *);
 
 #endif

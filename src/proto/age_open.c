@@ -323,20 +323,13 @@ nonce_step(struct age_open *o, struct span *in)
 	return AGE_OK;
 }
 
-/* The plaintext is claimed in out only once it is known to be authentic. */
 static enum age_result
-open_chunk(struct age_open *o, const void *p, size_t n, bool last, struct buf *out)
+open_chunk(struct age_open *o, struct span chunk, bool last, struct buf *out)
 {
-	char none[1], *to = n > AGE_TAG ? buf_room(out, n - AGE_TAG) : none;
+	struct why why;
+	enum age_result result = age_stream_open(&o->stream, chunk, last, out, &why);
 
-	if (to == NULL)
-		return fail(o, AGE_NO_ROOM, "no room for the plaintext");
-	if (!age_stream_open(&o->stream, p, n, last, to))
-		return fail(o, AGE_MALFORMED,
-		    "chunk %llu is not authentic: the file is damaged or cut short",
-		    (unsigned long long)o->stream.counter);
-	buf_used(out, n - AGE_TAG);
-	return AGE_OK;
+	return result == AGE_OK ? AGE_OK : fail(o, result, "%s", why.text);
 }
 
 static enum age_result
@@ -351,11 +344,11 @@ payload_step(struct age_open *o, struct span *in, struct buf *out)
 		enum age_result result;
 
 		if (o->held.n == 0) {
-			result = open_chunk(o, in->p, AGE_SEALED_CHUNK, false, out);
+			result = open_chunk(o, span_of(in->p, AGE_SEALED_CHUNK), false, out);
 		} else {
 			if (!buf_add(&o->held, in->p, take))
 				return fail(o, AGE_NO_ROOM, "out of memory");
-			result = open_chunk(o, o->held.p, AGE_SEALED_CHUNK, false, out);
+			result = open_chunk(o, buf_span(&o->held), false, out);
 			buf_clear(&o->held);
 		}
 		if (result != AGE_OK)
@@ -395,14 +388,8 @@ end(struct age_open *o, struct buf *out)
 		return fail(o, AGE_MALFORMED, "not an age file: it is empty");
 	if (o->phase != IN_PAYLOAD)
 		return fail(o, AGE_MALFORMED, "the age file is cut short in its header");
-	if (o->held.n < AGE_TAG)
-		return fail(o, AGE_MALFORMED, "the age file is cut short");
-	/* First, as what is left of a longer chunk looks like an empty one until it is opened. */
-	if (open_chunk(o, o->held.p, o->held.n, true, out) != AGE_OK)
+	if (open_chunk(o, buf_span(&o->held), true, out) != AGE_OK)
 		return o->result;
-	/* Else one plaintext would have two forms. */
-	if (o->held.n == AGE_TAG && o->stream.counter > 1)
-		return fail(o, AGE_MALFORMED, "the last chunk is empty");
 	o->phase = OVER;
 	return AGE_OK;
 }

@@ -11,7 +11,9 @@ import pytest
 
 POSTHOUSE = os.environ.get("POSTHOUSE") or str(
     Path(__file__).resolve().parents[2] / "build" / "posthouse")
-SIZES = [0, 1, 65535, 65536, 65537, 131072, 10_000_000]
+CHUNK = 65536
+# Around a chunk, and around the four that one thread takes at a time.
+SIZES = [0, 1, 65535, 65536, 65537, 131072, 4 * CHUNK - 1, 4 * CHUNK, 4 * CHUNK + 1, 10_000_000]
 
 pytestmark = pytest.mark.skipif(
     not shutil.which("age") or not shutil.which("age-keygen"), reason="age is not installed")
@@ -95,6 +97,78 @@ def test_damage_is_never_passed_on(keys):
         assert done.returncode == 1 and plain.startswith(done.stdout)
     done = run(POSTHOUSE, "unseal", "-i", keys[0].path, stdin=bytes(sealed) + b"x")
     assert done.returncode == 1
+
+
+def payload_of(sealed):
+    """Where the chunks begin: behind the header's last line and 16 octets of nonce."""
+    return sealed.index(b"\n", sealed.index(b"\n--- ") + 1) + 1 + 16
+
+
+def chunks_of(keys, n):
+    """A sealed file's head and its n chunks, and what was sealed: no two of them alike."""
+    plain = os.urandom(n * CHUNK)
+    sealed = good("age", "-r", keys[0].recipient, stdin=plain)
+    at, step = payload_of(sealed), CHUNK + 16
+    return sealed[:at], [sealed[at + i * step:at + (i + 1) * step] for i in range(n)], plain
+
+
+def refused(keys, sealed):
+    done = run(POSTHOUSE, "unseal", "-i", keys[0].path, stdin=sealed)
+    assert done.returncode == 1
+    return done.stdout, done.stderr.decode()
+
+
+def test_what_stands_before_damage_comes_out(keys):
+    """Chunks are opened in parallel; what is put out ends before the first that is not authentic."""
+    head, chunks, plain = chunks_of(keys, 14)
+    for bad in range(len(chunks)):
+        damaged = chunks[:bad] + [bytes([chunks[bad][0] ^ 1]) + chunks[bad][1:]] + chunks[bad + 1:]
+        out, why = refused(keys, head + b"".join(damaged))
+        assert out == plain[:bad * CHUNK] and f"chunk {bad + 1} is not authentic" in why
+
+
+def test_chunks_stand_where_they_were_sealed(keys):
+    """Cut between chunks, one taken out, one twice, two that changed places, one behind the last."""
+    head, chunks, plain = chunks_of(keys, 10)
+    cases = [(chunks[:n], n - 1) for n in range(1, 10)]
+    cases += [(chunks[:n] + chunks[n + 1:], n) for n in (0, 3, 4, 8)]
+    cases += [(chunks[:n] + chunks[n - 1:], n) for n in (1, 4, 5, 8)]
+    cases += [(chunks[:n] + [chunks[n + 4], *chunks[n + 1:n + 4], chunks[n]] + chunks[n + 5:], n)
+              for n in (0, 3, 4)]
+    cases += [([*chunks, chunks[0]], 9)]
+    for number, (those, whole) in enumerate(cases):
+        out, why = refused(keys, head + b"".join(those))
+        assert out == plain[:whole * CHUNK], number
+        assert "not authentic: the file is damaged or cut short" in why
+
+
+def test_a_header_that_is_cut_short(keys):
+    head, _, _ = chunks_of(keys, 1)
+    for n in range(len(head)):
+        out, why = refused(keys, head[:n])
+        assert out == b"" and ("cut short" in why if n else "it is empty" in why)
+    assert "the age file is cut short" in refused(keys, head)[1]
+
+
+def test_long_headers(keys):
+    """What stands behind a header in the first octets that are read belongs to the first chunk."""
+    plain = os.urandom(5 * CHUNK + 7)
+    for more in 0, 1, 7, 18:
+        others = [word for _ in range(more) for word in ("-r", keys[1].recipient)]
+        sealed = good("age", *others, "-r", keys[0].recipient, stdin=plain)
+        assert good(POSTHOUSE, "unseal", "-i", keys[0].path, stdin=sealed) == plain
+
+
+def test_input_that_comes_slowly(keys):
+    """A pipe gives what it has: blocks are as long as ever."""
+    plain = os.urandom(4 * CHUNK + 9)
+    sealed = good("age", "-r", keys[0].recipient, stdin=plain)
+    with subprocess.Popen([POSTHOUSE, "unseal", "-i", keys[0].path], stdin=subprocess.PIPE,
+                          stdout=subprocess.PIPE) as child:
+        for at in range(0, len(sealed), 7001):
+            child.stdin.write(sealed[at:at + 7001])
+            child.stdin.flush()
+        assert child.communicate(timeout=60)[0] == plain and child.returncode == 0
 
 
 def test_a_passphrase_is_anothers(keys):
