@@ -28,7 +28,7 @@ struct pipeline_block {
 struct pipeline_job {
 	size_t		 block;		/* octets of each block but the last */
 	size_t		 out_max;
-	/* Any thread, several at once.  -1 with why ends the run after what it left in out is put. */
+	/* Any thread, several at once.  -1 with why: what it left in out is put, then all ends. */
 	int		(*make)(void *arg, struct pipeline_block *, struct why *);
 	/* In order, never two at once.  -1 with why ends the run. */
 	int		(*put)(void *arg, struct pipeline_block *, struct why *);

@@ -119,7 +119,7 @@ def refused(keys, sealed):
 
 
 def test_what_stands_before_damage_comes_out(keys):
-    """Chunks are opened in parallel; what is put out ends before the first that is not authentic."""
+    """Chunks are opened in parallel; what is put out ends before the first that is damaged."""
     head, chunks, plain = chunks_of(keys, 14)
     for bad in range(len(chunks)):
         damaged = chunks[:bad] + [bytes([chunks[bad][0] ^ 1]) + chunks[bad][1:]] + chunks[bad + 1:]
@@ -128,7 +128,7 @@ def test_what_stands_before_damage_comes_out(keys):
 
 
 def test_chunks_stand_where_they_were_sealed(keys):
-    """Cut between chunks, one taken out, one twice, two that changed places, one behind the last."""
+    """Cut between chunks, one taken out or twice, two in each other's place, one too many."""
     head, chunks, plain = chunks_of(keys, 10)
     cases = [(chunks[:n], n - 1) for n in range(1, 10)]
     cases += [(chunks[:n] + chunks[n + 1:], n) for n in (0, 3, 4, 8)]
