@@ -76,7 +76,8 @@ static const struct conf_key keys[] = {
 	    .doc = "Domains whose mail is this home's." },
 	{ "home", "quota", CT_SIZE, CONF_FIELD(conf_edge_home, quota), .shown = "hold.quota",
 	    CONF_RANGE(64 * CONF_K, 1024 * CONF_T),
-	    .doc = "Octets held for this home." },
+	    .doc = "Octets held for this home.  Where there are several, each needs one, "
+	    "as none can then fill what is another's." },
 
 	{ "service", "listen", CT_LISTEN, CONF_LIST(conf_service, listen, nlisten), .fixed = true,
 	    .shown = "none: it must be given",
