@@ -11,7 +11,7 @@ import signal
 
 from kit.lmtp import Lmtp
 from kit.mtas import KEEPS, Postfix
-from kit.stand import header
+from kit.stand import header, until
 from kit.wires import Far
 
 # SMTP can do no better (RFC 1047), and a server that dies may have kept a message twice.
@@ -32,6 +32,14 @@ def below(pid):
     for p in found:
         found += kids.get(p, [])
     return found[1:]
+
+
+def lives(pid):
+    try:
+        with open(f"/proc/{pid}/stat", encoding="latin-1") as f:
+            return f.read().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
 
 
 def kill(pids):
@@ -77,7 +85,11 @@ class Killable:
         if rng.random() < 0.6 and kids:
             kill([rng.choice(kids)])
             return
-        kill([pid, *kids])
+        os.kill(pid, signal.SIGSTOP)        # it makes no more of them
+        gone = [pid, *below(pid)]
+        kill(gone)
+        # Until they are, they have its port and its locks.
+        until("they are gone", 20, lambda: not any(map(lives, gone)))
         self.start_again()
 
 
