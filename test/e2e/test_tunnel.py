@@ -61,8 +61,10 @@ def test_redial_while_nobody_answers_is_patient(by_wire):
     time.sleep(3)
     tries = stand.log("home").count("tunnel")
     assert tries < 60, f"{tries} lines about the tunnel in 3 s"
-    peer, = stand.status("home")["peers"]
-    assert peer["connections"] == 0 and peer["error"]
+    def away():
+        peer, = stand.status("home")["peers"]
+        return peer["connections"] == 0 and peer["error"]
+    until("status has the reason", 10, away)
     stand.start("edge")
     until("the tunnel is up again", 40, lambda: tunnels(stand) > 0)
 
@@ -90,12 +92,19 @@ def test_a_long_line_is_filled(by_wire):
         began = time.monotonic()
         stand.edge_empty(60)
         return size * 8 / (time.monotonic() - began) / 1e6
-    far = rate()
-    if far <= 80:           # the machine's fault, if a short line is not filled either
-        wire.delay = 0
+    pairs = []
+    for n in range(1, 5):
+        wire.delay = 0.05
+        far = rate()
+        if far > 80:
+            break
+        wire.delay = 0          # the machine's fault, if a short line is not filled either
         near = rate()
-        assert far > near / 2, f"{far:.0f} Mbit/s, and {near:.0f} on a short line"
-    stand.wait_mails("alice", 1 if far > 80 else 2)
+        if far > near / 2:
+            break
+        pairs.append(f"{far:.0f} Mbit/s, and {near:.0f} on a short line")
+    assert len(pairs) < n, pairs
+    stand.wait_mails("alice", 2 * n - (far > 80))
 
 
 def test_large_objects_leave_room_for_small(make_stand, mark):
@@ -177,9 +186,8 @@ def test_strangers_at_the_tunnel_learn_nothing(stand):
     import ssl
     import subprocess
     host, port = stand.env["TUNNEL"].rsplit(":", 1)
-    with socket.create_connection((host, int(port)), 5) as s:
+    with socket.create_connection((host, int(port)), 60) as s:
         s.sendall(b"GET / HTTP/1.1\r\n\r\n")
-        s.settimeout(15)
         got = s.recv(1000)
         assert not got.startswith(b"HTTP"), got
     subprocess.run(["openssl", "req", "-x509", "-newkey", "ec",
@@ -194,8 +202,7 @@ def test_strangers_at_the_tunnel_learn_nothing(stand):
             ctx.set_alpn_protocols([alpn])
             if cert:
                 ctx.load_cert_chain(stand.dir + "/s.crt", stand.dir + "/s.key")
-            with socket.create_connection((host, int(port)), 5) as raw:
-                raw.settimeout(15)
+            with socket.create_connection((host, int(port)), 60) as raw:
                 try:
                     with ctx.wrap_socket(raw) as s:
                         s.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0")
