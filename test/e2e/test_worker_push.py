@@ -433,7 +433,7 @@ def test_a_message_that_stands_still_is_not_waited_for(start, certs):
         mails = MAIL, MAIL + b"x" * (2 << 20)
         for r in both.map(lambda m: worker.email("a@far.test", TO, m, stalls=1, size=len(m) + 1),
                           mails):
-            assert r["outcome"] == "throw" and r["ms"] < 21000, r
+            assert r["outcome"] == "throw" and r["ms"] < 50000, r
             assert "the message's octets: no answer" in r["reason"]
         assert worker.bucket() == [] and home.took == []
 
