@@ -237,7 +237,7 @@ def test_who_says_nothing_takes_nobodys_place(home, mark):
 def test_many_at_once(home, mark):
     made = [home.object(f"{mark}-{n}") for n in range(40)]
     with concurrent.futures.ThreadPoolExecutor(20) as pool:
-        assert {s for s, _ in pool.map(lambda m: home.put(m, prefer="wait=20"), made)} == {200}
+        assert {s for s, _ in pool.map(lambda m: home.put(m, prefer="wait=60"), made)} == {200}
 
 
 def test_one_connection_many_requests(home, mark):

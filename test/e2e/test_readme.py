@@ -126,7 +126,7 @@ systemctl() {
     user=$(sed -n 's/^User=//p' "packaging/$3.service")
     setpriv --pdeathsig KILL --reuid "${user:-root}" --regid "${user:-root}" --clear-groups \
         "$POSTHOUSE" $start > "$DIR/$3.log" & pids="$! ${pids:-}"
-    for _ in $(seq 100); do
+    for _ in $(seq 600); do
         posthouse status "--${3#posthouse-}" > /dev/null 2>&1 && return
         sleep 0.1
     done
@@ -136,12 +136,12 @@ systemctl() {
 """
 
 AFTER = r"""
-for _ in $(seq 100); do
+for _ in $(seq 600); do
     posthouse status --home --json | grep -q '"connections": *[1-9]' && break
     sleep 0.1
 done
 swaks --server 127.0.0.1 --tls --from a@client.test --to bob@example.org > /dev/null
-for _ in $(seq 100); do
+for _ in $(seq 600); do
     ls /var/mail/posthouse/bob/new/* && break
     sleep 0.1
 done

@@ -84,13 +84,21 @@ def kept(stand, folder):
     return os.path.join(stand.dir, "edge", folder, home)
 
 
+def bans_kept(stand):
+    path = kept(stand, "bans")
+    if not os.path.exists(path):
+        return 0
+    with open(path, encoding="ascii") as f:
+        return f.read().count("net")
+
+
 def test_an_edge_that_starts_anew_while_home_is_away_knows_what_home_said_last(make_stand, mark):
     stand = make_stand()
     knows(stand)
     stand.tool("ban", "198.51.100.0/24", "-c", stand.conf("home"))
     stand.tool("ban", "203.0.113.7", "--for", "1h", "-c", stand.conf("home"))
     until("policy and bans are kept", 15, lambda: os.path.exists(kept(stand, "policies")) and
-          open(kept(stand, "bans"), encoding="ascii").read().count("net") == 2)
+          bans_kept(stand) == 2)
     (before,) = stand.status("edge")["peers"]
     stand.stop("home")
     stand.kill("edge")

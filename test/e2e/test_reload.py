@@ -263,7 +263,7 @@ def alive(stand, role):
     try:
         with open(f"/proc/{stand.pid(role)}/stat", encoding="latin-1") as f:
             return f.read().rpartition(")")[2].split()[0] not in "ZX"
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):     # before it was opened, or after
         return False
 
 

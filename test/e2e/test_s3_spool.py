@@ -181,7 +181,7 @@ class Slow(Cutter):
 
 def test_an_answer_that_is_lost_makes_no_second_copy(stand, ceph, store):
     with Slow(("127.0.0.1", ceph.port)) as wire:
-        spool(stand, store, endpoint=f"http://127.0.0.1:{wire.where[1]}", patience="12s")
+        spool(stand, store, endpoint=f"http://127.0.0.1:{wire.where[1]}", patience="50s")
         until("a look", 10, lambda: bucket_of(stand)["looked_ms"] > 0)
         told = []
         sender = threading.Thread(target=lambda: told.append(say(stand, mail("one")).code))
@@ -447,7 +447,10 @@ def test_an_auto_service_passes_while_home_is_there_and_else_the_bucket_holds(st
 
         def greeting():
             s = connect(("127.0.0.1", port), header(client="8.8.4.4", to_port=2600))
-            return s, s.recv(100)
+            try:
+                return s, s.recv(100)
+            except ConnectionResetError:
+                return s, b""
         until("it is passed", 20, lambda: greeting()[1] == b"* hello\r\n", 0.2)
         assert store.keys() == []
         stand.stop("home")

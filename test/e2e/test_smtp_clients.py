@@ -10,6 +10,7 @@ import subprocess
 import pytest
 
 from kit import exim
+from kit.ports import free_port
 from kit.smtp import Client, send_mail
 from kit.stand import header, message
 
@@ -265,7 +266,7 @@ def test_ipv6_is_listened_on(make_stand, mark):
             probe.bind(("::1", 0))
         except OSError:
             pytest.skip("no ::1 on this machine")
-        port = probe.getsockname()[1]
+    port = free_port()
     s.env = s.read_env(s.run("up", s.dir, "--opt", f'edge.service.six.listen={{"[::1]:{port}"}}',
                              "--opt", "edge.service.six.home=home",
                              "--opt", "edge.service.six.mode=hold"))

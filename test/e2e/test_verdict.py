@@ -29,6 +29,12 @@ def test_home_away_is_plain_hold(make_stand, mark):
     stand.wait_marked("alice", mark)
 
 
+def home_again(stand):
+    """And the edge can ask it: home may know first that they are connected."""
+    stand.start("home")
+    until("the edge has home", 10, lambda: stand.status("edge")["peers"][0]["connections"] > 0)
+
+
 def removed_user(stand):
     """bob leaves while the edge still believes in him: home refuses what the edge accepted."""
     stand.stop("home")
@@ -45,7 +51,7 @@ def test_some_accepted_is_250_and_the_rest_parked(make_stand, mark):
         c.hello()
         c.begin("s@client.test", ["alice@example.test", "bob@example.test"])
         removed_user(stand)
-        stand.start("home")
+        home_again(stand)
         assert c.data(message(subject=mark)).code == 250
     stand.wait_marked("alice", mark)
     until("bob's part is parked", 20,
@@ -62,7 +68,7 @@ def test_all_refused_is_5xx_with_homes_words(make_stand, mark):
         c.hello()
         c.begin("s@client.test", ["bob@example.test"])
         removed_user(stand)
-        stand.start("home")
+        home_again(stand)
         r = c.data(message(subject=mark))
         assert r.code == 550 and " 5.1.1 " in r.text, r.text
     stand.edge_empty()

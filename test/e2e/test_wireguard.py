@@ -97,7 +97,8 @@ def test_the_tunnel_runs_inside_wireguard(world, make_stand, mark):
     with world.inside():
         stand.tool("pair", "-c", stand.conf("home"), input=line)
         stand.start("home")
-    assert stand.status("edge")["peers"][0]["address"].startswith(f"{HOME}:")
+    until("the edge has home, by WireGuard", 10,
+          lambda: stand.status("edge")["peers"][0]["address"].startswith(f"{HOME}:"))
     stand.wait_marked("alice", f"{mark}-held")
 
     before = sum(world.here_end.carried())

@@ -86,7 +86,6 @@ def test_25_mib(edge, mark):
 def test_what_the_worker_did_not_sign_is_set_aside(edge, mark):
     """Under its name and sealed to this home, but with a stranger's key; and a copy of what it did
     sign, by another name."""
-    took = edge.bucket()["taken"]
     stranger, id_ = Signer(EDGE), uuid.uuid4()
     sealed = seal(mail(mark), edge.home.recipient)
     edge.home.stop()
@@ -101,7 +100,7 @@ def test_what_the_worker_did_not_sign_is_set_aside(edge, mark):
     until("they are set aside", 20, lambda: edge.bucket()["aside"] == 2)
     until("the other is home", 20, lambda: marked(edge, mark))
     until("the others stay", 20, lambda: edge.store.keys("pending/") == sorted(forged))
-    assert len(marked(edge, mark)) == 1 and took > 0
+    assert len(marked(edge, mark)) == 1
     for key in forged:
         edge.store.delete(key)
     until("nothing is aside", 20, lambda: edge.bucket()["aside"] == 0)

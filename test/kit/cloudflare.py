@@ -9,6 +9,7 @@ import tomllib
 from kit.drained import write_key
 from kit.ports import free_port
 from kit.push_home import PushHome, tls_proxy
+from kit.stand import until
 from kit.worker import Worker, r2_store
 
 
@@ -43,7 +44,9 @@ class Cloudflare:
 
     def bucket(self):
         """What `status` says of home's bucket."""
-        return json.loads(self.home.tool("status", "--json").stdout)["buckets"][0]
+        b, = until("the drain is there", 20, lambda: json.loads(
+            self.home.tool("status", "--json").stdout)["buckets"])
+        return b
 
     def age_open(self, sealed):
         """An object as home's age key opens it."""
