@@ -171,6 +171,17 @@ leave(struct session *s)
 	conn_close(s->conn);
 }
 
+/*
+ * A client that says no more gets what is still to come, or it comes again with what was kept.
+ * For home's word nobody waits then: who is gone would be told a refusal that he never hears.
+ */
+static void
+leave_if_answered(struct session *s)
+{
+	if (s->said_all && !s->closing && s->waiting != WAIT_NAME && s->waiting != WAIT_SPOOL)
+		leave(s);
+}
+
 /* What was waited for is there: say what there is to say, then read on. */
 void
 session_go_on(struct session *s)
@@ -180,8 +191,7 @@ session_go_on(struct session *s)
 	on_read(s, span_of("", 0));
 	if (s->banned && !s->closing && s->waiting == WAIT_NOTHING)
 		shut(s, 0x71, BANNED_TEXT);
-	if (s->said_all && !s->closing)
-		leave(s);
+	leave_if_answered(s);
 	if (!s->closing)
 		conn_resume(s->conn);
 }
@@ -313,19 +323,13 @@ on_read(void *arg, struct span in)
 	return s->closing || s->starttls ? in.n : used;
 }
 
-/*
- * The client says no more.  It may be gone, or wait for the answer to its message: that it
- * gets, or it comes again with what was kept.  For home's word nobody waits then: who is
- * gone would be told a refusal that he never hears.
- */
 static void
 on_eof(void *arg)
 {
 	struct session *s = arg;
 
 	s->said_all = true;
-	if (s->waiting != WAIT_SPOOL)
-		leave(s);
+	leave_if_answered(s);
 }
 
 static void

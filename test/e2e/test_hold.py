@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shutil
+import socket
 import sqlite3
 import subprocess
 import tempfile
@@ -17,7 +18,8 @@ import pytest
 from conftest import show_logs, take_down
 
 from kit import exim
-from kit.smtp import Client, send_mail
+from kit.held import CLIENT, MX, opts
+from kit.smtp import Client, Closed, send_mail
 from kit.stand import Stand, header, message, until
 
 OBJECT = re.compile(
@@ -307,3 +309,25 @@ def test_wrong_ids_are_said(stand):
         assert r.returncode != 0 and "id" in r.stderr
     r = stand.tool("status", "-c", stand.conf("edge"))
     assert "home" in r.stdout
+
+
+@pytest.mark.parametrize("end,codes", [(b"DATA\r\n", ["354"]),
+                                       (b"BDAT 0 LAST\r\n", ["250"])])
+def test_who_says_no_more_while_his_name_is_asked_for_hears_the_rest(make_stand, end, codes):
+    """The name server is silent: the answer comes when nobody waits for it any longer."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.settimeout(60)
+        make_stand(opt=[*opts(), "edge.dns.client_names=true", "edge.dns.timeout=2s",
+                        f'edge.dns.servers={{"127.0.0.1@{silent.getsockname()[1]}"}}'])
+        with Client(("127.0.0.1", MX)) as c:
+            c.send(f"PROXY TCP4 {CLIENT} 127.0.0.1 40000 25\r\n")
+            c.hello()
+            c.send(b"MAIL FROM:<a@client.test>\r\nRCPT TO:<alice@example.test>\r\n" + end)
+            c.sock.shutdown(socket.SHUT_WR)
+            heard = []
+            with contextlib.suppress(Closed):
+                while True:
+                    heard.append(c.line()[:3])
+        assert silent.recv(4096)                            # it was asked for
+        assert heard == ["250", "250", *codes]
