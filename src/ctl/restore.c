@@ -431,6 +431,18 @@ tell_twice(const struct restore *r)
 		    r->restaged);
 }
 
+/* No backup has the mailboxes, and home that has a ledger does not make their folder. */
+static void
+tell_mailboxes(const struct restore *r)
+{
+	const char *path = r->role.home->maildir;
+
+	if (path[0] != '\0' && access(path, F_OK) == -1 && errno == ENOENT)
+		printf("Home does not start yet: deliver.maildir %s is not there.  Mount the disk "
+		    "that it lies on, or make it, for user %u to write into.\n", path,
+		    (unsigned)r->account.uid);
+}
+
 static int
 finish(struct restore *r, struct why *why)
 {
@@ -441,6 +453,7 @@ finish(struct restore *r, struct why *why)
 	puts("A restore that was cut off is finished.");
 	if (aside[0] != '\0')
 		printf("What it replaced is in %s/%s.\n", r->role.common->state, aside);
+	tell_mailboxes(r);
 	return 0;
 }
 
@@ -496,6 +509,7 @@ put_back(struct restore *r, struct why *why)
 	if (!r->accept)
 		puts("Where an edge has handed over mail since, it says so, and keeps what it "
 		    "holds until posthouse restore --accept.");
+	tell_mailboxes(r);
 	return 0;
 }
 

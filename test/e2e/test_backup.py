@@ -109,6 +109,22 @@ def test_a_lost_home_comes_back_and_edges_say_that_its_ledger_is_old(make_stand,
             "open", "-c", stand.conf("home"), id_, text=False).stdout
 
 
+def test_a_new_machine_is_told_that_the_mailboxes_have_no_folder(make_stand):
+    """Which home makes for a home that begins, and not for one that may only lack its disk."""
+    stand = make_stand()
+    path = backup(stand)
+    stand.stop("home")
+    away(stand)
+    os.rename(stand.env["MAILDIR"], stand.env["MAILDIR"] + ".lost")
+    text = home(stand, "restore", path)
+    assert f"deliver.maildir {stand.env['MAILDIR']} is not there.  Mount the disk" in text
+    with pytest.raises(RuntimeError):
+        stand.start("home")
+    os.mkdir(stand.env["MAILDIR"])
+    assert "deliver.maildir" not in home(stand, "restore", path)
+    stand.start("home")
+
+
 def test_an_older_ledger_is_refused_and_accepted_loses_no_mail(make_stand, mark):
     stand = make_stand(opt=OPT + ACCOUNT)
     send(stand, f"{mark}-1", "nobody")
