@@ -102,6 +102,16 @@ address_ok(const char *text)
 	    strchr(text, '@') != NULL;
 }
 
+static bool
+tls_first(const char *relay)
+{
+	const char *colon = strrchr(relay, ':');
+	unsigned long long port;
+
+	return colon != NULL && span_u64(span_str(colon + 1), 65535, &port) &&
+	    port == CONF_TLS_FIRST_PORT;
+}
+
 static int
 mail_ok(const struct conf_alarms *a, struct conf_fault *f)
 {
@@ -123,6 +133,9 @@ mail_ok(const struct conf_alarms *a, struct conf_fault *f)
 	if (a->user[0] != '\0' && a->tls != CONF_TLS_VERIFY && !conf_local_host(a->relay))
 		return conf_fault_set(f, "alarms", "tls", 0, "a password goes to another machine "
 		    "only with tls = \"verify\"");
+	if (a->tls == CONF_TLS_OFF && tls_first(a->relay))
+		return conf_fault_set(f, "alarms", "tls", 0, "on port 465 TLS begins at once; "
+		    "write \"verify\", or a relay that begins in the clear, at 587 or 25");
 	return 0;
 }
 

@@ -65,6 +65,7 @@ enum conf_tls_use {
 };
 
 #define CONF_URL_MAX		1000
+#define CONF_TLS_FIRST_PORT	465	/* of a relay: RFC 8314 3.3 */
 
 /* alarms {...}: from when on something is one, and how somebody is told.  store/conditions.h */
 struct conf_alarms {
@@ -74,7 +75,7 @@ struct conf_alarms {
 	char		token[CONF_PATH_MAX];		/* the file of a Bearer token; "": none */
 	/* home only: by a relay that takes submissions */
 	char		mail[320], from[320];		/* addresses; from "": as mail */
-	char		relay[300];			/* host:port; 465 begins with TLS */
+	char		relay[300];			/* host:port */
 	char		user[128];			/* "": no AUTH */
 	char		password[CONF_PATH_MAX];	/* the file */
 	enum conf_tls_use tls;

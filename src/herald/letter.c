@@ -9,7 +9,6 @@
 #include "net/tls.h"
 
 #define CONNECT_MS	15000		/* for each of its addresses */
-#define TLS_FIRST_PORT	465
 
 struct letter {
 	uv_loop_t	*loop;
@@ -196,7 +195,7 @@ prepare(struct letter *l, const char *helo, const char *password, struct why *wh
 	}
 	if (l->port == 0)
 		return why_set(why, "no relay is configured any more");
-	first = l->port == TLS_FIRST_PORT;
+	first = l->port == CONF_TLS_FIRST_PORT;
 	l->cli_conf = (struct smtp_cli_conf){ .local = first || conf_local_host(a->relay),
 		.tls = first ? SMTP_CLI_TLS_NEVER : tls[a->tls], .helo = helo, .user = a->user,
 		.password = password };

@@ -168,6 +168,10 @@ static const struct conf_refusal refusals[] = {
 	    "t.conf: filter.rspamd: missing; a password needs a filter to be told to" },
 	{ "mail of alarms without a relay", HOME "alarms { mail = \"me@a.test\" }\n",
 	    "t.conf: alarms.relay: missing; mail goes to an address (mail) by a relay: give both" },
+	{ "a relay that begins with TLS, without it",
+	    HOME "alarms { mail = \"me@a.test\" relay = \"mx.a.test:465\"\ntls = off }\n",
+	    "t.conf:4: alarms.tls: on port 465 TLS begins at once; write \"verify\", or a relay "
+	    "that begins in the clear, at 587 or 25" },
 	{ "a relay's password in the clear",
 	    HOME "alarms { mail = \"me@a.test\" relay = \"mx.a.test:587\" user = \"u\" "
 	    "password = \"/p\" tls = \"auto\" }\n",
