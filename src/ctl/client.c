@@ -100,6 +100,7 @@ client_free(struct client **cp)
 	free(c);
 }
 
+/* Who closed without hearing it may have said why: that is read next. */
 static int
 send_all(struct client *c, const char *p, size_t n, struct why *why)
 {
@@ -108,6 +109,8 @@ send_all(struct client *c, const char *p, size_t n, struct why *why)
 
 		if (k == -1 && errno == EINTR)
 			continue;
+		if (k == -1 && errno == EPIPE)
+			return 0;
 		if (k == -1)
 			return why_sys(why, "%s does not take the question", c->who);
 		p += k;
@@ -131,9 +134,9 @@ receive(struct client *c, struct why *why)
 	if (n == -1 && (errno == EAGAIN || errno == EWOULDBLOCK))
 		return why_set(why, "%s did not answer within %d s; see its log", c->who,
 		    ANSWER_WAIT_S);
-	if (n == -1)
+	if (n == -1 && errno != ECONNRESET)
 		return why_sys(why, "%s", c->who);
-	if (n == 0)
+	if (n <= 0)
 		return why_set(why, "%s closed the connection without an answer; see its log, and "
 		    "whether you are in its group", c->who);
 	buf_used(&c->in, (size_t)n);

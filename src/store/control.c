@@ -101,6 +101,18 @@ allowed(int fd)
 	return false;
 }
 
+/* Said without an operator's slot, into the empty buffer of a new socket. */
+static void
+say_busy(int fd)
+{
+	static const char line[] = "{\"ok\":false,\"error\":\"too many control connections: other "
+	    "commands have them all. End one that hangs (ss -xp shows who they are), or try again "
+	    "in a minute, when those that are idle are closed\"}\n";
+
+	if (send(fd, line, sizeof(line) - 1, MSG_NOSIGNAL) == -1)
+		log_debug(NULL, "control.refused did not wait for the reason");
+}
+
 static void
 operator_new(struct control *c, int fd)
 {
@@ -110,11 +122,12 @@ operator_new(struct control *c, int fd)
 
 	while (slot < CONTROL_CLIENTS_MAX && c->operators[slot] != NULL)
 		slot++;
-	if (slot == CONTROL_CLIENTS_MAX)
-		reason = "busy";
-	else if (!allowed(fd))
+	if (!allowed(fd))
 		reason = "who";
-	else if ((o = calloc(1, sizeof(*o))) == NULL)
+	else if (slot == CONTROL_CLIENTS_MAX) {
+		reason = "busy";
+		say_busy(fd);
+	} else if ((o = calloc(1, sizeof(*o))) == NULL)
 		reason = "memory";
 	if (reason != NULL) {
 		log_warn(NULL, "control.refused reason=%s", reason);

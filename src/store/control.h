@@ -8,7 +8,8 @@
 /*
  * The operator's commands, served by the writer on a unix socket (mode 0660).
  * Who may speak: root, the process's own user, and members of its group
- * (SO_PEERCRED); anyone else is closed without an answer.
+ * (SO_PEERCRED); anyone else is closed without an answer.  Beyond CONTROL_CLIENTS_MAX the
+ * answer is there before the question, and says so.
  *
  * One line of JSON asks, one line answers, any number of times:
  *

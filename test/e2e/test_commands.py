@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import subprocess
 
 import pytest
@@ -141,6 +142,25 @@ def test_a_full_disk_is_no_success_and_who_reads_no_further_no_failure_to_tell(m
             r = subprocess.run([posthouse(), *line], check=False, stdout=gone, timeout=60,
                                stderr=subprocess.PIPE, text=True)
         assert r.returncode == 1 and r.stderr == "", (line, r)
+
+
+def test_too_many_at_the_control_socket(make_stand):
+    stand = make_stand()
+    crowd = [socket.socket(socket.AF_UNIX) for _ in range(16)]
+    try:
+        for s in crowd:
+            s.connect(os.path.join(stand.dir, "edge.sock"))
+
+        def refused():
+            r = stand.tool("status", "-c", stand.conf("edge"), check=False)
+            return r if r.returncode != 0 else None
+        r = until("there is no place more", 10, refused)
+        assert "too many control connections" in r.stderr and r.stdout == "", r
+    finally:
+        for s in crowd:
+            s.close()
+    until("there is", 10, lambda: stand.tool("status", "-c", stand.conf("edge"),
+                                             check=False).returncode == 0)
 
 
 def test_a_domain_is_one_homes(make_stand):

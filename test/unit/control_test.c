@@ -260,12 +260,16 @@ static void
 clients_are_bounded(void **state)
 {
 	int fds[CONTROL_CLIENTS_MAX + 1];
-	char got[256];
+	char got[512];
 
 	for (int i = 0; i <= CONTROL_CLIENTS_MAX; i++) {
 		fds[i] = operator_connect();
 		turn();
 	}
+	/* One too many is told what is wrong, and what helps, and then closed. */
+	got[hear(fds[CONTROL_CLIENTS_MAX], got, sizeof(got) - 1)] = '\0';
+	assert_non_null(strstr(got, "{\"ok\":false,\"error\":\"too many control connections"));
+	assert_non_null(strstr(got, "ss -xp"));
 	assert_int_equal(hear(fds[CONTROL_CLIENTS_MAX], got, sizeof(got)), -1);
 	send(fds[0], "a\n", 2, 0);
 	expect(fds[0], A("a"));
