@@ -8,7 +8,7 @@ import signal
 import subprocess
 import time
 
-from kit.smtp import Client
+from kit.smtp import Client, Closed
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 STAND = os.path.join(TOP, "tools", "stand")
@@ -21,19 +21,27 @@ ENDED = re.compile(r"\bproc\.end .*again_ms=")
 # stand still for so long: who waits for longer than that waits in vain.
 SLOW, STALL_S = 3, 20
 SELDOM_S = 0.2
+# What is asked for too early is not there yet: a row, a key of it, a file, whoever will listen.
+NOT_YET = LookupError, FileNotFoundError, ConnectionError, Closed
 
 
 def until(what, seconds, fn, step=0.02):
     """
     The first true value of fn(), which is there in `seconds` where nothing else runs; an
     AssertionError that says what never came. It times nothing: who tests a promise in seconds
-    asserts them. fn is called ever more seldom, as it takes time from what it waits for.
+    asserts them. fn is called ever more seldom, as it takes time from what it waits for. What it
+    raises of NOT_YET is raised if it is so to the end.
     """
     seconds = SLOW * seconds + STALL_S
     end = time.monotonic() + seconds
     while True:
         late = time.monotonic() >= end      # before fn: the last call comes after the time
-        value = fn()
+        try:
+            value = fn()
+        except NOT_YET:
+            if late:
+                raise
+            value = None
         if value:
             return value
         assert not late, f"after {seconds} s still not: {what}"
