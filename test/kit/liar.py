@@ -63,12 +63,17 @@ class Session(socketserver.StreamRequestHandler):
         rest = self.rfile.read(int.from_bytes(head[14:16], "big"))
         return ".".join(str(b) for b in rest[:4])
 
-    def say(self, verb, usual):
+    def say(self, verb, usual, kept=None):
+        """Whether it is a yes; then `kept` is, before anybody can have heard that."""
         reply = self.server.says(verb, self)
         if reply == HANG_UP and reply is not None:
             raise HungUp
-        self.wfile.write(usual if reply is None else reply)
-        return (usual if reply is None else reply)[:1] in b"23"
+        reply = usual if reply is None else reply
+        yes = reply[:1] in b"23"
+        if yes and kept:
+            self.server.mails.append(kept)
+        self.wfile.write(reply)
+        return yes
 
     def command(self, line):
         verb = line.split()[0].upper()
@@ -98,6 +103,5 @@ class Session(socketserver.StreamRequestHandler):
             octets += line[1:] if line.startswith(b".") else line
         self.octets = octets
         for kept in [[r] for r in self.rcpts] if self.server.lmtp else [self.rcpts]:
-            if self.say(b".", b"250 2.0.0 kept\r\n"):
-                self.server.mails.append((kept, octets, self.header))
+            self.say(b".", b"250 2.0.0 kept\r\n", (kept, octets, self.header))
         self.rcpts = []
