@@ -1,6 +1,7 @@
 """Senders as the internet has them: many at once, slow, each trying again until it is told 250."""
 
 import asyncio
+import math
 import random
 import threading
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ CLIENTS = "8.8.4.4", "8.8.8.8", "1.1.1.1", "9.9.9.9"
 class Attempt:
     """One session's message, under a name of its own."""
     name: str
+    number: int             # of the message
     size: int
     banner: str = ""
     code: int = None        # of the answer to its end; None: nobody said one
@@ -35,6 +37,7 @@ class Senders:
         self.where, self.rng, self.most = where, random.Random(seed), most
         self.attempts, self.done, self.asked = [], 0, 0
         self.in_body = 0            # transfers that are in their middle
+        self.held_from = math.inf   # from this message on, who is in his middle stays there
         self.loop = asyncio.new_event_loop()
         self.gate = asyncio.Semaphore(most)
         self.thread = threading.Thread(target=self.main, daemon=True)
@@ -62,7 +65,7 @@ class Senders:
     async def message(self, i, rng):
         async with self.gate:
             for n in range(1000):
-                a = Attempt(f"m{i}.{n}", rng.choice(SIZES))
+                a = Attempt(f"m{i}.{n}", i, rng.choice(SIZES))
                 self.attempts.append(a)
                 try:
                     await self.attempt(a, rng)
@@ -106,6 +109,8 @@ class Senders:
         size = len(octets) // PIECES + 1
         for at in range(0, len(octets), size):
             await asyncio.sleep(rng.uniform(0, 2 * PAUSE_S))
+            while at > 0 and a.number >= self.held_from:
+                await asyncio.sleep(PAUSE_S)
             writer.write(octets[at:at + size])
             await asyncio.wait_for(writer.drain(), PATIENCE_S)
 
