@@ -58,8 +58,12 @@ def test_an_edge_tells_that_its_home_is_dead(make_stand, hook, tmp_path):
         "PATH", "PWD", "SHLVL", "_"}, "no secret, and nothing of ours, is in its environment"
     alarm, = stand.status("edge")["alarms"]
     assert alarm == n["detail"]
-    shown = stand.tool("alarm", "-c", stand.conf("edge")).stdout
-    assert "home/home" in shown and "told by command" in shown and "told by webhook" in shown
+
+    def known():
+        """Who was told has said so."""
+        shown = stand.tool("alarm", "-c", stand.conf("edge")).stdout
+        return all(words in shown for words in ("home/home", "told by command", "told by webhook"))
+    until("the edge knows who was told", 10, known)
 
     stand.stop("edge")
     stand.start("edge")

@@ -60,12 +60,12 @@ class Front:
 
     def speaks(self, beyond, client, port):
         """A stranger's connection through a balancer; whether it was passed."""
-        with beyond.connect(client, port) as s:
-            s.sendall(b"hello")
-            try:
+        try:
+            with beyond.connect(client, port) as s:
+                s.sendall(b"hello")
                 return s.recv(100) == b"hello"
-            except ConnectionResetError:
-                return False
+        except ConnectionError:
+            return False
 
     def wait_passed(self, beyond, port):
         until("the service is passed", 20, lambda: self.speaks(beyond, CLIENTS[0], port), 0.1)

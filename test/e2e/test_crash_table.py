@@ -73,6 +73,7 @@ def test_550__it_is_parked_once_with_the_words_and_stays(make_stand, mark):
             id_ = stand.queue("home")[0]["id"]
             words = stand.tool("show", id_, "-c", stand.conf("home")).stdout
             assert "550" in words and "this mailbox is closed" in words
+            until("that is an alarm", 10, alarms)
             assert len(alarms()) == 1 and heard.count(b"RCPT") == again
             stand.tool("drop", id_, "--yes", "-c", stand.conf("home"))
             until("the alarm ends", 10, lambda: not alarms())
@@ -114,9 +115,10 @@ def test_a_poison_message__it_stops_nobody_and_is_shown(make_stand, mark):
             send(f"{n}-{mark}")
         until("the others are there", 30, lambda: len(server.mails) == 5)
         until("it is tried again", 30, lambda: stand.queue("home")[0]["tries"] > 2)
-        assert states(stand) == ["uncertain"]
+        until("and that is over", 10, lambda: states(stand) == ["uncertain"])
         id_ = stand.queue("home")[0]["id"]
-        stand.tool("park", id_, "-c", stand.conf("home"))
+        until("it is not just being delivered", 10, lambda: stand.tool(
+            "park", id_, "-c", stand.conf("home"), check=False).returncode == 0)
         assert states(stand) == ["parked"]
 
 
@@ -128,7 +130,8 @@ def test_another_domain__bob_there_is_not_our_bob(make_stand, mark):
     until("it is parked", 20, lambda: states(stand) == ["parked"])
     assert stand.queue("home")[0]["class"] == "foreign"
     assert stand.mails("bob") == []
-    assert any("parked mail" in a for a in stand.status("home")["alarms"])
+    until("that is an alarm", 10, lambda: any(
+        "parked mail" in a for a in stand.status("home")["alarms"]))
 
 
 def test_a_tag__it_reaches_its_owner_and_not_the_catch_all(make_stand, mark):

@@ -47,7 +47,8 @@ def test_what_lies_in_a_bucket_comes_home_once_and_is_gone_there(home):
         assert octets.replace(b"\r\n", b"\n")[-50:] in one.replace(b"\r\n", b"\n")
         assert b"Return-Path: <a@client.test>" in one
     until("the bucket is empty", 10, lambda: home.waiting() == [])
-    until("status says so", 10, lambda: home.bucket()["waiting"] == 0)
+    until("status says so", 10, lambda: home.bucket()["waiting"] == 0 and
+          home.bucket()["taken"] == len(sent))
     b = home.bucket()
     assert b["taken"] == len(sent) and b["aside"] == 0 and b["error"] == "" and b["oldest"] is None
 
@@ -112,12 +113,14 @@ def test_what_is_no_mail_of_ours_stays_there_is_named_and_not_fetched_again(home
                                       for a in home.stand.status("home")["alarms"]))
     assert home.drain(check=False).returncode == 1
     # It is judged anew by keys that are changed, and by octets.
+    taken = home.bucket()["taken"]
     home.store.put(good, sealed, meta)
     home.stand.wait_mails("alice", 2)
+    until("it is counted", 10, lambda: home.bucket()["taken"] == taken + 1)
     for name in set(bad) - {good}:
         home.store.delete(name)
     assert home.drain().stdout == "0 taken\n"
-    assert home.bucket()["aside"] == 0
+    until("nothing is aside", 10, lambda: home.bucket()["aside"] == 0)
 
 
 def test_what_opens_to_no_mail_is_parked_as_from_a_tunnel(home, tmp_path):
@@ -144,9 +147,8 @@ def test_a_kept_copy_lies_in_processed_until_its_time(stand, ceph):
     home = Home(stand, ceph.bucket(), keep="3s")
     name = home.put(mail("kept"))
     kept = name.replace("pending/", "processed/")
+    until("it is gone, and a copy is there", 10, lambda: home.store.keys() == [kept])
     stand.wait_mails("alice", 1)
-    until("it is gone", 10, lambda: home.waiting() == [])
-    assert home.store.keys() == [kept]
     until("it is known when it may go", 10, lambda: home.bucket()["looks"] > 1)
     stand.stop("home")
     until("its time has come", 10, lambda: stand.start("home") or home.drain() and

@@ -1,5 +1,6 @@
 """Held mail is judged by a real rspamd, as from its true client; and flows without it."""
 
+import contextlib
 import re
 import shutil
 import socket
@@ -138,7 +139,7 @@ def test_a_mail_server_gets_it_judged(make_stand, mark, rspamd):
 
 def test_without_the_filter_mail_flows_and_status_says_so(make_stand, mark, dns):
     with Rspamd(dns.port) as own:
-        stand = make_stand(opt=opts(own.where, "home.filter.timeout=4s"))
+        stand = make_stand(opt=opts(own.where, "home.filter.timeout=10s"))
         own.stop_answering()
         assert send(message(mark, GTUBE)).startswith(b"250")
         stand.wait_marked("alice", mark)
@@ -175,11 +176,11 @@ class Impostor:
     def serve(self):
         try:
             while True:
-                with self.listener.accept()[0] as s:
+                with self.listener.accept()[0] as s, contextlib.suppress(ConnectionError):
                     self.heard.append(s.recv(65536))
                     s.sendall(self.says)
         except OSError:
-            pass
+            pass        # close() was called
 
     def __enter__(self):
         return self
@@ -204,7 +205,8 @@ def test_whatever_else_is_there_mail_flows(make_stand, mark, says):
         until("it is said", 10, lambda: [a for a in stand.status("home")["alarms"]
                                          if "delivered unjudged" in a])
         assert stand.status("home")["filter"]["trouble"]
-        assert stand.status("home")["counters"]["unjudged"] == 4
+        until("four are counted", 10, lambda: stand.counter("home", "unjudged") >= 4)
+        assert stand.counter("home", "unjudged") == 4
     # rspamd would find the address in our Received line, had we not told it: look ourselves.
     for line in (f"IP: {CLIENT}", "Helo: client.test", "From: <a@client.test>",
                  "Rcpt: <alice@example.test>"):

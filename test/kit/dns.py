@@ -32,7 +32,7 @@ class Dns:
         data = "\n".join(f"  local-data: '{r}'" for r in records)
         with open(f"{self.dir}/conf", "w", encoding="ascii") as f:
             f.write(CONF.format(at=at, port=self.port, dir=self.dir, data=data))
-        self.log = open(f"{self.dir}/log", "w+", encoding="utf-8")
+        self.log = open(f"{self.dir}/log", "a+", encoding="utf-8")   # where we read moves no writer
         self.child = subprocess.Popen(["unbound", "-d", "-c", f"{self.dir}/conf"],
                                       stdout=self.log, stderr=self.log)
         until("DNS answers", 20, self.answers, 0.1)

@@ -227,7 +227,9 @@ class ForeignEdge:
     def run(self, make, timeout=PATIENCE):
         """make(tunnel) is awaited in the loop; its value."""
         async def go():
-            return await make(next(t for t in self.tunnels if t.ready))
+            while not (ready := [t for t in self.tunnels if t.ready]):
+                await asyncio.sleep(0.01)       # home dials anew
+            return await make(ready[0])
         return asyncio.run_coroutine_threadsafe(go(), self.loop).result(timeout)
 
     def passed(self, authority, first):

@@ -104,8 +104,11 @@ class Lmtp:
 
     def remembered(self, user):
         """How many messages the recipe would know again (Dovecot 2.3: mail-duplicate.c)."""
-        with open(f"{self.dir}/home/{user}/.dovecot.lda-dupes", "rb") as f:
-            octets = f.read()
+        try:
+            with open(f"{self.dir}/home/{user}/.dovecot.lda-dupes", "rb") as f:
+                octets = f.read()
+        except FileNotFoundError:
+            return 0
         at, n = 4, 0
         while at < len(octets):
             _, id_size, user_size = struct.unpack_from("III", octets, at)
