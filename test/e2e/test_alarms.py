@@ -30,6 +30,15 @@ def road(stand, role, name):
     return next(r for r in stand.status(role)["roads"] if r["road"] == name)
 
 
+def calm(stand, *roads):
+    """An edge that was slow to be paired has told of that by now; here its end is told, too."""
+    def over():
+        log = stand.log("edge")
+        return "alarm.raised key=missing/home" not in log or all(
+            f"alarm.told road={r} event=cleared key=missing/home" in log for r in roads)
+    until("no home is missing any more", 20, over)
+
+
 @pytest.fixture
 def hook():
     with Webhook() as h:
@@ -42,18 +51,19 @@ def test_an_edge_tells_that_its_home_is_dead(make_stand, hook, tmp_path):
     token = secret(tmp_path / "token", "a-secret-token")
     stand = make_stand(opt=opts("edge", f"command={script.path} 'and an argument'",
                                 f"webhook={hook.url}", f"token={token}"))
+    calm(stand, "command", "webhook")
     assert stand.status("edge")["alarms"] == []
     stand.kill("home")
     until("the webhook was told", 20, lambda: hook.events("home/home"))
     until("the command too", 20, lambda: script.events("home/home"))
-    n, = hook.heard
+    n, = [h for h in hook.heard if h["key"] == "home/home"]
     assert n["event"] == "raised" and n["role"] == "edge" and "home home" in n["text"]
     assert n["since"] < n["at"] and n["text"].startswith("posthouse edge ")
-    assert hook.tokens == ["Bearer a-secret-token"]
-    told, = script.told()
+    assert set(hook.tokens) == {"Bearer a-secret-token"}
+    told, = [t for t in script.told() if t[1] == "home/home"]
     assert told[:2] == ["raised", "home/home"] and told[3] == "edge" and "no tunnel" in told[2]
     with open(script.file + ".env", encoding="ascii") as f:
-        count, *names = f.read().split()
+        count, *names = f.readline().split()
     assert count == "1" and {x for x in names if not x.startswith("POSTHOUSE_")} <= {
         "PATH", "PWD", "SHLVL", "_"}, "no secret, and nothing of ours, is in its environment"
     alarm, = stand.status("edge")["alarms"]
@@ -82,26 +92,28 @@ def test_home_tells_by_mail_through_a_relay(make_stand, tmp_path):
             f"relay=127.0.0.1:{relay.port}", "tls=auto",
             f"password={secret(tmp_path / 'password', 'secret')}"))
         stand.stop("edge")
-        until("mail came", 20, lambda: relay.mails)
-        sender, rcpts, octets = relay.mails[0]
+        sender, rcpts, octets = until("mail came", 20, lambda: [
+            m for m in relay.mails if b"Subject: " in m[2] and b"ALARM: " in m[2]])[0]
         m = email.message_from_bytes(octets)
         assert sender.startswith("MAIL FROM:<posthouse@example.test>")
-        assert rcpts == ["RCPT TO:<me@elsewhere.test>"] and relay.auths == 1
+        assert rcpts == ["RCPT TO:<me@elsewhere.test>"] and relay.auths > 0
         assert m["To"] == "<me@elsewhere.test>" and m["Auto-Submitted"] == "auto-generated"
         assert "ALARM: edge edge.test is out of reach" in m["Subject"].replace("\n", "")
         assert "condition: edge/edge.test" in m.get_payload()
         relay.refuses = "550 5.7.1 not today"       # what it says next is kept, and tried again
+        came = len(relay.mails)
         stand.start("edge")
         until("the relay's words are shown", 20, lambda: "not today" in road(
             stand, "home", "mail")["error"])
         until("that is an alarm", 10, lambda: any(
             "not told by mail: 550" in a for a in stand.status("home")["alarms"]))
-        assert len(relay.mails) == 1
+        assert len(relay.mails) == came
 
 
 def test_a_test_says_which_road_works(make_stand, hook, tmp_path):
     script = Script(tmp_path)
     stand = make_stand(opt=opts("edge", f"command={script.path}", f"webhook={hook.url}"))
+    calm(stand, "command", "webhook")
     r = stand.tool("alarm", "--test", "-c", stand.conf("edge"))
     assert r.stdout.count("the test was told") == 2, r.stdout
     assert script.events("test") == hook.events("test") == ["test"]
@@ -124,6 +136,7 @@ def test_what_goes_wrong_is_bounded_said_and_told_by_the_others(make_stand, hook
     """One stand for all that a command and a webhook may do: each is a test of its own."""
     script = Script(tmp_path)
     stand = make_stand(opt=opts("edge", f"command={script.path}", f"webhook={hook.url}"))
+    calm(stand, "command", "webhook")
 
     def test():
         stand.tool("alarm", "--test", "-c", stand.conf("edge"), check=False)
@@ -157,12 +170,15 @@ def lives(pid):
 
 def test_what_hangs_is_ended_and_holds_up_nobody(make_stand, hook, tmp_path):
     pids = tmp_path / "pids"
-    script = Script(tmp_path, f"sleep 500 & echo $$ $! > {pids}; exec sleep 500")
-    hook.silent = True
+    script = Script(tmp_path)
     stand = make_stand(opt=opts("edge", f"command={script.path}", f"webhook={hook.url}"))
+    calm(stand, "command", "webhook")
+    Script(tmp_path, f"sleep 500 & echo $$ $! > {pids}; exec sleep 500")
+    hook.silent = True
+    hook.asked.clear()
     began = time.monotonic()
     stand.stop("home")
-    until("both are asked", 20, lambda: hook.asked and script.told())
+    until("both are asked", 20, lambda: hook.asked and script.events("home/home"))
     assert stand.status("edge")["conditions"], "asked meanwhile, it answers"
     until("the webhook is given up", 30, lambda: "no whole answer in 20 s" in road(
         stand, "edge", "webhook")["error"])
