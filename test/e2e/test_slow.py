@@ -12,7 +12,8 @@ import pytest
 from kit.smtp import Client, send_mail
 from kit.stand import Stand, message, until
 
-COMMAND_S, DATA_S, SESSION_S, HANDSHAKE_S = 4, 5, 12, 4
+# Each is time enough for a busy machine to come to where a client begins to be slow.
+COMMAND_S, DATA_S, SESSION_S, HANDSHAKE_S = 8, 10, 20, 8
 SLACK_S = 20            # the edge looks once a second, and a busy machine is late
 DRIP_S = 0.15
 
