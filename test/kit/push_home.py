@@ -110,7 +110,7 @@ class PushHome:
         assert self.child.poll() is None, self.log()
         try:
             return self.ask("DELETE", f"/mail/{uuid.uuid4()}")[0] == 204
-        except OSError:
+        except (OSError, http.client.HTTPException):     # it died in the middle
             return False
 
     def stop(self):
