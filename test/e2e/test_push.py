@@ -64,7 +64,7 @@ def test_an_answer_goes_out_as_soon_as_it_is_known(home, mark):
     def put(i):
         assert home.put(made[i], prefer="wait=60") == (200, "")
     put(9)      # the next may have been near a tick by chance, those behind it begin with one
-    assert quickest(9, put) < 0.5
+    assert quickest(9, put) < 0.8
 
 
 def test_a_domain_that_the_worker_was_not_given_is_parked(home, mark):
