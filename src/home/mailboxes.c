@@ -384,12 +384,22 @@ trim(struct span s)
 	return s;
 }
 
+/* A comment is a line of its own, or what follows a blank: "no#1" is a name. */
+static struct span
+uncommented(struct span line)
+{
+	for (size_t i = 0; i < line.n; i++)
+		if (line.p[i] == '#' && (i == 0 || line.p[i - 1] == ' ' || line.p[i - 1] == '\t'))
+			line.n = i;
+	return trim(line);
+}
+
 static enum added
 read_line(struct mailboxes *m, struct span line)
 {
 	size_t n = 0;
 
-	if (line.n == 0 || line.p[0] == '#')
+	if (line.n == 0)
 		return ADDED;
 	if (memchr(line.p, '\0', line.n) != NULL)
 		return NO_NAME;
@@ -428,26 +438,36 @@ loops(struct mailboxes *m, const char *from, int depth, unsigned *left)
 	return false;
 }
 
+/* The number of the line that says what this address leads to. */
+static size_t
+line_of(struct span text, const char *from)
+{
+	size_t n = strlen(from), number = 1;
+
+	for (const char *nl; (nl = memchr(text.p, '\n', text.n)) != NULL; number++) {
+		size_t len = (size_t)(nl - text.p);
+		struct span line = trim(span_of(text.p, len));
+
+		if (line.n > n && strncasecmp(line.p, from, n) == 0 &&
+		    (line.p[n] == ' ' || line.p[n] == '\t'))
+			break;
+		text = span_from(text, len + 1);
+	}
+	return number;
+}
+
 static int
 no_loops(struct mailboxes *m, struct span text, struct why *why)
 {
 	sort(m);
 	for (size_t i = 0; i < m->naliases; i++) {
 		const char *from = alias_from(m, i);
-		size_t n = strlen(from), line = 1;
 		unsigned left = MAILBOXES_TARGETS_MAX;
 
-		if (!loops(m, from, 0, &left))
-			continue;
-		for (const char *p = text.p, *end = text.p + text.n; p < end; line++) {
-			if ((size_t)(end - p) > n && strncasecmp(p, from, n) == 0)
-				break;
-			if ((p = memchr(p, '\n', (size_t)(end - p))) == NULL)
-				break;
-			p++;
-		}
-		return why_set(why, "line %zu: %s leads back to itself, or through more than %d "
-		    "aliases", line, log_safe(span_str(from)).s, CONF_ALIAS_DEPTH);
+		if (loops(m, from, 0, &left))
+			return why_set(why, "line %zu: %s leads back to itself, or through more "
+			    "than %d aliases", line_of(text, from), log_safe(span_str(from)).s,
+			    CONF_ALIAS_DEPTH);
 	}
 	return 0;
 }
@@ -461,7 +481,7 @@ mailboxes_read(struct mailboxes *m, struct span text, size_t *skipped, struct wh
 	while (text.n > 0) {
 		const char *nl = memchr(text.p, '\n', text.n);
 		size_t len = nl != NULL ? (size_t)(nl - text.p) : text.n;
-		enum added added = read_line(m, trim(span_of(text.p, len)));
+		enum added added = read_line(m, uncommented(span_of(text.p, len)));
 
 		if (added == NO_ROOM)
 			return why_set(why, "more than 200,000 lines, or memory is out");

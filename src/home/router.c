@@ -182,9 +182,14 @@ follow(struct finding *f, const char *targets, const char *domain, int depth)
 	struct span rest = span_str(targets), to;
 	enum found all = FOUND;
 
-	while (mailboxes_next(&rest, &to))
-		if (follow_one(f, to, domain, depth) != FOUND)
+	while (mailboxes_next(&rest, &to)) {
+		enum found one = follow_one(f, to, domain, depth);
+
+		if (one == FOUND_NOBODY)
+			say(f->r, "%.*s is nobody here", (int)to.n, to.p);
+		if (one != FOUND)
 			all = FOUND_NO_END;
+	}
 	return all;
 }
 

@@ -374,6 +374,7 @@ a_list_with_a_loop_is_refused_by_its_line(void **state)
 		{ "bob\na@x.test bob c\nc@x.test bob, a\n", "line 2: a@x.test" },
 		{ "a\na@x.test a\n", NULL },		/* the mailbox ends it */
 		{ "a@x.test a@y.test\na@y.test z\n", NULL },
+		{ "ab@x.test bob\n  a@x.test.org bob\n\ta@x.test a\nbob\n", "line 3: a@x.test" },
 	};
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -463,6 +464,62 @@ a_command_prints_one_local_part_a_line(void **state)
 	mailboxes_fini(&boxes);
 }
 
+/* posthouse.conf(5), "Lists of mailboxes". */
+static void
+what_a_line_says_behind_it_is_for_people(void **state)
+{
+	static const char text[] =
+	    "# a comment\n"
+	    "alice                            # a mailbox\n"
+	    "bob@example.com\t# one that takes this address\n"
+	    "team@example.org alice, bob@example.com # several\n"
+	    "  # nothing else\n"
+	    "no#1@example.org alice\n";
+	struct mailboxes boxes = { .names = NULL };
+	struct why why;
+	size_t skipped;
+
+	assert_int_equal(mailboxes_read(&boxes, SPAN_LIT(text), &skipped, &why), 0);
+	assert_int_equal(skipped, 0);
+	assert_int_equal(boxes.n, 2);
+	assert_string_equal(FIND("alice"), "alice");
+	assert_string_equal(mailboxes_target(&boxes, SPAN_LIT("team@example.org"), any),
+	    " alice, bob@example.com");
+	assert_string_equal(mailboxes_target(&boxes, SPAN_LIT("no#1@example.org"), any), " alice");
+	mailboxes_fini(&boxes);
+}
+
+static void
+keep_step(void *arg, const char *line)
+{
+	char *steps = arg;
+
+	snprintf(steps + strlen(steps), 400 - strlen(steps), "%s; ", line);
+}
+
+static void
+a_route_names_the_target_that_is_nobody(void **state)
+{
+	static const char all[][256] = { "example.org" };
+	struct mailboxes boxes = { .names = NULL };
+	char steps[400] = "";
+	struct router router = { .boxes = &boxes, .catch_all = "", .roles = "", .first = "alice",
+		.say = keep_step, .arg = steps };
+	struct address to;
+	struct route r;
+	struct why why;
+	size_t skipped;
+
+	assert_int_equal(mailboxes_read(&boxes, SPAN_LIT("alice\nin@example.org all\n"
+	    "all@example.org alice, bob\n"), &skipped, &why), 0);
+	assert_true(address_parse(span_str("in@example.org"), &to));
+	route_address(&router, all, 1, &to, &r);
+	assert_int_equal(r.to, ROUTE_LATER);
+	assert_string_equal(steps, "goes to all; goes to alice; goes to bob; bob is nobody here; "
+	    "the alias ends in no mailbox; ");
+	mailboxes_fini(&boxes);
+}
+
 static void
 many_mailboxes_are_found_and_too_many_refused(void **state)
 {
@@ -492,6 +549,8 @@ main(void)
 		cmocka_unit_test(a_server_that_decides_is_asked_for_all_whom_nobody_takes),
 		cmocka_unit_test(nothing_granted_is_all_foreign),
 		cmocka_unit_test(a_command_prints_one_local_part_a_line),
+		cmocka_unit_test(what_a_line_says_behind_it_is_for_people),
+		cmocka_unit_test(a_route_names_the_target_that_is_nobody),
 		cmocka_unit_test(many_mailboxes_are_found_and_too_many_refused),
 	};
 
