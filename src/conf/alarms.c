@@ -142,10 +142,9 @@ mail_ok(const struct conf_alarms *a, struct conf_fault *f)
 int
 conf_alarms_settle(struct conf_alarms *a, struct conf_fault *f)
 {
-	struct command_line cl;
+	const char *fault = a->command[0] != '\0' ? command_line_fault(span_str(a->command)) : NULL;
 
-	if (a->command[0] != '\0' && !command_line_parse(span_str(a->command), &cl))
-		return conf_fault_set(f, "alarms", "command", 0,
-		    "no command: a quote in it has no end, or it has too many words");
+	if (fault != NULL)
+		return conf_fault_set(f, "alarms", "command", 0, "%s", fault);
 	return webhook_ok(a, f) == -1 ? -1 : mail_ok(a, f);
 }

@@ -56,3 +56,26 @@ command_line_parse(struct span in, struct command_line *cl)
 	}
 	return n > 0 && cl->argv[0][0] != '\0';
 }
+
+const char *
+command_line_fault(struct span in)
+{
+	static const char *const shells[] = { "|", "||", "&", "&&", ";", "<", ">", ">>" };
+	struct command_line cl;
+	char *out = cl.text;
+
+	if (!command_line_parse(in, &cl))
+		return "no command: a quote in it has no end, or it has too many words";
+	while (in.n > 0) {
+		struct span from = in;
+
+		word(&in, &out);
+		for (size_t i = 0; i < sizeof(shells) / sizeof(shells[0]); i++)
+			if (span_eq(span_of(from.p, from.n - in.n), span_str(shells[i])))
+				return "| > & and ; are for a shell, and there is none; write "
+				    "sh -c '...', or quote them";
+		while (in.n > 0 && is_blank(*in.p))
+			in = span_from(in, 1);
+	}
+	return NULL;
+}

@@ -20,5 +20,10 @@ struct command_line {
 
 /* False: nothing in it, a quote without its end, too many words or too long. */
 bool	command_line_parse(struct span, struct command_line *);
+/*
+ * What is wrong with a configured one, or NULL: also a word for a shell, not quoted, that the
+ * command would get as an argument.
+ */
+const char *command_line_fault(struct span);
 
 #endif

@@ -1,3 +1,4 @@
+#include "conf/command_line.h"
 #include "conf/conf.h"
 #include "conf/table.h"
 
@@ -398,6 +399,11 @@ conf_deliver_port(const struct conf_home *c)
 static int
 mailboxes_ok(struct conf_home *c, struct conf_fault *f)
 {
+	const char *fault = c->users_command[0] != '\0' ?
+	    command_line_fault(span_str(c->users_command)) : NULL;
+
+	if (fault != NULL)
+		return conf_fault_set(f, "mailboxes", "command", 0, "%s", fault);
 	if (c->nusers == 0 && c->users_command[0] == '\0' && c->users_file[0] == '\0' &&
 	    c->catch_all[0] == '\0' && !c->callout)
 		return conf_fault_set(f, "mailboxes", "users", 0,

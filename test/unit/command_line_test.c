@@ -62,12 +62,29 @@ too_long_or_with_a_nul_is_refused(void **state)
 	assert_false(command_line_parse(span_of("a\0b", 3), &cl));
 }
 
+static void
+a_word_for_a_shell_is_a_fault_unless_it_is_quoted(void **state)
+{
+	static const char *const good[] = { "doveadm user '*'", "sh -c 'a | b && c'",
+		"cut -d '|' /x", "a \"&&\" b", "a b|c 2>&1", "a \\; b" };
+	static const char *const bad[] = { "a | b", " | ", "a && b", "a || b", "a ;", "a > /x",
+		"a 'b c' >> /x", "a < /x", "a &", "a 'b", "" };
+
+	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++)
+		if (command_line_fault(span_str(good[i])) != NULL)
+			fail_msg("%s: refused", good[i]);
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		if (command_line_fault(span_str(bad[i])) == NULL)
+			fail_msg("%s: taken", bad[i]);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(words),
 		cmocka_unit_test(too_long_or_with_a_nul_is_refused),
+		cmocka_unit_test(a_word_for_a_shell_is_a_fault_unless_it_is_quoted),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

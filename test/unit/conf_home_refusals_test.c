@@ -197,6 +197,17 @@ static const struct conf_refusal refusals[] = {
 	    "deliver { maildir = \"/m\" }\nmailboxes { command = \"ls /home\" }\n",
 	    "t.conf: mailboxes.roles: missing; the mailboxes come from a command or file, so write "
 	    "who reads mail to postmaster@, like roles = \"admin\"" },
+	{ "a command of mailboxes without its end",
+	    "deliver { maildir = \"/m\" }\nmailboxes { command = \"echo 'b\" }\n",
+	    "t.conf:2: mailboxes.command: no command: a quote in it has no end, or it has too many "
+	    "words" },
+	{ "a command for a shell",
+	    "deliver { maildir = \"/m\" }\nmailboxes { command = \"cat /x | sort\" }\n",
+	    "t.conf:2: mailboxes.command: | > & and ; are for a shell, and there is none; write "
+	    "sh -c '...', or quote them" },
+	{ "an alarm for a shell", HOME "alarms { command = \"a && b\" }\n",
+	    "t.conf:3: alarms.command: | > & and ; are for a shell, and there is none; write "
+	    "sh -c '...', or quote them" },
 	{ "a user that climbs",
 	    "deliver { maildir = \"/m\" }\nmailboxes { users = {\"a\", \"../b\"} }\n",
 	    "t.conf:2: mailboxes.users: \"../b\" is no mailbox name; write the part before the "
