@@ -37,6 +37,10 @@ function concat(...parts) {
 export function recipient(line) {
 	const alphabet = "qpzry9x8gf2tvdw0s3jn54khce6mua7l";
 	const values = [...line.slice(4)].map((c) => alphabet.indexOf(c));
+	if (/^AGE-SECRET-KEY-/i.test(line))
+		throw new Error(
+			"a secret key; write the public one, and make another pair: this was seen",
+		);
 	if (!line.startsWith("age1") || line.length !== 62 || values.includes(-1))
 		throw new Error(
 			`"${line}" is no age recipient; write age1 and 58 letters and digits`,

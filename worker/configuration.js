@@ -20,6 +20,25 @@ function key(env, name) {
 	return Uint8Array.from(hex.match(/../g), (two) => parseInt(two, 16));
 }
 
+function sealedTo(env) {
+	try {
+		return recipients(env.RECIPIENTS ?? "");
+	} catch (error) {
+		return fail("RECIPIENTS", error.message);
+	}
+}
+
+// Where home looks (home.conf's bucket.prefix).
+function prefix(env) {
+	const at = env.BUCKET_PREFIX ?? "pending/";
+	return /^[^/].*\/$/.test(at)
+		? at
+		: fail(
+				"BUCKET_PREFIX",
+				"write one that ends in a slash and begins with none, as home's",
+			);
+}
+
 function number(env, name, usual, least, most) {
 	const value = env[name] === undefined || env[name] === "" ? usual : Number(env[name]);
 	return Number.isInteger(value) && value >= least && value <= most
@@ -62,7 +81,7 @@ function smtp(env) {
 			fail("SMTP_HOST", "missing; write the name in home's certificate"),
 		port: number(env, "SMTP_PORT", tls === "implicit" ? 465 : 587, 1, 65535),
 		user: env.SMTP_USER || undefined,
-		password: env.SMTP_PASSWORD,
+		password: env.SMTP_PASSWORD?.trim(),
 	};
 }
 
@@ -85,7 +104,7 @@ function read(env) {
 	return {
 		ways,
 		edge: env.EDGE_NAME,
-		recipients: recipients(env.RECIPIENTS ?? ""),
+		recipients: sealedTo(env),
 		macKey: key(env, "MAC_KEY"),
 		idKey: key(env, "ID_KEY"),
 		sealMax: number(env, "SEAL_MAX", SEAL_MAX, 1024, SEAL_MOST),
@@ -94,7 +113,7 @@ function read(env) {
 		bucket: ways.includes("r2")
 			? (env.MAIL ?? fail("MAIL", "the R2 bucket is not bound"))
 			: undefined,
-		prefix: env.BUCKET_PREFIX ?? "pending/",
+		prefix: prefix(env),
 	};
 }
 

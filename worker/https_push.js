@@ -18,6 +18,8 @@ async function answer(response) {
 // { refused: reply } where home refused every recipient for good, {} where it has the message.
 // Throws where neither is known: the object goes another way then, under the same id.
 export async function httpsPush(https, object, deadline) {
+	if (!/^[0-9a-f]{64}$/i.test(https.token))
+		throw new Error("HTTPS_TOKEN: write 64 hexadecimal digits");
 	const url = `${https.url}/mail/${object.id}`;
 	const headers = { authorization: `Bearer ${https.token}`, "posthouse-mac": object.mac };
 	const wait = Math.min(https.wait, Math.floor(deadline.left() / 1000) - 1);
@@ -41,7 +43,10 @@ export async function httpsPush(https, object, deadline) {
 		);
 	if (taken) return {};
 	if (refused) return { refused: said };
-	throw new Error(`home answered ${response.status} ${said.split("\n")[0].slice(0, 200)}`);
+	const hint = response.status === 401 ? "; is HTTPS_TOKEN this Worker's at home?" : "";
+	throw new Error(
+		`home answered ${response.status} ${said.split("\n")[0].slice(0, 200)}${hint}`,
+	);
 }
 
 // The sender was told; home need not keep what it refused.  Nothing is lost if this is.

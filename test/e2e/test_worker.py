@@ -267,7 +267,9 @@ def test_an_address_that_nobody_could_use_is_refused(worker, from_, to, reason):
     "binding, words",
     [
         ({"RECIPIENTS": "age1typo"}, "is no age recipient"),
-        ({"RECIPIENTS": ""}, "0 age recipients; write 1 to 8"),
+        ({"RECIPIENTS": "age1..."}, "RECIPIENTS: \"age1...\" is no age recipient"),
+        ({"RECIPIENTS": "AGE-SECRET-KEY-1QQQ"}, "RECIPIENTS: a secret key; write the public one"),
+        ({"RECIPIENTS": ""}, "RECIPIENTS: 0 age recipients; write 1 to 8"),
         ({"MAC_KEY": "beef"}, "MAC_KEY: write 64 hexadecimal digits"),
         ({"ID_KEY": None}, "ID_KEY: missing; posthouse worker-config says how to put it"),
         ({"EDGE_NAME": "two words"}, "EDGE_NAME: write the name"),
@@ -279,6 +281,8 @@ def test_an_address_that_nobody_could_use_is_refused(worker, from_, to, reason):
         ),
         ({"WAYS": "https", "HTTPS_URL": "https://home.test"}, "HTTPS_TOKEN: missing"),
         ({"WAYS": "smtp", "SMTP_HOST": "home.test"}, "SMTP_USER: missing"),
+        ({"BUCKET_PREFIX": "pending"}, "BUCKET_PREFIX: write one that ends in a slash"),
+        ({"BUCKET_PREFIX": "/pending/"}, "BUCKET_PREFIX: write one that ends in a slash"),
         ({"SEAL_MAX": "many"}, "SEAL_MAX: write a whole number from 1024 to 26214400"),
     ],
 )
@@ -286,4 +290,5 @@ def test_what_is_wrong_with_its_variables_is_said_and_no_mail_is_taken(keys, bin
     with Worker(keys[1], **binding) as worker:
         r = worker.email("a@far.test", "alice@example.test", MAIL)
         assert r["outcome"] == "throw" and words in r["reason"]
+        assert "1QQQ" not in r["reason"]        # it stands in a log then
         assert worker.bucket() == []

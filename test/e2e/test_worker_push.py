@@ -14,13 +14,14 @@ import pytest
 from kit.certs import own_ca
 from kit.dovecot import Dovecot
 from kit.mtas import KEEPS, Postfix
-from kit.push_peers import HttpsHome, SmtpListener
+from kit.push_peers import PASSWORD, HttpsHome, SmtpListener
 from kit.worker import EDGE, Worker, runtime_missing
 
 pytestmark = pytest.mark.skipif(runtime_missing() != "", reason=runtime_missing())
 
 MAIL = b"Subject: hello\r\n\r\n.dot\r\n..dots\r\n\xffthe last line\r\n"
 TO = "alice@example.test"
+TOKEN = "5e" * 32
 
 
 @pytest.fixture(scope="module", name="certs")
@@ -58,7 +59,7 @@ def starter(keys, certs):
 
 
 def https(home, **more):
-    return {"WAYS": "https r2", "HTTPS_URL": home.url, "HTTPS_TOKEN": "open sesame", **more}
+    return {"WAYS": "https r2", "HTTPS_URL": home.url, "HTTPS_TOKEN": TOKEN, **more}
 
 
 def smtp(server, **more):
@@ -67,7 +68,7 @@ def smtp(server, **more):
         "SMTP_HOST": "localhost",
         "SMTP_PORT": str(server.port),
         "SMTP_USER": EDGE,
-        "SMTP_PASSWORD": "open sesame",
+        "SMTP_PASSWORD": PASSWORD,
         **more,
     }
 
@@ -82,7 +83,7 @@ def test_https_home_takes_it(start, certs, keys):
         assert worker.bucket() == []
         ((method, path, headers, sealed),) = home.asked
     assert (method, path[:6]) == ("PUT", "/mail/")
-    assert headers["authorization"] == "Bearer open sesame" and "prefer" not in headers
+    assert headers["authorization"] == f"Bearer {TOKEN}" and "prefer" not in headers
     id_ = uuid.UUID(path[6:])
     mac = hmac.new(
         worker.mac_key,
@@ -154,6 +155,25 @@ def test_https_another_server_that_says_yes_to_everything_has_taken_nothing(
         assert worker.bucket() == [f"pending/{home.asked[0][1][6:]}.age"]
 
 
+@pytest.mark.parametrize("token", ["open sesame", f"{TOKEN}\n{TOKEN}", f"Bearer {TOKEN}", "ключ"])
+def test_https_a_token_that_is_none_is_sent_to_nobody(start, certs, token):
+    """Mail waits in the bucket meanwhile, and who has none is told which secret it is."""
+    with HttpsHome(certs[0], lambda *_: (201, "")) as home:
+        worker = start(**https(home, HTTPS_TOKEN=token))
+        assert worker.email("a@far.test", TO, MAIL)["outcome"] == "accept"
+        assert len(worker.bucket()) == 1
+        worker = start(**https(home, HTTPS_TOKEN=token, WAYS="https"))
+        r = worker.email("a@far.test", TO, MAIL)
+        assert r["outcome"] == "throw" and "HTTPS_TOKEN: write 64 hexadecimal digits" in r["reason"]
+        assert home.asked == []
+
+
+def test_https_a_token_that_home_does_not_know_is_named(start, certs):
+    with HttpsHome(certs[0], lambda *_: (401, "a Worker's token is needed\n")) as home:
+        r = start(**https(home, WAYS="https")).email("a@far.test", TO, MAIL)
+        assert r["outcome"] == "throw" and "is HTTPS_TOKEN this Worker's at home?" in r["reason"]
+
+
 def test_https_home_is_away(start, certs):
     with HttpsHome(certs[0], lambda *_: (201, "")) as home:
         bindings = https(home)
@@ -190,6 +210,13 @@ def test_smtp_home_takes_it(start, certs, offers, piece):
     assert rest.startswith(
         b"Received: from unknown (unknown)\r\n\tby " + EDGE.encode()
     ) and rest.endswith(MAIL)
+
+
+def test_smtp_a_password_that_was_pasted_with_its_line_end(start, certs):
+    with SmtpListener(certs[0]) as home:
+        worker = start(**smtp(home, SMTP_PASSWORD=f"{PASSWORD}\n"))
+        assert worker.email("a@far.test", TO, MAIL)["outcome"] == "accept"
+        assert worker.bucket() == [] and len(home.took) == 1
 
 
 def test_smtp_a_null_sender(start, certs):

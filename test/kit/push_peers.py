@@ -8,6 +8,8 @@ import ssl
 import threading
 import time
 
+PASSWORD = "open sesame"
+
 
 def server_side(certs, name="localhost"):
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -158,8 +160,9 @@ class SmtpSession(socketserver.BaseRequestHandler):
             )
             self.held, self.secure = b"", True
         elif verb == "AUTH":
-            self.user = base64.b64decode(line.split(" ")[2]).split(b"\0")[1].decode()
-            self.say(verb, "235 2.7.0 welcome")
+            _, user, password = base64.b64decode(line.split(" ")[2]).decode().split("\0")
+            self.user = user if password == PASSWORD else None
+            self.say(verb, "235 2.7.0 welcome" if self.user else "535 5.7.8 wrong")
         elif verb == "XCLIENT" and self.user and self.server.xclient:
             if self.say(verb, "220 home.test ESMTP").startswith("2"):
                 self.user, self.hello = None, "EHLO again"
