@@ -38,7 +38,7 @@ static const struct opts_use use = {
 	"\n"
 	"  -c, --config FILE   the role's configuration\n"
 	"      --edge, --home  the role's file in /etc/posthouse\n"
-	"      --finish        use the new keys alone\n"
+	"      --finish        use the new keys alone; without --age or --tunnel, of all begun\n"
 	"      --force         whether or not all know the new ones\n"
 };
 
@@ -252,12 +252,39 @@ as_owner(int (*act)(const struct role *, bool force, struct why *), const struct
 	return rc;
 }
 
+/* What --finish without further words ends: whichever rotations were begun. */
+static int
+under_way(const struct role *r, bool *age, bool *tunnel, struct why *why)
+{
+	struct identities ids = { .n = 0 };
+	char next[CONF_PATH_MAX + 32];
+	struct account account;
+	int rc = 0;
+
+	next_path(r, next);
+	if (state_enter(&account, r, next, why) == -1)
+		return -1;
+	*tunnel = access(next, F_OK) == 0;
+	account_leave(&account);
+	if (*age && (rc = state_enter(&account, r, r->home->age_key, why)) == 0) {
+		rc = identities_load(&ids, r->home->age_key, why);
+		*age = ids.n > 1;
+		identities_fini(&ids);
+		account_leave(&account);
+	}
+	if (rc == 0 && !*age && !*tunnel)
+		rc = why_set(why, "no rotation is under way: nothing to finish");
+	return rc;
+}
+
 static int
 rotate(const struct role *r, const struct opts *o, struct why *why)
 {
 	bool age = r->role == CONF_HOME && (o->age || !o->tunnel), tunnel = o->tunnel || !o->age;
 	char next[CONF_PATH_MAX + 32];
 
+	if (o->finish && !o->age && !o->tunnel && under_way(r, &age, &tunnel, why) == -1)
+		return -1;
 	next_path(r, next);
 	if (age && (o->finish ? age_finish(r, o->force, why) :
 	    as_owner(age_begin, r, r->home->age_key, false, why)) == -1)

@@ -531,6 +531,22 @@ def test_rotate_does_not_finish_too_early(stand, mark):
     stand.wait_marked("alice", mark)
 
 
+@pytest.mark.parametrize("what", ["--age", "--tunnel"])
+def test_rotate_finishes_what_was_begun(stand, what):
+    """Its advice is taken as it stands: nothing else is under way, and that is no mistake."""
+    begun = stand.tool("rotate", "-c", stand.conf("home"), what)
+    assert "posthouse rotate --finish" in begun.stdout
+    stand.hup("home")
+    words = "rotate", "-c", stand.conf("home"), "--finish"
+    r = until("it is finished", 40, lambda: (
+        r := stand.tool(*words, check=False)).returncode == 0 and r, 0.5)
+    assert ("age.key has" in r.stdout) == (what == "--age")
+    assert ("new tunnel key" in r.stdout) == (what == "--tunnel") and r.stderr == ""
+    stand.hup("home")
+    r = stand.tool(*words, check=False)
+    assert r.returncode == 1 and "no rotation is under way" in r.stderr
+
+
 def begin_rotation(stand):
     """Old and new key, with the edge sealing to both: what the test waits for before --finish."""
     old, = identities(stand)
