@@ -247,8 +247,10 @@ on_set_aside(void *arg, bool ok, const struct why *why)
 		log_error(NULL, "mail.aside edge=%s id=%s: %s", a->signer, uuid_text(a->id).s,
 		    why != NULL ? why->text : "failed");
 	answer(a, 403, ok ?
-	    "the MAC is wrong: set aside; pair again if keys were changed by hand" :
-	    "the MAC is wrong: not kept; pair again if keys were changed by hand");
+	    "the MAC is wrong: set aside; if keys were changed by hand, pair again, or give the "
+	    "Worker its MAC_KEY" :
+	    "the MAC is wrong: not kept; if keys were changed by hand, pair again, or give the "
+	    "Worker its MAC_KEY");
 	maybe_free(a);
 }
 

@@ -142,6 +142,14 @@ stop(struct reading *r, enum unseal_ev heard, const char *words)
 	return heard;
 }
 
+static enum unseal_ev
+other_edge(struct reading *r, const char *inside)
+{
+	why_set(&r->why, "the object inside names another edge, %.100s, than %.100s, which signed "
+	    "it (a Worker: its EDGE_NAME)", log_safe(span_str(inside)).s, r->p->object.meta.signer);
+	return UNSEAL_MALFORMED;
+}
+
 /* The name inside the seal must be the name outside: no object passes as another. */
 static enum unseal_ev
 on_envelope(struct reading *r, const struct envelope *env)
@@ -152,8 +160,7 @@ on_envelope(struct reading *r, const struct envelope *env)
 		return stop(r, UNSEAL_MALFORMED,
 		    "the object inside has another id than the one it came under");
 	if (strcasecmp(env->edge, meta->signer) != 0)
-		return stop(r, UNSEAL_MALFORMED,
-		    "the object inside names another edge than the one that signed it");
+		return other_edge(r, env->edge);
 	if (r->next == 0 && !r->routed) {
 		if (r->p->n > 0)
 			parcel_route_again(r->o, r->p);

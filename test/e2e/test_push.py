@@ -74,6 +74,14 @@ def test_a_domain_that_the_worker_was_not_given_is_parked(home, mark):
           lambda: show(home, made).get("class") == "foreign")
 
 
+def test_a_worker_that_calls_itself_otherwise_is_named(home, mark):
+    made = home.object(mark, edge="wroker.example.test")
+    assert home.put(made) == (201, "")
+    until("it is parked", 10, lambda: show(home, made).get("class") == "malformed")
+    told = home.tool("show", str(made[0])).stdout
+    assert "wroker.example.test" in told and "EDGE_NAME" in told
+
+
 @pytest.mark.parametrize("token", ["", "0" * 64, "x", "0" * 63, "0" * 4000])
 def test_without_the_token_nothing_is_told_or_kept(home, mark, token):
     made = home.object(mark)
@@ -96,7 +104,8 @@ def test_there_is_nothing_else_here(home):
 
 def test_what_the_key_did_not_sign_is_set_aside(home, mark):
     made = home.object(mark, key="ab" * 32)
-    assert home.put(made)[0] == 403
+    status, said = home.put(made)
+    assert status == 403 and "MAC_KEY" in said
     id_, sealed, mac = home.object(mark)
     assert home.put((id_, sealed + b"x", mac))[0] == 403
     assert home.put((uuid.uuid4(), sealed, mac))[0] == 403
