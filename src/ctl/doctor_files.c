@@ -100,13 +100,29 @@ room(const struct look *l)
 
 /* --- key files ------------------------------------------------------------------------------ */
 
+/* The unit of a home starts it as its own user; that of an edge as root, who reads them all. */
+static bool
+roots_alone(const struct look *l, const char *path)
+{
+	bool no;
+
+	account_enter(&l->account);
+	no = l->role->home != NULL && faccessat(AT_FDCWD, path, R_OK, AT_EACCESS) == -1;
+	account_leave(&l->account);
+	return no;
+}
+
 static void
 on_secret(void *arg, const struct secret_file *f, const struct why *why)
 {
 	const struct look *l = arg;
 	size_t n = strlen(f->key);
 
-	if (why == NULL)
+	if (why == NULL && roots_alone(l, f->path))
+		finding_tell(l->to, FINDING_WARN, f->key, "chown it to that user",
+		    "%s: root alone can read it, and home's unit starts home as user %u", f->path,
+		    (unsigned)l->account.uid);
+	else if (why == NULL)
 		finding_tell(l->to, FINDING_OK, f->key, "", "%s: %s", f->path, f->public ?
 		    "as it should be" : "as it should be, and others cannot read it");
 	else if (geteuid() != 0 && access(f->path, R_OK) == -1 && errno == EACCES)

@@ -173,6 +173,9 @@ read_file(struct secret_file *f, const struct account *a, const char *state, str
 	if (fd == -1) {
 		if (errno == ENOENT && f->optional)
 			return 0;
+		if (errno == EACCES && geteuid() != 0)
+			return why_set(why, "%s %s: user %u, who runs this, may not read it; "
+			    "chown it", f->key, f->path, (unsigned)geteuid());
 		made = strcmp(f->name, "tunnel") == 0 || strcmp(f->name, "age") == 0 ||
 		    strncmp(f->name, "worker.", 7) == 0;
 		return why_sys(why, "%s %s%s", f->key, f->path, errno == ENOENT && made ?

@@ -4,8 +4,10 @@ import json
 import os
 import re
 import select
+import shutil
 import socket
 import subprocess
+import tempfile
 
 import pytest
 
@@ -99,6 +101,30 @@ def test_key_files(make_stand):
     status, found = doctor(stand.conf("home"))
     assert {k: v[0] for k, v in unwell(found).items()} == {"age.key": "fail", "tunnel.key": "fail"}
     assert "`posthouse keygen` makes it" in found["age.key"][1]
+
+
+def test_a_key_file_that_root_alone_can_read():
+    """Home's unit starts it as its own user: what root wrote for it is not read then."""
+    with tempfile.TemporaryDirectory(prefix="ph-") as dir_:
+        os.chmod(dir_, 0o755)
+        token, conf = f"{dir_}/token", f"{dir_}/home.conf"
+        program = shutil.copy(posthouse(), dir_)    # the tree may lie where nobody else comes
+        with open(token, "w", encoding="ascii") as f:
+            f.write("t\n")
+        os.chmod(token, 0o600)
+        with open(conf, "w", encoding="ascii") as f:
+            f.write(f'state = "{dir_}/state" control = "{dir_}/sock" user = "nobody"\n'
+                    f'deliver {{ maildir = "{dir_}/mail" }} mailboxes {{ users = "alice" }}\n'
+                    f'alarms {{ webhook = "http://127.0.0.1:9/" token = "{token}" }}\n')
+        subprocess.run([program, "keygen", "-c", conf], check=True, capture_output=True)
+        state, text, advice = doctor(conf)[1]["alarms.token"]
+        assert state == "warn" and "root alone" in text and "chown" in advice
+        r = subprocess.run([program, "home", "-c", conf], check=False, capture_output=True,
+                           text=True, timeout=60, user="nobody", group="nogroup", extra_groups=[])
+        assert r.returncode != 0 and f"alarms.token {token}: user " in r.stderr
+        assert "may not read it; chown it" in r.stderr
+        shutil.chown(token, "nobody")
+        assert doctor(conf)[1]["alarms.token"][0] == "ok"
 
 
 def test_a_file_that_is_not_there_and_a_mail_server_that_is_not(make_stand):
