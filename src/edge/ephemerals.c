@@ -1,15 +1,21 @@
 #include "edge/ephemerals.h"
 
 #include <pthread.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "base/secret.h"
 
 /* The thread rests until this many are left: not woken for every message. */
 #define LOW	(EPHEMERALS_AHEAD / 4 * 3)
+/*
+ * In a burst the processors are the messages'.  Not the idle class, nor 19: a process that is
+ * killed is there until each of its threads had its turn, and on a busy machine that took
+ * seconds.
+ */
+#define NICE	10
 
 struct shelf {
 	struct age_recipient	to;
@@ -127,8 +133,8 @@ work(void *arg)
 	struct ephemerals *es = arg;
 	struct shelf *s;
 
-	/* In a burst the processors are the messages'.  Refused: it takes its share of them. */
-	(void)sched_setscheduler(0, SCHED_IDLE, &(struct sched_param){ 0 });
+	/* Linux: of this thread alone.  Refused: it takes its whole share of the processors. */
+	(void)setpriority(PRIO_PROCESS, 0, NICE);
 	pthread_mutex_lock(&es->lock);
 	while (!es->over) {
 		if ((s = emptiest(es)) != NULL) {

@@ -9,8 +9,8 @@
 /*
  * What sealing can do before the message is there, done before: a thread keeps
  * some age_ephemerals ahead for each recipient that mail is sealed to, so that a
- * burst costs the loop a third of the work.  The thread is of the scheduler's idle class: it
- * takes what no message needs, and a take never waits for it.
+ * burst costs the loop a third of the work.  The thread stands back: it takes little that a
+ * message needs, and a take never waits for it.
  * Each is given out once and wiped here.  Whoever can read them can read the mail
  * that is coming in at this moment anyway: they live in that same process.
  */

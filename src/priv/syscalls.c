@@ -9,6 +9,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -93,8 +94,8 @@ static const struct {
 	    "its flags lie in memory, where no filter can look: glibc falls back to clone" },
 	{ "io_uring_setup io_uring_enter io_uring_register", ENOSYS,
 	    "would pass by this filter; libuv falls back to epoll and threads" },
-	{ "mlock mlock2 munlock mlockall setpriority sched_setaffinity sched_setparam "
-	    "sched_getparam sched_getscheduler", EPERM, "a wish" },
+	{ "mlock mlock2 munlock mlockall sched_setaffinity sched_setparam sched_getparam "
+	    "sched_setscheduler sched_getscheduler", EPERM, "a wish" },
 	{ "setrlimit setsid setpgid ptrace", EPERM, "a wish" },
 	{ "chmod fchmodat2 chown lchown fchown fchownat fchmod utimensat utimes umask rmdir", EPERM,
 	    "names on disk are made as they shall be" },
@@ -151,11 +152,10 @@ static const struct narrow {
 	{ LOOPS, "ioctl", { IS(1, TCGETS) }, 1, 0, "isatty()" },
 	{ LOOPS, "prctl", { IS(0, PR_SET_NAME) }, 1, 0, "libuv names its threads" },
 	{ LOOPS, "prctl", { IS_NOT(0, PR_SET_NAME) }, 1, EPERM, "and nothing else" },
-	{ BIT(PROC_RECEPTION), "sched_setscheduler", { IS(0, 0), IS(1, SCHED_IDLE) }, 2, 0,
+	{ BIT(PROC_RECEPTION), "setpriority", { IS(0, PRIO_PROCESS), IS(1, 0) }, 2, 0,
 	    "the thread that makes keys ahead stands back" },
-	{ BIT(PROC_RECEPTION), "sched_setscheduler", { IS_NOT(1, SCHED_IDLE) }, 1, EPERM,
-	    "a wish" },
-	{ LOOPS & ~BIT(PROC_RECEPTION), "sched_setscheduler", { { 0 } }, 0, EPERM, "the same" },
+	{ BIT(PROC_RECEPTION), "setpriority", { IS_NOT(1, 0) }, 1, EPERM, "not others" },
+	{ LOOPS & ~BIT(PROC_RECEPTION), "setpriority", { { 0 } }, 0, EPERM, "a wish" },
 	{ DIALLERS, "socket", { IS(0, AF_INET) }, 1, 0, "edges; name servers" },
 	{ DIALLERS, "socket", { IS(0, AF_INET6) }, 1, 0, "the same" },
 	{ DIALLERS, "socket", { IS(0, AF_NETLINK), IS(2, NETLINK_ROUTE) }, 2, 0,

@@ -91,6 +91,29 @@ def back(stand, role, process, old):
     return pids.get(process, 0) not in (0, old[process])
 
 
+def threads(pid):
+    """(state, ticks of user time, nice, scheduler's class) of each but the first."""
+    found = []
+    for tid in sorted(map(int, os.listdir(f"/proc/{pid}/task")))[1:]:
+        with open(f"/proc/{pid}/task/{tid}/stat", encoding="ascii") as f:
+            s = f.read().rsplit(")", 1)[1].split()
+        found.append((s[0], int(s[11]), int(s[16]), int(s[38])))
+    return found
+
+
+def test_a_killed_process_waits_for_no_thread_that_waits_for_a_quiet_machine(stand):
+    """It is there until each thread of it had its turn, and one of the idle class, or of the
+    last nice values, has it seconds later where others work."""
+    pid = next(p["pid"] for p in stand.status("edge")["processes"] if p["name"] == "reception")
+    until("keys were made ahead", 60,
+          lambda: any(state == "S" and ticks > 0 for state, ticks, _, _ in threads(pid)))
+    own = os.getpriority(os.PRIO_PROCESS, pid)
+    for _, _, nice, scheduled in threads(pid):
+        assert scheduled == os.SCHED_OTHER
+        assert nice <= max(10, own)
+    assert own >= 10 or any(nice == 10 for _, _, nice, _ in threads(pid))
+
+
 def test_parent_gone_means_children_gone(stand):
     """A parent that is killed alone leaves nobody behind."""
     pid = stand.pid("edge")
