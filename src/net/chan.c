@@ -452,10 +452,9 @@ readable(struct chan *c)
 	unsigned turn;
 
 	for (turn = 0; turn < IN_TURNS; turn++) {
+		bool full;
 		ssize_t n;
 
-		if (!frames(c))
-			return;
 		if (!make_room(c)) {
 			ended(c, "out of memory");
 			return;
@@ -470,12 +469,12 @@ readable(struct chan *c)
 			return;
 		}
 		c->in_n += (size_t)n;
-		/* The socket is empty, or a descriptor's frame ended the read. */
-		if (c->in_n < c->in_cap) {
-			if (!frames(c))
-				return;
+		full = c->in_n == c->in_cap;
+		/* After every read: where nothing more comes, poll tells of none that is here. */
+		if (!frames(c))
+			return;
+		if (!full)	/* the socket is empty, or a descriptor's frame ended the read */
 			break;
-		}
 	}
 	if (c->in_n == 0 && c->in_cap > IN_LEAST) {
 		free(c->in);

@@ -24,6 +24,7 @@ static struct {
 	uint64_t	 free_at;	/* after this many; 0 never */
 	bool		 keep;		/* the descriptor */
 	int		 kept;
+	unsigned	 follow;	/* large ones: each is written when the one before is given out */
 } T;
 
 /* What message n holds, so that a mix-up shows: sizes around every boundary, at most 300 KB. */
@@ -34,6 +35,21 @@ size_of(uint64_t n)
 }
 
 static char big[CHAN_BODY_MAX];
+
+/* Two reads take it: the buffer, then the rest of the frame, no octet more. */
+static void
+follow(void)
+{
+	enum { BODY = 100000 };
+	static unsigned char frame[16 + BODY];
+
+	put_u32(frame, BODY);
+	put_u16(frame + 4, (uint16_t)(7 + T.got % 3));
+	put_u64(frame + 8, T.got);
+	memset(frame + 16, 'b', BODY);
+	T.follow--;
+	assert_int_equal(write(T.fds[0], frame, sizeof(frame)), sizeof(frame));
+}
 
 static void
 on_msg(void *arg, struct chan_msg *m)
@@ -54,6 +70,8 @@ on_msg(void *arg, struct chan_msg *m)
 	}
 	if (T.free_at != 0 && T.got == T.free_at)
 		chan_free(&T.b);
+	if (T.follow > 0)
+		follow();
 }
 
 static void
@@ -331,6 +349,18 @@ frames_come_in_any_pieces(void **state)
 	close(T.fds[0]);
 }
 
+/* Though the turn's last read brought the end of it, and nothing comes after it. */
+static void
+what_came_whole_is_given_out_at_once(void **state)
+{
+	enum { N = 24 };
+
+	T.follow = N;
+	follow();
+	RUN_UNTIL(T.got == N);
+	close(T.fds[0]);
+}
+
 int
 main(void)
 {
@@ -345,6 +375,7 @@ main(void)
 		NET(a_peer_that_does_not_read_fills_a_bounded_queue),
 		NET(bad_form_ends_the_channel),
 		NET(frames_come_in_any_pieces),
+		NET(what_came_whole_is_given_out_at_once),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
