@@ -24,7 +24,7 @@ static struct {
 	uint64_t	 free_at;	/* after this many; 0 never */
 	bool		 keep;		/* the descriptor */
 	int		 kept;
-	unsigned	 follow;	/* large ones: each is written when the one before is given out */
+	unsigned	 follow;	/* large ones: each is written when one is given out */
 } T;
 
 /* What message n holds, so that a mix-up shows: sizes around every boundary, at most 300 KB. */
