@@ -27,7 +27,7 @@ struct lane {
 	bool		 headed;	/* the filter's lines are said, or in rest */
 	bool		 begun;		/* now was given to the machine */
 	bool		 waits, served, dead;
-	bool		 old;		/* the destination is another one now */
+	bool		 old;		/* not for mail any more; its end says nothing */
 	unsigned	 mails;
 	uv_timer_t	 timer;
 	struct instant	 due;
@@ -151,10 +151,18 @@ say_more(void *arg)
 	}
 }
 
+/* It was opened for nothing: mail goes elsewhere now, or another claim brings what it is for. */
+static bool
+in_vain(const struct lane *l)
+{
+	return (l->old && !l->served) || (l->now != NULL && !l->begun && l->now->forgotten);
+}
+
 static void
 ready(struct lane *l)
 {
-	if (l->old && !l->served) {
+	if (in_vain(l)) {
+		l->old = true;
 		smtp_cli_quit(l->cli);
 		return;
 	}

@@ -281,7 +281,9 @@ post_lane_gone(struct post *p, struct lane *l, struct shipment *unsent, const ch
 	for (size_t i = 0; i < p->nlanes; i++)
 		if (p->lanes[i] == l)
 			p->lanes[i--] = p->lanes[--p->nlanes];
-	if (unsent != NULL)
+	if (unsent != NULL && unsent->forgotten)
+		drop(p, unsent);
+	else if (unsent != NULL)
 		put(&p->ready, unsent);
 	if (words != NULL)
 		pause_for(p, words[0] != '\0' ? words : "the mail server ended the connection");

@@ -417,8 +417,7 @@ birth(void)
 		courier_events.peer(&C, &p);
 }
 
-/* As the writer does it: what was being sent may have arrived. */
-static void
+void
 claim_lost(struct held *h)
 {
 	h->claimed = false;

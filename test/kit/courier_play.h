@@ -74,6 +74,8 @@ size_t	hold(const char *rcpts, const char *body, enum flaw, bool by_fd);
 
 void	birth(void);
 void	death(void);
+/* As a writer does it when it starts: what was being sent may have arrived. */
+void	claim_lost(struct held *);
 /* It ended where it stood, and its memory with it: what it held is lost, a loop is made anew. */
 void	aborted(void);
 void	answer_all(void);		/* until nobody asks, or the process is killed */

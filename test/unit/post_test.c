@@ -333,6 +333,48 @@ a_writer_that_dies_takes_its_notes_along_and_nothing_is_lost(void **state)
 	mail_server_end();
 }
 
+/* What was claimed is the next writer's to give, also where a connection is made for it. */
+static void
+what_a_dead_writer_gave_is_not_begun(void **state)
+{
+	static const char greeting[] = "220 mx ESMTP\r\n";
+	const struct ledger_entry *e = &ledger[0].entries[0];
+
+	for (int greets = 0; greets < 2; greets++) {
+		mail_server_begin(false);
+		conf.deliver.to = CONF_TO_SERVICE;
+		conf.nservices = 1;
+		conf.services[0].proxy = CONF_PROXY_V1;		/* a connection a message */
+		conf.services[0].backend = server.b.at;
+		hold("<alice@example.org>", BODY, FLAWLESS, false);
+		birth();
+		courier_events.attached(&C, true);
+		courier_events.peers_known(&C);
+		RUN_UNTIL((answer_all(), commands("QUIT") == 1));
+		server.b.greeting = "";
+		RUN_UNTIL((answer_all(), server.b.nguests == 2));
+		assert_int_equal(e->state, LEDGER_SENDING);
+		courier_events.attached(&C, false);
+		claim_lost(&ledger[0]);
+		server.b.greeting = greeting;
+		deferred_due = true;
+		courier_events.attached(&C, true);
+		RUN_UNTIL((answer_all(), e->state == LEDGER_DELIVERED));
+		if (greets)
+			conn_write(server.b.guest[1].conn, greeting, strlen(greeting));
+		else
+			conn_close(server.b.guest[1].conn);
+		RUN_UNTIL((answer_all(), C.post->nhand == 0));
+		assert_int_equal(server.kept[0][0], 1);
+		assert_int_equal(C.post->paused, !greets);
+		death();
+		deferred_due = false;
+		conf.nservices = 0;
+		clean();
+		mail_server_end();
+	}
+}
+
 int
 main(void)
 {
@@ -350,6 +392,7 @@ main(void)
 		TEST(a_server_that_drips_has_its_time_and_no_more),
 		TEST(a_server_that_says_nothing_has_its_time_and_no_more),
 		TEST(a_writer_that_dies_takes_its_notes_along_and_nothing_is_lost),
+		TEST(what_a_dead_writer_gave_is_not_begun),
 	};
 
 	log_init("test", LOG_ERROR + 1);
