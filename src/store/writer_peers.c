@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/scoreboard.h"
+#include "base/secret.h"
 #include "store/writer_in.h"
 
 void
@@ -159,7 +160,22 @@ serve_pair_finish(struct client *c, struct chan_msg *m)
 	return true;
 }
 
-/* Known ones only: pairing makes new ones. */
+/* Each pairing agrees on a key of its own. */
+static bool
+same_pairing(const struct peer *a, const struct peer *b)
+{
+	bool same = a->nmac == b->nmac;
+
+	for (size_t i = 0; same && i < a->nmac; i++)
+		same = secret_eq(a->mac[i].b, b->mac[i].b, SECRET_LEN);
+	return same;
+}
+
+/*
+ * Known ones only: pairing makes new ones.  What was learned under the pairing before the present
+ * one must not bring that back: its asker may not have heard yet, nor we, where the operator's
+ * command wrote the file at home.
+ */
 bool
 serve_peer_update(struct client *c, struct chan_msg *m)
 {
@@ -174,9 +190,13 @@ serve_peer_update(struct client *c, struct chan_msg *m)
 		free(p);
 		return false;
 	}
+	if (c->w->conf.role == CONF_HOME)
+		(void)peers_reload(c->w->peers, &why);
 	if ((known = peers_find(c->w->peers, p->name)) == NULL)
 		why_set(&why, "peer: %s is not paired", log_safe(span_str(p->name)).s);
-	else {
+	else if (!same_pairing(known, p))
+		why_set(&why, "peer: %s was paired anew meanwhile", known->name);
+	else if (why.text[0] == '\0') {
 		/* What was granted changes by pairing alone, whatever a process says. */
 		p->signed_from = known->signed_from;
 		p->ndomains = known->ndomains;

@@ -256,6 +256,74 @@ everybody_hears_of_a_pairing(void **state)
 	free(peer);
 }
 
+/* As `posthouse pair` does at home: the file first, then a word to the writer. */
+static void
+write_pairing(const struct play *p, const struct peer *peer)
+{
+	char path[400];
+	struct buf text;
+	FILE *f;
+
+	buf_init(&text, WIRE_PEER_MAX);
+	assert_true(peer_print(peer, &text));
+	snprintf(path, sizeof(path), "%s/edges/%s", p->dir, peer->name);
+	assert_non_null(f = fopen(path, "w"));
+	assert_int_equal(fwrite(text.p, 1, text.n, f), text.n);
+	assert_int_equal(fclose(f), 0);
+	buf_wipe(&text);
+}
+
+static void
+what_was_learned_before_a_pairing_does_not_undo_it(void **state)
+{
+	const enum conf_role roles[] = { CONF_EDGE, CONF_HOME };
+	unsigned char token[PAIRING_TOKEN_LEN];
+
+	for (int i = 0; i < 2; i++) {
+		struct peer *old = a_peer("alice"), *anew = a_peer("alice");
+		struct paired t = { 0 };
+		struct done d = { 0 };
+		struct why why = { "" };
+		const struct peer *now_known;
+		struct play p;
+		struct spool *s;
+
+		play_begin(&p, roles[i]);
+		s = play_client(&p);
+		play_attach(&p, s);
+		play_until(&p, &p.known, 1);
+		assert_int_equal(peers_put(writer_peers(p.writer), old, &why), 0);
+		secret_set(&anew->mac[0],
+		    (const unsigned char *)"fedcba9876543210fedcba9876543210");
+		anew->pins[0].b[0] = 8;
+		if (roles[i] == CONF_EDGE) {
+			assert_int_equal(peers_pairing_new(writer_peers(p.writer), "alice", domains,
+			    2, wall_ms(), token, &why), 0);
+			spool_pair_finish(s, anew, token, on_paired, &t);
+		} else {
+			write_pairing(&p, anew);
+		}
+		old->npins = 2;				/* the process has not heard of it */
+		spool_peer_update(s, old, on_done, &d);
+		play_until(&p, &d.told, 1);
+		assert_false(d.ok);
+		assert_int_equal(peers_reload(writer_peers(p.writer), &why), 0);
+		now_known = peers_find(writer_peers(p.writer), "alice");
+		assert_int_equal(now_known->npins, 1);
+		assert_int_equal(now_known->pins[0].b[0], 8);
+		assert_memory_equal(now_known->mac[0].b, anew->mac[0].b, SECRET_LEN);
+		anew->npins = 2;			/* and now it has */
+		spool_peer_update(s, anew, on_done, &d);
+		play_until(&p, &d.told, 2);
+		assert_true(d.ok);
+		assert_int_equal(peers_find(writer_peers(p.writer), "alice")->npins, 2);
+		spool_free(&s);
+		play_end(&p);
+		free(old);
+		free(anew);
+	}
+}
+
 /* --- what a process knows of peers, over the lives of writers ------------------------------- */
 
 static char heard[400];		/* +NAME: a peer, -NAME: gone, !: all are known */
@@ -400,6 +468,7 @@ main(void)
 		cmocka_unit_test(a_bad_file_is_named_and_left_alone),
 		cmocka_unit_test(a_pipe_where_a_file_should_be_holds_up_nobody),
 		cmocka_unit_test(everybody_hears_of_a_pairing),
+		cmocka_unit_test(what_was_learned_before_a_pairing_does_not_undo_it),
 		cmocka_unit_test(a_peer_that_the_next_writer_does_not_name_is_gone),
 		cmocka_unit_test(who_is_unpaired_while_the_writer_is_away_is_gone_when_it_is_back),
 	};
