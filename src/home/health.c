@@ -7,6 +7,7 @@
 #include "home/backend.h"
 #include "home/interlock.h"
 #include "net/awake.h"
+#include "net/listener.h"
 
 struct health {
 	struct tunnel_proc *tunnel;
@@ -111,6 +112,25 @@ strangers_only(struct service *s)
 	s->conf.allow_private = false;
 	log_warn(NULL, "service.strangers_only service=%s: allow_private does not count for a "
 	    "mail server, which may relay for private networks; take it away", s->conf.name);
+}
+
+/* False: another server than before listens there now, which has proved nothing. */
+static bool
+same_listener(struct service *s)
+{
+	uint64_t now = listener_at(&s->conf.backend), before = s->listener;
+	bool was_up = service_up(s);
+
+	if (now == 0 || now == before)
+		return true;
+	s->listener = now;
+	if (before == 0)
+		return true;
+	log_info(NULL, "service.anew service=%s backend=%s: its server was started again",
+	    s->conf.name, netaddr_hostport(&s->conf.backend).s);
+	interlock_away(s->health->tunnel->interlock, s);
+	tell(s, was_up);
+	return false;
 }
 
 static void
@@ -272,6 +292,7 @@ check_begin(struct service *s)
 	if (s->check != NULL)
 		return;			/* its end starts the next */
 	s->checked_ms = uv_now(t->loop);
+	same_listener(s);
 	if ((c = calloc(1, sizeof(*c))) == NULL) {
 		note_down(s, "memory is out");
 		next_check(s, HEALTH_DOWN_MS);
@@ -348,6 +369,7 @@ service_forget(struct service *s)
 	check_drop(s);
 	s->state = SERVICE_UNTESTED;
 	s->listened = false;
+	s->listener = 0;
 	s->smtp = conf_smtp_name(s->conf.name) || conf_smtp_port(s->conf.backend.port);
 	s->why[0] = '\0';
 	next_check(s, 0);
@@ -380,19 +402,21 @@ service_leave(struct service *s)
 		uv_close((uv_handle_t *)&s->timer, on_service_freed);
 }
 
-void
+bool
 service_reached(struct service *s)
 {
-	bool was_up = service_up(s);
+	bool was_up = service_up(s), same;
 
 	if (s->health == NULL)
-		return;
+		return true;
+	same = same_listener(s);
 	if (s->state != SERVICE_ANSWERS) {
 		s->state = SERVICE_ANSWERS;
 		tell(s, was_up);
 	}
 	if (s->check == NULL)
 		next_check(s, HEALTH_CHECK_MS);
+	return same || service_closed(s) == NULL;
 }
 
 void

@@ -14,8 +14,9 @@
  * A check opens a connection as home itself (home/backend.h), listens a moment and
  * closes it.  A backend that says `220` is a mail server, whatever its service is
  * called, and stays one until its configuration changes; a mail server is closed
- * until the interlock has cleared it.  A change is told at once: edges hear of it by
- * their policy.
+ * until the interlock has cleared it.  One on this machine that was started again between
+ * two checks shows by its socket, before anybody is passed to it.  A change is told at once:
+ * edges hear of it by their policy.
  */
 #define HEALTH_CHECK_MS		10000	/* between two checks of a backend that answers */
 #define HEALTH_DOWN_MS		2000	/* of one that does not: its return is waited for */
@@ -42,6 +43,7 @@ struct service {
 	unsigned	 row;		/* in the scoreboard */
 	struct check	*check;		/* under way */
 	uint64_t	 checked_ms;	/* loop time at which the last one began */
+	uint64_t	 listener;	/* of its backend, on this machine (net/listener.h); or 0 */
 	uv_timer_t	 timer;		/* the next one */
 };
 
@@ -68,8 +70,11 @@ bool	service_up(const struct service *);
 /* One stream more.  False: service_closed, or it has as many as it may; why is set. */
 bool	service_enter(struct service *, struct why *);
 void	service_leave(struct service *);	/* it may be gone after this */
-/* A passage reached its backend: as good as a check. */
-void	service_reached(struct service *);
+/*
+ * A passage reached its backend: as good as a check.  False: not the one that was tested, and
+ * service_closed says so.
+ */
+bool	service_reached(struct service *);
 /* Another found it not answering: down, and looked at again at once. */
 void	service_unreachable(struct service *, const char *why);
 /* Its backend said `220`, to whomever. */

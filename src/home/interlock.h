@@ -11,8 +11,8 @@
  * switches it off.
  *
  * A mail server is tried at home's start, when its configuration changes, when it
- * comes back after being away, when an address turns up that must not be trusted and
- * was not tried yet, each INTERLOCK_HOUR_MS, and when the operator asks.  In all but
+ * comes back after being away or was started again, when an address turns up that must not
+ * be trusted and was not tried yet, each INTERLOCK_HOUR_MS, and when the operator asks.  In all but
  * the last two it stays closed until it is cleared; in these it stays as it is until
  * the end, and is closed then if it fails.  What cannot be told is not cleared, and
  * tried again after INTERLOCK_AGAIN_MS.  A server that left us without an answer may only have
@@ -48,7 +48,7 @@ void	interlock_configure(struct interlock *);
 void	interlock_tick(struct interlock *);
 /* Why no client may reach this service: words, or NULL.  il NULL: no mail server is cleared. */
 const char *interlock_closed(const struct interlock *, const struct service *);
-/* Its backend does not answer: what it proved is forgotten, as another may answer next. */
+/* Its backend does not answer, or is another one: what it proved is forgotten. */
 void	interlock_away(struct interlock *, const struct service *);
 /* The operator wants all of it now; run numbers his question, and comes back in the answers. */
 void	interlock_run(struct interlock *, uint64_t run);

@@ -282,7 +282,11 @@ on_opened(void *arg, struct conn *conn, const struct why *why)
 		refuse(p, 502, why->text);
 		return;
 	}
-	service_reached(p->service);
+	if (!service_reached(p->service)) {
+		conn_abort(conn);
+		refuse(p, 503, service_closed(p->service));
+		return;
+	}
 	if ((p->splice = splice_new(&p->tunnel->splices, conn, &splice_ops, p)) == NULL) {
 		conn_abort(conn);
 		refuse(p, 503, "memory is out");

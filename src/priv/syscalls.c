@@ -160,6 +160,8 @@ static const struct narrow {
 	{ DIALLERS, "socket", { IS(0, AF_INET6) }, 1, 0, "the same" },
 	{ DIALLERS, "socket", { IS(0, AF_NETLINK), IS(2, NETLINK_ROUTE) }, 2, 0,
 	    "route changes: redial at once" },
+	{ BIT(PROC_TUNNEL), "socket", { IS(0, AF_NETLINK), IS(2, NETLINK_SOCK_DIAG) }, 2, 0,
+	    "whether a backend was started again" },
 	{ DIALLERS, "socket", { IS(0, AF_UNIX) }, 1, EACCES,
 	    "syslog(3) and the like of libraries" },
 	{ POSTING | ASKING, "socket", { IS(0, AF_INET) }, 1, 0, "the mail server, the filter" },

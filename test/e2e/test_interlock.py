@@ -351,6 +351,20 @@ def test_it_opens_once_mended_and_closes_when_away(alone, tmp_path):
         until("it is closed", 20, lambda: not service(stand)["up"])
 
 
+def test_a_server_that_was_started_again_is_tried_again(alone, tmp_path):
+    """Between two looks of home, with a setting that opens it: nobody may have found it away."""
+    with Postfix() as mta, \
+            Stand(tmp_path, opt=[f"home.service.smtp.backend={mta.where}"]) as stand:
+        assert interlock(stand)[0] == 0
+        with open(f"{mta.dir}/conf/main.cf", "a", encoding="ascii") as f:
+            f.write("mynetworks = 127.0.0.0/8 172.17.0.0/16\n")
+        mta.postfix("stop")
+        mta.postfix("start")
+        until("it is tried again", 60, lambda: "service.anew service=smtp" in stand.log("home") and
+              'interlock.closed service=smtp verdict="trusts the tunnel"' in stand.log("home"))
+        assert not service(stand)["up"]
+
+
 def test_home_alone_has_nothing_to_test(alone, tmp_path):
     with Stand(tmp_path) as stand:
         r = stand.tool("interlock", "-c", stand.conf("home"))

@@ -517,6 +517,37 @@ what_comes_back_is_tried_at_once(void **state)
 	assert_null(interlock_closed(T.interlock, s));
 }
 
+/* Between two looks of health, so that no connection was ever refused. */
+static void
+what_was_started_again_is_tried_before_anybody_reaches_it(void **state)
+{
+	struct service *s = item()->service;
+
+	ready();
+	run();
+	assert_true(service_reached(s));
+	play_backend_end(&B);
+	play_backend_begin(&B);
+	trusts = "192.168.7.2";
+	assert_false(service_reached(s));
+	assert_non_null(interlock_closed(T.interlock, s));
+	assert_int_equal(s->state, SERVICE_ANSWERS);
+	run();
+	assert_int_equal(item()->verdict, RELAY_TRUSTS);
+	/* So it is while it is tried: one half of what that heard is of another server. */
+	trusts = NULL;
+	item()->due_ms = 0;
+	RUN_UNTIL(ticked());
+	play_backend_end(&B);
+	play_backend_begin(&B);
+	assert_false(service_reached(s));
+	RUN_UNTIL(item()->run == NULL);
+	assert_non_null(interlock_closed(T.interlock, s));
+	run();
+	assert_null(interlock_closed(T.interlock, s));
+	assert_true(service_reached(s));
+}
+
 /* A run in which each wait ends by the clock. */
 static void
 run_in_silence(void)
@@ -576,6 +607,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(a_server_that_goes_away_while_it_is_asked,
 		    tls_setup, teardown),
 		TEST(what_comes_back_is_tried_at_once),
+		TEST(what_was_started_again_is_tried_before_anybody_reaches_it),
 		TEST(another_configuration_while_it_is_tried),
 		TEST(silence_proves_nothing),
 	};
