@@ -17,7 +17,8 @@ static const struct opts_use use = {
 	"\n"
 	"Looks at a role's configuration, state, disk, key files, pairings, certificate and\n"
 	"buckets, and, where it runs, asks it for its peers, services, interlock and alarms;\n"
-	"a Worker, where home.conf names its probe, what it sees of this home from outside.\n"
+	"the way home of a Worker, where service \"push\" has its url; a Worker, where home.conf\n"
+	"names its probe, what it sees of this home from outside.\n"
 	"A line for each thing: ok, warn or fail, what is so, and behind \"->\" what to do.\n"
 	"Run it as root, as a start would be; it changes nothing, but that in a bucket it writes\n"
 	"an object of its own below posthouse-check/ and deletes it again.\n"
@@ -144,8 +145,10 @@ look(const struct opts *o, struct report *report, struct why *why)
 		ask_running(&role, &to);
 	if (good)
 		buckets(&role, report, &to);
-	if (good && role.home != NULL)
+	if (good && role.home != NULL) {
+		doctor_push(&role, &to);
 		doctor_probe(&role, &to);
+	}
 	role_fini(&role);
 	return rc;
 }

@@ -24,5 +24,9 @@ void	doctor_running(struct client *, enum conf_role, const struct findings *);
  * target's name and port (worker/README.md).  Some seconds for each.
  */
 void	doctor_probe(const struct role *, const struct findings *);
+/*
+ * Whether the url of service "push" leads to it, with each Worker's token.  Some seconds for each.
+ */
+void	doctor_push(const struct role *, const struct findings *);
 
 #endif

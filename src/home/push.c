@@ -220,7 +220,7 @@ begin(struct visitor *v, struct MHD_Connection *c, const char *url, const char *
 	    !uuid_parse(span_from(path, mail.n), &id))
 		return reply(c, 404, "an object is named by a UUID: /mail/<id>\n");
 	if (!put && strcmp(method, "DELETE") != 0)
-		return reply(c, 405, "PUT or DELETE\n");
+		return say(c, 405, "PUT or DELETE\n", &id);
 	if (p->draining)
 		return reply(c, 503, "home is stopping\n");
 	if (!push_gate_pass(w, conf_home_push(p->intake->proc->home), now_ms(p))) {
