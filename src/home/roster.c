@@ -158,14 +158,15 @@ learn(struct roster *r, struct why *why)
 		return;
 	}
 	r->listed = taken;
-	if (skipped > 0)
-		log_warn(NULL, "mailboxes.skipped lines=%zu: neither a mailbox nor an alias",
-		    skipped);
-	log_info(NULL, "mailboxes.learned mailboxes=%zu aliases=%zu", all.n, all.naliases);
-	/* The same again is the same list: edges need not hear of it. */
+	/* The same again is the same list: neither edges nor the log need hear of it. */
 	if (EVP_Digest(r->text.p != NULL ? r->text.p : "", r->text.n, digest, NULL, EVP_sha256(),
-	    NULL) != 1 || memcmp(digest, r->text_digest, sizeof(r->text_digest)) != 0)
+	    NULL) != 1 || memcmp(digest, r->text_digest, sizeof(r->text_digest)) != 0) {
 		r->number++;
+		if (skipped > 0)
+			log_warn(NULL, "mailboxes.skipped lines=%zu: neither a mailbox nor an "
+			    "alias", skipped);
+		log_info(NULL, "mailboxes.learned mailboxes=%zu aliases=%zu", all.n, all.naliases);
+	}
 	memcpy(r->text_digest, digest, sizeof(r->text_digest));
 	mailboxes_fini(&r->boxes);
 	r->boxes = all;

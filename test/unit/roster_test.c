@@ -1,7 +1,9 @@
 /* The courier's list of mailboxes, with a helper of the test's own. */
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "home/home.h"
@@ -123,6 +125,56 @@ what_is_no_list_any_more_is_not_heard(void **state)
 	assert_true(is_listed("carol"));
 }
 
+static unsigned
+count(const char *text, const char *what)
+{
+	unsigned n = 0;
+
+	for (; (text = strstr(text, what)) != NULL; text += strlen(what))
+		n++;
+	return n;
+}
+
+/* Printed every few minutes, for years: the log has those that say something new. */
+static void
+the_log_has_a_list_once(void **state)
+{
+	static const struct {
+		const char	*text;
+		unsigned	 learned, skipped;	/* lines, with all before */
+	} lists[] = {
+		{ "bob\n", 1, 0 },
+		{ "bob\n", 1, 0 },
+		{ "bob\ncarol\n", 2, 0 },
+		{ "bob\ncarol\n", 2, 0 },
+		{ "bob\ncarol\n/dev/null\n", 3, 1 },
+		{ "bob\ncarol\n/dev/null\n", 3, 1 },
+		{ "bob\n", 4, 1 },
+	};
+	int was = dup(STDERR_FILENO), log = memfd_create("log", MFD_CLOEXEC);
+
+	assert_true(was >= 0 && dup2(log, STDERR_FILENO) >= 0);
+	log_init("test.roster", LOG_INFO);
+	R.conf.users_refresh_ms = 10;
+	roster_configure(R.roster, &R.conf);
+	printed("bob\n", "");			/* asked before that, which asks again */
+	RUN_UNTIL(R.asked == 2);
+	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
+		unsigned asked = R.asked;
+		char text[8192] = "";
+
+		printed(lists[i].text, "");
+		RUN_UNTIL(R.asked > asked);
+		assert_true(pread(log, text, sizeof(text) - 1, 0) > 0);
+		assert_int_equal(count(text, "mailboxes.learned "), lists[i].learned);
+		assert_int_equal(count(text, "mailboxes.skipped "), lists[i].skipped);
+	}
+	log_init("test.roster", LOG_ERROR + 1);
+	assert_true(dup2(was, STDERR_FILENO) >= 0);
+	close(was);
+	close(log);
+}
+
 int
 main(void)
 {
@@ -130,6 +182,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(who_is_printed_is_listed, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(what_is_no_list_any_more_is_not_heard, set_up,
 		    tear_down),
+		cmocka_unit_test_setup_teardown(the_log_has_a_list_once, set_up, tear_down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
