@@ -8,7 +8,7 @@
 
 static const char *const keys[] = {
 	"age.key", "age-retired.key", "tunnel.pem", "tunnel-next.pem", "password.key",
-	"password-counters",
+	"password-counters", "probe.token",
 };
 #define NKEYS	(sizeof(keys) / sizeof(keys[0]))
 #define WORKER	"worker-"		/* and its name, and one of these (posthouse.conf(5)) */
@@ -78,6 +78,8 @@ backup_key_path(const struct role *r, const char *key, char out[BACKUP_PATH_MAX]
 		snprintf(out, BACKUP_PATH_MAX, "%s", r->home->age_key);
 	else if (strcmp(key, "tunnel.pem") == 0)
 		snprintf(out, BACKUP_PATH_MAX, "%s", r->common->tunnel_key);
+	else if (strcmp(key, "probe.token") == 0 && r->home->probe.token[0] != '\0')
+		snprintf(out, BACKUP_PATH_MAX, "%s", r->home->probe.token);
 	else
 		snprintf(out, BACKUP_PATH_MAX, "%s/%s", r->common->state, key);
 }

@@ -336,13 +336,18 @@ def test_a_worker_is_added_and_taken_away_without_a_pause(mark):
 
 def test_a_backup_has_the_workers_keys(mark):
     """What a Worker signed before a disk died is taken by the home that was restored."""
-    with PushHome() as home:
+    probe = 'probe { url = "https://probe.test" targets = {"mx.test:587"} }'
+    with PushHome(probe) as home:
         made = home.object(mark)
+        with open(f"{home.dir}/state/probe.token", encoding="ascii") as f:
+            token = f.read()
         home.tool("backup", f"{home.dir}/backup")
         home.stop()
         os.rename(f"{home.dir}/state", f"{home.dir}/gone")
         home.tool("restore", f"{home.dir}/backup")
         assert (home.key("mac"), home.key("token")) == (home.mac_key, home.token)
+        with open(f"{home.dir}/state/probe.token", encoding="ascii") as f:
+            assert f.read() == token
         home.start()
         assert home.put(made, prefer="wait=60")[0] == 200
         # A restore over a home that has others: the backup's count, and those go aside.
