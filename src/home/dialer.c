@@ -13,7 +13,8 @@
 #include "net/tls.h"
 
 #define PAUSE_LEAST_MS	500
-#define PAUSE_MOST_MS	60000
+#define PAUSE_MOST_MS	10000	/* an edge that is away may be back at any moment */
+#define PAUSE_TURNED_MS	60000	/* one that turns us away waits for somebody who pairs again */
 #define DIAL_MS		10000		/* TCP, for each address */
 #define SHAKE_MS	15000		/* TLS and the edge's SETTINGS */
 #define PORT_DEFAULT	7443
@@ -146,6 +147,18 @@ on_pause_over(uv_timer_t *timer)
 	line_start(timer->data);
 }
 
+uint64_t
+dialer_pause(unsigned failures, bool turned_away, uint32_t rnd)
+{
+	uint64_t most = turned_away ? PAUSE_TURNED_MS : PAUSE_MOST_MS, pause = PAUSE_LEAST_MS;
+
+	for (unsigned i = 0; i < failures && pause < most; i++)
+		pause *= 2;
+	if (pause > most)
+		pause = most;
+	return pause - rnd % (pause / 2);
+}
+
 /*
  * The one way out of an attempt and of a tunnel: says why, then pauses.  turned_away:
  * a handshake ended, as it will each time until somebody pairs again.
@@ -154,7 +167,7 @@ static void
 line_failed(struct line *l, bool turned_away, const char *what)
 {
 	struct dialer *d = l->dialer;
-	uint64_t pause = PAUSE_LEAST_MS;
+	uint64_t pause;
 	uint32_t rnd;
 
 	l->state = LINE_PAUSED;
@@ -162,13 +175,8 @@ line_failed(struct line *l, bool turned_away, const char *what)
 		line_end(l);
 		return;
 	}
-	for (unsigned i = 0; i < l->failures && pause < PAUSE_MOST_MS; i++)
-		pause *= 2;
-	if (pause > PAUSE_MOST_MS)
-		pause = PAUSE_MOST_MS;
 	random_bytes(&rnd, sizeof(rnd));
-	pause -= rnd % (pause / 2);
-	l->failures++;
+	pause = dialer_pause(l->failures++, turned_away, rnd);
 	if (strncmp(d->error, what, sizeof(d->error) - 1) != 0)
 		log_warn(NULL, "tunnel.down edge=%s wait_ms=%llu: %s", d->edge->name,
 		    (unsigned long long)pause, what);

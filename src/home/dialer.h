@@ -9,10 +9,10 @@
 /*
  * Keeps `connections` tunnels to one edge up: name, TCP, TLS with both pins,
  * HTTP/2, in which this side is the origin (home/origin.h).  A tunnel that fails
- * or ends is dialled again after half a second, doubling to a minute, each pause
- * shortened at random by up to half so that homes do not come back in step; at
- * once when the network returns.  The reason it is not up stands in the
- * scoreboard with what to do about it.
+ * or ends is dialled again after half a second, doubling to ten seconds, to a minute
+ * where the edge turns us away, each pause shortened at random by up to half so that
+ * homes do not come back in step; at once when the network returns.  The reason it
+ * is not up stands in the scoreboard with what to do about it.
  */
 struct dialer;
 
@@ -20,6 +20,9 @@ struct dialer;
 #define DIALER_REFUSED	"it has seen a later state of this ledger, which is an old copy that was " \
 	"restored; it keeps what it holds. Mail that came home since the copy was made is not in " \
 	"it. Stop home, and say that it is meant: posthouse restore --accept"
+
+/* The pause after an attempt, in milliseconds; failures: those before it. */
+uint64_t dialer_pause(unsigned failures, bool turned_away, uint32_t rnd);
 
 /* Starts dialling. */
 struct dialer *dialer_new(struct tunnel_proc *, struct home_edge *, struct why *);

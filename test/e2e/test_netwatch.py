@@ -13,8 +13,8 @@ from kit.smtp import send_mail
 from kit.stand import STAND, message, until
 
 TUNNELS = 8         # as many as an edge takes of one home; each pauses for itself
-AWAY_S = 40         # pauses double from half a second: the present one is of 16 s at the least
-BACK_S = 6          # all of them by chance: (6/16)^8, once in 2,500 runs
+AWAY_S = 20         # pauses double from half a second: the present one is of 5 s at the least
+BACK_S = 3          # all of them by chance: (3/7.5)^8, once in 1,500 runs
 
 
 def run(*words):

@@ -1,3 +1,4 @@
+#include <limits.h>
 #include <netinet/in.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -227,6 +228,30 @@ a_tunnel_that_ends_is_dialled_again(void **state)
 	    200); /* not at once: half of 0.5 s at least */
 }
 
+/* However long it was away: nobody but the pause says that it is back. */
+static void
+pauses_double_up_to_ten_seconds_and_for_a_refusal_to_a_minute(void **state)
+{
+	static const struct {
+		unsigned	 failures;
+		bool		 turned_away;
+		uint64_t	 most;
+	} cases[] = {
+		{ 0, false, 500 }, { 1, false, 1000 }, { 4, false, 8000 }, { 5, false, 10000 },
+		{ 6, false, 10000 }, { UINT_MAX, false, 10000 },
+		{ 0, true, 500 }, { 5, true, 16000 }, { 7, true, 60000 }, { UINT_MAX, true, 60000 },
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+		for (uint32_t rnd = 0; rnd < 100000; rnd += 99) {
+			uint64_t most = cases[i].most, pause = dialer_pause(cases[i].failures,
+			    cases[i].turned_away, rnd);
+
+			assert_in_range(pause, most / 2 + 1, most);
+		}
+	assert_int_equal(dialer_pause(0, false, 0), 500);
+}
+
 static void
 an_edge_that_is_away_is_found_when_it_is_back(void **state)
 {
@@ -441,6 +466,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(all_tunnels_come_up),
 		TEST(a_tunnel_that_ends_is_dialled_again),
+		TEST(pauses_double_up_to_ten_seconds_and_for_a_refusal_to_a_minute),
 		TEST(an_edge_that_is_away_is_found_when_it_is_back),
 		TEST(the_network_wakes_those_that_pause),
 		TEST(another_key_is_no_edge_of_ours),
