@@ -179,13 +179,27 @@ mark_and_delete(struct transfer *t)
 
 /* --- what home answered -------------------------------------------------------------------- */
 
+/* In a 422's body; false: it is no such reply. */
+static bool
+refusal(const struct transfer *t, bool whole, struct smtp_reply *out)
+{
+	char said[128];
+
+	if (whole && smtp_reply_parse(buf_span(&t->answer), out) && smtp_reply_permanent(out))
+		return true;
+	log_warn(NULL, "verdict.unclear home=%s id=%s: home answered 422 %s: %s",
+	    t->ho->home->name, uuid_text(t->obj.meta.id).s,
+	    whole ? "without a permanent SMTP reply" : "and no more",
+	    log_escape_words(buf_span(&t->answer), said, sizeof(said)));
+	return false;
+}
+
 static void
 on_refused(struct transfer *t, bool whole)
 {
 	struct smtp_reply reply;
 
-	if (!whole || t->ask == NULL || t->ask->fn == NULL ||
-	    !smtp_reply_parse(buf_span(&t->answer), &reply) || !smtp_reply_permanent(&reply)) {
+	if (t->ask == NULL || t->ask->fn == NULL || !refusal(t, whole, &reply)) {
 		/*
 		 * Nobody was told 5xx: home learns by the next PUT, which does not ask.  A 422 to a
 		 * PUT that did not ask is a home that does not know the rules.
@@ -209,19 +223,12 @@ on_unavailable(struct transfer *t, const char *reason)
 	give_back(t, 0);
 }
 
+/* For a person to mend, at home. */
 static void
-on_declined(struct transfer *t)
+keep_here(struct transfer *t, const char *reason)
 {
 	struct handover *ho = t->ho;
-	char said[128], reason[sizeof(said) + 32];
 
-	board_add(edge_board(ho->edge), BC_HANDOVER_FAILED, 1);
-	snprintf(reason, sizeof(reason), "home answered %u: %s", t->status,
-	    log_escape_words(buf_span(&t->answer), said, sizeof(said)));
-	if (t->status == 503) {
-		on_unavailable(t, reason);
-		return;
-	}
 	log_error(NULL, "handover.refused home=%s id=%s kept=here: %s", ho->home->name,
 	    uuid_text(t->obj.meta.id).s, reason);
 	spool_failed(ho->edge->spool, t->obj.row, reason);
@@ -229,17 +236,44 @@ on_declined(struct transfer *t)
 }
 
 static void
+on_declined(struct transfer *t)
+{
+	char said[128], reason[sizeof(said) + 32];
+
+	board_add(edge_board(t->ho->edge), BC_HANDOVER_FAILED, 1);
+	snprintf(reason, sizeof(reason), "home answered %u: %s", t->status,
+	    log_escape_words(buf_span(&t->answer), said, sizeof(said)));
+	if (t->status == 503)
+		on_unavailable(t, reason);
+	else
+		keep_here(t, reason);
+}
+
+/* It may be an old copy that says so, and has forgotten by tomorrow: we keep ours. */
+static void
+on_nameless(struct transfer *t)
+{
+	char reason[64];
+
+	board_add(edge_board(t->ho->edge), BC_HANDOVER_FAILED, 1);
+	snprintf(reason, sizeof(reason), "home answered %u without naming its ledger", t->status);
+	keep_here(t, reason);
+}
+
+static void
 on_cut(struct transfer *t, const struct why *why)
 {
 	const char *reason = t->damaged ? "its file ended too early" :
 	    why != NULL ? why->text : "no answer";
+	char said[128];
 
 	if (t->damaged)
 		log_error(NULL, "handover.read home=%s id=%s: %s", t->ho->home->name,
 		    uuid_text(t->obj.meta.id).s, reason);
 	else
-		log_debug(NULL, "handover.cut home=%s id=%s: %s", t->ho->home->name,
-		    uuid_text(t->obj.meta.id).s, log_safe(span_str(reason)).s);
+		log_info(NULL, "handover.cut home=%s id=%s: %s", t->ho->home->name,
+		    uuid_text(t->obj.meta.id).s,
+		    log_escape_words(span_str(reason), said, sizeof(said)));
 	give_back_failed(t, reason);
 }
 
@@ -271,6 +305,10 @@ on_closed(void *arg, const struct why *why)
 	if (t->status == 0) {
 		on_cut(t, why);
 	} else if (t->status == 200 || t->status == 201 || t->status == 202) {
+		if (t->mark.epoch == 0) {
+			on_nameless(t);
+			return;
+		}
 		ask_over(t, VERDICT_TAKEN, NULL);
 		mark_and_delete(t);
 	} else if (t->status == 422) {

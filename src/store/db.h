@@ -133,8 +133,8 @@ int	db_totals(struct db *, struct db_totals *, size_t max, struct why *);
 int	db_share_most(struct db *, const char *home, struct netaddr *net, uint64_t *bytes,
     struct why *);
 /*
- * Edge: how many objects that home answered 4xx, which no time mends, and its words to the
- * latest, max octets with their end.
+ * Edge: how many objects that home answered something that no time mends (all but 503), and its
+ * words to the latest, max octets with their end.
  */
 int	db_declined(struct db *, const char *home, uint64_t *n, char *words, size_t max,
     struct why *);

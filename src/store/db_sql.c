@@ -115,7 +115,8 @@ const char *const db_sql[ST_COUNT] = {
 	    " ORDER BY bytes DESC LIMIT 1",
 	/* The words are transfer.c's; max() gives the reason of its row. */
 	[ST_DECLINED] = "SELECT count(*), max(row), reason FROM object"
-	    " WHERE home = ?1 AND tries > 0 AND reason LIKE 'home answered 4%'",
+	    " WHERE home = ?1 AND tries > 0"
+	    " AND reason LIKE 'home answered %' AND reason NOT LIKE 'home answered 503%'",
 	[ST_SHARE] = "SELECT bytes FROM share WHERE home = ?1 AND net = ?2",
 	[ST_PUT] = "INSERT INTO object(row, signer, id, home, origin, received, net, verdict, size,"
 	    " mac, due, large, file)"

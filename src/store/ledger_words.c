@@ -100,7 +100,7 @@ ledger_mark_parse(struct span s, struct ledger_mark *out)
 {
 	unsigned long long epoch, counter;
 
-	if (!two_numbers(s, INT64_MAX, &epoch, &counter))
+	if (!two_numbers(s, INT64_MAX, &epoch, &counter) || epoch == 0)
 		return false;
 	out->epoch = epoch;
 	out->counter = counter;

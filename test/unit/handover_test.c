@@ -134,6 +134,10 @@ what_home_does_not_take_is_an_alarm(void **state)
 		{ 403, "403: so it says", "look at this disk, which may have damaged them" },
 		{ 413, "413: so it says", "raise hold.quota there" },
 		{ 422, "422 to what was accepted", "is it as new as this edge?" },
+		{ 204, "answered 204", "is it as new as this edge?" },
+		{ 302, "302: so it says", "is it as new as this edge?" },
+		{ 500, "500: so it says", "is it as new as this edge?" },
+		{ 999, "999: so it says", "is it as new as this edge?" },
 	};
 	char alarm[600];
 
@@ -283,6 +287,33 @@ an_older_ledger(void **state)
 	assert_false(stale_alarm());
 }
 
+/* What says that it has a message and not which ledger has it is believed in neither. */
+static void
+a_ledger_without_a_name(void **state)
+{
+	char alarm[600];
+
+	hold_many(1, 100);
+	dial(0);
+	RUN_UNTIL(board_get(&R.board, BC_HANDED_OVER) == 1);
+	H.epoch = 0;
+	hold_many(2, 100);
+	handover_work(R.alice->handover);
+	RUN_UNTIL(board_get(&R.board, BC_HANDOVER_FAILED) == 2 &&
+	    !handover_busy(R.alice->handover));
+	RUN_UNTIL((alarm_now(alarm, sizeof(alarm)),
+	    strstr(alarm, "home alice does not take 2 objects, ") != NULL));
+	assert_non_null(strstr(alarm, "home answered 201 without naming its ledger"));
+	assert_int_equal(rows(), 2);
+	assert_int_equal(board_get(&R.board, BC_HANDED_OVER), 1);
+	H.epoch = 77;				/* the one of before is no old copy by that */
+	hang_up(0);
+	dial(0);
+	RUN_UNTIL(board_get(&R.board, BC_HANDED_OVER) == 3);
+	assert_int_equal(rows(), 0);
+	assert_false(stale_alarm());
+}
+
 /* It was put in place by hand, and had mail to deliver: that counts before we see it. */
 static void
 an_older_ledger_that_has_counted_past_what_was_seen(void **state)
@@ -419,6 +450,7 @@ main(void)
 		TEST(a_verdict_is_over_while_a_list_is_on_its_way),
 		TEST(the_writer_is_killed),
 		TEST(an_older_ledger),
+		TEST(a_ledger_without_a_name),
 		TEST(an_older_ledger_that_has_counted_past_what_was_seen),
 		TEST(our_own_disk_fails),
 		TEST(answers_overtake_each_other),
