@@ -294,7 +294,7 @@ flush(struct h2 *h)
 		return;
 	if (nghttp2_session_want_read(h->session) == 0 &&
 	    nghttp2_session_want_write(h->session) == 0)
-		h2_end(h, h->leaving ? NULL : "ended by a protocol error");
+		h2_end(h, NULL);
 	else if (h->leaving && h->nstreams == 0 && nghttp2_session_want_write(h->session) == 0)
 		h2_end(h, NULL);
 }

@@ -491,12 +491,25 @@ h2_stream_resume(struct h2_stream *s)
 		h2_kick(s->h2);
 }
 
+/* nghttp2 ends the session by itself: what it tells the peer is all that says what he did. */
+static void
+goaway_out(struct h2 *h, const nghttp2_goaway *goaway)
+{
+	if (goaway->error_code != NGHTTP2_NO_ERROR && h->why.text[0] == '\0')
+		why_set(&h->why, "HTTP/2: the peer broke the protocol: %s%s%.*s",
+		    nghttp2_http2_strerror(goaway->error_code),
+		    goaway->opaque_data_len > 0 ? ": " : "", (int)goaway->opaque_data_len,
+		    (const char *)goaway->opaque_data);
+}
+
 static int
 on_frame_send(nghttp2_session *session, const nghttp2_frame *frame, void *arg)
 {
 	struct h2 *h = arg;
 	struct h2_stream *s;
 
+	if (frame->hd.type == NGHTTP2_GOAWAY)
+		goaway_out(h, &frame->goaway);
 	if ((frame->hd.type != NGHTTP2_HEADERS && frame->hd.type != NGHTTP2_DATA) ||
 	    (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) == 0 ||
 	    (s = nghttp2_session_get_stream_user_data(session, frame->hd.stream_id)) == NULL)
