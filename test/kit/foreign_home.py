@@ -22,12 +22,15 @@ TYPES = {POLICY: "application/json", BANS: "application/json-seq"}
 class ForeignHome:
     """Takes the place of a stand's home, with its key in `state`; that one must be down."""
 
-    def __init__(self, stand, state, policy, order=None):
+    def __init__(self, stand, state, policy, order=None, *, answer=([(":status", "503")], b""),
+                 spoil=None):
         self.order = order                      # posthouse-order of what it says from now on
         self.kept = {POLICY: json.dumps(policy).encode(), BANS: b""}
         self.polls = {POLICY: [], BANS: []}     # streams that wait for the next one
         self.gets = {POLICY: 0, BANS: 0}        # how often it was asked for
         self.asked = []                         # all else: (method, path or authority)
+        self.answer = answer                    # to that: headers, body
+        self.spoil = spoil      # octets to say in the middle of it, by the stream that waits
         self.lock = threading.Lock()
         tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         tls.minimum_version = ssl.TLSVersion.TLSv1_3
@@ -37,10 +40,12 @@ class ForeignHome:
         host, port = stand.env["TUNNEL"].rsplit(":", 1)
         self.sock = tls.wrap_socket(socket.create_connection((host, int(port)), 20))
         self.conn = h2.connection.H2Connection(h2.config.H2Configuration(
-            client_side=False, header_encoding="ascii", validate_inbound_headers=False))
+            client_side=False, header_encoding="ascii", validate_inbound_headers=False,
+            validate_outbound_headers=False))
         self.conn.initiate_connection()
         self.flush()
-        threading.Thread(target=self.serve, daemon=True).start()
+        self.thread = threading.Thread(target=self.serve, daemon=True)
+        self.thread.start()
         until("the edge has asked for all of it", 20, lambda: all(self.polls.values()))
 
     def __enter__(self):
@@ -49,6 +54,7 @@ class ForeignHome:
     def __exit__(self, kind, value, tb):
         with contextlib.suppress(OSError):      # the edge was first
             self.sock.shutdown(socket.SHUT_RDWR)
+        self.thread.join(20)    # before another socket has its number
         self.sock.close()
 
     def flush(self):
@@ -63,7 +69,10 @@ class ForeignHome:
                         if isinstance(event, h2.events.RequestReceived):
                             self.request(event.stream_id, dict(event.headers))
                     self.flush()
-        except (OSError, h2.exceptions.H2Error):
+                if self.spoil and all(self.polls.values()):
+                    self.sock.sendall(self.spoil(self.polls[POLICY][0]))
+                    self.spoil = None
+        except (OSError, ValueError, h2.exceptions.H2Error):
             pass
 
     def request(self, stream, head):
@@ -77,7 +86,10 @@ class ForeignHome:
                 self.tell(stream, path)
             return
         self.asked.append((head[":method"], path or head[":authority"]))
-        self.conn.send_headers(stream, [(":status", "503")], end_stream=True)
+        headers, body = self.answer
+        self.conn.send_headers(stream, headers, end_stream=not body)
+        if body:
+            self.conn.send_data(stream, body, end_stream=True)
 
     def etag(self, path):
         return f'"{hashlib.sha256(self.kept[path]).hexdigest()[:32]}"'
