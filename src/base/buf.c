@@ -100,6 +100,14 @@ buf_add_str(struct buf *b, const char *s)
 }
 
 bool
+buf_add_list(struct buf *b, const char *const *s)
+{
+	for (; *s != NULL; s++)
+		buf_add_str(b, *s);
+	return !b->failed;
+}
+
+bool
 buf_addf(struct buf *b, const char *fmt, ...)
 {
 	/* The least allocation may be more than the maximum. */

@@ -21,7 +21,7 @@ add_path(struct buf *out, const char *verb, const struct address *a, const char 
 	char text[ADDRESS_PRINT_MAX];
 
 	address_print(a, text, sizeof(text));
-	return buf_addf(out, "%s:<%s>%s%s\r\n", verb, text, params[0] != '\0' ? " " : "", params);
+	return buf_add_all(out, verb, ":<", text, params[0] != '\0' ? "> " : ">", params, "\r\n");
 }
 
 bool
@@ -38,7 +38,7 @@ batch_head(const struct envelope *e, struct buf *out)
 	xclient_add_text(out, "HELO", e->helo);
 	xclient_add_addr(out, "DESTADDR", &e->dest);
 	xclient_add_port(out, "DESTPORT", &e->dest);
-	buf_addf(out, "\r\nXFORWARD IDENT=%s SOURCE=REMOTE", uuid_text(e->id).s);
+	buf_add_all(out, "\r\nXFORWARD IDENT=", uuid_text(e->id).s, " SOURCE=REMOTE");
 	xclient_add_text(out, "NAME", e->edge);
 	buf_add_str(out, "\r\n");
 	add_path(out, "MAIL FROM", &e->from, e->from_params);

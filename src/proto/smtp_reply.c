@@ -1,7 +1,10 @@
 #include "proto/smtp_reply.h"
 
+#include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
+
+#define ENHANCED_MAX	(3 * 4)		/* octets, with their dots and the space */
 
 /* Keeps a peer's bytes from becoming another line, or a terminal's commands. */
 static void
@@ -28,16 +31,43 @@ smtp_reply(unsigned code, unsigned a, unsigned b, unsigned c, const char *fmt, .
 	return r;
 }
 
+/* Without printf: each reply of each session passes here. */
+static size_t
+print_number(unsigned v, size_t least, char *out)
+{
+	char digits[3];
+	size_t n = 0;
+
+	for (; n < least || v > 0; v /= 10)
+		digits[n++] = (char)('0' + v % 10);
+	for (size_t i = 0; i < n; i++)
+		out[i] = digits[n - 1 - i];
+	return n;
+}
+
+/* "2.1.0 ", or "" where there is none. */
+static size_t
+print_enhanced(const unsigned char e[3], char out[ENHANCED_MAX])
+{
+	size_t n = 0;
+
+	for (int i = 0; i < 3 && e[0] != 0; i++) {
+		n += print_number(e[i], 1, out + n);
+		out[n++] = i < 2 ? '.' : ' ';
+	}
+	return n;
+}
+
 bool
 smtp_reply_print(const struct smtp_reply *r, struct buf *out)
 {
 	const char *p = r->text;
-	char enhanced[16] = "";
-	size_t most = SMTP_REPLY_LINE_MAX - 4;
+	char code[3], enhanced[ENHANCED_MAX];
+	size_t ncode = print_number(r->code, sizeof(code), code);
+	size_t nenhanced = print_enhanced(r->enhanced, enhanced);
+	size_t most = SMTP_REPLY_LINE_MAX - 4 - nenhanced;
 
-	if (r->enhanced[0] != 0)
-		most -= (size_t)snprintf(enhanced, sizeof(enhanced), "%u.%u.%u ", r->enhanced[0],
-		    r->enhanced[1], r->enhanced[2]);
+	assert(r->code < 1000);
 	for (;;) {
 		size_t n = strcspn(p, "\n"), skip = 1;
 
@@ -47,7 +77,7 @@ smtp_reply_print(const struct smtp_reply *r, struct buf *out)
 		}
 		bool last = p[n] == '\0';
 		const char *part = last ? " " : "-";
-		size_t e = strlen(enhanced);
+		size_t e = nenhanced;
 
 		/*
 		 * Nothing after the code: no space at the end of the line either, but in an
@@ -57,7 +87,11 @@ smtp_reply_print(const struct smtp_reply *r, struct buf *out)
 			e--;
 		else if (n == 0 && last && r->code != 334)
 			part = "";
-		buf_addf(out, "%03u%s%.*s%.*s\r\n", r->code, part, (int)e, enhanced, (int)n, p);
+		buf_add(out, code, ncode);
+		buf_add_str(out, part);
+		buf_add(out, enhanced, e);
+		buf_add(out, p, n);
+		buf_add_str(out, "\r\n");
 		if (last)
 			return !out->failed;
 		p += n + skip;

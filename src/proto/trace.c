@@ -43,11 +43,11 @@ trace_received(const struct trace *t, struct buf *out)
 	add_name(out, t->helo);
 	buf_add_str(out, " (");
 	add_name(out, t->client_name != NULL ? t->client_name : "");
-	buf_addf(out, " [%s%s])\r\n\tby ", t->client.v6 ? "IPv6:" : "", ip.s);
+	buf_add_all(out, t->client.v6 ? " [IPv6:" : " [", ip.s, "])\r\n\tby ");
 	add_name(out, t->by);
-	buf_addf(out, " (Posthouse) with %s\r\n\tid %s", t->with, id.s);
+	buf_add_all(out, " (Posthouse) with ", t->with, "\r\n\tid ", id.s);
 	if (t->rcpt != NULL && path_is_clean(t->rcpt))
-		buf_addf(out, "\r\n\tfor <%s>", t->rcpt);
+		buf_add_all(out, "\r\n\tfor <", t->rcpt, ">");
 	if (t->tls != NULL) {
 		const char *cipher = strchr(t->tls, ' ');
 
@@ -57,6 +57,5 @@ trace_received(const struct trace *t, struct buf *out)
 		if (cipher != NULL)
 			buf_addf(out, " (%.*s)", (int)(cipher - t->tls), t->tls);
 	}
-	buf_addf(out, ";\r\n\t%s\r\n", date);
-	return !out->failed;
+	return buf_add_all(out, ";\r\n\t", date, "\r\n");
 }

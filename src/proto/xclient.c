@@ -19,7 +19,7 @@ add_xtext(struct buf *out, const char *s)
 bool
 xclient_add_text(struct buf *out, const char *attribute, const char *value)
 {
-	buf_addf(out, " %s=", attribute);
+	buf_add_all(out, " ", attribute, "=");
 	return value[0] == '\0' ? buf_add_str(out, XCLIENT_UNAVAILABLE) : add_xtext(out, value);
 }
 
@@ -35,15 +35,15 @@ bool
 xclient_add_addr(struct buf *out, const char *attribute, const struct netaddr *a)
 {
 	if (!xclient_known_ip(a))
-		return buf_addf(out, " %s=" XCLIENT_UNAVAILABLE, attribute);
-	return buf_addf(out, " %s=%s%s", attribute, a->v6 ? "IPV6:" : "", netaddr_ip(a).s);
+		return buf_add_all(out, " ", attribute, "=" XCLIENT_UNAVAILABLE);
+	return buf_add_all(out, " ", attribute, a->v6 ? "=IPV6:" : "=", netaddr_ip(a).s);
 }
 
 bool
 xclient_add_port(struct buf *out, const char *attribute, const struct netaddr *a)
 {
 	if (a->port == 0)
-		return buf_addf(out, " %s=" XCLIENT_UNAVAILABLE, attribute);
+		return buf_add_all(out, " ", attribute, "=" XCLIENT_UNAVAILABLE);
 	return buf_addf(out, " %s=%u", attribute, (unsigned)a->port);
 }
 
