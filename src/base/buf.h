@@ -26,7 +26,7 @@ void	buf_clear(struct buf *);		/* empty, keeps the allocation */
 bool	buf_add(struct buf *, const void *, size_t);
 bool	buf_add_span(struct buf *, struct span);
 bool	buf_add_str(struct buf *, const char *);
-/* C strings one after another, up to the NULL that the macro adds: a fifth of what printf takes. */
+/* C strings one after another, up to the NULL that the macro adds. */
 bool	buf_add_list(struct buf *, const char *const *);
 #define buf_add_all(b, ...)	buf_add_list(b, (const char *const[]){ __VA_ARGS__, NULL })
 bool	buf_addf(struct buf *, const char *, ...) __attribute__((format(printf, 2, 3)));
