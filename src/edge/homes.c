@@ -3,7 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/log.h"
+#include "base/secret.h"
 
 static const struct conf_edge_home *
 configured(const struct conf_edge *conf, const char *name)
@@ -102,6 +104,9 @@ homes_paired(struct homes *hs, const struct conf_edge *conf, const char *name, c
 		    name, CONF_HOMES_MAX);
 		return NULL;
 	}
+	if (p != NULL && h->paired.nmac > 0 &&
+	    !secret_eq(h->paired.mac[0].b, p->mac[0].b, SECRET_LEN))
+		h->anew = instant_now();
 	peer_fini(&h->paired);
 	if (p != NULL)
 		h->paired = *p;

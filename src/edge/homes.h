@@ -26,6 +26,7 @@ struct home {
 	char		name[PAIRING_NAME_MAX + 1];
 	struct peer	peer;			/* pins, MAC keys, recipients, domains in force */
 	struct peer	paired;			/* as the writer told it; name "" while unpaired */
+	struct instant	 anew;			/* paired again, with another key; 0: not so */
 	struct policy	*policy;		/* NULL until the home has spoken */
 	char		etag[80];
 	struct order	 policy_order;		/* run 0: not said by a tunnel since we began */

@@ -12,6 +12,8 @@
 #define PAUSE_MOST_MS	60000
 #define AGAIN_LEAST_MS	1000	/* a row that failed by itself: doubled with each try */
 #define AGAIN_MOST_MS	300000	/* and for one that home will not take */
+/* Home hears of a pairing after us: so long it may be that it does not know our new key yet. */
+#define ANEW_MS		60000
 /* A stream that moved nothing for so long is called off: home hangs. */
 #define STILL_MS	300000
 
@@ -235,6 +237,12 @@ keep_here(struct transfer *t, const char *reason)
 	give_back(t, AGAIN_MOST_MS);
 }
 
+static bool
+paired_lately(const struct home *h)
+{
+	return h->anew.ns != 0 && instant_ms_since(h->anew, instant_now()) < ANEW_MS;
+}
+
 static void
 on_declined(struct transfer *t)
 {
@@ -245,6 +253,8 @@ on_declined(struct transfer *t)
 	    log_escape_words(buf_span(&t->answer), said, sizeof(said)));
 	if (t->status == 503)
 		on_unavailable(t, reason);
+	else if (t->status == 403 && paired_lately(t->ho->home))
+		give_back_failed(t, reason);
 	else
 		keep_here(t, reason);
 }
