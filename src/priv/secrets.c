@@ -80,7 +80,7 @@ list_files(struct secrets *s, const struct conf_edge *edge, const struct conf_ho
 		list_buckets(s, edge->bucket, edge->nbuckets);
 	if (home != NULL) {
 		snprintf(path, sizeof(path), "%.230s/" RETIRED, c->state);
-		/* Before "age": a key that moves over is never missing. */
+		/* Told before "age": a key that moves over is never missing. */
 		add(s, "age-retired", "the retired age keys", path, false);
 		s->file[s->n - 1].optional = true;
 		add(s, "age", "age.key", home->age_key, false);
@@ -378,7 +378,11 @@ secrets_load(struct secrets *s, const struct account *a, const struct conf_edge 
 	const struct conf_common *c = edge != NULL ? &edge->common : &home->common;
 
 	list_files(s, edge, home);
-	for (size_t i = 0; i < s->n; i++)
+	/*
+	 * From the last: `rotate` may move a key meanwhile, from "age" to "age-retired" or from
+	 * "tunnel-next" to "tunnel", and makes the copy before it takes away what was copied.
+	 */
+	for (size_t i = s->n; i-- > 0;)
 		if (read_file(&s->file[i], a, c->state, why) == -1) {
 			secrets_fini(s);
 			return -1;
