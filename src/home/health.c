@@ -201,7 +201,6 @@ check_end(struct check *c, const char *why)
 		tell(s, was_up);
 	}
 	next_check(s, s->state == SERVICE_ANSWERS ? HEALTH_CHECK_MS : HEALTH_DOWN_MS);
-	interlock_tick(s->health->tunnel->interlock);	/* its clients wait for nothing else */
 }
 
 static bool

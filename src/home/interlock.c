@@ -109,11 +109,8 @@ interlock_configure(struct interlock *il)
 void
 interlock_tick(struct interlock *il)
 {
-	uint64_t now;
+	uint64_t now = uv_now(il->tunnel->loop);
 
-	if (il == NULL || il->tunnel->draining)
-		return;
-	now = uv_now(il->tunnel->loop);
 	for (size_t i = 0; i < il->n; i++) {
 		struct item *it = il->items[i];
 		struct service *s = it->service;
@@ -132,7 +129,8 @@ interlock_tick(struct interlock *il)
 			continue;
 		}
 		if (!s->smtp) {
-			sniff_begin(it);	/* beside its first check: both listen in silence */
+			if (s->state == SERVICE_ANSWERS && s->listened)
+				sniff_begin(it);
 			continue;
 		}
 		if (!il->tunnel->intake.known || !il->tunnel->own.known)

@@ -44,7 +44,7 @@ struct interlock *interlock_new(struct tunnel_proc *, interlock_told_fn *, void 
 void	interlock_free(struct interlock **);
 /* The services are as health has them now; everything is tried anew. */
 void	interlock_configure(struct interlock *);
-/* Once a second, and when a backend has answered: what is due begins.  il may be NULL. */
+/* Once a second: what is due begins. */
 void	interlock_tick(struct interlock *);
 /* Why no client may reach this service: words, or NULL.  il NULL: no mail server is cleared. */
 const char *interlock_closed(const struct interlock *, const struct service *);

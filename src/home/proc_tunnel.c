@@ -331,7 +331,8 @@ on_tick(uv_timer_t *timer)
 			dialer_tick(t->dialers[i]);
 	t->proc->board->count[BC_MEMORY] = (int64_t)spool_memory(t->intake.spool);
 	passages_tick(t);
-	interlock_tick(t->interlock);
+	if (!t->draining)
+		interlock_tick(t->interlock);
 	if (++t->addrs_ticks >= ADDRS_TICKS)
 		read_addrs(t);
 	if (!t->draining)
@@ -385,7 +386,7 @@ run(struct proc *p)
 	interlock_configure(t->interlock);
 	courier_attach(t);
 	intake_run(&t->intake);
-	uv_timer_start(&t->tick, on_tick, 0, TICK_MS);
+	uv_timer_start(&t->tick, on_tick, TICK_MS, TICK_MS);
 }
 
 static void

@@ -242,23 +242,6 @@ nothing_is_open_before_it_was_tried(void **state)
 	assert_false(ticked());
 }
 
-/* No second of a tick, and no check behind the other: clients wait for the end of both. */
-static void
-what_is_not_tested_yet_waits_for_nothing(void **state)
-{
-	T.intake.known = T.own.known = true;
-	RUN_UNTIL(item()->run != NULL);
-	RUN_UNTIL(item()->run == NULL);
-	assert_null(interlock_closed(T.interlock, item()->service));
-	snprintf(conf.services[0].name, sizeof(conf.services[0].name), "game");
-	health_configure(T.health, &conf);
-	interlock_configure(T.interlock);
-	assert_int_equal(item()->service->state, SERVICE_UNTESTED);
-	interlock_tick(T.interlock);
-	assert_non_null(item()->sniff);
-	RUN_UNTIL(item()->sniff == NULL && item()->service->state == SERVICE_ANSWERS);
-}
-
 static void
 each_hour_and_after_a_change_it_is_tried_anew(void **state)
 {
@@ -610,7 +593,6 @@ main(void)
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		TEST(nothing_is_open_before_it_was_tried),
-		TEST(what_is_not_tested_yet_waits_for_nothing),
 		TEST(each_hour_and_after_a_change_it_is_tried_anew),
 		TEST(an_address_that_turns_up_during_a_run_is_tried_in_the_next),
 		TEST(few_recipients_a_connection_and_strangers_first),
