@@ -292,7 +292,7 @@ check_begin(struct service *s)
 	if (s->check != NULL)
 		return;			/* its end starts the next */
 	s->checked_ms = uv_now(t->loop);
-	same_listener(s);
+	(void)same_listener(s);
 	if ((c = calloc(1, sizeof(*c))) == NULL) {
 		note_down(s, "memory is out");
 		next_check(s, HEALTH_DOWN_MS);

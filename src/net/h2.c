@@ -292,10 +292,8 @@ flush(struct h2 *h)
 	}
 	if (h->over || conn_queued(h->conn) > 0)
 		return;
-	if (nghttp2_session_want_read(h->session) == 0 &&
-	    nghttp2_session_want_write(h->session) == 0)
-		h2_end(h, NULL);
-	else if (h->leaving && h->nstreams == 0 && nghttp2_session_want_write(h->session) == 0)
+	if (nghttp2_session_want_write(h->session) == 0 &&
+	    (nghttp2_session_want_read(h->session) == 0 || (h->leaving && h->nstreams == 0)))
 		h2_end(h, NULL);
 }
 
