@@ -66,6 +66,7 @@ struct edge {
 	unsigned	 verdicts;		/* being waited for */
 	int		 large_fd;
 	uv_timer_t	 sweep;			/* deadlines of all sessions, once a second */
+	uv_timer_t	 renew;			/* of the ephemerals */
 	bool		 draining;
 	bool		 running;		/* in the sandbox */
 	bool		 known;			/* whose mail is taken here */

@@ -20,6 +20,7 @@
 struct shelf {
 	struct age_recipient	to;
 	size_t			n;
+	size_t			old;		/* the first so many are to be made anew */
 	bool			useless;	/* nothing can be made for it: low order */
 	struct age_ephemeral	made[EPHEMERALS_AHEAD];
 };
@@ -72,6 +73,25 @@ emptiest(struct ephemerals *es)
 	return least;
 }
 
+/* One with something to be made anew. */
+static struct shelf *
+oldest(struct ephemerals *es)
+{
+	for (size_t i = 0; i < EPHEMERALS_RECIPIENTS; i++)
+		if (es->shelves[i] != NULL && es->shelves[i]->old > 0)
+			return es->shelves[i];
+	return NULL;
+}
+
+static void
+put(struct shelf *s, const struct age_ephemeral *e)
+{
+	if (s->n < EPHEMERALS_AHEAD)
+		s->made[s->n++] = *e;
+	else if (s->old > 0)
+		s->made[--s->old] = *e;
+}
+
 static void
 shelf_add(struct ephemerals *es, const struct age_recipient *to)
 {
@@ -120,7 +140,7 @@ make_one(struct ephemerals *es, struct age_recipient to)
 	pthread_mutex_lock(&es->lock);
 	if ((sp = shelf_of(es, &to)) != NULL) {
 		if (ok)
-			(*sp)->made[(*sp)->n++] = e;
+			put(*sp, &e);
 		else
 			(*sp)->useless = true;
 	}
@@ -137,7 +157,7 @@ work(void *arg)
 	(void)setpriority(PRIO_PROCESS, 0, NICE);
 	pthread_mutex_lock(&es->lock);
 	while (!es->over) {
-		if ((s = emptiest(es)) != NULL) {
+		if ((s = emptiest(es)) != NULL || (s = oldest(es)) != NULL) {
 			make_one(es, s->to);
 			continue;
 		}
@@ -222,6 +242,17 @@ ephemerals_want(struct ephemerals *es, const struct homes *hs)
 	pthread_mutex_unlock(&es->lock);
 }
 
+void
+ephemerals_renew(struct ephemerals *es)
+{
+	pthread_mutex_lock(&es->lock);
+	for (size_t i = 0; i < EPHEMERALS_RECIPIENTS; i++)
+		if (es->shelves[i] != NULL)
+			es->shelves[i]->old = es->shelves[i]->n;
+	wake(es);
+	pthread_mutex_unlock(&es->lock);
+}
+
 bool
 ephemerals_take(struct ephemerals *es, const struct age_recipient *to, struct age_ephemeral *e)
 {
@@ -238,6 +269,8 @@ ephemerals_take(struct ephemerals *es, const struct age_recipient *to, struct ag
 
 		*e = *last;
 		explicit_bzero(last, sizeof(*last));
+		if ((*sp)->old > (*sp)->n)
+			(*sp)->old = (*sp)->n;
 		if ((*sp)->n < LOW)
 			wake(es);
 	}
@@ -252,7 +285,7 @@ ephemerals_ahead(struct ephemerals *es, const struct age_recipient *to)
 	size_t n;
 
 	pthread_mutex_lock(&es->lock);
-	n = (sp = shelf_of(es, to)) != NULL ? (*sp)->n : 0;
+	n = (sp = shelf_of(es, to)) != NULL ? (*sp)->n - (*sp)->old : 0;
 	pthread_mutex_unlock(&es->lock);
 	return n;
 }

@@ -12,13 +12,17 @@
  * burst costs the loop a third of the work.  The thread stands back: it takes little that a
  * message needs, and a take never waits for it.
  * Each is given out once and wiped here.  Whoever can read them can read the mail
- * that is coming in at this moment anyway: they live in that same process.
+ * that is coming in at this moment anyway: they live in that same process.  But a copy of its
+ * memory, as of a virtual machine that is moved or saved, would open the mail of weeks to come
+ * at a quiet edge, were they kept until they are used: they are made anew each hour.
  */
 
 /* For each recipient: 256 KiB, and a burst of as many messages. */
 #define EPHEMERALS_AHEAD	4096
 /* Recipients that something is kept ahead for: 4 MiB; the others wait. */
 #define EPHEMERALS_RECIPIENTS	16
+/* Half a second of a processor's for each recipient, and mail of an hour that a copy opens. */
+#define EPHEMERALS_RENEW_MS	(3600 * 1000)
 
 struct ephemerals;
 
@@ -29,8 +33,14 @@ void	ephemerals_free(struct ephemerals **);	/* ends the thread, wipes all */
 
 /* The homes' recipients are others now.  What was made for those that are gone is wiped. */
 void	ephemerals_want(struct ephemerals *, const struct homes *);
+/*
+ * Each of those that are there is wiped as the thread makes another in its place: until then it
+ * may still be given out.  To be called every EPHEMERALS_RENEW_MS.
+ */
+void	ephemerals_renew(struct ephemerals *);
 /* One that was made ahead, or else is made now.  False: memory is out, or a low-order recipient. */
 bool	ephemerals_take(struct ephemerals *, const struct age_recipient *, struct age_ephemeral *);
+/* How many are there that were made since the last renewal. */
 size_t	ephemerals_ahead(struct ephemerals *, const struct age_recipient *);
 
 #endif

@@ -287,6 +287,12 @@ on_sweep(uv_timer_t *timer)
 		malloc_trim(0);
 }
 
+static void
+on_renew(uv_timer_t *timer)
+{
+	ephemerals_renew(((struct edge *)timer->data)->ephemerals);
+}
+
 static int
 start(struct proc *p, struct why *why)
 {
@@ -313,6 +319,8 @@ start(struct proc *p, struct why *why)
 	passages_limits(e);
 	uv_timer_init(e->loop, &e->sweep);
 	e->sweep.data = e;
+	uv_timer_init(e->loop, &e->renew);
+	e->renew.data = e;
 	return 0;
 }
 
@@ -325,6 +333,7 @@ run(struct proc *p)
 	if (ephemerals_start(e->ephemerals) == -1)
 		log_warn(NULL,
 		    "reception.thread none: keys are made when mail comes, and bursts are slower");
+	uv_timer_start(&e->renew, on_renew, EPHEMERALS_RENEW_MS, EPHEMERALS_RENEW_MS);
 	e->running = true;
 	if (e->known)
 		listeners_start(e);

@@ -3,8 +3,11 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -152,6 +155,86 @@ a_rotation_leaves_nothing_of_the_old_recipient(void **state)
 	ephemerals_free(&es);
 }
 
+/* The shares that a copy of our memory could still be asked for, as the copy itself gives them. */
+static void
+copy_of_memory(struct ephemerals *es, const struct age_recipient *to,
+    unsigned char shares[EPHEMERALS_AHEAD][32])
+{
+	struct age_ephemeral e;
+	int end[2], status;
+	pid_t pid;
+	size_t got = 0;
+	ssize_t n;
+
+	assert_int_equal(pipe(end), 0);
+	assert_int_not_equal(pid = fork(), -1);
+	if (pid == 0) {
+		alarm(60);		/* its lock is as the thread had it */
+		for (size_t i = ephemerals_ahead(es, to); i > 0; i--)
+			if (!ephemerals_take(es, to, &e) || write(end[1], e.share, 32) != 32)
+				_exit(1);
+		_exit(0);
+	}
+	close(end[1]);
+	while ((n = read(end[0], shares[0] + got, EPHEMERALS_AHEAD * 32 - got)) > 0)
+		got += (size_t)n;
+	close(end[0]);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	assert_int_equal(got, EPHEMERALS_AHEAD * 32);
+}
+
+static int
+by_octets(const void *a, const void *b)
+{
+	return memcmp(a, b, 32);
+}
+
+static void
+a_copy_of_memory_opens_nothing_after_a_renewal(void **state)
+{
+	static unsigned char copied[EPHEMERALS_AHEAD][32];
+	struct ephemerals *es = ephemerals_new();
+	struct age_recipient to = recipient(0);
+	struct age_ephemeral e;
+
+	wanted_are(1);
+	ephemerals_want(es, &homes);
+	assert_int_equal(ephemerals_start(es), 0);
+	wait_ahead(es, 0, EPHEMERALS_AHEAD);
+	copy_of_memory(es, &to, copied);
+	qsort(copied, EPHEMERALS_AHEAD, 32, by_octets);
+	ephemerals_renew(es);
+	wait_ahead(es, 0, EPHEMERALS_AHEAD);
+	for (size_t n = 0; n < EPHEMERALS_AHEAD; n++) {
+		assert_true(ephemerals_take(es, &to, &e));
+		assert_null(bsearch(e.share, copied, EPHEMERALS_AHEAD, 32, by_octets));
+	}
+	ephemerals_free(&es);
+}
+
+static void
+what_is_taken_in_a_renewal_opens_too(void **state)
+{
+	struct ephemerals *es = ephemerals_new();
+	struct age_recipient to = recipient(0);
+	struct age_ephemeral e;
+
+	wanted_are(1);
+	ephemerals_want(es, &homes);
+	assert_int_equal(ephemerals_start(es), 0);
+	wait_ahead(es, 0, EPHEMERALS_AHEAD);
+	for (size_t n = 0; n < EPHEMERALS_AHEAD + 100; n++) {
+		if (n % 512 == 0)
+			ephemerals_renew(es);
+		assert_true(ephemerals_take(es, &to, &e));
+		if (n % 64 == 0)
+			opens(&e, 0);
+	}
+	wait_ahead(es, 0, EPHEMERALS_AHEAD / 4 * 3);
+	ephemerals_free(&es);
+}
+
 static void
 a_low_order_recipient_costs_one_try_and_is_refused(void **state)
 {
@@ -194,6 +277,8 @@ main(void)
 		cmocka_unit_test_setup(without_a_thread_each_is_made_when_it_is_asked_for, set_up),
 		cmocka_unit_test_setup(no_two_are_alike_and_each_opens, set_up),
 		cmocka_unit_test_setup(a_rotation_leaves_nothing_of_the_old_recipient, set_up),
+		cmocka_unit_test_setup(a_copy_of_memory_opens_nothing_after_a_renewal, set_up),
+		cmocka_unit_test_setup(what_is_taken_in_a_renewal_opens_too, set_up),
 		cmocka_unit_test_setup(a_low_order_recipient_costs_one_try_and_is_refused, set_up),
 		cmocka_unit_test_setup(more_recipients_than_shelves_are_still_served, set_up),
 	};
