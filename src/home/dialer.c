@@ -105,6 +105,12 @@ void
 dialer_tick(struct dialer *d)
 {
 	show(d);
+	for (size_t i = 0; i < LINES_MAX; i++)
+		if (d->lines[i] != NULL && d->lines[i]->origin != NULL)
+			origin_tick(d->lines[i]->origin);
+	for (struct line *l = d->leaving; l != NULL; l = l->next)
+		if (l->origin != NULL)
+			origin_tick(l->origin);
 }
 
 /* --- one attempt after the other ---------------------------------------------------------- */

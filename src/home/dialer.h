@@ -33,7 +33,7 @@ struct dialer *dialer_new(struct tunnel_proc *, struct home_edge *, struct why *
 int	dialer_configure(struct dialer *, bool new_key, struct why *);
 void	dialer_wake(struct dialer *);		/* the network is back: dial now */
 void	dialer_policy(struct dialer *);		/* it may have changed: answer those who wait */
-void	dialer_tick(struct dialer *);		/* refresh the scoreboard */
+void	dialer_tick(struct dialer *);		/* once a second: scoreboard, and what hangs */
 void	dialer_drain(struct dialer *);		/* finish what is under way, dial no more */
 /* Whether the edge is or was reached at this address, as its name led to it. */
 bool	dialer_has_address(const struct dialer *, const struct netaddr *);

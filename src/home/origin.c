@@ -12,6 +12,7 @@
 #include "home/origin_put.h"
 #include "home/passage.h"
 #include "home/policy_out.h"
+#include "net/awake.h"
 #include "net/tls.h"
 #include "proto/ban_list.h"
 #include "proto/prefer.h"
@@ -572,6 +573,12 @@ origin_new(struct tunnel_proc *t, const char *edge, struct h2 *h2)
 	o->h2 = h2;
 	span_copy(span_str(edge), o->edge, sizeof(o->edge));
 	return o;
+}
+
+void
+origin_tick(struct origin *o)
+{
+	origin_put_sweep(o, awake_now(o->tunnel->loop));
 }
 
 void

@@ -12,6 +12,11 @@
  * What comes through it speaks for the one edge whose key the tunnel showed.
  */
 #define ORIGIN_PUTS_MAX		64	/* at once on one tunnel; 503 beyond it */
+/*
+ * A PUT on which nothing went for so long is called off, as one whose tunnel broke.  Twice what an
+ * edge waits: one that is well has done so before, and offers the object again.
+ */
+#define ORIGIN_STILL_MS		600000
 #define ORIGIN_WAITERS_MAX	8	/* long polls; the oldest is answered early beyond it */
 #define ORIGIN_LISTS_MAX	2	/* of all bans, 4 MB each, at once; 503 beyond it */
 #define ORIGIN_WAIT_MAX		3600	/* seconds of Prefer: wait that are honoured */
@@ -35,6 +40,7 @@ struct origin {
 struct origin *origin_new(struct tunnel_proc *, const char *edge, struct h2 *);
 void	origin_request(void *arg, struct h2_stream *, const struct h2_head *, bool has_body);
 void	origin_policy(struct origin *);		/* policy may have changed */
+void	origin_tick(struct origin *);		/* once a second: what is still is called off */
 void	origin_finish(struct origin *);		/* the tunnel is to end: nothing waits any longer */
 void	origin_free(struct origin **);		/* the tunnel is gone, its streams before */
 

@@ -4,21 +4,34 @@
 
 #include "base/log.h"
 #include "home/arrival.h"
+#include "net/awake.h"
 
 struct put {
 	struct put	*next;		/* of origin->puts */
 	struct origin	*origin;	/* NULL: the tunnel is gone */
 	struct h2_stream *stream;
 	struct arrival	*arrival;	/* NULL: memory was out */
+	struct uuid	 id;
+	struct instant	 moved;		/* octets came, or it was answered */
+	bool		 whole, told;	/* between the two the edge waits for us */
 };
+
+static void
+moves(struct put *put)
+{
+	put->moved = awake_now(put->origin->tunnel->loop);
+}
 
 static void
 on_told(void *arg, unsigned status, const char *text)
 {
 	struct put *put = arg;
 
-	if (put->origin != NULL)
-		origin_answer(put->origin, put->stream, status, text);
+	if (put->origin == NULL)
+		return;
+	moves(put);
+	put->told = true;
+	origin_answer(put->origin, put->stream, status, text);
 }
 
 static void
@@ -27,6 +40,7 @@ on_data(void *arg, struct span s)
 	struct put *put = arg;
 
 	h2_consumed(put->stream, s.n);	/* it is taken, or not wanted any more */
+	moves(put);
 	if (put->arrival != NULL)
 		arrival_add(put->arrival, s);
 }
@@ -36,6 +50,7 @@ on_end(void *arg)
 {
 	struct put *put = arg;
 
+	put->whole = true;
 	if (put->arrival != NULL)
 		arrival_end(put->arrival);
 }
@@ -79,6 +94,8 @@ put_new(struct origin *o, struct h2_stream *stream, struct uuid id)
 	}
 	put->origin = o;
 	put->stream = stream;
+	put->id = id;
+	moves(put);
 	put->next = o->puts;
 	o->puts = put;
 	o->nputs++;
@@ -148,6 +165,21 @@ origin_put_confirm(struct origin *o, struct h2_stream *stream, struct uuid id)
 
 	if (put != NULL)
 		arrival_confirm(put->arrival);
+}
+
+void
+origin_put_sweep(struct origin *o, struct instant now)
+{
+	for (struct put *put = o->puts; put != NULL; put = put->next) {
+		if ((put->whole && !put->told) ||
+		    instant_ms_since(put->moved, now) < ORIGIN_STILL_MS)
+			continue;
+		log_warn(NULL, "mail.still edge=%s id=%s: nothing of it went for %u minutes; "
+		    "it is called off, and comes again", o->edge, uuid_text(put->id).s,
+		    ORIGIN_STILL_MS / 60000);
+		put->moved = now;
+		h2_reset(put->stream);
+	}
 }
 
 void

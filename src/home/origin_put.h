@@ -1,6 +1,7 @@
 #ifndef HOME_ORIGIN_PUT_H
 #define HOME_ORIGIN_PUT_H
 
+#include "base/clock.h"
 #include "home/origin.h"
 
 /*
@@ -9,6 +10,8 @@
  */
 void	origin_put(struct origin *, struct h2_stream *, struct uuid, const struct h2_head *,
 	    bool has_body);
+/* Calls off what does not move: a place of ORIGIN_PUTS_MAX is nobody's for ever. */
+void	origin_put_sweep(struct origin *, struct instant now);
 /* The tunnel is to end: verdicts that are waited for are taken as they are. */
 void	origin_put_hurry(struct origin *);
 /* The tunnel is gone: what is under way forgets it. */

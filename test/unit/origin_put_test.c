@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 /* What an edge hears of the objects that it gives. */
+#include "home/origin_put.h"
 #include "kit/origin_play.h"
 
 static void
@@ -244,6 +245,43 @@ puts_at_once_are_bounded(void **state)
 	assert_int_equal(put("sealed", 6, 1, "").status, 201);
 }
 
+/* An edge that hangs, or means to: PINGs are answered, and no octet comes. */
+static void
+what_does_not_move_is_called_off(void **state)
+{
+	static struct ask held[ORIGIN_PUTS_MAX - 1];
+	struct ask waits = { .body = "sealed", .n = 6 };
+	char mac[2 * OBJECT_MAC_LEN + 1], path[64];
+	struct h2_header h[] = { { "posthouse-mac", { mac, 64 } },
+		{ "prefer", SPAN_LIT("wait=3600") } };
+	struct instant at = instant_now();
+
+	sign("sealed", 6, 1, mac);
+	snprintf(path, sizeof(path), "/mail/%s", id_text);
+	ask(&waits, "PUT", path, h, 2);			/* it is whole: home is slow */
+	RUN_UNTIL(play.watches == 1);
+	for (unsigned i = 0; i < ORIGIN_PUTS_MAX - 1; i++) {
+		held[i] = (struct ask){ .body = "sealed", .n = 6, .hold = true };
+		snprintf(path, sizeof(path), "/mail/01890a5d-ac96-774b-bcce-b302099a%04x", i);
+		ask(&held[i], "PUT", path, h, 1);
+	}
+	RUN_UNTIL(play.puts == ORIGIN_PUTS_MAX);
+	at.ns += (ORIGIN_STILL_MS - 1) * 1000000LL;	/* they came later than that */
+	origin_put_sweep(origin, at);
+	loop_turns(20);
+	assert_int_equal(play.drops, 0);
+	at = instant_now();
+	at.ns += ORIGIN_STILL_MS * 1000000LL;
+	origin_put_sweep(origin, at);
+	RUN_UNTIL(play.drops == ORIGIN_PUTS_MAX - 1);
+	for (unsigned i = 0; i < ORIGIN_PUTS_MAX - 1; i++) {
+		RUN_UNTIL(held[i].closed);
+		assert_int_equal(held[i].status, 0);	/* it may come again */
+	}
+	assert_false(waits.closed);
+	assert_int_equal(put("sealed", 6, 1, "").status, 201);
+}
+
 static void
 a_tunnel_cut_anywhere_leaves_nothing_half(void **state)
 {
@@ -298,6 +336,7 @@ main(void)
 		TEST(anything_else_is_refused),
 		TEST(what_cannot_be_kept_is_not_taken),
 		TEST(puts_at_once_are_bounded),
+		TEST(what_does_not_move_is_called_off),
 		TEST(a_tunnel_cut_anywhere_leaves_nothing_half),
 		TEST(a_refusal_is_confirmed),
 	};
