@@ -50,6 +50,17 @@ log_line(enum log_level level, const char *sid, const char *fmt, ...)
 	(void)!write(STDERR_FILENO, line, (size_t)n);
 }
 
+unsigned
+log_often(struct log_often *o, int64_t now_ms)
+{
+	unsigned n = o->n;
+
+	if (n == 0 || (o->said_ms != 0 && now_ms - o->said_ms < LOG_OFTEN_MS))
+		return 0;
+	*o = (struct log_often){ .said_ms = now_ms };
+	return n;
+}
+
 static const char *
 escape(struct span s, unsigned char least, char *out, size_t max)
 {

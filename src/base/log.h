@@ -2,6 +2,7 @@
 #define BASE_LOG_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "base/span.h"
 
@@ -35,6 +36,18 @@ void	log_line(enum log_level, const char *sid, const char *fmt, ...)
 #define log_info(...)	log_line(LOG_INFO, __VA_ARGS__)
 #define log_warn(...)	log_line(LOG_WARN, __VA_ARGS__)
 #define log_error(...)	log_line(LOG_ERROR, __VA_ARGS__)
+
+/*
+ * What strangers may make happen as often as they like: the first is said at once, those of the
+ * next LOG_OFTEN_MS together at their end, with their number.  Zeroed at first.
+ */
+#define LOG_OFTEN_MS	10000
+struct log_often {
+	unsigned	 n;		/* not said yet: its owner counts */
+	int64_t		 said_ms;
+};
+/* After each, once a second and, with INT64_MAX, at the end: how many to say now, or 0. */
+unsigned log_often(struct log_often *, int64_t now_ms);
 
 /*
  * Bytes from outside made fit for a log value or a terminal: printable ASCII

@@ -579,6 +579,7 @@ void
 origin_tick(struct origin *o)
 {
 	origin_put_sweep(o, awake_now(o->tunnel->loop));
+	passage_unknown(o, awake_ms(o->tunnel->loop));
 }
 
 void
@@ -595,6 +596,7 @@ origin_free(struct origin **op)
 	struct origin *o = *op;
 
 	*op = NULL;
+	passage_unknown(o, INT64_MAX);
 	origin_put_orphan(o);
 	while (o->waiters != NULL)
 		waiter_end(o->waiters);

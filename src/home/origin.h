@@ -3,6 +3,7 @@
 
 #include <stdbool.h>
 
+#include "base/log.h"
 #include "home/tunnel.h"
 #include "net/h2.h"
 
@@ -34,6 +35,8 @@ struct origin {
 	struct waiter	*waiters;
 	unsigned	 nwaiters;
 	unsigned	 nlists;
+	struct log_often unknown;	/* CONNECTs to no service of ours */
+	struct log_text	 unknown_last;	/* to which */
 };
 
 /* NULL: memory is out. */

@@ -443,6 +443,16 @@ passage_new(struct origin *o, struct h2_stream *stream, struct home_edge *edge,
 }
 
 void
+passage_unknown(struct origin *o, int64_t at_ms)
+{
+	unsigned n = log_often(&o->unknown, at_ms);
+
+	if (n > 0)
+		log_warn(NULL, "passage.refused edge=%s authority=%s status=404 times=%u: no such "
+		    "service in this home's configuration", o->edge, o->unknown_last.s, n);
+}
+
+void
 passage_open(struct origin *o, struct h2_stream *stream, const struct h2_head *head)
 {
 	struct home_edge *edge = edges_find(&o->tunnel->intake.edges, o->edge);
@@ -454,8 +464,10 @@ passage_open(struct origin *o, struct h2_stream *stream, const struct h2_head *h
 	if (split_authority(head->authority, &name, &port))
 		s = health_find(o->tunnel->health, name);
 	if (edge == NULL || s == NULL) {
-		log_warn(NULL, "passage.refused edge=%s authority=%s status=404: no such service "
-		    "in this home's configuration", o->edge, log_safe(head->authority).s);
+		o->unknown.n++;
+		o->unknown_last = log_safe(head->authority);
+		passage_unknown(o, now_ms(o->tunnel));
+		board_add(o->tunnel->proc->board, BC_PASSED_REFUSED, 1);
 		origin_answer_now(o, stream, 404, "no such service here");
 		return;
 	}

@@ -38,6 +38,8 @@ struct service;
 void	passages_init(struct tunnel_proc *);
 /* Takes the stream, and answers it. */
 void	passage_open(struct origin *, struct h2_stream *, const struct h2_head *);
+/* Says how many asked for what is no service: once a second and, with INT64_MAX, at the end. */
+void	passage_unknown(struct origin *, int64_t now_ms);
 /* Once a second: what has run out of its time ends. */
 void	passages_tick(struct tunnel_proc *);
 /*

@@ -16,7 +16,6 @@
 #include "proto/prefer.h"
 
 #define TICK_MS		1000
-#define DENIED_EVERY_MS	10000	/* between two lines of the log about wrong tokens */
 
 static const struct libmicrohttpd *mhd;	/* since push_new */
 
@@ -58,8 +57,7 @@ struct push {
 	unsigned	 nvisitors, nrequests;
 	uv_poll_t	 poll;		/* libmicrohttpd's epoll */
 	uv_timer_t	 again, tick;
-	unsigned	 denied;	/* since the last line about it */
-	int64_t		 denied_ms;
+	struct log_often denied;
 	bool		 draining;
 	void		(*drained)(void *);
 	void		*drained_arg;
@@ -133,16 +131,21 @@ on_told(void *arg, unsigned status, const char *text)
 	}
 }
 
+static void
+say_denied(struct push *p, int64_t now)
+{
+	unsigned n = log_often(&p->denied, now);
+
+	if (n > 0)
+		log_warn(NULL, "push.denied requests=%u: without a Worker's token", n);
+}
+
 static enum MHD_Result
 deny(struct push *p, struct MHD_Connection *c)
 {
 	board_add(p->intake->proc->board, BC_PUSH_DENIED, 1);
-	p->denied++;
-	if (p->denied_ms == 0 || now_ms(p) - p->denied_ms >= DENIED_EVERY_MS) {
-		log_warn(NULL, "push.denied requests=%u: without a Worker's token", p->denied);
-		p->denied_ms = now_ms(p);
-		p->denied = 0;
-	}
+	p->denied.n++;
+	say_denied(p, now_ms(p));
 	return reply(c, 401, "a Worker's token is needed\n");
 }
 
@@ -356,6 +359,7 @@ on_tick(uv_timer_t *timer)
 	for (struct visitor *v = p->visitors; v != NULL; v = v->next)
 		if (late(v, now_ms(p)))
 			shutdown(v->fd, SHUT_RDWR);
+	say_denied(p, now_ms(p));
 	work(p);
 }
 
@@ -527,6 +531,7 @@ push_free(struct push **pp)
 	*pp = NULL;
 	if (p == NULL)
 		return;
+	say_denied(p, INT64_MAX);
 	while ((l = p->listeners) != NULL) {
 		p->listeners = l->next;
 		close(l->fd);

@@ -503,10 +503,31 @@ a_debug_line_costs_its_words_only_where_it_is_written(void **state)
 	assert_int_equal(asked, 1);
 }
 
+static void
+what_comes_often_is_said_at_once_and_then_counted(void **state)
+{
+	struct log_often o = { .n = 0 };
+
+	assert_int_equal(log_often(&o, 5000), 0);
+	o.n++;
+	assert_int_equal(log_often(&o, 5000), 1);
+	for (unsigned i = 1; i <= 3; i++) {
+		o.n++;
+		assert_int_equal(log_often(&o, 5000 + LOG_OFTEN_MS - i), 0);
+	}
+	assert_int_equal(log_often(&o, 5000 + LOG_OFTEN_MS), 3);
+	assert_int_equal(log_often(&o, 5000 + 9 * LOG_OFTEN_MS), 0);
+	o.n++;						/* the next one is at once again */
+	assert_int_equal(log_often(&o, 5000 + 9 * LOG_OFTEN_MS), 1);
+	o.n++;
+	assert_int_equal(log_often(&o, INT64_MAX), 1);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(what_comes_often_is_said_at_once_and_then_counted),
 		cmocka_unit_test(test_span_u64),
 		cmocka_unit_test(test_span),
 		cmocka_unit_test(test_hex),

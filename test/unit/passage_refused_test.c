@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -112,6 +114,52 @@ what_is_no_service_is_not_found(void **state)
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 		refused(pass(names[i], "198.51.101.7", "x", 1), 404, "no such service");
+}
+
+/* The lines that are logged from now on, and how many of these a log has. */
+static int
+log_taken(int *stderr_was)
+{
+	int fd = memfd_create("log", MFD_CLOEXEC);
+
+	assert_true(fd >= 0);
+	*stderr_was = dup(STDERR_FILENO);
+	assert_int_equal(dup2(fd, STDERR_FILENO), STDERR_FILENO);
+	return fd;
+}
+
+static void
+log_read(int fd, int stderr_was, char *out, size_t max)
+{
+	ssize_t n = pread(fd, out, max - 1, 0);
+
+	assert_int_equal(dup2(stderr_was, STDERR_FILENO), STDERR_FILENO);
+	close(stderr_was);
+	close(fd);
+	assert_in_range(n, 1, max - 2);
+	out[n] = '\0';
+}
+
+static void
+an_edge_that_asks_for_no_service_for_ever_does_not_fill_the_log(void **state)
+{
+	static char text[100000];
+	int stderr_was, fd = log_taken(&stderr_was);
+	unsigned lines = 0;
+
+	for (unsigned i = 0; i < 500; i++)
+		refused(pass(i < 499 ? "smtp:25" : "pop3:110", "198.51.101.7", "x", 1), 404, "");
+	ahead_ms += LOG_OFTEN_MS;
+	loop_turns(1);
+	origin_tick(origin);
+	origin_tick(origin);
+	log_read(fd, stderr_was, text, sizeof(text));
+	for (const char *at = text; (at = strstr(at, "passage.refused")) != NULL; at++)
+		lines++;
+	assert_int_equal(lines, 2);
+	assert_non_null(strstr(text, "authority=smtp:25 status=404 times=1:"));
+	assert_non_null(strstr(text, "authority=pop3:110 status=404 times=499:"));
+	assert_int_equal(board_get(&board, BC_PASSED_REFUSED), 500);
 }
 
 /* Nobody has entered it by then, so that nothing keeps it. */
@@ -293,6 +341,7 @@ main(void)
 		WITH(a_bad_header_is_refused),
 		WITH(a_header_that_does_not_come_is_not_waited_for),
 		WITH(what_is_no_service_is_not_found),
+		WITH(an_edge_that_asks_for_no_service_for_ever_does_not_fill_the_log),
 		WITH(a_service_may_leave_while_a_header_is_waited_for),
 		WITH(limits_hold),
 		WITH(a_backend_that_went_is_a_502_and_edges_hear_of_it_at_once),
