@@ -14,6 +14,7 @@
 #include "ctl/backup_files.h"
 #include "ctl/identity.h"
 #include "ctl/opts.h"
+#include "ctl/restore_both.h"
 #include "ctl/restore_swap.h"
 #include "ctl/role.h"
 #include "ctl/state.h"
@@ -42,6 +43,8 @@ static const struct opts_use use = {
 	"      --accept        an older or another ledger is meant\n"
 };
 
+#define TOLD_MAX	65536		/* octets about what both have */
+
 struct restore {
 	struct role	 role;
 	struct account	 account;
@@ -53,6 +56,8 @@ struct restore {
 	struct db	*here;		/* the ledger of before; NULL: there was none */
 	struct db	*next;
 	bool		 accept, carry;
+	bool		 here_is_later;	/* or the very same: the ledger, and so the pairings */
+	struct buf	 told;
 	int		 restaged, carried;
 	struct ledger_mark mark;
 };
@@ -226,23 +231,10 @@ keep_identities(struct restore *r, struct why *why)
 	return rc;
 }
 
-/* Two texts of one file, of the state and of what takes its place.  1; 0 one is not there; -1. */
-static int
-read_both(const struct restore *r, const char *name, size_t max, struct buf *here, struct buf *next,
-    struct why *why)
+static struct both
+both_of(const struct restore *r)
 {
-	char path[BACKUP_PATH_MAX], staged[BACKUP_PATH_MAX];
-
-	snprintf(path, sizeof(path), "%s/%s", r->role.common->state, name);
-	snprintf(staged, sizeof(staged), "%s/%s", r->staged, name);
-	if (access(path, F_OK) == -1 || access(staged, F_OK) == -1)
-		return 0;
-	if (read_file(path, max, here, why) == -1)
-		return -1;
-	if (read_file(staged, max, next, why) == 0)
-		return 1;
-	buf_wipe(here);
-	return -1;
+	return (struct both){ r->role.common->state, r->staged };
 }
 
 /*
@@ -253,9 +245,10 @@ static int
 keep_counters(const struct restore *r, struct why *why)
 {
 	char path[BACKUP_PATH_MAX];
+	const struct both both = both_of(r);
 	struct buf here, next;
 	bool other = false;
-	int rc = read_both(r, "password.key", IDENTITY_FILE_MAX, &here, &next, why);
+	int rc = both_read(&both, "password.key", IDENTITY_FILE_MAX, &here, &next, why);
 
 	if (rc == 1) {
 		other = !span_eq(buf_span(&here), buf_span(&next));
@@ -264,7 +257,7 @@ keep_counters(const struct restore *r, struct why *why)
 	}
 	if (rc == -1 || other)
 		return rc == -1 ? -1 : 0;
-	rc = read_both(r, "password-counters", MAILBOX_COUNTERS_MAX, &here, &next, why);
+	rc = both_read(&both, "password-counters", MAILBOX_COUNTERS_MAX, &here, &next, why);
 	if (rc != 1)
 		return rc;
 	rc = 0;
@@ -277,30 +270,6 @@ keep_counters(const struct restore *r, struct why *why)
 	}
 	buf_fini(&here);
 	buf_fini(&next);
-	return rc;
-}
-
-/* Edges that were paired since are paired still. */
-static int
-keep_edges(struct restore *r, struct why *why)
-{
-	int from = openat(r->state, BACKUP_EDGES, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	int to = openat(r->staging, BACKUP_EDGES, O_RDONLY | O_DIRECTORY | O_CLOEXEC), rc = 0;
-	DIR *d = from != -1 ? fdopendir(from) : NULL;
-	struct dirent *e;
-
-	while (d != NULL && to != -1 && rc == 0 && (e = readdir(d)) != NULL)
-		if (e->d_name[0] != '.' && linkat(from, e->d_name, to, e->d_name, 0) == -1 &&
-		    errno != EEXIST)
-			rc = why_sys(why, "pairing %s", e->d_name);
-	if (to == -1 || (rc == 0 && fsync(to) == -1))
-		rc = why_sys(why, "%s/" BACKUP_EDGES, r->staged);
-	if (d != NULL)
-		closedir(d);
-	else if (from != -1)
-		close(from);
-	if (to != -1)
-		close(to);
 	return rc;
 }
 
@@ -329,6 +298,7 @@ compare(struct restore *r, struct why *why)
 	bool other = here.epoch != next.epoch && !db_unused(r->here);
 
 	r->carry = older || other;
+	r->here_is_later = here.epoch == next.epoch && next.counter <= here.counter;
 	if (!r->carry || r->accept)
 		return 0;
 	if (older)
@@ -477,6 +447,7 @@ static int
 put_back(struct restore *r, struct why *why)
 {
 	char aside[64];
+	struct both both;
 	int rc;
 
 	if ((r->dir = open(r->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) == -1)
@@ -487,9 +458,12 @@ put_back(struct restore *r, struct why *why)
 	account_leave(&r->account);
 	if (rc == -1 || read_all(r, why) == -1 || keys_elsewhere(r, why) == -1)
 		return -1;
+	both = both_of(r);
 	account_enter(&r->account);
 	rc = keep_identities(r, why) == 0 && keep_counters(r, why) == 0 &&
-	    keep_edges(r, why) == 0 && change_ledger(r, why) == 0 ? 0 : -1;
+	    change_ledger(r, why) == 0 &&
+	    both_edges(&both, r->here_is_later, &r->told, why) == 0 &&
+	    both_keys(&both, &r->told, why) == 0 ? 0 : -1;
 	db_close(&r->next);
 	db_close(&r->here);
 	if (rc == 0 && (sync_staging(r, why) == -1 ||
@@ -502,6 +476,8 @@ put_back(struct restore *r, struct why *why)
 	    r->path, r->role.common->state, r->mark.counter);
 	if (aside[0] != '\0')
 		printf("What was here is in %s/%s.\n", r->role.common->state, aside);
+	if (r->told.n > 0)
+		fwrite(r->told.p, 1, r->told.n, stdout);
 	if (r->carry)
 		printf("%d messages that were here and not in the backup stay.  What was delivered "
 		    "since the backup and is waiting in it comes twice.\n", r->carried);
@@ -554,6 +530,7 @@ fini(struct restore *r)
 		if (fd != -1)
 			close(fd);
 	}
+	buf_fini(&r->told);
 	role_fini(&r->role);
 }
 
@@ -569,6 +546,7 @@ ctl_restore(int argc, char **argv)
 		return rc;
 	r.path = o.nargs > 0 ? o.args[0] : NULL;
 	r.accept = o.accept;
+	buf_init(&r.told, TOLD_MAX);
 	rc = CTL_OK;
 	if (role_load(&r.role, &o, CONF_HOME, &why) == -1 || begin(&r, &why) == -1)
 		rc = opts_failed(&use, &why);

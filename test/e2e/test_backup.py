@@ -161,6 +161,33 @@ def test_an_older_ledger_is_refused_and_accepted_loses_no_mail(make_stand, mark)
         assert f.read().count("AGE-SECRET-KEY-1") == 1
 
 
+def test_what_was_paired_anew_since_the_backup_stays_paired(make_stand, mark):
+    """Its edge signs by the pairing that was made last."""
+    stand = make_stand(opt=OPT + ACCOUNT)
+    path = backup(stand)
+    line = stand.tool("pair", "-c", stand.conf("edge"), "home", stand.domain).stdout
+    until("home is paired anew", 30, lambda: stand.tool(
+        "pair", "-c", stand.conf("home"), input=line, check=False).returncode == 0)
+    send(stand, f"{mark}-1")
+    stand.wait_marked("alice", f"{mark}-1")
+    stand.edge_empty()
+    stand.stop("home")
+    text = home(stand, "restore", "--accept", path)
+    assert "pairing with edge.test stays" in text
+    stand.start("home")
+    send(stand, f"{mark}-2")
+    stand.wait_marked("alice", f"{mark}-2")
+
+    stand.stop("home")
+    edges = os.path.join(stand.env["HOME_STATE"], "edges")
+    with open(os.path.join(path, "edges", "edge.test"), encoding="ascii") as f:
+        was = f.read()
+    text = home(stand, "restore", "--accept", path)     # of another ledger now: who can tell?
+    assert "pairing with edge.test is the backup's" in text and "pair again" in text
+    with open(os.path.join(edges, "edge.test"), encoding="ascii") as f:
+        assert f.read() == was
+
+
 def test_a_backup_that_went_another_way_than_what_is_here_is_not_taken_for_a_later_one(
         make_stand, mark):
     """Somebody put an older copy here by hand, and mail came into it."""
