@@ -8,6 +8,7 @@
 #include "base/secret.h"
 #include "base/uuid.h"
 #include "ctl/bucket_door.h"
+#include "ctl/bucket_stray.h"
 #include "ctl/text.h"
 
 #define BODY	1000
@@ -16,6 +17,7 @@
 
 struct check {
 	struct bucket_door d;
+	const struct role *role;
 	const struct conf_common *common;
 	bool		 edge;			/* it puts; whether it may do more is no matter */
 	const struct findings *to;
@@ -398,6 +400,8 @@ check_all(struct check *c)
 	}
 	if (patient(c))
 		check_lifecycle(c);
+	if (!c->edge && patient(c))
+		bucket_stray(&c->d, c->role, c->to);
 	check_clock(c);
 	if (c->late)
 		finding_tell(c->to, FINDING_FAIL, "time", "is the store slow, or the way there?",
@@ -416,7 +420,7 @@ on_wait(uv_timer_t *t)
 void
 bucket_check(const struct role *r, const struct conf_bucket *b, const struct findings *to)
 {
-	struct check c = { .common = r->common, .edge = r->role == CONF_EDGE, .to = to,
+	struct check c = { .role = r, .common = r->common, .edge = r->role == CONF_EDGE, .to = to,
 		.began = instant_now() };
 	struct why why;
 

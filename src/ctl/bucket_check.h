@@ -8,7 +8,8 @@
  * Whether a bucket is as the drain needs it, or an edge whose spool it is, tried one thing after
  * another with an object of our own, outside the prefix where a drain would find it.  A finding
  * for each step: "settings", "list", "write", "condition", "read", "copy", "delete", "lifecycle",
- * "clock", of which those are left out that nothing can be said of.
+ * "elsewhere" (ctl/bucket_stray.h), "clock", of which those are left out that nothing can be said
+ * of.
  *
  * A store that does not answer is waited for S3_CALL_MS a request; after BUCKET_CHECK_MS nothing
  * further is asked, but that what was written is deleted, and a finding "time" says so.

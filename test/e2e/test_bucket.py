@@ -115,6 +115,38 @@ def test_what_waits_longer_than_the_alarm_is_warned_of(store, home):
     assert steps["list"][1].endswith("what does posthouse status say of the bucket?")
 
 
+def test_mail_below_another_prefix_is_named_where_a_worker_of_ours_put_it(store, home):
+    """Whose BUCKET_PREFIX is wrong: it is told that the mail is kept, and nobody looks there."""
+    bucket = store.bucket("stray")
+    rules(bucket, 30)
+
+    def put(prefix, n, signer="w.example.org"):
+        bucket.put(f"{prefix}01890a5d-ac96-774b-bcce-b302099a80{n:02}.age", b"x",
+                   meta=[("posthouse-edge", signer)])
+    put("pending/", 0)
+    put("processed/", 0)
+    put("bob/", 0, "w.example.net")             # another home's
+    bucket.put("mail/photo.jpg", b"x")
+    home.configure(store.endpoint, "stray")
+    with open(f"{home.dir}/home.conf", "a", encoding="ascii") as f:
+        f.write('worker "w.example.org" { domains = {"example.org"} }\n')
+    status, steps = home.check()
+    assert status == 0 and "elsewhere" not in steps, steps
+    for n in range(3):
+        put("mail/pending/", n)
+    status, steps = home.check()
+    assert status == 1 and steps["elsewhere"][0] == "failed"
+    text = steps["elsewhere"][1]
+    assert "mail that w.example.org put there lies below mail/pending/" in text
+    assert "3 objects" in text and 'BUCKET_PREFIX = "pending/"' in text
+    assert 'prefix = "mail/pending/"' in text
+    with open(f"{home.dir}/home.conf", "a", encoding="ascii") as f:
+        f.write(f'bucket "more" {{ endpoint = "{store.endpoint}"  bucket = "stray"\n'
+                f'credentials = "{home.dir}/keys"  prefix = "mail/pending/" }}\n')
+    r = home.run("check", "r2")
+    assert r.returncode == 0 and "elsewhere" not in r.stdout, r.stdout
+
+
 @pytest.mark.parametrize("keys, step, words", [
     ((KEY, "wrong"), "list", "the secret is not the one of this access key id"),
     (("WRONG", SECRET), "list", "the store does not know this access key id"),
