@@ -114,6 +114,16 @@ strangers_only(struct service *s)
 	    "mail server, which may relay for private networks; take it away", s->conf.name);
 }
 
+/* Elsewhere is not told apart: what listens here at every address is none of its. */
+static bool
+on_this_machine(const struct conn *conn)
+{
+	struct netaddr from, to;
+
+	return conn_local(conn, &from) && conn_peer(conn, &to) &&
+	    (netaddr_is_loopback(&to) || netaddr_same_ip(&from, &to));
+}
+
 /* False: another server than before listens there now, which has proved nothing. */
 static bool
 same_listener(struct service *s)
@@ -278,6 +288,8 @@ on_opened(void *arg, struct conn *conn, const struct why *why)
 		check_free(c);
 		return;
 	}
+	if (on_this_machine(conn))
+		(void)same_listener(c->service);
 	awake_timer(&c->patience, on_patience, HEALTH_GREETING_MS, &c->due);
 }
 
@@ -292,7 +304,6 @@ check_begin(struct service *s)
 	if (s->check != NULL)
 		return;			/* its end starts the next */
 	s->checked_ms = uv_now(t->loop);
-	(void)same_listener(s);
 	if ((c = calloc(1, sizeof(*c))) == NULL) {
 		note_down(s, "memory is out");
 		next_check(s, HEALTH_DOWN_MS);
@@ -409,7 +420,7 @@ service_reached(struct service *s)
 
 	if (s->health == NULL)
 		return true;
-	same = same_listener(s);
+	same = s->listener == 0 || same_listener(s);
 	if (s->state != SERVICE_ANSWERS) {
 		s->state = SERVICE_ANSWERS;
 		tell(s, was_up);

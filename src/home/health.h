@@ -15,8 +15,8 @@
  * closes it.  A backend that says `220` is a mail server, whatever its service is
  * called, and stays one until its configuration changes; a mail server is closed
  * until the interlock has cleared it.  One on this machine that was started again between
- * two checks shows by its socket, before anybody is passed to it.  A change is told at once:
- * edges hear of it by their policy.
+ * two checks shows by its socket (net/listener.h), before anybody is passed to it.  A change is
+ * told at once: edges hear of it by their policy.
  */
 #define HEALTH_CHECK_MS		10000	/* between two checks of a backend that answers */
 #define HEALTH_DOWN_MS		2000	/* of one that does not: its return is waited for */
@@ -43,7 +43,7 @@ struct service {
 	unsigned	 row;		/* in the scoreboard */
 	struct check	*check;		/* under way */
 	uint64_t	 checked_ms;	/* loop time at which the last one began */
-	uint64_t	 listener;	/* of its backend, on this machine (net/listener.h); or 0 */
+	uint64_t	 listener;	/* its backend's; 0: not on this machine, or not known */
 	uv_timer_t	 timer;		/* the next one */
 };
 

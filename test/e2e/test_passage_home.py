@@ -16,7 +16,7 @@ import pytest
 from kit.dovecot import Dovecot
 from kit.foreign_edge import PROXY_LOCAL, PROXY_UNSPEC, ForeignEdge, proxy_v1, proxy_v2
 from kit.mtas import Postfix
-from kit.netns import netns
+from kit.netns import FAR, internet, netns
 from kit.ports import free_port
 from kit.smtp import Client
 from kit.stand import until
@@ -235,6 +235,49 @@ def test_no_lie_reaches_a_postfix_with_the_networks_of_its_package(make_stand):
             c.ok("RCPT TO:<alice@example.test>")
             mta.logged(r"\[198\.51\.101\.7\]:4711")
             stream.close()
+
+
+def listener(host, port):
+    """It says who it is to whoever comes; its end is its socket's."""
+    s = socket.create_server((host, port), backlog=100)
+    guests = []
+
+    def serve():
+        with contextlib.suppress(OSError):
+            while True:
+                guests.append(s.accept()[0])
+                guests[-1].sendall(b"* OK " + host.encode() + b"\r\n")
+    threading.Thread(target=serve, daemon=True).start()
+    return s
+
+
+def end(sock):
+    sock.shutdown(socket.SHUT_RDWR)
+    sock.close()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a network namespace")
+def test_what_starts_again_here_is_no_backend_elsewhere(make_stand):
+    """It listens at every address, which the kernel does not take for those of this machine."""
+    port = free_port()
+    with internet() as beyond:
+        with beyond.inside():
+            far = listener(FAR[0], port)
+        near = listener("0.0.0.0", port)
+        stand = make_stand(opt=[f"home.service.imaps.backend={FAR[0]}:{port}"])
+        stand.stop("edge")
+        with ForeignEdge(stand) as edge:
+            until("imaps is up", 20, lambda: policy_up(edge, "imaps"))
+            for _ in range(2):
+                stream = edge.passed("imaps:993", proxy_v2("198.51.101.7"))
+                assert stream.status == 200
+                assert stream.client.recv(100) == b"* OK 10.77.0.2\r\n"
+                stream.close()
+                end(near)
+                near = listener("0.0.0.0", port)
+        assert "service.anew" not in stand.log("home")
+        end(near)
+        end(far)
 
 
 def test_a_backend_that_goes_is_told_within_two_seconds(passing):
