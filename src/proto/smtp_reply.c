@@ -31,13 +31,14 @@ smtp_reply(unsigned code, unsigned a, unsigned b, unsigned c, const char *fmt, .
 	return r;
 }
 
-/* Without printf: each reply of each session passes here. */
+/* Of three digits at most.  Without printf: each reply of each session passes here. */
 static size_t
 print_number(unsigned v, size_t least, char *out)
 {
 	char digits[3];
 	size_t n = 0;
 
+	assert(v < 1000 && least <= sizeof(digits));
 	for (; n < least || v > 0; v /= 10)
 		digits[n++] = (char)('0' + v % 10);
 	for (size_t i = 0; i < n; i++)
@@ -67,7 +68,6 @@ smtp_reply_print(const struct smtp_reply *r, struct buf *out)
 	size_t nenhanced = print_enhanced(r->enhanced, enhanced);
 	size_t most = SMTP_REPLY_LINE_MAX - 4 - nenhanced;
 
-	assert(r->code < 1000);
 	for (;;) {
 		size_t n = strcspn(p, "\n"), skip = 1;
 
