@@ -6,8 +6,9 @@
 
 #include "ctl/octets.h"
 
+/* Whence `rotate` may move a key meanwhile stands before where it goes (priv/secrets.c). */
 static const char *const keys[] = {
-	"age.key", "age-retired.key", "tunnel.pem", "tunnel-next.pem", "password.key",
+	"age.key", "age-retired.key", "tunnel-next.pem", "tunnel.pem", "password.key",
 	"password-counters", "probe.token",
 };
 #define NKEYS	(sizeof(keys) / sizeof(keys[0]))

@@ -109,6 +109,28 @@ def test_a_lost_home_comes_back_and_edges_say_that_its_ledger_is_old(make_stand,
             "open", "-c", stand.conf("home"), id_, text=False).stdout
 
 
+def test_a_key_that_moves_while_it_is_made_is_in_it(make_stand):
+    """`rotate --tunnel --finish` between one file and the next: this home shows no other then."""
+    stand = make_stand(opt=OPT + ACCOUNT)
+    home(stand, "rotate", "--tunnel")
+    key = os.path.join(stand.env["HOME_STATE"], "tunnel.pem")
+    following = os.path.join(stand.env["HOME_STATE"], "tunnel-next.pem")
+    with open(key, "rb") as f, open(following, "rb") as g:
+        old, new = f.read(), g.read()
+    was = os.stat(key)
+    os.unlink(key)
+    os.mkfifo(key, 0o600)
+    os.chown(key, was.st_uid, was.st_gid)
+    path = os.path.join(stand.dir, "backup")
+    with subprocess.Popen([posthouse(), "backup", "-c", stand.conf("home"), path]) as p:
+        with open(key, "wb") as f:      # it reads that one just now
+            os.unlink(following)
+            f.write(old)
+        assert p.wait(60) == 0
+    assert new in [open(os.path.join(path, n), "rb").read() for n in os.listdir(path)
+                   if n.startswith("tunnel")]
+
+
 def test_a_new_machine_is_told_that_the_mailboxes_have_no_folder(make_stand):
     """Which home makes for a home that begins, and not for one that may only lack its disk."""
     stand = make_stand()
