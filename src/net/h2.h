@@ -111,8 +111,9 @@ struct h2_ops {
 	void	(*request)(void *arg, struct h2_stream *, const struct h2_head *, bool has_body);
 	void	(*ready)(void *arg);				/* the peer's SETTINGS are here */
 	/*
-	 * Over, with the reason; all its streams were told closed before.  The
-	 * last call; h2 frees itself and its conn.
+	 * Over, with the reason; NULL where one side said that it goes (GOAWAY), and all was
+	 * done.  All its streams were told closed before.  The last call; h2 frees itself
+	 * and its conn.
 	 */
 	void	(*closed)(void *arg, const struct why *);
 };

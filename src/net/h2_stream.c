@@ -491,7 +491,7 @@ h2_stream_resume(struct h2_stream *s)
 		h2_kick(s->h2);
 }
 
-/* nghttp2 ends the session by itself: what it tells the peer is all that says what he did. */
+/* nghttp2 ends the session by itself, and says why in what it tells the peer alone. */
 static void
 goaway_out(struct h2 *h, const nghttp2_goaway *goaway)
 {
