@@ -246,14 +246,17 @@ paired_lately(const struct home *h)
 static void
 on_declined(struct transfer *t)
 {
-	char said[128], reason[sizeof(said) + 32];
+	bool early = t->status == 403 && paired_lately(t->ho->home);
+	char said[128], reason[sizeof(said) + 64];
 
 	board_add(edge_board(t->ho->edge), BC_HANDOVER_FAILED, 1);
-	snprintf(reason, sizeof(reason), "home answered %u: %s", t->status,
+	/* What begins with "home answered" is an alarm (db_declined), whose advice is to pair. */
+	snprintf(reason, sizeof(reason), "%shome answered %u: %s",
+	    early ? "paired anew a moment ago: " : "", t->status,
 	    log_escape_words(buf_span(&t->answer), said, sizeof(said)));
 	if (t->status == 503)
 		on_unavailable(t, reason);
-	else if (t->status == 403 && paired_lately(t->ho->home))
+	else if (early)
 		give_back_failed(t, reason);
 	else
 		keep_here(t, reason);

@@ -99,31 +99,6 @@ what_home_refuses_does_not_stop_the_others(void **state)
 	RUN_UNTIL(board_get(&R.board, BC_HANDED_OVER) == 100);
 }
 
-static unsigned declined;
-
-static unsigned
-decline(const struct put *p)
-{
-	return declined;
-}
-
-static void
-what_home_refuses_before_it_hears_of_a_new_pairing_is_soon_offered_again(void **state)
-{
-	struct peer peer = R.alice->paired;
-
-	secret_set(&peer.mac[0], (const unsigned char *)"fedcba9876543210fedcba9876543210");
-	R.mac = peer.mac[0];
-	homes_paired(&R.e.homes, R.conf, "alice", &peer);
-	declined = 403;
-	H.judge = decline;
-	hold_many(2, 100);
-	dial(0);
-	RUN_UNTIL(board_get(&R.board, BC_HANDOVER_FAILED) == 2);
-	H.judge = take_all;
-	RUN_UNTIL(board_get(&R.board, BC_HANDED_OVER) == 2);	/* a second, not five minutes */
-}
-
 /* The alarm about what home does not take, into out; "" without one. */
 static void
 alarm_now(char *out, size_t max)
@@ -138,6 +113,34 @@ alarm_now(char *out, size_t max)
 			snprintf(out, max, "%s", json_string_value(alarm));
 		}
 	json_decref(status);
+}
+
+static unsigned declined;
+
+static unsigned
+decline(const struct put *p)
+{
+	return declined;
+}
+
+static void
+what_home_refuses_before_it_hears_of_a_new_pairing_is_soon_offered_again(void **state)
+{
+	struct peer peer = R.alice->paired;
+	char alarm[600];
+
+	secret_set(&peer.mac[0], (const unsigned char *)"fedcba9876543210fedcba9876543210");
+	R.mac = peer.mac[0];
+	homes_paired(&R.e.homes, R.conf, "alice", &peer);
+	declined = 403;
+	H.judge = decline;
+	hold_many(2, 100);
+	dial(0);
+	RUN_UNTIL(board_get(&R.board, BC_HANDOVER_FAILED) == 4);	/* the first are noted */
+	alarm_now(alarm, sizeof(alarm));
+	assert_string_equal(alarm, "");
+	H.judge = take_all;
+	RUN_UNTIL(board_get(&R.board, BC_HANDED_OVER) == 2);	/* seconds, not five minutes */
 }
 
 static void
