@@ -15,6 +15,7 @@
 #include "net/tls.h"
 #include "priv/ground.h"
 #include "priv/secrets.h"
+#include "proto/pairing.h"
 
 #define PEM_MAX		(256u << 10)	/* as priv/secrets.c */
 #define AS_WHOM		"run this as root, or as the user that it belongs to"
@@ -204,21 +205,29 @@ certificate(const struct look *l)
 
 /* --- pairings ------------------------------------------------------------------------------- */
 
+static DIR *
+open_peers(const struct look *l)
+{
+	char path[CONF_PATH_MAX + 16];
+	DIR *dir;
+
+	snprintf(path, sizeof(path), "%s/%s", l->role->common->state, l->role->edge != NULL ?
+	    "homes" : "edges");
+	account_enter(&l->account);
+	dir = opendir(path);
+	account_leave(&l->account);
+	return dir;
+}
+
 /* Files of peers, and those whose key is in the configuration, once each; -1: no look there. */
 static int
 count_peers(const struct look *l)
 {
-	char path[CONF_PATH_MAX + 16];
 	const struct role *r = l->role;
 	const struct dirent *e;
 	int n = 0;
-	DIR *dir;
+	DIR *dir = open_peers(l);
 
-	snprintf(path, sizeof(path), "%s/%s", r->common->state, r->edge != NULL ? "homes" :
-	    "edges");
-	account_enter(&l->account);
-	dir = opendir(path);
-	account_leave(&l->account);
 	if (dir == NULL && errno != ENOENT)
 		return -1;
 	while (dir != NULL && (e = readdir(dir)) != NULL)
@@ -250,6 +259,54 @@ pairings(const struct look *l)
 		finding_tell(l->to, FINDING_FAIL, "pairing", "take the line of the edge's "
 		    "posthouse pair to posthouse pair here", "no edge is paired, and there is no "
 		    "worker: no mail comes");
+}
+
+struct sharing {			/* an edge's homes, of which each holds mail in one room */
+	const struct conf_edge *edge;
+	size_t		 n;
+	char		 all[PAIRING_NAME_MAX + 1];	/* who may fill all of it; "": nobody */
+};
+
+static void
+share(struct sharing *s, const char *home)
+{
+	s->n++;
+	if (conf_edge_quota(s->edge, home) >= s->edge->hold.quota)
+		span_copy(span_str(home), s->all, sizeof(s->all));
+}
+
+static bool
+is_configured(const struct conf_edge *c, const char *home)
+{
+	for (size_t i = 0; i < c->nhomes; i++)
+		if (strcmp(c->homes[i].name, home) == 0)
+			return true;
+	return false;
+}
+
+/* One home that is away for long must not have the mail of the others refused. */
+static void
+quotas(const struct look *l)
+{
+	struct sharing s = { .edge = l->role->edge };
+	const struct dirent *e;
+	char advice[200];
+	DIR *dir = open_peers(l);
+
+	while (dir != NULL && (e = readdir(dir)) != NULL)
+		if (e->d_name[0] != '.' && !is_configured(s.edge, e->d_name))
+			share(&s, e->d_name);
+	if (dir != NULL)
+		closedir(dir);
+	for (size_t i = 0; i < s.edge->nhomes; i++)
+		share(&s, s.edge->homes[i].name);
+	if (s.n < 2 || s.all[0] == '\0')
+		return;
+	snprintf(advice, sizeof(advice), "write home \"%s\" { quota = ... }, less than that, and "
+	    "so for each", s.all);
+	finding_tell(l->to, FINDING_WARN, "home.quota", advice, "while home %s is away its mail "
+	    "may fill all of hold.quota, %s; then the mail of %s is refused, too", s.all,
+	    brief_size(s.edge->hold.quota).s, s.n == 2 ? "the other home" : "all other homes");
 }
 
 /* --- what the configuration names ------------------------------------------------------------ */
@@ -305,7 +362,9 @@ doctor_files(const struct role *r, const struct findings *to)
 			reached(&l, "mailboxes.file", r->home->users_file, R_OK, "read it");
 		}
 	}
-	if (r->edge != NULL)
+	if (r->edge != NULL) {
+		quotas(&l);
 		certificate(&l);
+	}
 	telling(&l);
 }

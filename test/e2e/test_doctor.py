@@ -83,6 +83,23 @@ def test_a_role_that_is_down_and_all_that_can_be_seen_without_it(make_stand):
     assert re.search(r"home\.conf:\d+: .*no_such_key", found["configuration"][1])
 
 
+def test_homes_that_may_fill_what_they_share(make_stand):
+    """One that is away for weeks, and the others' mail would be refused."""
+    stand = make_stand(opt=TOLD)
+    homes = f"{stand.dir}/edge/homes"
+    assert "home.quota" not in doctor(stand.conf("edge"))[1]
+    shutil.copy(f"{homes}/home", f"{homes}/bob")
+    state, text, advice = doctor(stand.conf("edge"))[1]["home.quota"]
+    assert state == "warn"
+    assert "hold.quota, 20 GB" in text and "the other home" in text and "quota = " in advice
+    with open(stand.conf("edge"), "a", encoding="ascii") as f:
+        f.write('home "bob" { quota = 1G }\n')
+    assert "while home home is away" in doctor(stand.conf("edge"))[1]["home.quota"][1]
+    with open(stand.conf("edge"), "a", encoding="ascii") as f:
+        f.write('home "home" { quota = 4G }\n')
+    assert "home.quota" not in doctor(stand.conf("edge"))[1]
+
+
 def test_key_files(make_stand):
     stand = make_stand(opt=TOLD)
     key = stand.env["AGE_KEY"]
