@@ -278,60 +278,80 @@ open_file(struct bucket_proc *b, const char *name, uint64_t size)
 	return fd;
 }
 
-/* False: it is no question that reception may ask. */
+struct question {			/* reception's WM_PUT */
+	struct spool_meta meta;
+	unsigned char	 mac[OBJECT_MAC_LEN];
+	char		 file[WIRE_FILE_LEN + 1];	/* "": its octets are data */
+	struct span	 data;
+	uint64_t	 size;
+};
+
+/* False: it is none that reception may ask. */
 static bool
-take(struct bucket_proc *b, struct chan_msg *m)
+question_read(const struct chan_msg *m, struct question *q)
 {
 	struct wire_in in = wire_in(m->body);
-	struct spool_meta meta;
-	unsigned char mac[OBJECT_MAC_LEN];
-	char file[WIRE_FILE_LEN + 1];
-	struct span data = { NULL, 0 };
-	uint64_t size = 0;
-	struct item *it;
+
+	*q = (struct question){ .size = 0 };
+	wire_get_meta(&in, &q->meta);
+	wire_get_octets(&in, q->mac, sizeof(q->mac));
+	wire_get_text(&in, q->file, sizeof(q->file));
+	if (q->file[0] != '\0')
+		q->size = (uint64_t)wire_get_row(&in);
+	else
+		q->size = (q->data = wire_rest(&in)).n;
+	return m->type == WM_PUT && m->tag != 0 && m->fd == -1 && wire_done(&in) &&
+	    q->meta.signer[0] != '\0' && q->meta.origin == ORIGIN_RECEPTION &&
+	    (q->file[0] == '\0' || file_name_ok(q->file));
+}
+
+/* Takes fd, on failure too; -1: a small one.  False: memory is out. */
+static bool
+item_add(struct bucket_proc *b, uint64_t tag, const struct question *q, int fd)
+{
+	struct item *it = calloc(1, sizeof(*it));
+
+	if (it == NULL) {
+		if (fd != -1)
+			close(fd);
+		return false;
+	}
+	*it = (struct item){ .of = b, .tag = tag, .size = q->size, .meta = q->meta,
+		.came = instant_now() };
+	it->deposit = fd != -1 ?
+	    deposit_of_file(&b->to, &q->meta, q->mac, fd, q->size, on_deposited, it) :
+	    deposit_new(&b->to, &q->meta, q->mac, q->data, on_deposited, it);
+	if (it->deposit == NULL) {
+		free(it);
+		return false;
+	}
+	*b->last = it;
+	b->last = &it->next;
+	return true;
+}
+
+/* False: reception is not itself. */
+static bool
+take(struct bucket_proc *b, const struct chan_msg *m)
+{
+	struct question q;
 	struct why why;
 	int fd = -1;
 
-	wire_get_meta(&in, &meta);
-	wire_get_octets(&in, mac, sizeof(mac));
-	wire_get_text(&in, file, sizeof(file));
-	if (file[0] != '\0')
-		size = (uint64_t)wire_get_row(&in);
-	else
-		size = (data = wire_rest(&in)).n;
-	if (m->type != WM_PUT || m->tag == 0 || m->fd != -1 || !wire_done(&in) ||
-	    meta.signer[0] == '\0' || meta.origin != ORIGIN_RECEPTION ||
-	    (file[0] != '\0' && !file_name_ok(file)))
+	if (!question_read(m, &q))
 		return false;
-	if (file[0] != '\0' && (fd = open_file(b, file, size)) == -1) {
+	if (q.file[0] != '\0' && (fd = open_file(b, q.file, q.size)) == -1) {
 		answer(b, m->tag, NOT_KEPT, "a large object's file is gone");
-		return true;
-	}
-	if (!fits(b, &meta, size, &why)) {
+	} else if (!fits(b, &q.meta, q.size, &why)) {
 		if (fd != -1)
 			close(fd);
 		answer(b, m->tag, KEPT_FULL, why.text);
 		bucket_watch_full(b->watch);
-		return true;
-	}
-	if ((it = calloc(1, sizeof(*it))) == NULL) {
-		if (fd != -1)
-			close(fd);
+	} else if (!item_add(b, m->tag, &q, fd)) {
 		answer(b, m->tag, NOT_KEPT, "memory is out");
-		return true;
+	} else {
+		begin_more(b);
 	}
-	*it = (struct item){ .of = b, .tag = m->tag, .size = size, .meta = meta,
-		.came = instant_now() };
-	it->deposit = fd != -1 ? deposit_of_file(&b->to, &meta, mac, fd, size, on_deposited, it) :
-	    deposit_new(&b->to, &meta, mac, data, on_deposited, it);
-	if (it->deposit == NULL) {
-		free(it);
-		answer(b, m->tag, NOT_KEPT, "memory is out");
-		return true;
-	}
-	*b->last = it;
-	b->last = &it->next;
-	begin_more(b);
 	return true;
 }
 
