@@ -126,6 +126,25 @@ add_configured(const struct roster *r, struct mailboxes *m)
 		}
 }
 
+/*
+ * A program's apology is no list: by it everybody would be refused for good.  taken: what it names;
+ * configured: who is there without it.
+ */
+static bool
+is_list(const struct roster *r, size_t taken, size_t skipped, size_t configured, struct why *why)
+{
+	if (skipped > taken)
+		why_set(why, "%zu of %zu lines are neither a mailbox nor an alias", skipped,
+		    skipped + taken);
+	else if (taken == 0 && r->listed > 0)
+		why_set(why, "it names nobody, and named %zu before", r->listed);
+	else if (taken == 0 && configured == 0)
+		why_set(why, "it names nobody, and nobody else does");
+	else
+		return true;
+	return false;
+}
+
 /* The whole text becomes the list, or nothing of it does. */
 static void
 learn(struct roster *r, struct why *why)
@@ -144,16 +163,8 @@ learn(struct roster *r, struct why *why)
 		mailboxes_fini(&all);
 		return;
 	}
-	/* A program's apology is no list: by it everybody would be refused for good. */
 	taken = all.n + all.naliases - configured;
-	if (skipped > taken || (taken == 0 && (r->listed > 0 || configured == 0))) {
-		if (skipped > taken)
-			why_set(why, "%zu of %zu lines are neither a mailbox nor an alias", skipped,
-			    skipped + taken);
-		else if (r->listed > 0)
-			why_set(why, "it names nobody, and named %zu before", r->listed);
-		else
-			why_set(why, "it names nobody, and nobody else does");
+	if (!is_list(r, taken, skipped, configured, why)) {
 		mailboxes_fini(&all);
 		return;
 	}
