@@ -21,10 +21,11 @@
  * they make through what it dialled.
  *
  * It holds the tunnel's private key, each edge's pin and MAC keys, the directory
- * of large objects (to make files in) and a netlink socket.  It talks to the
- * writer (puts, outcomes), the resolver and the courier (what to tell in
- * policy).  It sees sealed octets only.  An attacker inside it can forge the
- * arrival of sealed mail by any edge and lie to edges about outcomes; he cannot
+ * of large objects (to make files in) and netlink sockets: for routes, and to ask
+ * who listens at a backend's port.  It talks to the writer (puts, outcomes), the
+ * resolver and the courier (what to tell in policy).  It sees sealed octets only.
+ * An attacker inside it can forge the arrival of sealed mail by any edge, lie to
+ * edges about outcomes and see which sockets this machine has open; he cannot
  * open mail, and nothing that he forges can reach a relay (ORIGIN_TUNNEL).
  */
 struct dialer;
