@@ -14,6 +14,8 @@
 #include "base/log.h"
 #include "home/dialer.h"
 #include "home/health.h"
+#include "kit/ahead.h"
+#include "kit/logged.h"
 #include "kit/loop.h"
 #include "kit/net_keys.h"
 #include "net/h2.h"
@@ -444,6 +446,35 @@ a_new_key_waits_for_nothing_that_is_passed(void **state)
 	conf.nservices = 0;
 }
 
+/* Once a second, on each of them. */
+static void
+what_hangs_or_is_counted_on_a_tunnel_is_looked_at_by_the_tick(void **state)
+{
+	static const struct h2_stream_ops ops = { .closed = on_passed_closed };
+	const struct h2_head head = { .method = SPAN_LIT("CONNECT"), .authority = SPAN_LIT("a") };
+	struct h2_stream *s[2][2];
+	const char *text;
+
+	edge_up(&edge_key);
+	learn(NULL);
+	start();
+	RUN_UNTIL(row()->connections == 2 && E.ready == 2);
+	log_init("test", LOG_INFO);
+	logged_begin();
+	for (size_t i = 0; i < 4; i++) {
+		s[i / 2][i % 2] = h2_request(E.h2[i / 2], &head, pull_nothing, NULL, &ops,
+		    &s[i / 2][i % 2]);
+		RUN_UNTIL(s[i / 2][i % 2] == NULL);
+	}
+	dialer_tick(dialer);
+	ahead_ms += LOG_OFTEN_MS;
+	loop_turns(1);
+	dialer_tick(dialer);
+	text = logged_end();
+	log_init("test", LOG_ERROR + 1);
+	assert_int_equal(logged_times(text, "status=404 times=1:"), 4);
+}
+
 static void
 draining_ends_all(void **state)
 {
@@ -476,6 +507,7 @@ main(void)
 		TEST(a_changed_address_a_lost_pin_and_fewer_connections_take_effect),
 		TEST(a_new_key_of_ours_is_shown_by_new_tunnels),
 		TEST(a_new_key_waits_for_nothing_that_is_passed),
+		TEST(what_hangs_or_is_counted_on_a_tunnel_is_looked_at_by_the_tick),
 		TEST(draining_ends_all),
 	};
 

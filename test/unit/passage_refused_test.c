@@ -5,14 +5,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 #include <cmocka.h>
 
 /* What home does not pass to a backend, and what it tells the edge instead. */
 #include "home/passage.h"
 #include "kit/ahead.h"
+#include "kit/logged.h"
 #include "kit/passed_play.h"
 
 static void
@@ -116,47 +115,20 @@ what_is_no_service_is_not_found(void **state)
 		refused(pass(names[i], "198.51.101.7", "x", 1), 404, "no such service");
 }
 
-/* The lines that are logged from now on, and how many of these a log has. */
-static int
-log_taken(int *stderr_was)
-{
-	int fd = memfd_create("log", MFD_CLOEXEC);
-
-	assert_true(fd >= 0);
-	*stderr_was = dup(STDERR_FILENO);
-	assert_int_equal(dup2(fd, STDERR_FILENO), STDERR_FILENO);
-	return fd;
-}
-
-static void
-log_read(int fd, int stderr_was, char *out, size_t max)
-{
-	ssize_t n = pread(fd, out, max - 1, 0);
-
-	assert_int_equal(dup2(stderr_was, STDERR_FILENO), STDERR_FILENO);
-	close(stderr_was);
-	close(fd);
-	assert_in_range(n, 1, max - 2);
-	out[n] = '\0';
-}
-
 static void
 an_edge_that_asks_for_no_service_for_ever_does_not_fill_the_log(void **state)
 {
-	static char text[100000];
-	int stderr_was, fd = log_taken(&stderr_was);
-	unsigned lines = 0;
+	const char *text;
 
+	logged_begin();
 	for (unsigned i = 0; i < 500; i++)
 		refused(pass(i < 499 ? "smtp:25" : "pop3:110", "198.51.101.7", "x", 1), 404, "");
 	ahead_ms += LOG_OFTEN_MS;
 	loop_turns(1);
 	origin_tick(origin);
 	origin_tick(origin);
-	log_read(fd, stderr_was, text, sizeof(text));
-	for (const char *at = text; (at = strstr(at, "passage.refused")) != NULL; at++)
-		lines++;
-	assert_int_equal(lines, 2);
+	text = logged_end();
+	assert_int_equal(logged_times(text, "passage.refused"), 2);
 	assert_non_null(strstr(text, "authority=smtp:25 status=404 times=1:"));
 	assert_non_null(strstr(text, "authority=pop3:110 status=404 times=499:"));
 	assert_int_equal(board_get(&board, BC_PASSED_REFUSED), 500);
