@@ -1,9 +1,8 @@
-#include "priv/syscalls.h"
+#include "priv/syscalls_in.h"
 
 #include <errno.h>
 #include <linux/netlink.h>
 #include <sched.h>
-#include <seccomp.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -70,7 +69,7 @@ static const struct line {
 	{ BIT(PROC_WRITER) | BIT(PROC_COURIER) | ASKING,
 	    "mkdir mkdirat rename renameat renameat2 getdents64 "
 	    "getdents syncfs link linkat", "peers, what is set aside; Maildir" },
-	{ BIT(PROC_WRITER), "fchmod fchmodat fchown rmdir utimensat utimes umask flock",
+	{ BIT(PROC_WRITER), "fchmod chmod fchmodat fchown utimensat utimes umask flock",
 	    "SQLite and its WAL" },
 
 	{ ACCEPTORS, "accept4 accept", "the control socket; senders and homes; Workers" },
@@ -97,7 +96,8 @@ static const struct {
 	{ "mlock mlock2 munlock mlockall sched_setaffinity sched_setparam sched_getparam "
 	    "sched_setscheduler sched_getscheduler", EPERM, "a wish" },
 	{ "setrlimit setsid setpgid ptrace", EPERM, "a wish" },
-	{ "chmod fchmodat2 chown lchown fchown fchownat fchmod utimensat utimes umask rmdir", EPERM,
+	{ "chmod fchmodat fchmodat2 chown lchown fchown fchownat fchmod utimensat utimes umask",
+	    EPERM,
 	    "names on disk are made as they shall be" },
 	{ "inotify_init1 inotify_add_watch", EPERM,
 	    "c-ares and libunbound builds that watch resolv.conf" },
@@ -292,8 +292,17 @@ fill_helper(scmp_filter_ctx ctx, bool network)
 	return rc;
 }
 
-int
-syscalls_enter(enum proc_kind kind, enum syscalls_courier courier, struct why *why)
+/* Rules before an architecture is chosen would be for this machine's. */
+static int
+choose(scmp_filter_ctx ctx, uint32_t arch)
+{
+	if (arch == seccomp_arch_native())
+		return 0;
+	return seccomp_arch_add(ctx, arch) | seccomp_arch_remove(ctx, SCMP_ARCH_NATIVE);
+}
+
+scmp_filter_ctx
+syscalls_filter(uint32_t arch, enum proc_kind kind, enum syscalls_courier courier, struct why *why)
 {
 	static const unsigned couriers[] = {
 		[SYSCALLS_POSTS] = POSTING, [SYSCALLS_ASKS] = ASKING,
@@ -303,16 +312,32 @@ syscalls_enter(enum proc_kind kind, enum syscalls_courier courier, struct why *w
 	scmp_filter_ctx ctx = seccomp_init(helper ? SCMP_ACT_ALLOW : KILL);
 	int rc;
 
-	if (ctx == NULL)
-		return why_set(why, "seccomp: memory is out");
+	if (ctx == NULL) {
+		why_set(why, "seccomp: memory is out");
+		return NULL;
+	}
 	/* A tree instead of a list, and all threads, in case a library has made one. */
 	seccomp_attr_set(ctx, SCMP_FLTATR_CTL_OPTIMIZE, 2);
 	seccomp_attr_set(ctx, SCMP_FLTATR_CTL_TSYNC, 1);
-	if ((rc = helper ? fill_helper(ctx, kind == PROC_RUNNER) : fill(ctx, kinds)) != 0) {
+	if ((rc = choose(ctx, arch)) == 0)
+		rc = helper ? fill_helper(ctx, kind == PROC_RUNNER) : fill(ctx, kinds);
+	if (rc != 0) {
 		seccomp_release(ctx);
-		return why_set(why, "seccomp: the table of %s does not compile (%d)",
+		why_set(why, "seccomp: the table of %s does not compile (%d)",
 		    proc_kind_name(kind), rc);
+		return NULL;
 	}
+	return ctx;
+}
+
+int
+syscalls_enter(enum proc_kind kind, enum syscalls_courier courier, struct why *why)
+{
+	scmp_filter_ctx ctx = syscalls_filter(seccomp_arch_native(), kind, courier, why);
+	int rc;
+
+	if (ctx == NULL)
+		return -1;
 	rc = seccomp_load(ctx);
 	seccomp_release(ctx);
 	if (rc == -EINVAL || rc == -ENOSYS || rc == -EOPNOTSUPP)
