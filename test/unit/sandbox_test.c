@@ -2,6 +2,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <netinet/in.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -11,8 +13,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <cmocka.h>
@@ -318,6 +322,80 @@ a_courier_reaches_its_filter_and_nobody_else(void **unused)
 	free(home);
 }
 
+/* From here on the kernel answers two calls as one that was built without them. */
+static int
+lack(uint32_t one, uint32_t other)
+{
+	struct sock_filter ops[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, one, 1, 0),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, other, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog program = { sizeof(ops) / sizeof(ops[0]), ops };
+
+	return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == -1 ? -1 :
+	    prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program);
+}
+
+#define LANDLOCK_CREATE_RULESET 444	/* as in priv/landlock.c */
+
+static const struct old_kernel {
+	uint32_t	 one, other;
+	bool		 seccomp, landlock;
+} old_kernels[] = {
+	{ SYS_seccomp, SYS_seccomp, false, true },
+	{ LANDLOCK_CREATE_RULESET, LANDLOCK_CREATE_RULESET, true, false },
+	{ SYS_seccomp, LANDLOCK_CREATE_RULESET, false, false },
+};
+
+/* 77: this kernel has no filters to play another with. */
+static int
+enter_on(const struct old_kernel *k, struct conf_home *home)
+{
+	struct proc p = {
+		.kind = PROC_TUNNEL, .role = CONF_HOME, .home = home, .common = &home->common,
+	};
+	struct why why = { 0 };
+	char level[64];
+
+	if (lack(k->one, k->other) == -1)
+		return 77;
+	if (sandbox_enter(&p, level, sizeof(level), &why) == -1) {
+		fprintf(stderr, "%s\n", why.text);
+		return 1;
+	}
+	if ((!k->seccomp && strstr(level, "seccomp") != NULL) ||
+	    (k->seccomp && strstr(level, "seccomp") == NULL) ||
+	    (!k->landlock && strstr(level, "landlock") != NULL) ||
+	    (!k->seccomp && !k->landlock && strcmp(level, "none") != 0)) {
+		fprintf(stderr, "level %s\n", level);
+		return 1;
+	}
+	return 0;
+}
+
+static void
+what_a_kernel_has_not_is_done_without(void **unused)
+{
+	struct conf_home *home = calloc(1, sizeof(*home));
+
+	assert_non_null(home);
+	snprintf(home->common.state, sizeof(home->common.state), "%s", state);
+	for (size_t i = 0; i < sizeof(old_kernels) / sizeof(old_kernels[0]); i++) {
+		pid_t pid = fork();
+		int status;
+
+		if (pid == 0)
+			_exit(enter_on(&old_kernels[i], home));
+		assert_int_equal(waitpid(pid, &status, 0), pid);
+		assert_true(WIFEXITED(status));
+		assert_true(WEXITSTATUS(status) == 0 || WEXITSTATUS(status) == 77);
+	}
+	free(home);
+}
+
 static void
 put(const char *base, const char *name)
 {
@@ -366,6 +444,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(each_does_its_own_work_and_no_other),
 		cmocka_unit_test(a_courier_reaches_its_filter_and_nobody_else),
+		cmocka_unit_test(what_a_kernel_has_not_is_done_without),
 	};
 
 #ifdef POSTHOUSE_SANITIZED
