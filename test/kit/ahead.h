@@ -5,8 +5,8 @@
 
 /*
  * How far a test has put its clocks ahead: all of them, those of libuv's timers too, so that
- * minutes pass in no time.  Only forward.
+ * minutes pass in no time.  Only forward.  A library's threads ask for the time, too.
  */
-extern int64_t ahead_ms;
+extern _Atomic int64_t ahead_ms;
 
 #endif
