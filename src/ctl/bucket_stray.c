@@ -124,7 +124,7 @@ say(const struct bucket_door *d, const struct stray *s, const struct findings *t
 {
 	const struct prefix *p = &s->list[s->at];
 	bool worker = conf_home_worker(s->role->home, s->signer) != NULL;
-	char advice[700];
+	char advice[SHOWN_MAX];
 
 	snprintf(advice, sizeof(advice), "write %s%s%s%s\" for %s; a bucket { } more here, with "
 	    "prefix = \"%.255s\", brings home what lies there", worker ? "BUCKET_PREFIX = \"" :
