@@ -176,7 +176,7 @@ copy_of_memory(struct ephemerals *es, const struct age_recipient *to,
 		_exit(0);
 	}
 	close(end[1]);
-	while ((n = read(end[0], shares[0] + got, EPHEMERALS_AHEAD * 32 - got)) > 0)
+	while ((n = read(end[0], (unsigned char *)shares + got, EPHEMERALS_AHEAD * 32 - got)) > 0)
 		got += (size_t)n;
 	close(end[0]);
 	assert_int_equal(waitpid(pid, &status, 0), pid);
