@@ -47,7 +47,7 @@ prefix_ok(const char *s)
 	size_t n = strlen(s);
 
 	return n >= 2 && s[n - 1] == '/' && s[0] != '/' && s3_key_name(s) &&
-	    strncmp(s, "processed/", 10) != 0;
+	    strncmp(s, CONF_BUCKET_PROCESSED, strlen(CONF_BUCKET_PROCESSED)) != 0;
 }
 
 /* What is said of a store by either role. */

@@ -186,6 +186,8 @@ enum conf_bucket_style {
 /* Its files, among the secrets: "bucket/NAME" (proto/s3_keys.h), "bucket.ca/NAME" (PEM). */
 #define CONF_BUCKET_SECRET	"bucket/"
 #define CONF_BUCKET_CA		"bucket.ca/"
+/* What home took and keeps lies below it, so that no bucket's prefix does. */
+#define CONF_BUCKET_PROCESSED	"processed/"
 struct conf_bucket {
 	char		name[CONF_NAME_MAX];
 	char		endpoint[300];		/* https://host[:port], no path */

@@ -9,8 +9,6 @@
 #include "ctl/text.h"
 #include "proto/s3_listing.h"
 
-#define PROCESSED "processed/"		/* what home keeps of what it took */
-
 struct prefix {
 	char		 text[S3_KEY_MAX + 1];
 	char		 key[S3_KEY_MAX + 1];	/* one object below it */
@@ -41,8 +39,8 @@ is_looked_at(const struct stray *s, struct span prefix)
 		    span_eq(prefix, span_str(b->prefix)))
 			return true;
 	}
-	return prefix.n >= strlen(PROCESSED) &&
-	    memcmp(prefix.p, PROCESSED, strlen(PROCESSED)) == 0;
+	return prefix.n >= strlen(CONF_BUCKET_PROCESSED) &&
+	    memcmp(prefix.p, CONF_BUCKET_PROCESSED, strlen(CONF_BUCKET_PROCESSED)) == 0;
 }
 
 static void

@@ -8,11 +8,10 @@
 #include <unistd.h>
 
 #include "ctl/backup_files.h"
+#include "ctl/identity.h"
 #include "ctl/role.h"
 #include "proto/pairing.h"
-
-#define EDGE_FILE_MAX	(64u << 10)
-#define KEY_FILE_MAX	(64u << 10)
+#include "store/peers.h"
 
 int
 both_read(const struct both *b, const char *name, size_t max, struct buf *here, struct buf *next,
@@ -55,7 +54,7 @@ here_stays(const struct both *b, const char *edge, bool here_is_later, struct bu
 	bool stays;
 
 	snprintf(name, sizeof(name), BACKUP_EDGES "/%.255s", edge);
-	if (both_read(b, name, EDGE_FILE_MAX, &here, &next, &why) != 1)
+	if (both_read(b, name, PEER_FILE_MAX, &here, &next, &why) != 1)
 		return false;
 	stays = here_is_later && is_pairing(&here);
 	if (span_eq(buf_span(&here), buf_span(&next)))
@@ -137,7 +136,7 @@ both_keys(const struct both *b, struct buf *told, struct why *why)
 		return why_sys(why, "%s", b->staged);
 	while ((e = readdir(d)) != NULL) {
 		if (!backup_is_key(e->d_name) || kept_anyway(e->d_name) ||
-		    both_read(b, e->d_name, KEY_FILE_MAX, &here, &next, why) != 1)
+		    both_read(b, e->d_name, IDENTITY_FILE_MAX, &here, &next, why) != 1)
 			continue;
 		if (!span_eq(buf_span(&here), buf_span(&next)))
 			buf_addf(told, "%s is the backup's; here was another one.  If that was the "

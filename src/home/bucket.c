@@ -338,7 +338,7 @@ fetch_one(struct bucket *b, struct slot *s, const struct listed *what)
 {
 	const struct conf_bucket *c = conf_of(b);
 	struct fetch_from from = { .drain = b->drain, .s3 = b->s3, .prefix = c->prefix,
-		.processed = c->keep_ms > 0 ? BUCKET_PROCESSED : NULL,
+		.processed = c->keep_ms > 0 ? CONF_BUCKET_PROCESSED : NULL,
 		.old = c->old[0] != '\0' ? c->old : NULL, .no_conditions = b->no_conditions };
 	bool here = shunned_is(b->shunned, what, boot_ms()) == SHUN_TAKEN;
 	struct why why = { "" };

@@ -68,7 +68,7 @@ expire_next(struct bucket_keep *k)
 	struct why why;
 
 	if (k->nold > 0) {
-		snprintf(key, sizeof(key), "%s%s", BUCKET_PROCESSED, k->old[--k->nold].name);
+		snprintf(key, sizeof(key), "%s%s", CONF_BUCKET_PROCESSED, k->old[--k->nold].name);
 		if ((k->call = s3_delete(k->s3, key, &ops, k, &why)) != NULL)
 			return;
 	}
@@ -84,7 +84,7 @@ on_page(void *arg, const struct s3_page *page)
 
 	for (size_t i = 0; i < page->n && k->nold < S3_PAGE_MAX; i++) {
 		struct span name = span_from(span_str(page->objects[i].key),
-		    strlen(BUCKET_PROCESSED));
+		    strlen(CONF_BUCKET_PROCESSED));
 
 		/* Nothing is deleted that is not named as we name things. */
 		if (page->objects[i].modified_ms < until && page->objects[i].modified_ms > 0 &&
@@ -125,7 +125,7 @@ go_on(struct bucket_keep *k)
 	if (conf_of(k)->keep_ms > 0 && k->expiry_ms <= now) {
 		pace_spend(k->pace, 1, now);
 		k->nold = 0;
-		k->call = s3_list(k->s3, BUCKET_PROCESSED, S3_PAGE_MAX, &k->walk, &old_ops, k,
+		k->call = s3_list(k->s3, CONF_BUCKET_PROCESSED, S3_PAGE_MAX, &k->walk, &old_ops, k,
 		    &why);
 		if (k->call != NULL)
 			return;

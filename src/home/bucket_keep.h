@@ -11,7 +11,6 @@
  * store itself deletes mail, which `status` shows, and what was taken in and kept is deleted when
  * it is old enough.  Of the latter a page at a time, for mail goes first.
  */
-#define BUCKET_PROCESSED	"processed/"
 #define BUCKET_EXPIRY_MS	3600000		/* between looks for what was kept long enough */
 #define BUCKET_RULES_MS		86400000	/* between looks at the lifecycle's rules */
 

@@ -114,7 +114,7 @@ strangers_only(struct service *s)
 	    "mail server, which may relay for private networks; take it away", s->conf.name);
 }
 
-/* Elsewhere is not told apart: what listens here at every address is none of its. */
+/* The kernel would name a listener of ours at every address for a backend elsewhere, too. */
 static bool
 on_this_machine(const struct conn *conn)
 {

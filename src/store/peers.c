@@ -10,7 +10,6 @@
 #include "store/peers_file.h"
 #include "store/peers_in.h"
 
-#define PEER_FILE_MAX	(64u << 10)
 
 /* A name that is one safe path component: a home's, or an edge's hostname. */
 static bool

@@ -22,6 +22,7 @@
  */
 #define PEERS_MAX	CONF_HOMES_MAX
 #define PEERS_PENDING_MAX 16		/* lines open at once */
+#define PEER_FILE_MAX	(64u << 10)	/* several times a peer with all its domains */
 
 struct peers;
 

@@ -66,6 +66,20 @@ wait_ahead(struct ephemerals *es, size_t i, size_t least)
 	}
 }
 
+/* With as many ahead as there may be, for n recipients. */
+static struct ephemerals *
+filled(size_t n)
+{
+	struct ephemerals *es = ephemerals_new();
+
+	wanted_are(n);
+	ephemerals_want(es, &homes);
+	assert_int_equal(ephemerals_start(es), 0);
+	for (size_t i = 0; i < n; i++)
+		wait_ahead(es, i, EPHEMERALS_AHEAD);
+	return es;
+}
+
 static void
 opens(const struct age_ephemeral *e, size_t i)
 {
@@ -108,14 +122,10 @@ static void
 no_two_are_alike_and_each_opens(void **state)
 {
 	static unsigned char seen[EPHEMERALS_AHEAD + 100][32];
-	struct ephemerals *es = ephemerals_new();
+	struct ephemerals *es = filled(2);
 	struct age_recipient to = recipient(0);
 	struct age_ephemeral e;
 
-	ephemerals_want(es, &homes);
-	assert_int_equal(ephemerals_start(es), 0);
-	wait_ahead(es, 0, EPHEMERALS_AHEAD);
-	wait_ahead(es, 1, EPHEMERALS_AHEAD);
 	for (size_t n = 0; n < sizeof(seen) / sizeof(seen[0]); n++) {
 		assert_true(ephemerals_take(es, &to, &e));
 		if (n % 64 == 0)
@@ -194,14 +204,10 @@ static void
 a_copy_of_memory_opens_nothing_after_a_renewal(void **state)
 {
 	static unsigned char copied[EPHEMERALS_AHEAD][32];
-	struct ephemerals *es = ephemerals_new();
+	struct ephemerals *es = filled(1);
 	struct age_recipient to = recipient(0);
 	struct age_ephemeral e;
 
-	wanted_are(1);
-	ephemerals_want(es, &homes);
-	assert_int_equal(ephemerals_start(es), 0);
-	wait_ahead(es, 0, EPHEMERALS_AHEAD);
 	copy_of_memory(es, &to, copied);
 	qsort(copied, EPHEMERALS_AHEAD, 32, by_octets);
 	ephemerals_renew(es);
@@ -216,14 +222,10 @@ a_copy_of_memory_opens_nothing_after_a_renewal(void **state)
 static void
 what_is_taken_in_a_renewal_opens_too(void **state)
 {
-	struct ephemerals *es = ephemerals_new();
+	struct ephemerals *es = filled(1);
 	struct age_recipient to = recipient(0);
 	struct age_ephemeral e;
 
-	wanted_are(1);
-	ephemerals_want(es, &homes);
-	assert_int_equal(ephemerals_start(es), 0);
-	wait_ahead(es, 0, EPHEMERALS_AHEAD);
 	for (size_t n = 0; n < EPHEMERALS_AHEAD + 100; n++) {
 		if (n % 512 == 0)
 			ephemerals_renew(es);
