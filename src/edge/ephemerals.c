@@ -5,15 +5,18 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <time.h>
 
 #include "base/secret.h"
 
-/* The thread rests until this many are left: not woken for every message. */
-#define LOW	(EPHEMERALS_AHEAD / 4 * 3)
+/* So long after the last take the thread makes what is missing. */
+#define STAND_BACK_NS	(100 * 1000 * 1000L)
+/* Of a share: with less the thread makes more at once, until there is twice as much. */
+#define LOW(share)	((share) / 8)
 /*
- * In a burst the processors are the messages'.  Not the idle class, nor 19: a process that is
- * killed is there until each of its threads had its turn, and on a busy machine that took
- * seconds.
+ * When it does work in a burst, the processors are the messages'.  Not the idle class, nor 19: a
+ * process that is killed is there until each of its threads had its turn, and on a busy machine
+ * that took seconds.
  */
 #define NICE	10
 
@@ -22,7 +25,7 @@ struct shelf {
 	size_t			n;
 	size_t			old;		/* the first so many are to be made anew */
 	bool			useless;	/* nothing can be made for it: low order */
-	struct age_ephemeral	made[EPHEMERALS_AHEAD];
+	struct age_ephemeral	made[];		/* as many as there may be in all */
 };
 
 struct ephemerals {
@@ -31,7 +34,12 @@ struct ephemerals {
 	pthread_mutex_t	 lock;		/* all below; held for a copy, never for a multiplication */
 	pthread_cond_t	 wake;
 	struct shelf	*shelves[EPHEMERALS_RECIPIENTS];	/* NULL: free */
-	bool		 resting;
+	size_t		 ahead;		/* of all shelves */
+	size_t		 share;		/* of each that there is */
+	unsigned	 taken;		/* counts the takes, */
+	unsigned	 seen;		/* and what of them the thread has seen */
+	bool		 low;		/* some shelf was, and is not filled yet: nothing waits */
+	enum { WORKS, STANDS_BACK, RESTS } thread_is;
 	bool		 over;
 };
 
@@ -66,7 +74,7 @@ emptiest(struct ephemerals *es)
 	for (size_t i = 0; i < EPHEMERALS_RECIPIENTS; i++) {
 		struct shelf *s = es->shelves[i];
 
-		if (s != NULL && !s->useless && s->n < EPHEMERALS_AHEAD &&
+		if (s != NULL && !s->useless && s->n < es->share &&
 		    (least == NULL || s->n < least->n))
 			least = s;
 	}
@@ -84,12 +92,18 @@ oldest(struct ephemerals *es)
 }
 
 static void
-put(struct shelf *s, const struct age_ephemeral *e)
+put(struct ephemerals *es, struct shelf *s, const struct age_ephemeral *e)
 {
-	if (s->n < EPHEMERALS_AHEAD)
+	if (s->n < es->share)
 		s->made[s->n++] = *e;
 	else if (s->old > 0)
 		s->made[--s->old] = *e;
+}
+
+static size_t
+shelf_size(const struct ephemerals *es)
+{
+	return sizeof(struct shelf) + es->ahead * sizeof(struct age_ephemeral);
 }
 
 static void
@@ -101,28 +115,55 @@ shelf_add(struct ephemerals *es, const struct age_recipient *to)
 			 * Without memory there is no shelf, and each is made
 			 * when it is asked for.
 			 */
-			if ((es->shelves[i] = calloc(1, sizeof(struct shelf))) != NULL)
+			if ((es->shelves[i] = calloc(1, shelf_size(es))) != NULL)
 				es->shelves[i]->to = *to;
 			return;
 		}
 }
 
 static void
-shelf_free(struct shelf **sp)
+shelf_free(const struct ephemerals *es, struct shelf **sp)
 {
 	if (*sp != NULL)
-		explicit_bzero(*sp, sizeof(**sp));
+		explicit_bzero(*sp, shelf_size(es));
 	free(*sp);
 	*sp = NULL;
+}
+
+/* What is beyond its share now is wiped, the oldest first. */
+static void
+shelf_cut(struct shelf *s, size_t share)
+{
+	size_t over = s->n > share ? s->n - share : 0;
+
+	if (over == 0)
+		return;
+	s->n -= over;
+	s->old -= s->old < over ? s->old : over;
+	memmove(s->made, s->made + over, s->n * sizeof(s->made[0]));
+	explicit_bzero(s->made + s->n, over * sizeof(s->made[0]));
+}
+
+static void
+share_out(struct ephemerals *es)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < EPHEMERALS_RECIPIENTS; i++)
+		n += es->shelves[i] != NULL;
+	es->share = n > 0 ? es->ahead / n : es->ahead;
+	for (size_t i = 0; i < EPHEMERALS_RECIPIENTS; i++)
+		if (es->shelves[i] != NULL)
+			shelf_cut(es->shelves[i], es->share);
 }
 
 /* Once: until it has the processor, which may be a while, it need not be told again. */
 static void
 wake(struct ephemerals *es)
 {
-	if (es->resting)
+	if (es->thread_is != WORKS)
 		pthread_cond_signal(&es->wake);
-	es->resting = false;
+	es->thread_is = WORKS;
 }
 
 /* --- the thread ---------------------------------------------------------------------------- */
@@ -140,11 +181,44 @@ make_one(struct ephemerals *es, struct age_recipient to)
 	pthread_mutex_lock(&es->lock);
 	if ((sp = shelf_of(es, &to)) != NULL) {
 		if (ok)
-			put(*sp, &e);
+			put(es, *sp, &e);
 		else
 			(*sp)->useless = true;
 	}
 	explicit_bzero(&e, sizeof(e));
+}
+
+/*
+ * The processors are the messages' while some are coming in, and there is enough for them.
+ * Not in a renewal: at an edge that is never quiet it would not come to its end.
+ */
+static bool
+stands_back(struct ephemerals *es, const struct shelf *least)
+{
+	bool busy = es->taken != es->seen;
+
+	es->seen = es->taken;
+	if (least->n < LOW(es->share))
+		es->low = true;
+	else if (least->n >= 2 * LOW(es->share))
+		es->low = false;
+	return busy && !es->low && oldest(es) == NULL;
+}
+
+static void
+stand_back(struct ephemerals *es)
+{
+	struct timespec until;
+
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_nsec += STAND_BACK_NS;
+	until.tv_sec += until.tv_nsec / 1000000000;
+	until.tv_nsec %= 1000000000;
+	es->thread_is = STANDS_BACK;
+	while (es->thread_is == STANDS_BACK &&
+	    pthread_cond_timedwait(&es->wake, &es->lock, &until) == 0)
+		;
+	es->thread_is = WORKS;
 }
 
 static void *
@@ -157,12 +231,15 @@ work(void *arg)
 	(void)setpriority(PRIO_PROCESS, 0, NICE);
 	pthread_mutex_lock(&es->lock);
 	while (!es->over) {
-		if ((s = emptiest(es)) != NULL || (s = oldest(es)) != NULL) {
+		if ((s = emptiest(es)) != NULL && stands_back(es, s))
+			stand_back(es);
+		else if (s != NULL || (s = oldest(es)) != NULL)
 			make_one(es, s->to);
-			continue;
+		else {
+			es->thread_is = RESTS;
+			while (es->thread_is == RESTS)
+				pthread_cond_wait(&es->wake, &es->lock);
 		}
-		es->resting = true;
-		pthread_cond_wait(&es->wake, &es->lock);
 	}
 	pthread_mutex_unlock(&es->lock);
 	return NULL;
@@ -171,14 +248,19 @@ work(void *arg)
 /* --- the loop's side ----------------------------------------------------------------------- */
 
 struct ephemerals *
-ephemerals_new(void)
+ephemerals_new(size_t ahead)
 {
 	struct ephemerals *es = calloc(1, sizeof(*es));
+	pthread_condattr_t monotonic;
 
 	if (es == NULL)
 		return NULL;
+	es->ahead = ahead;
 	pthread_mutex_init(&es->lock, NULL);
-	pthread_cond_init(&es->wake, NULL);
+	pthread_condattr_init(&monotonic);
+	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+	pthread_cond_init(&es->wake, &monotonic);
+	pthread_condattr_destroy(&monotonic);
 	return es;
 }
 
@@ -211,7 +293,7 @@ ephemerals_free(struct ephemerals **esp)
 		pthread_join(es->thread, NULL);
 	}
 	for (size_t i = 0; i < EPHEMERALS_RECIPIENTS; i++)
-		shelf_free(&es->shelves[i]);
+		shelf_free(es, &es->shelves[i]);
 	pthread_cond_destroy(&es->wake);
 	pthread_mutex_destroy(&es->lock);
 	free(es);
@@ -233,11 +315,12 @@ ephemerals_want(struct ephemerals *es, const struct homes *hs)
 	pthread_mutex_lock(&es->lock);
 	for (size_t i = 0; i < EPHEMERALS_RECIPIENTS; i++)
 		if (es->shelves[i] != NULL && !wanted(hs, &es->shelves[i]->to))
-			shelf_free(&es->shelves[i]);
+			shelf_free(es, &es->shelves[i]);
 	for (size_t i = 0; i < hs->n; i++)
 		for (size_t k = 0; k < hs->list[i]->peer.nrecipients; k++)
 			if (shelf_of(es, &hs->list[i]->peer.recipients[k]) == NULL)
 				shelf_add(es, &hs->list[i]->peer.recipients[k]);
+	share_out(es);
 	wake(es);
 	pthread_mutex_unlock(&es->lock);
 }
@@ -271,7 +354,8 @@ ephemerals_take(struct ephemerals *es, const struct age_recipient *to, struct ag
 		explicit_bzero(last, sizeof(*last));
 		if ((*sp)->old > (*sp)->n)
 			(*sp)->old = (*sp)->n;
-		if ((*sp)->n < LOW)
+		es->taken++;
+		if (es->thread_is == RESTS || (*sp)->n + 1 == LOW(es->share))
 			wake(es);
 	}
 	pthread_mutex_unlock(&es->lock);

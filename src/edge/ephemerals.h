@@ -9,24 +9,25 @@
 /*
  * What sealing can do before the message is there, done before: a thread keeps
  * some age_ephemerals ahead for each recipient that mail is sealed to, so that a
- * burst costs the loop a third of the work.  The thread stands back: it takes little that a
- * message needs, and a take never waits for it.
+ * burst costs the loop a third of the work.  The thread stands back: while messages take from
+ * what is there it makes nothing, unless little is left, and a take never waits for it.
  * Each is given out once and wiped here.  Whoever can read them can read the mail
  * that is coming in at this moment anyway: they live in that same process.  But a copy of its
  * memory, as of a virtual machine that is moved or saved, would open the mail of weeks to come
  * at a quiet edge, were they kept until they are used: they are made anew each hour.
  */
 
-/* For each recipient: 256 KiB, and a burst of as many messages. */
-#define EPHEMERALS_AHEAD	4096
-/* Recipients that something is kept ahead for: 4 MiB; the others wait. */
+/* For all recipients together: 1 MiB, and a burst of as many messages. */
+#define EPHEMERALS_AHEAD	16384
+/* Recipients that something is kept ahead for, an equal share each; the others wait. */
 #define EPHEMERALS_RECIPIENTS	16
-/* Half a second of a processor's for each recipient, and mail of an hour that a copy opens. */
+/* Two seconds of a processor's, and mail of an hour that a copy opens. */
 #define EPHEMERALS_RENEW_MS	(3600 * 1000)
 
 struct ephemerals;
 
-struct ephemerals *ephemerals_new(void);	/* NULL: memory is out */
+/* NULL: memory is out.  ahead, for all recipients: EPHEMERALS_AHEAD, and less in tests. */
+struct ephemerals *ephemerals_new(size_t ahead);
 /* In the sandbox: a thread inherits what its maker may do.  -1: it stays without, and slower. */
 int	ephemerals_start(struct ephemerals *);
 void	ephemerals_free(struct ephemerals **);	/* ends the thread, wipes all */

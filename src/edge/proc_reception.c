@@ -42,7 +42,7 @@ edge_of(struct proc *p)
 		return e;
 	/* At start, with nothing in hand, it may end so. */
 	if ((e = calloc(1, sizeof(*e))) == NULL || (e->resolver = resolver_new()) == NULL ||
-	    (e->ephemerals = ephemerals_new()) == NULL)
+	    (e->ephemerals = ephemerals_new(EPHEMERALS_AHEAD)) == NULL)
 		abort();
 	e->proc = p;
 	e->loop = p->loop;

@@ -104,7 +104,7 @@ rig_up(const char *more)
 	assert_non_null(R.e.passed_clients = clients_new());
 	splices_init(&R.e.splices, &loop);
 	passages_limits(&R.e);
-	assert_non_null(R.e.ephemerals = ephemerals_new());
+	assert_non_null(R.e.ephemerals = ephemerals_new(0));
 	assert_non_null(R.e.terms = terms_new(R.conf));
 
 	secret_set(&R.mac, key);

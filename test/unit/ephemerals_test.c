@@ -14,6 +14,11 @@
 #include "base/secret.h"
 #include "edge/ephemerals.h"
 
+/* For all recipients. */
+#define AHEAD	1024
+/* Well below the tenth of a second for which the thread stands back. */
+#define BETWEEN_TAKES	(struct timespec){ .tv_nsec = 5000000 }
+
 static struct home home;
 static struct homes homes = { .list = { &home }, .n = 1 };
 static struct age_identity ids[3];
@@ -70,13 +75,13 @@ wait_ahead(struct ephemerals *es, size_t i, size_t least)
 static struct ephemerals *
 filled(size_t n)
 {
-	struct ephemerals *es = ephemerals_new();
+	struct ephemerals *es = ephemerals_new(AHEAD);
 
 	wanted_are(n);
 	ephemerals_want(es, &homes);
 	assert_int_equal(ephemerals_start(es), 0);
 	for (size_t i = 0; i < n; i++)
-		wait_ahead(es, i, EPHEMERALS_AHEAD);
+		wait_ahead(es, i, AHEAD / n);
 	return es;
 }
 
@@ -107,7 +112,7 @@ opens(const struct age_ephemeral *e, size_t i)
 static void
 without_a_thread_each_is_made_when_it_is_asked_for(void **state)
 {
-	struct ephemerals *es = ephemerals_new();
+	struct ephemerals *es = ephemerals_new(AHEAD);
 	struct age_recipient to = recipient(0);
 	struct age_ephemeral e;
 
@@ -121,7 +126,7 @@ without_a_thread_each_is_made_when_it_is_asked_for(void **state)
 static void
 no_two_are_alike_and_each_opens(void **state)
 {
-	static unsigned char seen[EPHEMERALS_AHEAD + 100][32];
+	static unsigned char seen[AHEAD + 100][32];
 	struct ephemerals *es = filled(2);
 	struct age_recipient to = recipient(0);
 	struct age_ephemeral e;
@@ -134,8 +139,7 @@ no_two_are_alike_and_each_opens(void **state)
 		for (size_t i = 0; i < n; i++)
 			assert_memory_not_equal(seen[i], seen[n], 32);
 	}
-	/* It was woken; a shelf that was filled meanwhile is left until a quarter is gone. */
-	wait_ahead(es, 0, EPHEMERALS_AHEAD / 4 * 3);
+	wait_ahead(es, 0, AHEAD / 2);
 	to = recipient(1);
 	assert_true(ephemerals_take(es, &to, &e));
 	opens(&e, 1);
@@ -145,18 +149,18 @@ no_two_are_alike_and_each_opens(void **state)
 static void
 a_rotation_leaves_nothing_of_the_old_recipient(void **state)
 {
-	struct ephemerals *es = ephemerals_new();
+	struct ephemerals *es = ephemerals_new(AHEAD);
 	struct age_recipient to = recipient(0);
 	struct age_ephemeral e;
 
 	ephemerals_want(es, &homes);
 	assert_int_equal(ephemerals_start(es), 0);
-	wait_ahead(es, 0, EPHEMERALS_AHEAD);
+	wait_ahead(es, 0, AHEAD / 2);
 	memcpy(home.peer.recipients[0].pub, ids[2].pub, 32);
 	ephemerals_want(es, &homes);
 	assert_int_equal(ahead(es, 0), 0);
-	wait_ahead(es, 1, EPHEMERALS_AHEAD);
-	wait_ahead(es, 2, EPHEMERALS_AHEAD);
+	wait_ahead(es, 1, AHEAD / 2);
+	wait_ahead(es, 2, AHEAD / 2);
 	assert_true(ephemerals_take(es, &to, &e));	/* a message that began before */
 	opens(&e, 0);
 	home.peer.nrecipients = 0;
@@ -168,7 +172,7 @@ a_rotation_leaves_nothing_of_the_old_recipient(void **state)
 /* The shares that a copy of our memory could still be asked for, as the copy itself gives them. */
 static void
 copy_of_memory(struct ephemerals *es, const struct age_recipient *to,
-    unsigned char shares[EPHEMERALS_AHEAD][32])
+    unsigned char shares[AHEAD][32])
 {
 	struct age_ephemeral e;
 	int end[2], status;
@@ -186,12 +190,12 @@ copy_of_memory(struct ephemerals *es, const struct age_recipient *to,
 		_exit(0);
 	}
 	close(end[1]);
-	while ((n = read(end[0], (unsigned char *)shares + got, EPHEMERALS_AHEAD * 32 - got)) > 0)
+	while ((n = read(end[0], (unsigned char *)shares + got, AHEAD * 32 - got)) > 0)
 		got += (size_t)n;
 	close(end[0]);
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	assert_int_equal(status, 0);
-	assert_int_equal(got, EPHEMERALS_AHEAD * 32);
+	assert_int_equal(got, AHEAD * 32);
 }
 
 static int
@@ -203,18 +207,18 @@ by_octets(const void *a, const void *b)
 static void
 a_copy_of_memory_opens_nothing_after_a_renewal(void **state)
 {
-	static unsigned char copied[EPHEMERALS_AHEAD][32];
+	static unsigned char copied[AHEAD][32];
 	struct ephemerals *es = filled(1);
 	struct age_recipient to = recipient(0);
 	struct age_ephemeral e;
 
 	copy_of_memory(es, &to, copied);
-	qsort(copied, EPHEMERALS_AHEAD, 32, by_octets);
+	qsort(copied, AHEAD, 32, by_octets);
 	ephemerals_renew(es);
-	wait_ahead(es, 0, EPHEMERALS_AHEAD);
-	for (size_t n = 0; n < EPHEMERALS_AHEAD; n++) {
+	wait_ahead(es, 0, AHEAD);
+	for (size_t n = 0; n < AHEAD; n++) {
 		assert_true(ephemerals_take(es, &to, &e));
-		assert_null(bsearch(e.share, copied, EPHEMERALS_AHEAD, 32, by_octets));
+		assert_null(bsearch(e.share, copied, AHEAD, 32, by_octets));
 	}
 	ephemerals_free(&es);
 }
@@ -226,28 +230,123 @@ what_is_taken_in_a_renewal_opens_too(void **state)
 	struct age_recipient to = recipient(0);
 	struct age_ephemeral e;
 
-	for (size_t n = 0; n < EPHEMERALS_AHEAD + 100; n++) {
+	for (size_t n = 0; n < AHEAD + 100; n++) {
 		if (n % 512 == 0)
 			ephemerals_renew(es);
 		assert_true(ephemerals_take(es, &to, &e));
 		if (n % 64 == 0)
 			opens(&e, 0);
 	}
-	wait_ahead(es, 0, EPHEMERALS_AHEAD / 4 * 3);
+	wait_ahead(es, 0, AHEAD);
+	ephemerals_free(&es);
+}
+
+static void
+take(struct ephemerals *es)
+{
+	struct age_recipient to = recipient(0);
+	struct age_ephemeral e;
+
+	assert_true(ephemerals_take(es, &to, &e));
+}
+
+static long
+ms_since(const struct timespec *then)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (now.tv_sec - then->tv_sec) * 1000 + (now.tv_nsec - then->tv_nsec) / 1000000;
+}
+
+/* Unless the machine stopped us for so long that it was no burst. */
+static void
+in_a_burst_the_thread_makes_nothing(void **state)
+{
+	struct timespec began;
+	size_t left;
+
+	for (int tries = 0;; tries++) {
+		struct ephemerals *es = filled(1);
+
+		assert_int_not_equal(tries, 100);
+		clock_gettime(CLOCK_MONOTONIC, &began);
+		for (int i = 0; i < 10; i++) {
+			nanosleep(&BETWEEN_TAKES, NULL);
+			take(es);
+		}
+		left = ahead(es, 0);
+		if (ms_since(&began) < 100) {
+			/* Some may have been made on the spot, where the thread had the lock. */
+			assert_in_range(left, AHEAD - 10, AHEAD - 5);
+			wait_ahead(es, 0, AHEAD);	/* and after it, all that is missing */
+			ephemerals_free(&es);
+			return;
+		}
+		ephemerals_free(&es);
+	}
+}
+
+/* With takes that never cease: one in 5 ms is no more than it can follow. */
+static void
+busy_until_ahead(struct ephemerals *es, size_t least)
+{
+	for (int tries = 0; ahead(es, 0) < least; tries++) {
+		assert_int_not_equal(tries, 6000);
+		nanosleep(&BETWEEN_TAKES, NULL);
+		take(es);
+	}
+}
+
+static void
+with_little_left_it_makes_more_in_a_burst_too(void **state)
+{
+	struct ephemerals *es = filled(1);
+
+	while (ahead(es, 0) >= AHEAD / 8)
+		take(es);
+	busy_until_ahead(es, AHEAD / 4);
+	ephemerals_free(&es);
+}
+
+static void
+a_renewal_comes_to_its_end_in_a_burst_too(void **state)
+{
+	struct ephemerals *es = filled(1);
+
+	take(es);
+	ephemerals_renew(es);
+	busy_until_ahead(es, AHEAD / 2);
+	ephemerals_free(&es);
+}
+
+static void
+another_recipient_gets_its_share_of_it(void **state)
+{
+	struct ephemerals *es = filled(1);
+
+	wanted_are(2);
+	ephemerals_want(es, &homes);
+	assert_int_equal(ahead(es, 0), AHEAD / 2);
+	wait_ahead(es, 1, AHEAD / 2);
+	assert_int_equal(ahead(es, 0), AHEAD / 2);
+	wanted_are(1);
+	ephemerals_want(es, &homes);
+	wait_ahead(es, 0, AHEAD);
 	ephemerals_free(&es);
 }
 
 static void
 a_low_order_recipient_costs_one_try_and_is_refused(void **state)
 {
-	struct ephemerals *es = ephemerals_new();
+	struct ephemerals *es = ephemerals_new(AHEAD);
 	struct age_recipient to = { { 0 } };
 	struct age_ephemeral e;
 
 	home.peer.recipients[0] = to;
 	ephemerals_want(es, &homes);
 	assert_int_equal(ephemerals_start(es), 0);
-	wait_ahead(es, 1, EPHEMERALS_AHEAD);	/* the other one is served all the same */
+	wait_ahead(es, 1, AHEAD / 2);	/* the other one is served all the same */
 	assert_int_equal(ephemerals_ahead(es, &to), 0);
 	assert_false(ephemerals_take(es, &to, &e));
 	ephemerals_free(&es);
@@ -258,7 +357,7 @@ more_recipients_than_shelves_are_still_served(void **state)
 {
 	static struct home many[EPHEMERALS_RECIPIENTS + 1];
 	struct homes hs = { .n = 0 };
-	struct ephemerals *es = ephemerals_new();
+	struct ephemerals *es = ephemerals_new(AHEAD);
 	struct age_ephemeral e;
 
 	for (size_t i = 0; i <= EPHEMERALS_RECIPIENTS; i++) {
@@ -281,6 +380,10 @@ main(void)
 		cmocka_unit_test_setup(a_rotation_leaves_nothing_of_the_old_recipient, set_up),
 		cmocka_unit_test_setup(a_copy_of_memory_opens_nothing_after_a_renewal, set_up),
 		cmocka_unit_test_setup(what_is_taken_in_a_renewal_opens_too, set_up),
+		cmocka_unit_test_setup(in_a_burst_the_thread_makes_nothing, set_up),
+		cmocka_unit_test_setup(with_little_left_it_makes_more_in_a_burst_too, set_up),
+		cmocka_unit_test_setup(a_renewal_comes_to_its_end_in_a_burst_too, set_up),
+		cmocka_unit_test_setup(another_recipient_gets_its_share_of_it, set_up),
 		cmocka_unit_test_setup(a_low_order_recipient_costs_one_try_and_is_refused, set_up),
 		cmocka_unit_test_setup(more_recipients_than_shelves_are_still_served, set_up),
 	};
