@@ -79,6 +79,12 @@ become(enum conf_role role, enum proc_kind kind, const struct account *a, int fd
 	sigset_t none;
 	mode_t mask = umask(077);
 
+	/*
+	 * Without a terminal: who reads strangers' octets may not type into the one that we were
+	 * started from, and Ctrl-C is the parent's.  Where the kernel shares the processors among
+	 * sessions (autogroup), each of us has a share of its own.
+	 */
+	setsid();
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	signal(SIGPIPE, SIG_DFL);

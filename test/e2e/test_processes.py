@@ -2,6 +2,7 @@
 nothing is lost or doubled."""
 
 import os
+import pty
 import pwd
 import shutil
 import signal
@@ -122,6 +123,36 @@ def test_parent_gone_means_children_gone(stand):
     os.kill(pid, signal.SIGKILL)
     until("the children ended", 10, lambda: not [k for k in kids if running(k)])
     stand.start("edge")
+
+
+def session(pid):
+    """Its session and its terminal (0: none), see proc(5)."""
+    with open(f"/proc/{pid}/stat", encoding="latin-1") as f:
+        fields = f.read().rpartition(")")[2].split()
+    return int(fields[3]), int(fields[4])
+
+
+def test_the_terminal_is_the_parents_alone(stand):
+    """Ctrl-C there ends the role in order; nobody who reads strangers' octets has it."""
+    stand.stop("edge")
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.execv(posthouse(), ["posthouse", "edge", "-c", stand.conf("edge")])
+    try:
+        until("the edge answers", 30, lambda: stand.tool(
+            "status", "-c", stand.conf("edge"), check=False).returncode == 0)
+        assert send_mail(stand.smtp, message()).code == 250
+        assert session(pid)[1] != 0
+        kids = [p["pid"] for p in stand.status("edge")["processes"]]
+        assert len(kids) >= 2
+        for kid in kids:
+            assert session(kid) == (kid, 0)
+        os.write(terminal, b"\x03")
+        assert os.waitpid(pid, 0)[1] == 0
+    finally:
+        os.close(terminal)
+    stand.start("edge")
+    stand.wait_mails("alice", 1)
 
 
 def test_names_are_asked_for_until_the_end(make_stand):
