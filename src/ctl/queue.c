@@ -104,7 +104,10 @@ page(struct client *c, const struct opts *o, int64_t after, struct listing *l, s
 
 /* --- in the bucket that is an edge's spool ------------------------------------------------ */
 
-/* As the edge's own rows are.  What has no name of ours is shown by the name that it has. */
+/*
+ * As the edge's own rows are, but that its home is inside the seal.  What has no name of ours is
+ * shown by the name that it has.
+ */
 static json_t *
 waiting_row(const struct bucket_list *list, const struct waiting *w)
 {
@@ -120,9 +123,9 @@ waiting_row(const struct bucket_list *list, const struct waiting *w)
 	wall_iso(w->modified_ms, iso, sizeof(iso));
 	snprintf(reason, sizeof(reason), "%s %s", ours ? "in bucket" : "no mail of ours in bucket",
 	    w->bucket->name);
-	return json_pack("{s:s, s:s, s:s, s:I, s:s, s:I, s:s}",
+	return json_pack("{s:s, s:s, s:s, s:s, s:I, s:s, s:I, s:s}",
 	    "id", ours ? uuid_text(u).s : shown(span_str(name), &text),
-	    "bucket", w->bucket->name, "state", "held",
+	    "home", "", "bucket", w->bucket->name, "state", "held",
 	    "size", (json_int_t)w->size,
 	    "received", iso, "received_ms", (json_int_t)w->modified_ms, "reason", reason);
 }

@@ -99,6 +99,8 @@ def test_queue_show_and_cat_reach_into_the_bucket(stand, store):
     first, mine, foreign = stand.queue("edge")
     assert first == here and (mine["state"], mine["bucket"]) == ("held", "r2")
     assert foreign["id"] == "what is this" and "no mail of ours" in foreign["reason"]
+    assert all(o.keys() >= {"id", "size", "home", "received", "state"} for o in (mine, foreign))
+    assert mine["home"] == foreign["home"] == ""
     sealed = store.get(f"pending/{mine['id']}.age")
     assert mine["size"] == len(sealed) > 5000
     table = stand.tool("queue", *conf).stdout
