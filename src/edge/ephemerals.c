@@ -14,9 +14,9 @@
 /* Of a share: with less the thread makes more at once, until there is twice as much. */
 #define LOW(share)	((share) / 8)
 /*
- * When it does work in a burst, the processors are the messages'.  Not the idle class, nor 19: a
- * process that is killed is there until each of its threads had its turn, and on a busy machine
- * that took seconds.
+ * When it does work in a burst, the loop's turn is first (where the kernel shares by session,
+ * only the loop's).  Not the idle class, nor 19: a process that is killed is there until each of
+ * its threads had its turn, and on a busy machine that took seconds.
  */
 #define NICE	10
 
@@ -94,10 +94,10 @@ oldest(struct ephemerals *es)
 static void
 put(struct ephemerals *es, struct shelf *s, const struct age_ephemeral *e)
 {
-	if (s->n < es->share)
-		s->made[s->n++] = *e;
-	else if (s->old > 0)
+	if (s->old > 0)
 		s->made[--s->old] = *e;
+	else if (s->n < es->share)
+		s->made[s->n++] = *e;
 }
 
 static size_t
@@ -182,16 +182,15 @@ make_one(struct ephemerals *es, struct age_recipient to)
 	if ((sp = shelf_of(es, &to)) != NULL) {
 		if (ok)
 			put(es, *sp, &e);
-		else
+		else {
+			shelf_cut(*sp, 0);
 			(*sp)->useless = true;
+		}
 	}
 	explicit_bzero(&e, sizeof(e));
 }
 
-/*
- * The processors are the messages' while some are coming in, and there is enough for them.
- * Not in a renewal: at an edge that is never quiet it would not come to its end.
- */
+/* The processors are the messages' while some are coming in, and there is enough for them. */
 static bool
 stands_back(struct ephemerals *es, const struct shelf *least)
 {
@@ -202,7 +201,7 @@ stands_back(struct ephemerals *es, const struct shelf *least)
 		es->low = true;
 	else if (least->n >= 2 * LOW(es->share))
 		es->low = false;
-	return busy && !es->low && oldest(es) == NULL;
+	return busy && !es->low;
 }
 
 static void
@@ -231,15 +230,17 @@ work(void *arg)
 	(void)setpriority(PRIO_PROCESS, 0, NICE);
 	pthread_mutex_lock(&es->lock);
 	while (!es->over) {
-		if ((s = emptiest(es)) != NULL && stands_back(es, s))
-			stand_back(es);
-		else if (s != NULL || (s = oldest(es)) != NULL)
+		/* A renewal comes first, burst or not: an edge that is never quiet has it too. */
+		if ((s = oldest(es)) != NULL)
 			make_one(es, s->to);
-		else {
+		else if ((s = emptiest(es)) == NULL) {
 			es->thread_is = RESTS;
 			while (es->thread_is == RESTS)
 				pthread_cond_wait(&es->wake, &es->lock);
-		}
+		} else if (stands_back(es, s))
+			stand_back(es);
+		else
+			make_one(es, s->to);
 	}
 	pthread_mutex_unlock(&es->lock);
 	return NULL;

@@ -10,7 +10,8 @@
  * What sealing can do before the message is there, done before: a thread keeps
  * some age_ephemerals ahead for each recipient that mail is sealed to, so that a
  * burst costs the loop a third of the work.  The thread stands back: while messages take from
- * what is there it makes nothing, unless little is left, and a take never waits for it.
+ * what is there it makes nothing, unless little is left or a renewal is due, and a take never
+ * waits for it.
  * Each is given out once and wiped here.  Whoever can read them can read the mail
  * that is coming in at this moment anyway: they live in that same process.  But a copy of its
  * memory, as of a virtual machine that is moved or saved, would open the mail of weeks to come

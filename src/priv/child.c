@@ -272,7 +272,7 @@ proc_child_main(enum proc_kind kind, const struct proc_ops *ops)
 	snprintf(child.who, sizeof(child.who), "posthouse.%s", ops->name);
 	log_init(child.who, LOG_INFO);
 	prctl(PR_SET_NAME, ops->name);
-	/* Ctrl-C reaches the whole terminal: it is the parent who ends us, in order. */
+	/* Who signals all of ours does not end us: the parent does, in order. */
 	signal(SIGINT, SIG_IGN);
 	signal(SIGHUP, SIG_IGN);
 	signal(SIGPIPE, SIG_IGN);

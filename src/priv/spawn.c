@@ -53,10 +53,27 @@ limit_files(bool many)
 	setrlimit(RLIMIT_NOFILE, &r);
 }
 
+/* What strangers could take over may tell the operator's terminal something, not listen to it. */
+static void
+only_write(int fd)
+{
+	char path[sizeof("/dev/fd/") + 10];
+	int again;
+
+	snprintf(path, sizeof(path), "/dev/fd/%d", fd);
+	if (isatty(fd) && (again = open(path, O_WRONLY | O_NOCTTY | O_CLOEXEC)) != -1) {
+		dup2(again, fd);
+		close(again);
+	}
+}
+
 static int
 arrange_files(int fd)
 {
 	int null;
+
+	only_write(STDOUT_FILENO);
+	only_write(STDERR_FILENO);
 
 	/* First of all out of the way of 0 and PROC_FD. */
 	if ((fd = fcntl(fd, F_DUPFD_CLOEXEC, PROC_FD + 1)) == -1 ||
@@ -80,9 +97,8 @@ become(enum conf_role role, enum proc_kind kind, const struct account *a, int fd
 	mode_t mask = umask(077);
 
 	/*
-	 * Without a terminal: who reads strangers' octets may not type into the one that we were
-	 * started from, and Ctrl-C is the parent's.  Where the kernel shares the processors among
-	 * sessions (autogroup), each of us has a share of its own.
+	 * Ctrl-C and the rest of a terminal's job control are the parent's.  And where the kernel
+	 * shares the processors among sessions (autogroup), each of us has a share of its own.
 	 */
 	setsid();
 	sigemptyset(&none);

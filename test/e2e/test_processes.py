@@ -132,14 +132,36 @@ def session(pid):
     return int(fields[3]), int(fields[4])
 
 
+def may(pid, fd):
+    """Whether it may read or write there, see proc(5)."""
+    with open(f"/proc/{pid}/fdinfo/{fd}", encoding="ascii") as f:
+        flags = next(line.split()[1] for line in f if line.startswith("flags:"))
+    return int(flags, 8) & os.O_ACCMODE
+
+
 def test_the_terminal_is_the_parents_alone(stand):
-    """Ctrl-C there ends the role in order; nobody who reads strangers' octets has it."""
+    """Ctrl-C there ends the role in order; nobody who reads strangers' octets reads there, too."""
     stand.stop("edge")
     pid, terminal = pty.fork()
     if pid == 0:
-        os.execv(posthouse(), ["posthouse", "edge", "-c", stand.conf("edge")])
+        try:
+            os.execv(posthouse(), ["posthouse", "edge", "-c", stand.conf("edge")])
+        finally:
+            os._exit(127)
+    said, ended = bytearray(), []
     try:
-        until("the edge answers", 30, lambda: stand.tool(
+        os.set_blocking(terminal, False)
+
+        def has_ended():
+            try:
+                said.extend(os.read(terminal, 65536))
+            except OSError:             # nothing more, or the other end is closed
+                pass
+            ended.extend(os.waitpid(pid, os.WNOHANG) if not ended else ())
+            if ended[:1] == [0]:
+                ended.clear()
+            return bool(ended)
+        until("the edge answers", 30, lambda: not has_ended() and stand.tool(
             "status", "-c", stand.conf("edge"), check=False).returncode == 0)
         assert send_mail(stand.smtp, message()).code == 250
         assert session(pid)[1] != 0
@@ -147,9 +169,15 @@ def test_the_terminal_is_the_parents_alone(stand):
         assert len(kids) >= 2
         for kid in kids:
             assert session(kid) == (kid, 0)
+            for fd in (0, 1, 2):
+                assert may(kid, fd) == (os.O_RDONLY if fd == 0 else os.O_WRONLY)
         os.write(terminal, b"\x03")
-        assert os.waitpid(pid, 0)[1] == 0
+        until("the edge has ended", 30, has_ended)
+        assert ended == [pid, 0], said.decode()
     finally:
+        if not ended:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
         os.close(terminal)
     stand.start("edge")
     stand.wait_mails("alice", 1)
