@@ -82,6 +82,7 @@ class Cutter(Wire):
 
     def __init__(self, to, port=0):
         self.left = {"up": None, "down": None}
+        self.cuts = 0               # of those that were waited for
         super().__init__(to, port)
 
     async def pump(self, src, dst, way):
@@ -90,6 +91,7 @@ class Cutter(Wire):
             if left is not None and len(data) >= left:
                 dst.write(data[:left])      # a torn record, sometimes a whole one
                 self.left[way] = None
+                self.cuts += 1
                 await asyncio.sleep(0)
                 self._cut()
                 return
