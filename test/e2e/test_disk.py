@@ -319,7 +319,7 @@ def remount(dir_, how):
 
 
 def test_read_only_disk(edge_on, tmpfs, mark):
-    """An edge does not start on it and says where; what it held before is there after."""
+    """An edge does not start on it, says where and what to do; what it held is there after."""
     stand = edge_on()
     stand.stop("home")
     assert send_mail(stand.smtp, message(subject=mark)).code == 250
@@ -329,7 +329,7 @@ def test_read_only_disk(edge_on, tmpfs, mark):
         r = subprocess.run([posthouse(), "edge", "-c", stand.conf("edge")], check=False,
                            capture_output=True, text=True, timeout=60)
         assert r.returncode != 0 and stand.env["EDGE_SPOOL"] in r.stderr, r.stderr
-        assert "read-only" in r.stderr.lower(), r.stderr
+        assert "Read-only file system: mount it writable" in r.stderr, r.stderr
     finally:
         remount(tmpfs, "rw")
     stand.start("edge")

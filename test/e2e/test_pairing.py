@@ -123,22 +123,32 @@ def test_a_home_that_no_service_is_for(make_stand):
     assert "Warning" not in r.stderr
 
 
-@pytest.mark.parametrize("what", ["", "hello", "posthouse-pair-1 x",
-                                  "posthouse-pair-2 a:1 sha256:00 new 00"])
-def test_not_a_line(stand, what):
-    r = redeem(stand, home_conf(stand, "one"), what + "\n")
-    assert r.returncode != 0 and r.stderr.strip(), "refused with a reason"
+WHOLE_LINE = "it must start with posthouse-pair-1; paste the whole line that `posthouse pair`"
+
+
+@pytest.mark.parametrize("what, says", [
+    (None, "make one at the edge: posthouse pair NAME DOMAIN"),
+    ("", WHOLE_LINE), ("hello", WHOLE_LINE),
+    ("posthouse-pair-2 a:1 sha256:00 new 00", WHOLE_LINE),
+    ("posthouse-pair-1 x", "it is cut short: five words are wanted"),
+    ("posthouse-pair-1 a:1 sha256:00 new 00", "the third word is not sha256: and 64 hex digits")])
+def test_not_a_line(stand, what, says):
+    r = redeem(stand, home_conf(stand, "one"), "" if what is None else what + "\n")
+    assert r.returncode != 0 and says in r.stderr, r.stderr
 
 
 def test_wrong_token_and_five_tries(stand):
     text = line(stand)
     conf = home_conf(stand, "one")
     wrong = text[:-32] + ("0" * 32 if text[-32:] != "0" * 32 else "1" * 32)
-    for _ in range(5):
+    for left in 4, 3, 2, 1, 0:
         r = redeem(stand, conf, wrong + "\n")
-        assert r.returncode != 0 and r.stderr.strip()
+        says = f"; {left} tries are left" if left > 0 else \
+            ", for the last time: make a new line at the edge"
+        assert r.returncode != 0 and f"the token is wrong{says}" in r.stderr, r.stderr
     r = redeem(stand, conf, text + "\n")
-    assert r.returncode != 0, "after five tries even the right one is dead"
+    assert r.returncode != 0 and "make a new one" in r.stderr, \
+        f"after five tries even the right one is dead: {r.stderr}"
 
 
 def test_a_line_ends_with_its_time(stand):
@@ -273,6 +283,10 @@ def test_an_unpinned_home_is_refused_at_the_handshake(make_stand, mark):
             stand.start("home")
         finally:
             del os.environ["STAND_READY_S"]
+    until("home says why, and what to do", 20, lambda: re.search(
+        r"ended the handshake; does it still know this home\? else pair again",
+        " ".join(stand.status("home")["alarms"])))
+    stand.logged("edge", r"tunnel\.refused: TLS handshake")
     assert send_mail(stand.smtp, message(subject=mark)).code == 250
     assert len(stand.queue("edge")) == 1
     stand.stop("home")
