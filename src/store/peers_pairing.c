@@ -295,7 +295,7 @@ redeem(struct peers *ps, const char *name, const unsigned char token[PAIRING_TOK
 		return &ps->row[i];
 	}
 	if (ps->row[i].tries > 0)
-		why_set(why, "the token is wrong; %u tries are left", ps->row[i].tries);
+		why_set(why, "the token is wrong; tries left: %u", ps->row[i].tries);
 	else {
 		why_set(why, "the token is wrong, for the last time: make a new line at the edge");
 		expire(ps, now);

@@ -143,7 +143,7 @@ def test_wrong_token_and_five_tries(stand):
     wrong = text[:-32] + ("0" * 32 if text[-32:] != "0" * 32 else "1" * 32)
     for left in 4, 3, 2, 1, 0:
         r = redeem(stand, conf, wrong + "\n")
-        says = f"; {left} tries are left" if left > 0 else \
+        says = f"; tries left: {left}" if left > 0 else \
             ", for the last time: make a new line at the edge"
         assert r.returncode != 0 and f"the token is wrong{says}" in r.stderr, r.stderr
     r = redeem(stand, conf, text + "\n")

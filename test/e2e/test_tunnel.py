@@ -69,6 +69,18 @@ def test_redial_while_nobody_answers_is_patient(by_wire):
     until("the tunnel is up again", 40, lambda: tunnels(stand) > 0)
 
 
+def test_an_edge_that_cannot_be_reached_is_told_with_what_to_look_at(stand):
+    stand.stop("edge")
+
+    def says():
+        peer, = stand.status("home")["peers"]
+        return re.search(r"127\.0\.0\.1:\d+ does not answer: .*; is the edge running, and does its "
+                         r"firewall let that port in\?", peer["error"] or "")
+    until("home says what to look at", 40, says)
+    stand.start("edge")
+    until("the tunnel is up again", 90, lambda: tunnels(stand) > 0)
+
+
 def test_a_line_that_went_silent_is_noticed(by_wire, mark):
     """No reset, no end: only keep-alive can tell. RFC 9113 PING, 15 s and as
     long again for the answer."""

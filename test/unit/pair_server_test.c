@@ -333,7 +333,7 @@ a_wrong_token_costs_a_try(void **state)
 	for (int left = PAIRING_TRIES - 1; left > 0; left--) {
 		char words[40];
 
-		snprintf(words, sizeof(words), "%d tries are left", left);
+		snprintf(words, sizeof(words), "tries left: %d", left);
 		begin(&H, "PUT", "/pair");
 		say_hello(&H, "bob", wrong, recipient);
 		expect_error(&H, words);
