@@ -94,6 +94,19 @@ note_mail(struct play *p, const struct smtp_ev *ev)
 		buf_addf(&p->arrived, "%llu", (unsigned long long)smtp_srv_declared_size(p->srv));
 }
 
+/* The code of a reply's last line; of a refusal the enhanced one, too (RFC 2034 4). */
+static void
+note_code(struct play *p, const char *line, size_t n)
+{
+	const char *after = memchr(line + 4, ' ', n - 4);
+
+	if (line[3] != ' ')
+		return;
+	buf_add(&p->codes, line, 4);
+	if (line[0] >= '4' && after != NULL)
+		buf_add(&p->codes, line + 4, (size_t)(after + 1 - (line + 4)));
+}
+
 static void
 take_reply(struct play *p)
 {
@@ -101,10 +114,10 @@ take_reply(struct play *p)
 
 	if ((p->with & FULL) != 0)
 		buf_add_span(&p->codes, out);
-	for (size_t i = 0; (p->with & FULL) == 0 && i + 4 < out.n;
-	    i = (size_t)((char *)memchr(out.p + i, '\n', out.n - i) - out.p) + 1)
-		if (out.p[i + 3] == ' ')
-			buf_add(&p->codes, out.p + i, 4);
+	for (size_t i = 0, n; (p->with & FULL) == 0 && i + 4 < out.n; i += n) {
+		n = (size_t)((char *)memchr(out.p + i, '\n', out.n - i) - out.p) + 1 - i;
+		note_code(p, out.p + i, n);
+	}
 	smtp_srv_out_used(p->srv, out.n);
 }
 
@@ -237,7 +250,8 @@ test_nul(void)
 		for (size_t at = 0; at < sizeof(data) - 1; at += piece)
 			hear(&p, data + at, piece < sizeof(data) - 1 - at ? piece :
 			    sizeof(data) - 1 - at);
-		ok = went_well(&p, "NUL", piece, "220 250 250 250 354 554 250 250 250 554 500 221 ",
+		ok = went_well(&p, "NUL", piece,
+	    "220 250 250 250 354 554 5.6.0 250 250 250 554 5.6.0 500 5.5.2 221 ",
 		    "!!#") && ok;
 		play_fini(&p);
 	}
@@ -252,11 +266,13 @@ test_starttls(void)
 		const char	*name, *says, *later, *secured, *codes, *arrives;
 	} cases[] = {
 		{ "all is forgotten", E "STARTTLS\r\n", "", MR E "STARTTLS\r\n",
-		    "220 250 220 503 503 250 502 ", "" },
-		{ "behind it in one piece", E "STARTTLS\r\n" MR, NULL, "", "220 250 501 ", "" },
-		{ "half a line behind it", E "STARTTLS\r\nNOO", NULL, "", "220 250 501 ", "" },
+		    "220 250 220 503 5.5.1 503 5.5.1 250 502 5.5.1 ", "" },
+		{ "behind it in one piece", E "STARTTLS\r\n" MR, NULL, "", "220 250 501 5.5.2 ",
+	    "" },
+		{ "half a line behind it", E "STARTTLS\r\nNOO", NULL, "", "220 250 501 5.5.2 ",
+	    "" },
 		{ "behind it a little later", E "STARTTLS\r\n", "RSET\r\nNO", "OP\r\nNOOP\r\n",
-		    "220 250 220 500 250 ", "" },
+		    "220 250 220 500 5.5.2 250 ", "" },
 		{ "pipelined before it", E "NOOP\r\nSTARTTLS\r\n", "", E MR "DATA\r\nx" END,
 		    "220 250 250 220 250 250 250 354 250 ", "(x\r\n)" },
 	};
@@ -287,7 +303,7 @@ static bool
 test_shut(void)
 {
 	static const char says[] = EMR "DATA\r\nx\r\n.\r\n" MR
-	    "BDAT 3\r\nabcBDAT 2\r\nxxRSET\r\nNOOP\r\n";
+	    "BDAT 3\r\nabcBDAT 2\r\nxxRSET\r\nNOOP\r\n", said[] = "421 4.4.2 ";
 	const struct smtp_reply timeout = smtp_reply(421, 4, 4, 2, "Timeout");
 	bool ok = true;
 
@@ -303,7 +319,8 @@ test_shut(void)
 		smtp_srv_shut(p.srv, &timeout);
 		smtp_srv_answer(p.srv, &timeout);
 		hear(&p, says, sizeof(says) - 1);
-		if (p.codes.n < 4 || memcmp(p.codes.p + p.codes.n - 4, "421 ", 4) != 0 ||
+		if (p.codes.n < sizeof(said) - 1 ||
+		    memcmp(p.codes.p + p.codes.n - sizeof(said) + 1, said, sizeof(said) - 1) != 0 ||
 		    !span_eq(buf_span(&p.arrived), idle ? SPAN_LIT("#") : SPAN_LIT("!#"))) {
 			printf("shut at %zu, idle %d: %.*s\n", at, idle, (int)p.arrived.n,
 			    p.arrived.p);
@@ -377,7 +394,7 @@ test_endless(void)
 		read += sizeof(flood);
 	}
 	ok = read < SMTP_DISCARD_SLACK + 4 * sizeof(flood);
-	ok = went_well(&p, "data without end", 0, "220 250 250 250 354 552 ", "!#") && ok;
+	ok = went_well(&p, "data without end", 0, "220 250 250 250 354 552 5.3.4 ", "!#") && ok;
 	play_fini(&p);
 	return ok;
 }

@@ -25,7 +25,7 @@ enum {
 #define L60	"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
 #define R2	"Received: x\r\nReceived: y\r\n"
 /* A message refused at its true end, nothing of it taken for commands, and the goodbye. */
-#define REFUSED	"220 250 250 250 354 550 221 ", "!#"
+#define REFUSED	"220 250 250 250 354 550 5.6.11 221 ", "!#"
 
 /*
  * Read as a play: what the client says, what must come back, what arrives.  The
@@ -39,6 +39,8 @@ enum {
  * The password is "open sesame" for everybody; the user "later" cannot be judged now.
  *
  * XCLIENT is right that speaks of ADDR.
+ *
+ * Codes: the number of each reply, and of a refusal its enhanced code.
  *
  * Arrived: messages accepted in "()"; "!" an abort; "user+" who logged in,
  * "user-" who could not; "X[...]" what XCLIENT said; "#" where the session ended.
