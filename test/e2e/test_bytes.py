@@ -6,7 +6,7 @@ import re
 import pytest
 
 from kit.smtp import Client, Closed, send_mail
-from kit.stand import message
+from kit.stand import message, sanitized, until
 
 ODD = {
     "dots": b".\r\n..\r\n...x\r\n.leading\r\n\r\n.\r\n",
@@ -42,7 +42,6 @@ def test_byte_for_byte(shared, name, how):
 
 def arrived(stand, known):
     """The one file that is new."""
-    from kit.stand import until
     until("a new message", 20, lambda: set(stand.files("alice")) - known)
     name, = set(stand.files("alice")) - known
     with open(name, "rb") as f:
@@ -173,3 +172,29 @@ def test_size(make_stand):
     r = send_mail(stand.smtp, octets, chunk=8000)
     assert r.code == 552, r.text
     assert stand.queue("edge") == []
+
+
+def peaks(stand):
+    """The most memory that each process ever had, in KiB."""
+    found = {}
+    for role in ("edge", "home"):
+        for p in stand.status(role)["processes"]:
+            with open(f"/proc/{p['pid']}/status", encoding="ascii") as f:
+                found[role, p["name"]] = next(int(line.split()[1]) for line in f
+                                              if line.startswith("VmHWM"))
+    return found
+
+
+def test_a_large_message_is_nowhere_whole_in_memory(make_stand, mark):
+    stand = make_stand(opt=["edge.limits.size=50M"])
+    octets = message(subject=mark) + (b"z" * 1022 + b"\r\n") * (40 << 10)
+    send_mail(stand.smtp, message())
+    stand.wait_mails("alice", 1)
+    before = peaks(stand)
+    assert send_mail(stand.smtp, octets).code == 250
+    assert send_mail(stand.smtp, octets, chunk=1 << 20).code == 250
+    for mail in stand.wait_marked("alice", mark, n=2, seconds=60):
+        assert mail.endswith(octets.replace(b"\r\n", b"\n"))
+    grown = {name: kib - before[name] for name, kib in peaks(stand).items()}
+    print(grown)
+    assert sanitized() or max(grown.values()) < 6 << 10, grown

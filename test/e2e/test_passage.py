@@ -18,7 +18,7 @@ from kit.netns import netns
 from kit.passed import Server, TlsServer, answer, connect, echo, header, read_all
 from kit.ports import free_port
 from kit.smtp import Client
-from kit.stand import Stand, posthouse, until
+from kit.stand import Stand, sanitized, until
 
 
 H2_WINDOW = 4 << 20         # net/h2.h: the most that lies at either end for one that does not read
@@ -205,12 +205,6 @@ def memory(pid):
         with open(f"/proc/{one}/smaps_rollup", encoding="ascii") as f:
             total += sum(int(line.split()[1]) << 10 for line in f if line.startswith("Private_"))
     return total
-
-
-def sanitized():
-    """A program that keeps what was freed, to find who uses it."""
-    with open(posthouse(), "rb") as f:
-        return b"__asan_init" in f.read()
 
 
 def test_visitors_that_reset_and_readers_that_stall(passed):
