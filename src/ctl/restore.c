@@ -18,6 +18,7 @@
 #include "ctl/restore_swap.h"
 #include "ctl/role.h"
 #include "ctl/state.h"
+#include "priv/ground.h"
 #include "proto/mailbox_password.h"
 #include "store/db_copy.h"
 #include "store/ledger_words.h"
@@ -51,6 +52,7 @@ struct restore {
 	const char	*path;		/* DIR; NULL: none */
 	int		 dir;
 	int		 state, lock;	/* STATE, and whoever holds it locked */
+	int		 parent;	/* the lock of home's parent: its writer may just be away */
 	int		 staging;	/* STATE/restore.new */
 	char		 staged[CONF_PATH_MAX];	/* its path */
 	struct db	*here;		/* the ledger of before; NULL: there was none */
@@ -342,7 +344,10 @@ open_state(struct restore *r, struct why *why)
 
 	if ((r->state = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) == -1)
 		return why_sys(why, "%s", path);
-	if (flock(r->state, LOCK_EX | LOCK_NB) == -1)
+	r->parent = openat(r->state, GROUND_LOCK, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (r->parent == -1)
+		return why_sys(why, "%s/" GROUND_LOCK, path);
+	if (flock(r->parent, LOCK_EX | LOCK_NB) == -1 || flock(r->state, LOCK_EX | LOCK_NB) == -1)
 		return why_set(why, "%s: home is running: stop it first", path);
 	return 0;
 }
@@ -524,8 +529,8 @@ fini(struct restore *r)
 	if (r->staging != -1 && r->state != -1)
 		restore_clear(r->state, &why);		/* after a refusal; else it is gone */
 	account_leave(&r->account);
-	for (size_t i = 0; i < 4; i++) {
-		int fd = (int[]){ r->dir, r->staging, r->state, r->lock }[i];
+	for (size_t i = 0; i < 5; i++) {
+		int fd = (int[]){ r->dir, r->staging, r->state, r->lock, r->parent }[i];
 
 		if (fd != -1)
 			close(fd);
@@ -537,7 +542,8 @@ fini(struct restore *r)
 int
 ctl_restore(int argc, char **argv)
 {
-	struct restore r = { .dir = -1, .state = -1, .lock = -1, .staging = -1 };
+	struct restore r = { .dir = -1, .state = -1, .lock = -1, .parent = -1,
+	    .staging = -1 };
 	struct opts o;
 	struct why why;
 	int rc = opts_parse(argc, argv, &use, &o);

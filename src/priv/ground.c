@@ -119,7 +119,7 @@ take_lock(struct ground *g, const struct conf_common *c, struct why *why)
 {
 	char path[CONF_PATH_MAX + 32];
 
-	snprintf(path, sizeof(path), "%s/lock", c->state);
+	snprintf(path, sizeof(path), "%s/" GROUND_LOCK, c->state);
 	g->lock = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (g->lock == -1)
 		return why_sys(why, "%s", path);

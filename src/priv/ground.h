@@ -14,6 +14,7 @@
  * All of it is kept for as long as the parent lives and handed to each process as
  * a copy of the descriptor.
  */
+#define GROUND_LOCK	"lock"	/* in the state; also of who changes that while no role runs */
 #define GROUND_LISTEN_MAX	((CONF_SERVICES_MAX + 1) * CONF_LISTEN_MAX)
 
 struct ground_listener {

@@ -183,6 +183,16 @@ def test_an_older_ledger_is_refused_and_accepted_loses_no_mail(make_stand, mark)
         assert f.read().count("AGE-SECRET-KEY-1") == 1
 
 
+def test_a_home_whose_writer_is_just_away_is_running(make_stand):
+    stand = make_stand(opt=OPT + ACCOUNT)
+    path = backup(stand)
+    for _ in range(4):                      # each time it stays away for longer
+        stand.kill("home", "writer")
+        assert "home is running" in home(stand, "restore", path, rc=1)
+        until("the writer is back", 20, lambda: stand.tool(
+            "status", "-c", stand.conf("home"), check=False).returncode == 0)
+
+
 def test_what_was_paired_anew_since_the_backup_stays_paired(make_stand, mark):
     """Its edge signs by the pairing that was made last."""
     stand = make_stand(opt=OPT + ACCOUNT)
@@ -255,7 +265,7 @@ def test_what_is_no_whole_backup_changes_nothing(make_stand, mark):
         shutil.copytree(path, copy)
         change(copy)
         assert words in home(stand, "restore", copy, rc=1)
-        assert os.listdir(stand.env["HOME_STATE"]) == []
+        assert os.listdir(stand.env["HOME_STATE"]) == ["lock"]
         shutil.rmtree(copy)
 
     def cut(name):
@@ -303,7 +313,7 @@ def test_a_full_disk_leaves_neither_half_a_backup_nor_half_a_home(make_stand, ma
         away(stand)
         os.symlink(small, stand.env["HOME_STATE"])
         assert "No space left" in home(stand, "restore", path, rc=1)
-        assert os.listdir(small) == []
+        assert os.listdir(small) == ["lock"]
     finally:
         subprocess.run(["umount", small], check=True)
     os.unlink(stand.env["HOME_STATE"])
