@@ -25,8 +25,18 @@ os.environ["PATH"] += ":/usr/sbin:/sbin"
 from kit.ports import free_port                     # noqa: E402
 from kit.stand import Stand, posthouse, until       # noqa: E402
 
-LOAD = os.getloadavg()[0]       # whoever else is at work here
 RESULTS = os.path.join(HERE, "RESULTS.md")
+LOAD = os.getloadavg()[0]       # whoever else is at work here
+
+
+def ticks():
+    """(wanted, stolen): the processors' time that was not idle, and what of it other machines had (proc(5))."""
+    with open("/proc/stat", encoding="ascii") as f:
+        user, nice, system, _, _, irq, softirq, steal = map(int, f.readline().split()[1:9])
+    return user + nice + system + irq + softirq + steal, steal
+
+
+BEFORE = ticks()
 
 
 def arguments(doc, **more):
@@ -116,8 +126,10 @@ def machine():
         model = next((ln.split(":")[1].strip() for ln in f if ln.startswith("model name")), platform.machine())
     commit = subprocess.run(["git", "-C", HERE, "rev-parse", "--short", "HEAD"], check=False, capture_output=True,
                             text=True).stdout.strip() or "unknown"
+    wanted, stolen = (now - then for now, then in zip(ticks(), BEFORE))
     return f"{time.strftime('%Y-%m-%d')}, commit {commit}, {os.cpu_count()} x {model}, Linux {platform.release()}, " \
-           f"{filesystem(tempfile.gettempdir())}, load before {LOAD:.1f}"
+           f"{filesystem(tempfile.gettempdir())}, load before {LOAD:.1f}, " \
+           f"stolen {100 * stolen / max(wanted, 1):.0f} %"
 
 
 def median(values):
