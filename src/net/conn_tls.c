@@ -114,18 +114,18 @@ make_method(void)
 }
 
 /*
- * What an SSL call that did not succeed means.  True: it only wants more input.
- * SSL_get_error would say it by OpenSSL's queue of errors, which must be empty then:
- * to empty it costs as much as a fifth of a short record does, and SSL itself knows.
+ * An SSL call did not succeed, and what it had to say is out: unless it only wants more input,
+ * it was the last.  SSL_get_error would say so by OpenSSL's queue of errors, which must be empty
+ * then: to empty it costs as much as a fifth of a short record does, and SSL itself knows.
  */
-static bool
-tls_wants(struct conn *c, int rc)
+static void
+tls_stopped(struct conn *c, int rc)
 {
 	struct why why;
 	bool ended;
 
 	if (starved)
-		return true;
+		return;
 	if (c->shaking)
 		ended = SSL_get_error(c->ssl, rc) == SSL_ERROR_ZERO_RETURN;
 	else	/* after a fatal alert or error it is in a handshake that will not go on */
@@ -133,12 +133,10 @@ tls_wants(struct conn *c, int rc)
 		    !SSL_in_init(c->ssl);
 	if (ended) {
 		conn_peer_eof(c, true);
-		return false;
+		return;
 	}
 	tls_why(&why, c->shaking ? "TLS handshake" : "TLS");
-	(void)flush_gathered(c);	/* the alert that says why */
 	conn_fail(c, &why);
-	return false;
 }
 
 /* All that came is deciphered.  What stopped short of it is asked for again. */
@@ -178,7 +176,7 @@ tls_read(struct conn *c)
 		if (tls_drained(c))
 			break;
 	}
-	if (!flush_gathered(c))		/* an answer to a key update */
+	if (!flush_gathered(c))		/* an answer to a key update, or an alert */
 		return false;
 	if (n > 0) {
 		/* What stopped us may be its end, or an error, and is asked for again. */
@@ -193,7 +191,7 @@ tls_read(struct conn *c)
 			return false;
 		return more;
 	}
-	(void)tls_wants(c, rc);
+	tls_stopped(c, rc);
 	return false;
 }
 
@@ -205,14 +203,15 @@ shook_hands(struct conn *c)
 
 	starved = false;
 	ERR_clear_error();
-	if ((rc = SSL_do_handshake(c->ssl)) != 1) {
-		if (tls_wants(c, rc))
-			(void)flush_gathered(c);
+	rc = SSL_do_handshake(c->ssl);
+	/* However it ended: what stays would go out in front of another connection's octets. */
+	if (!flush_gathered(c))
+		return false;
+	if (rc != 1) {
+		tls_stopped(c, rc);
 		return false;
 	}
 	c->shaking = false;
-	if (!flush_gathered(c))
-		return false;
 	c->ops->secured(c->arg);
 	return true;
 }

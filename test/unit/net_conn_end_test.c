@@ -203,6 +203,54 @@ a_forged_record_ends_it_and_is_no_end(void **state)
 	}
 }
 
+/* What a client says first, and behind it, in the same piece, the end of TLS. */
+static size_t
+hello_and_goodbye(char *out, size_t max)
+{
+	static const char goodbye[] = { 0x15, 3, 3, 0, 2, 1, 0 };
+	SSL *ssl = SSL_new(ends.client);
+	BIO *in = BIO_new(BIO_s_mem()), *said = BIO_new(BIO_s_mem());
+	int n;
+
+	SSL_set_bio(ssl, in, said);
+	SSL_set_connect_state(ssl);
+	assert_int_equal(SSL_do_handshake(ssl), -1);
+	n = BIO_read(said, out, (int)max);
+	SSL_free(ssl);
+	ERR_clear_error();
+	assert_true(n > 0 && (size_t)n + sizeof(goodbye) <= max);
+	memcpy(out + n, goodbye, sizeof(goodbye));
+	return (size_t)n + sizeof(goodbye);
+}
+
+/* What was to be said in a handshake that ends is no part of another's stream. */
+static void
+a_handshake_that_ends_disturbs_no_other(void **state)
+{
+	enum ends_kind kind;
+
+	for (kind = ENDS_TLS; kind < ENDS_KINDS; kind++) {
+		struct conn_end third = { .c = NULL };
+		char said[4096];
+		struct why why;
+		ssize_t n;
+		int fds[2];
+
+		ends_again(state, kind, &conn_end_half);
+		tcp_pair(fds);
+		third.c = conn_new(&loop, fds[1], &conn_end_half, &third, &why);
+		assert_int_equal(conn_tls(third.c, ends.server, true, &why), 0);
+		n = (ssize_t)hello_and_goodbye(said, sizeof(said));
+		assert_int_equal(write(fds[0], said, (size_t)n), n);
+		RUN_UNTIL(third.closed == 1);
+		assert_non_null(strstr(third.why, "during the TLS handshake"));
+		assert_true(octets_write(ends.b.c, 0, 1000));
+		RUN_UNTIL(ends.a.n == 1000 || ends.a.closed == 1);
+		octets_check(&ends.a, 1000);
+		close(fds[0]);
+	}
+}
+
 /* In one read: what was said, TLS's end and the socket's. */
 static void
 a_last_word_and_the_end_come_together(void **state)
@@ -242,6 +290,7 @@ main(void)
 		NET(a_last_word_and_the_end_come_together),
 		NET(an_error_of_somebody_else_ends_nothing),
 		NET(a_forged_record_ends_it_and_is_no_end),
+		NET(a_handshake_that_ends_disturbs_no_other),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
