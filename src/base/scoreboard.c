@@ -18,6 +18,22 @@ board_passed(struct scoreboard *b, const char *name)
 	return NULL;
 }
 
+void
+board_cut(struct scoreboard *b, int64_t now_ms, const char *why)
+{
+	atomic_store(&b->count[BC_CONNECTIONS], 0);
+	for (size_t i = 0; i < BOARD_SERVICES; i++)
+		atomic_store(&b->passed[i].open, 0);
+	for (size_t i = 0; i < BOARD_PEERS; i++) {
+		struct board_peer *p = &b->peer[i];
+
+		if (atomic_exchange(&p->connections, 0) == 0)
+			continue;
+		atomic_store(&p->since_ms, now_ms);
+		span_copy(span_str(why), p->error, sizeof(p->error));
+	}
+}
+
 const char *const board_refusal_names[BR_COUNT] = {
 	[BR_NO_HOME] = "no_home",
 	[BR_HOME_DOWN] = "home_down",

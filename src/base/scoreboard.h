@@ -186,6 +186,9 @@ board_tls_ends(struct scoreboard *b, int64_t now_ms, int64_t soon_ms)
 /* The service's row, taken when it is first asked for; NULL: all are taken. */
 struct board_passed *board_passed(struct scoreboard *, const char *name);
 
+/* Edge: the process that had connections and tunnels open has ended, and they with it. */
+void	board_cut(struct scoreboard *, int64_t now_ms, const char *why);
+
 extern const char *const board_refusal_names[BR_COUNT];	/* in logs as well */
 extern const char *const board_identity_names[BI_COUNT];	/* "" while it is not known */
 extern const char *const board_counter_names[BC_COUNT];	/* as `status --json` calls them */

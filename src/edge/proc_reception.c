@@ -301,6 +301,7 @@ start(struct proc *p, struct why *why)
 	if (!crypto_init())
 		return why_set(why,
 		    "reception: OpenSSL offers no X25519, ChaCha20-Poly1305 or SHA-256");
+	board_cut(edge_board(e), wall_ms(), "the reception process ended");
 	mallopt(M_TRIM_THRESHOLD, HEAP_SLACK);
 	mallopt(M_MMAP_THRESHOLD, HEAP_LARGEST);
 	spool_up(e);

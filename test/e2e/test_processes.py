@@ -115,6 +115,26 @@ def test_a_killed_process_waits_for_no_thread_that_waits_for_a_quiet_machine(sta
     assert own >= 10 or any(nice == 10 for _, _, nice, _ in threads(pid))
 
 
+def test_what_a_killed_process_had_open_is_not_shown_as_open(stand):
+    """It was cut with it; a home that does not come back is away."""
+    def shown():
+        s = stand.status("edge")
+        return s["counters"]["connections"], [p["connections"] > 0 for p in s["peers"]]
+
+    until("home is there", 20, lambda: shown() == (0, [True]))
+    tunnel = next(p["pid"] for p in stand.status("home")["processes"] if p["name"] == "tunnel")
+    with Client(stand.smtp) as c:
+        c.hello()
+        until("it is shown", 10, lambda: shown() == (1, [True]))
+        os.kill(tunnel, signal.SIGSTOP)
+        try:
+            stand.kill("edge", "reception")
+            until("nothing is open", 20, lambda: shown() == (0, [False]))
+        finally:
+            os.kill(tunnel, signal.SIGCONT)
+    until("home is there again", 60, lambda: shown() == (0, [True]))
+
+
 def test_parent_gone_means_children_gone(stand):
     """A parent that is killed alone leaves nobody behind."""
     pid = stand.pid("edge")
