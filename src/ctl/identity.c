@@ -6,6 +6,7 @@
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "ctl/octets.h"
@@ -84,8 +85,31 @@ open_parent(const char *path, char name[NAME_MAX + 1], struct why *why)
 	return fd;
 }
 
-int
-replace_secret(const char *path, struct span text, struct why *why)
+/* Not every file system knows a rename that replaces nothing; all that have links know those. */
+static int
+rename_new(int dir, const char *made, const char *name)
+{
+	if (renameat2(dir, made, dir, name, RENAME_NOREPLACE) == 0)
+		return 0;
+	if (errno != EINVAL && errno != ENOSYS)
+		return -1;
+	return linkat(dir, made, dir, name, 0) == 0 ? unlinkat(dir, made, 0) : -1;
+}
+
+/* fd is made's. */
+static int
+put_secret(int fd, int dir, const char *made, const char *name, struct span text, bool over)
+{
+	/* The umask may have taken more away than it should. */
+	if (fchmod(fd, 0600) == -1 || octets_write(fd, text) == -1 || fsync(fd) == -1)
+		return -1;
+	if ((over ? renameat(dir, made, dir, name) : rename_new(dir, made, name)) == -1)
+		return -1;
+	return fsync(dir);
+}
+
+static int
+write_secret(const char *path, struct span text, bool over, struct why *why)
 {
 	char name[NAME_MAX + 1], made[NAME_MAX + 8];
 	int dir = open_parent(path, name, why), fd, rc = -1;
@@ -95,18 +119,29 @@ replace_secret(const char *path, struct span text, struct why *why)
 	snprintf(made, sizeof(made), ".%s.new", name);
 	unlinkat(dir, made, 0);			/* what a run that was cut off left */
 	fd = openat(dir, made, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-	if (fd == -1) {
-		why_sys(why, "%s", path);
-		close(dir);
-		return -1;
-	}
-	if (octets_write(fd, text) == -1 || fsync(fd) == -1 ||
-	    renameat(dir, made, dir, name) == -1 || fsync(dir) == -1) {
-		why_sys(why, "%s", path);
-		unlinkat(dir, made, 0);
-	} else
+	if (fd != -1 && put_secret(fd, dir, made, name, text, over) == 0)
 		rc = 0;
-	close(fd);
+	else if (errno == EEXIST && !over)
+		why_set(why, "%s: it exists, and a key is never written over: move it away first "
+		    "if it is not needed any more", path);
+	else
+		why_sys(why, "%s", path);
+	if (rc == -1)
+		unlinkat(dir, made, 0);
+	if (fd != -1)
+		close(fd);
 	close(dir);
 	return rc;
+}
+
+int
+replace_secret(const char *path, struct span text, struct why *why)
+{
+	return write_secret(path, text, true, why);
+}
+
+int
+make_secret(const char *path, struct span text, struct why *why)
+{
+	return write_secret(path, text, false, why);
 }

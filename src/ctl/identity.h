@@ -30,5 +30,7 @@ void	identities_fini(struct identities *);		/* wipes */
  * it.  The old or the new is there, never half.  See state_enter for whose it is.
  */
 int	replace_secret(const char *path, struct span text, struct why *);
+/* The same where nothing is yet: never over what is there. */
+int	make_secret(const char *path, struct span text, struct why *);
 
 #endif

@@ -1,11 +1,6 @@
 #include "ctl/keygen.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <libgen.h>
-#include <stdlib.h>
-#include <sys/stat.h>
-#include <unistd.h>
+#include <string.h>
 
 #include <openssl/bio.h>
 #include <openssl/err.h>
@@ -16,47 +11,9 @@
 #include "base/clock.h"
 #include "base/codec.h"
 #include "base/secret.h"
-#include "ctl/octets.h"
+#include "ctl/identity.h"
 #include "proto/age.h"
 #include "proto/crypto.h"
-
-/* A name is on the disk only when its directory is. */
-static int
-sync_directory_of(const char *path)
-{
-	char *copy = strdup(path);
-	int fd = copy != NULL ? open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
-	int result = fd != -1 ? fsync(fd) : -1;
-
-	free(copy);
-	if (fd != -1)
-		close(fd);
-	return result;
-}
-
-static int
-write_key_file(const char *path, struct span text, struct why *why)
-{
-	int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-
-	if (fd == -1) {
-		if (errno == EEXIST)
-			return why_set(why, "%s: it exists, and a key is never written over: "
-			    "move it away first if it is not needed any more", path);
-		return why_sys(why, "%s", path);
-	}
-	/* The umask may have taken more away than it should. */
-	if (fchmod(fd, 0600) == -1 || octets_write(fd, text) == -1 || fsync(fd) == -1) {
-		why_sys(why, "%s", path);
-		close(fd);
-	} else if (close(fd) == -1 || sync_directory_of(path) == -1) {
-		why_sys(why, "%s", path);
-	} else {
-		return 0;
-	}
-	unlink(path);
-	return -1;
-}
 
 int
 keygen_age(const char *path, struct why *why)
@@ -81,7 +38,7 @@ keygen_age(const char *path, struct why *why)
 		buf_addf(&text, "# created: %.19sZ\n# public key: %s\n%s\n", now, public, secret);
 		explicit_bzero(secret, sizeof(secret));
 		result = text.failed ? why_set(why, "%s: out of memory", path) :
-		    write_key_file(path, buf_span(&text), why);
+		    make_secret(path, buf_span(&text), why);
 	}
 	buf_wipe(&text);
 	age_identity_fini(&id);
@@ -99,7 +56,7 @@ keygen_hex(const char *path, struct why *why)
 	random_bytes(key, sizeof(key));
 	hex_encode(key, sizeof(key), text);
 	text[2 * SECRET_LEN] = '\n';
-	result = write_key_file(path, span_of(text, sizeof(text)), why);
+	result = make_secret(path, span_of(text, sizeof(text)), why);
 	explicit_bzero(text, sizeof(text));
 	explicit_bzero(key, sizeof(key));
 	return result;
@@ -162,7 +119,7 @@ keygen_tunnel(const char *path, struct pin *out, struct why *why)
 		why_set(why, "%s: OpenSSL made no key: %s", path,
 		    ERR_reason_error_string(ERR_peek_last_error()));
 	else if ((n = BIO_get_mem_data(pem, &p)) > 0)
-		result = write_key_file(path, span_of(p, (size_t)n), why);
+		result = make_secret(path, span_of(p, (size_t)n), why);
 	if (result == -1)
 		*out = (struct pin){ { 0 } };
 	BIO_free(pem);

@@ -6,7 +6,7 @@
 
 /*
  * Key files, made once: 0600, never over an existing file, on the disk with
- * their name before either returns 0.  On -1 nothing of them is left.
+ * their name before either returns 0.  Cut off anywhere, a file is whole or not there.
  */
 
 /* An age identity as age-keygen writes it. */

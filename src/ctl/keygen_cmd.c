@@ -10,6 +10,7 @@
 #include "ctl/role.h"
 #include "ctl/state.h"
 #include "net/tls.h"
+#include "proto/key_lines.h"
 
 /* keygen: what a role needs before it can start, made where it is missing. */
 static const struct opts_use use = {
@@ -92,18 +93,34 @@ make(int (*key)(const struct role *, struct why *), const struct role *r, const 
 	return rc;
 }
 
+static int
+worker_key_fits(const char *path, struct why *why)
+{
+	struct secret keys[KEY_LINES_MAX];
+	struct buf text;
+	size_t n;
+
+	if (read_file(path, CONF_FILE_MAX, &text, why) == -1)
+		return -1;
+	n = key_lines_read(buf_span(&text), keys);
+	explicit_bzero(keys, sizeof(keys));
+	buf_wipe(&text);
+	return n > 0 ? 0 : why_set(why, "%s: it is no key of 64 hexadecimal digits; put your copy "
+	    "of it back, or move it away and run `posthouse keygen` again", path);
+}
+
 /* Nothing of the key itself is shown: it goes to the Worker by standard input. */
 static int
 worker_key(const char *what, const char *path, const struct role *r, struct why *why)
 {
 	struct account account;
 	bool made;
-	int rc = 0;
+	int rc;
 
 	if (state_enter(&account, r, path, why) == -1)
 		return -1;
-	if ((made = access(path, F_OK) != 0))
-		rc = keygen_hex(path, why);
+	made = access(path, F_OK) != 0;
+	rc = made ? keygen_hex(path, why) : worker_key_fits(path, why);
 	account_leave(&account);
 	if (rc == 0)
 		printf("%-11s %s (%s)\n", what, path, made ? "made" : "kept");

@@ -13,6 +13,7 @@
 #include "ctl/role.h"
 #include "ctl/rotate_check.h"
 #include "ctl/state.h"
+#include "net/tls.h"
 
 /*
  * rotate: new keys beside the old, then the old ones away.  The files are the
@@ -217,6 +218,8 @@ static int
 tunnel_finish(const struct role *r, bool force, struct why *why)
 {
 	char path[CONF_PATH_MAX + 32];
+	struct why inner = { "" };
+	struct pin pin;
 	struct buf pem;
 	int rc;
 
@@ -225,9 +228,14 @@ tunnel_finish(const struct role *r, bool force, struct why *why)
 		return why_set(why, "there is no %s: nothing to finish", path);
 	if (read_file(path, CONF_FILE_MAX, &pem, why) == -1)
 		return -1;
+	/* Whatever is forced, no key gives way to what is none. */
+	if ((rc = tls_pem_pin(buf_span(&pem), &pin, &inner)) == -1)
+		why_set(why, "%s: %.300s; move it away, and begin anew: posthouse rotate --tunnel",
+		    path, inner.text);
+	else if (!force)
+		rc = r->role == CONF_EDGE ? rotate_check_homes(r, buf_span(&pem), why) :
+		    rotate_check_tunnel(r, buf_span(&pem), why);
 	/* Written anew, not renamed: the key's file may lie on another file system. */
-	rc = force ? 0 : r->role == CONF_EDGE ? rotate_check_homes(r, buf_span(&pem), why) :
-	    rotate_check_tunnel(r, buf_span(&pem), why);
 	if (rc == 0)
 		rc = replace_secret(r->common->tunnel_key, buf_span(&pem), why);
 	buf_wipe(&pem);

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import resource
 import shutil
 import signal
 import sqlite3
@@ -267,6 +268,67 @@ def test_what_a_dying_machine_left_of_a_key_is_named_and_stays(make_stand):
         assert os.stat(path).st_size == 0
         os.unlink(path)
         assert "(made)" in stand.tool("keygen", "-c", conf).stdout
+
+
+def cut_off(*words):
+    """The command, killed at the first octet that it writes into a file."""
+    r = subprocess.run([posthouse(), *words], check=False, capture_output=True, text=True,
+                       timeout=60, preexec_fn=lambda: resource.setrlimit(
+                           resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY)))
+    assert r.returncode == -signal.SIGXFSZ, (r.returncode, r.stderr)
+
+
+def worker_conf(stand):
+    conf = home_conf(stand, "home")
+    with open(conf, "a", encoding="ascii") as f:
+        f.write('worker "w.test" { domains = {"example.test"} }\n')
+    return conf
+
+
+def test_a_command_that_is_cut_off_leaves_no_half_of_a_key(make_stand):
+    stand = make_stand(up=False)
+    os.makedirs(stand.dir)
+    conf = worker_conf(stand)
+    stand.tool("keygen", "-c", conf)
+    for name in ("tunnel.pem", "age.key", "worker-w.test.mac"):
+        path = os.path.join(stand.dir, "home", "state", name)
+        os.unlink(path)
+        cut_off("keygen", "-c", conf)
+        assert not os.path.exists(path)
+        assert f"{path} (made)" in stand.tool("keygen", "-c", conf).stdout
+    cut_off("rotate", "-c", conf, "--tunnel")
+    assert "next tunnel key" in stand.tool("rotate", "-c", conf, "--tunnel").stdout
+
+
+def test_no_key_gives_way_to_what_is_none(make_stand):
+    stand = make_stand(up=False)
+    os.makedirs(stand.dir)
+    conf = home_conf(stand, "home")
+    state = os.path.join(stand.dir, "home", "state")
+    with open(os.path.join(state, "tunnel.pem"), "rb") as f:
+        key = f.read()
+    for text in (b"", key[:len(key) // 2]):
+        with open(os.path.join(state, "tunnel-next.pem"), "wb") as f:
+            f.write(text)
+        r = stand.tool("rotate", "-c", conf, "--tunnel", "--finish", "--force", check=False)
+        with open(os.path.join(state, "tunnel.pem"), "rb") as f:
+            assert f.read() == key
+        assert r.returncode == 1 and "tunnel-next.pem: " in r.stderr and \
+            "begin anew: posthouse rotate --tunnel" in r.stderr, r.stderr
+
+
+@pytest.mark.parametrize("text", ["", "half"])
+def test_half_of_a_workers_key_is_not_kept_for_one(make_stand, text):
+    stand = make_stand(up=False)
+    os.makedirs(stand.dir)
+    conf = worker_conf(stand)
+    path = os.path.join(stand.dir, "home", "state", "worker-w.test.mac")
+    with open(path, "w", encoding="ascii") as f:
+        f.write(text)
+    r = stand.tool("keygen", "-c", conf, check=False)
+    assert r.returncode == 1 and path in r.stderr and "move it away" in r.stderr, r
+    os.unlink(path)
+    assert f"{path} (made)" in stand.tool("keygen", "-c", conf).stdout
 
 
 def test_an_unpinned_home_is_refused_at_the_handshake(make_stand, mark):
