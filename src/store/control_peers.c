@@ -155,6 +155,7 @@ answer_unpair(struct writer *w, const json_t *q)
 	const char *name = json_string_value(json_object_get(q, "name"));
 	const struct writer_conf *c = writer_conf(w);
 	struct pairing_pending pending[PEERS_PENDING_MAX];
+	char edge[ADDRESS_DOMAIN_MAX + 1];
 	bool known = false;
 	struct why why;
 	json_t *o;
@@ -165,7 +166,10 @@ answer_unpair(struct writer *w, const json_t *q)
 	else if (strlen(name) > ADDRESS_DOMAIN_MAX)
 		rc = why_set(&why, "that name is too long to be anybody's");
 	else {
-		known = peers_find(writer_peers(w), name) != NULL;
+		if (c->role == CONF_HOME && address_domain(span_str(name), edge))
+			name = edge;
+		known = peers_find(writer_peers(w), name) != NULL ||
+		    peers_is_unread(writer_peers(w), name);
 		if (c->role == CONF_EDGE) {
 			size_t n = peers_pairings(writer_peers(w), wall_ms(), pending,
 			    PEERS_PENDING_MAX);

@@ -74,6 +74,15 @@ peers_unread(const struct peers *ps, const char **file, const char **why)
 	return ps->nunread;
 }
 
+bool
+peers_is_unread(const struct peers *ps, const char *file)
+{
+	for (size_t i = 0; i < ps->nunread; i++)
+		if (strcmp(ps->unread[i], file) == 0)
+			return true;
+	return false;
+}
+
 static void
 unread(struct peers *ps, const char *file, const struct why *why)
 {

@@ -35,6 +35,7 @@ const struct peer *peers_find(const struct peers *, const char *name);
 
 /* How many files cannot be read as a peer's; where there are any, the last, and what is wrong. */
 size_t	peers_unread(const struct peers *, const char **file, const char **why);
+bool	peers_is_unread(const struct peers *, const char *file);
 
 /* Told of every change after it is durable; gone: name only.  One listener: the writer. */
 struct peers_events {

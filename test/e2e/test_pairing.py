@@ -245,6 +245,26 @@ def test_a_damaged_pairing_is_said_and_refuses_nobody_for_good(stand, mark):
     assert asked(stand, "x@elsewhere.test") == "550 5.7.1"
 
 
+@pytest.mark.parametrize("role, state, file, name", [
+    ("edge", "EDGE_SPOOL", "homes/home", "home"),
+    ("home", "HOME_STATE", "edges/edge.test", "EDGE.test")])
+def test_a_damaged_pairing_can_be_ended(stand, role, state, file, name):
+    """Who has no use for it any more need neither mend it nor pair anew."""
+    stand.stop("home")
+    stand.stop("edge")
+    path = os.path.join(stand.env[state], file)
+    with open(path, "w", encoding="ascii"):
+        pass
+    stand.start(role)
+
+    def said():
+        return [a for a in stand.status(role)["alarms"] if a.startswith(f"{file} in the state")]
+    until("it is said", 20, said)
+    stand.tool("unpair", "-c", stand.conf(role), name)
+    assert not os.path.exists(path)
+    until("it is said no more", 20, lambda: not said())
+
+
 def test_secrets_are_nobody_elses(stand):
     for base, _, names in os.walk(stand.dir):
         for name in names:
