@@ -168,7 +168,7 @@ client_ask(struct client *c, json_t *question, struct why *why)
 
 	json_decref(question);
 	if (text == NULL) {
-		why_set(why, "memory is out");
+		why_set(why, "an argument is no UTF-8, or memory is out");
 		return NULL;
 	}
 	rc = strlen(text) >= CONTROL_QUESTION_MAX ? why_set(why, "the question is too long") :

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/span.h"
+#include "base/utf8.h"
 #include "conf/table.h"
 #include "ctl/ctl.h"
 #include "ctl/text.h"
@@ -230,6 +231,17 @@ find_rule(const struct opts_use *use, const char *word, const char **value)
 	return NULL;
 }
 
+/* What stands in a question stands there in JSON. */
+static bool
+is_utf8(const char *s)
+{
+	for (size_t n, left = strlen(s); left > 0; s += n, left -= n)
+		if ((n = utf8_length((unsigned char)*s)) == 0 || n > left ||
+		    !utf8_possible((const unsigned char *)s, n))
+			return false;
+	return true;
+}
+
 /* What is said twice means neither: whoever wrote it may have meant both. */
 static int
 one_value(const struct opts_use *use, const struct option_rule *r, const char *value,
@@ -239,6 +251,8 @@ one_value(const struct opts_use *use, const struct option_rule *r, const char *v
 
 	if (value[0] == '\0')
 		return opts_misused(use, "a value must follow", r->name);
+	if ((r->bit & (OPT_FILTER | OPT_CHOOSE | OPT_BY | OPT_TO)) && !is_utf8(value))
+		return opts_misused(use, "that is no UTF-8:", value);
 	if (*said & bit)
 		return opts_misused(use, "once is enough; what was meant by the second", r->name);
 	*said |= bit;
