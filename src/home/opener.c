@@ -163,7 +163,7 @@ on_envelope(struct reading *r, const struct envelope *env)
 		return other_edge(r, env->edge);
 	if (r->next == 0 && !r->routed) {
 		if (r->p->n > 0)
-			parcel_route_again(r->o, r->p);
+			parcel_route_again(r->o, r->p, env);
 		else if (!parcel_route(r->o, r->p, env))
 			return stop(r, UNSEAL_LATER, "memory is out");
 	}

@@ -29,7 +29,7 @@ void	entry_inbox(struct ledger_entry *);
  */
 bool	parcel_route(struct opener *, struct parcel *, const struct envelope *);
 /* One that was tried before: only what has no mailbox yet is asked for again. */
-void	parcel_route_again(struct opener *, struct parcel *);
+void	parcel_route_again(struct opener *, struct parcel *, const struct envelope *);
 
 /* The whole object cannot be delivered; what was delivered of it before stays so. */
 void	parcel_park_all(struct parcel *, enum park_class, const char *words);

@@ -320,7 +320,7 @@ brought(const struct parcel *p, size_t i)
 }
 
 void
-parcel_route_again(struct opener *o, struct parcel *p)
+parcel_route_again(struct opener *o, struct parcel *p, const struct envelope *env)
 {
 	for (size_t i = 0, n = p->n; i < n; i++) {
 		struct ledger_entry *e = &p->entries[i], like;
@@ -332,6 +332,10 @@ parcel_route_again(struct opener *o, struct parcel *p)
 		if (!entry_open(e))
 			continue;
 		if (e->mailbox[0] != '\0') {
+			/* It was parked before anybody could look into it. */
+			if (e->recipient[0] == '\0' && env->nrcpts > 0)
+				address_print(&env->rcpts[0].addr, e->recipient,
+				    sizeof(e->recipient));
 			if (brought(p, i))
 				e->state = LEDGER_DELIVERED;
 			continue;

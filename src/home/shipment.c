@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "home/opener_in.h"
 
@@ -46,11 +47,27 @@ by_name(const struct conf_home *conf, struct address *to, struct span name)
 	return n < (int)sizeof(text) && span_copy(span_str(text), to->local, sizeof(to->local));
 }
 
+/* As the router has it: granted to an edge, or with a section of its own. */
+static bool
+ours(const struct courier *c, const char *domain)
+{
+	const struct router rules = { .domains = c->conf->domains,
+		.ndomains = c->conf->ndomains };
+
+	if (router_rules(&rules, domain) != &router_no_rules)
+		return true;
+	for (size_t i = 0; i < c->edges.n; i++)
+		for (size_t k = 0; k < c->edges.list[i]->peer.ndomains; k++)
+			if (strcasecmp(c->edges.list[i]->peer.domains[k], domain) == 0)
+				return true;
+	return false;
+}
+
 /*
  * Whom the server is asked for.  Where the router took the local part for a mailbox's
  * name it is the recipient himself, tag and all, as the server has rules for those;
  * where an alias, a catch-all or a role took it, it is that mailbox: an address as it is
- * called, or else in the recipient's domain.
+ * called, or else in the recipient's domain if that is ours.
  */
 static bool
 ask_for(const struct shipment *s, const struct ledger_entry *e, struct address *to)
@@ -63,6 +80,12 @@ ask_for(const struct shipment *s, const struct ledger_entry *e, struct address *
 	snprintf(path, sizeof(path), "<%s>", e->recipient);
 	if (address_parse_path(span_str(path), ADDRESS_FORWARD, true, to) == 0)
 		return false;
+	/* The operator gave a stranger's mail to a mailbox: no server is asked for a stranger. */
+	if (!to->postmaster && edge != NULL && edge->peer.ndomains > 0 &&
+	    !ours(s->post->c, to->domain)) {
+		span_copy(span_str(edge->peer.domains[0]), to->domain, sizeof(to->domain));
+		to->local[0] = '\0';
+	}
 	snprintf(path, sizeof(path), "<%s>", e->mailbox);
 	if (address_parse_path(span_str(path), ADDRESS_FORWARD, true, &box) == 0 || box.postmaster)
 		box = (struct address){ .domain = "" };

@@ -81,6 +81,43 @@ a_tag_goes_with_its_name(void **state)
 	}
 }
 
+/* What an operator gave to a mailbox: never to a stranger's server, nor to nobody for ever. */
+static void
+what_is_given_to_a_mailbox_is_asked_for_in_a_domain_of_ours(void **state)
+{
+	static const struct {
+		const char	*came, *recipient, *asked;
+	} rows[] = {
+		{ "<x@foreign.example>", "x@foreign.example", "alice@example.org" },
+		{ "<alice@foreign.example>", "alice@foreign.example", "alice@example.org" },
+		{ "<x@second.org>", "x@second.org", "alice@second.org" },
+		/* parked before anybody had looked into it */
+		{ "<x@second.org>", "", "alice@second.org" },
+		{ "<x@foreign.example>", "", "alice@example.org" },
+		{ "<alice+x@example.org>", "", "alice+x@example.org" },
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		size_t n = hold(rows[i].came, BODY, FLAWLESS, false);
+		struct ledger_entry *e = &ledger[n].entries[0];
+		char line[200];
+
+		print_message("%s, as %s\n", rows[i].came, rows[i].recipient);
+		*e = (struct ledger_entry){ .row = ledger[n].object.row };
+		span_copy(span_str(rows[i].recipient), e->recipient, sizeof(e->recipient));
+		span_copy(SPAN_LIT("alice"), e->mailbox, sizeof(e->mailbox));
+		ledger[n].n = 1;
+		mail_server_begin(false);
+		live();
+		snprintf(line, sizeof(line), "RCPT TO:<%s>\r\n", rows[i].asked);
+		assert_int_equal(commands("RCPT TO:"), 1);
+		assert_int_equal(commands(line), 1);
+		assert_int_equal(e->state, LEDGER_DELIVERED);
+		clean();
+		mail_server_end();
+	}
+}
+
 /* Only who is listed is known to be one person wherever he is written to. */
 static void
 one_name_in_two_domains_is_two_where_the_server_decides(void **state)
@@ -382,6 +419,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(a_message_is_one_transaction_whoever_it_is_for),
 		TEST(a_tag_goes_with_its_name),
+		TEST(what_is_given_to_a_mailbox_is_asked_for_in_a_domain_of_ours),
 		TEST(one_name_in_two_domains_is_two_where_the_server_decides),
 		TEST(connections_are_kept_and_no_more_are_made_than_may_be),
 		TEST(ends_wait_for_one_another_and_a_lone_one_for_nobody),
