@@ -467,7 +467,8 @@ put_back(struct restore *r, struct why *why)
 	account_enter(&r->account);
 	rc = keep_identities(r, why) == 0 && keep_counters(r, why) == 0 &&
 	    change_ledger(r, why) == 0 &&
-	    both_edges(&both, r->here_is_later, &r->told, why) == 0 &&
+	    both_edges(&both, r->here_is_later, r->here != NULL && !db_unused(r->here),
+	    &r->told, why) == 0 &&
 	    both_keys(&both, &r->told, why) == 0 ? 0 : -1;
 	db_close(&r->next);
 	db_close(&r->here);

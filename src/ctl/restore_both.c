@@ -93,13 +93,35 @@ open_edges(const char *of)
 	return open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 }
 
+/* Whom the operator shut out comes back with an older copy. */
+static void
+tell_returned(int from, int to, struct buf *told)
+{
+	int fd = openat(to, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *d = fd != -1 ? fdopendir(fd) : NULL;
+	struct dirent *e;
+
+	while (d != NULL && (e = readdir(d)) != NULL)
+		if (e->d_name[0] != '.' && faccessat(from, e->d_name, F_OK, 0) == -1)
+			buf_addf(told, "The pairing with %s is the backup's; here was none.  If "
+			    "you have ended it since, do it again: posthouse unpair %s\n",
+			    e->d_name, e->d_name);
+	if (d != NULL)
+		closedir(d);
+	else if (fd != -1)
+		close(fd);
+}
+
 int
-both_edges(const struct both *b, bool here_is_later, struct buf *told, struct why *why)
+both_edges(const struct both *b, bool here_is_later, bool used, struct buf *told,
+    struct why *why)
 {
 	int from = open_edges(b->state), to = open_edges(b->staged), rc = 0;
 	DIR *d = from != -1 ? fdopendir(from) : NULL;
 	struct dirent *e;
 
+	if (used && d != NULL && to != -1)
+		tell_returned(from, to, told);
 	while (d != NULL && to != -1 && rc == 0 && (e = readdir(d)) != NULL)
 		if (e->d_name[0] != '.' &&
 		    add_edge(b, from, to, e->d_name, here_is_later, told) == -1)

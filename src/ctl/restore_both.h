@@ -20,9 +20,11 @@ int	both_read(const struct both *, const char *name, size_t max, struct buf *her
 /*
  * The pairings of both.  One that is here only stays.  Of two that differ it is that of the later
  * ledger: an edge signs by its last pairing, and home calls forged what it sends, where it has an
- * earlier one.  A file here that is no pairing counts for nothing.
+ * earlier one.  A file here that is no pairing counts for nothing.  used: mail came here already,
+ * so that a pairing which only the backup has was ended since, perhaps.
  */
-int	both_edges(const struct both *, bool here_is_later, struct buf *told, struct why *);
+int	both_edges(const struct both *, bool here_is_later, bool used, struct buf *told,
+    struct why *);
 /* Keys are the backup's: one that is here may be damaged. */
 int	both_keys(const struct both *, struct buf *told, struct why *);
 

@@ -220,6 +220,24 @@ def test_what_was_paired_anew_since_the_backup_stays_paired(make_stand, mark):
         assert f.read() == was
 
 
+def test_who_was_shut_out_does_not_come_back_in_silence(make_stand, mark):
+    stand = make_stand(opt=OPT + ACCOUNT)
+    send(stand, mark)
+    stand.wait_marked("alice", mark)
+    stand.edge_empty()
+    path = backup(stand)
+    until("the edge is shut out", 10, lambda: stand.tool(
+        "unpair", "-c", stand.conf("home"), "edge.test", check=False).returncode == 0)
+    stand.stop("home")
+    text = home(stand, "restore", "--accept", path)
+    assert "pairing with edge.test is the backup's; here was none" in text
+    assert "posthouse unpair edge.test\n" in text
+    home(stand, "unpair", "edge.test")
+    assert os.listdir(os.path.join(stand.env["HOME_STATE"], "edges")) == []
+    away(stand)
+    assert "unpair" not in home(stand, "restore", path)
+
+
 def test_a_backup_that_went_another_way_than_what_is_here_is_not_taken_for_a_later_one(
         make_stand, mark):
     """Somebody put an older copy here by hand, and mail came into it."""
