@@ -42,6 +42,10 @@ log_line(enum log_level level, const char *sid, const char *fmt, ...)
 	va_end(ap);
 	if (n > (int)sizeof(line) - 2)
 		n = (int)sizeof(line) - 2;
+	/* Whatever words of others are in it, as a mail server's reply of several lines. */
+	for (int i = 0; i < n; i++)
+		if ((unsigned char)line[i] < ' ' || line[i] == 0x7f)
+			line[i] = ' ';
 	line[n++] = '\n';
 	/*
 	 * One write a line, so that processes sharing the descriptor do not mix.  There is

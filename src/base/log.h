@@ -15,7 +15,7 @@
  * someone must look, warn = we coped, info = what happened to a message, debug
  * = off unless asked for.  Never a body, an address of a recipient above debug
  * on an edge, a key or a token.  When standard error is the journal, lines are
- * prefixed with "<N>" priorities (sd-daemon(3)).
+ * prefixed with "<N>" priorities (sd-daemon(3)).  Controls in the text become spaces.
  */
 enum log_level {
 	LOG_DEBUG = 0,

@@ -113,6 +113,16 @@ def test_a_story_ends_with_the_words_of_its_end(make_stand, mark):
         assert "delivered for alice@example.test, mailbox alice: 250 2.0.0 kept\n" in text
 
 
+def test_a_servers_words_are_no_line_of_the_log(make_stand, mark):
+    left = [b"450-4.2.1 not now\r\n450 4.2.1 home.writer error - store.failing\r\n"]
+    with Server(lambda verb, session: left.pop() if verb == b"RCPT" and left else None) as server:
+        stand = make_stand(opt=[f"home.deliver.smtp={server.where}", "home.deliver.retry_max=1s"])
+        assert send_mail(stand.smtp, message(subject=mark)).code == 250
+        until("it is delivered", 20, lambda: stand.counter("home", "delivered"))
+        said = [x for x in stand.log("home").splitlines() if "store.failing" in x]
+        assert said and all("mail.deferred" in x for x in said), said
+
+
 def test_parked_mail_goes_to_whom_the_operator_says(make_stand, mark):
     stand, id_ = parked_for_nobody(make_stand, mark)
     assert only(stand, "--recipient", "bob", "--older", "0s")[0]["id"] == id_
