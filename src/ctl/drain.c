@@ -115,9 +115,27 @@ home_await(const struct role *r, pid_t pid, struct why *why)
 			client_free(&c);
 		json_decref(status);
 	}
-	if (!works)
+	if (!works) {
 		client_free(&c);
+		why_set(why, "home does not answer after %d s; see what it said", START_MS / 1000);
+	}
 	return c;
+}
+
+/* A home that runs for nothing else; none where there is nothing to drain. */
+static struct client *
+home_for_once(const struct role *r, pid_t *pid, struct why *why)
+{
+	bool running;
+	struct client *c = client_new(r, &running, why);
+
+	if (c != NULL || running)
+		return c;
+	if (r->home->nbuckets == 0) {
+		why_set(why, "%s has no bucket \"NAME\" {...}", r->file);
+		return NULL;
+	}
+	return (*pid = home_start(r, why)) > 0 ? home_await(r, *pid, why) : NULL;
 }
 
 /* Whether nothing is to be delivered at this moment. */
@@ -277,7 +295,6 @@ ctl_drain(int argc, char **argv)
 	struct asking a = { .client = NULL };
 	struct opts o;
 	struct why why;
-	bool running = true;
 	pid_t home = 0;
 	int rc = opts_parse(argc, argv, &use, &o);
 
@@ -286,11 +303,8 @@ ctl_drain(int argc, char **argv)
 	o.role = CONF_HOME;
 	if (!o.once || o.control != NULL) {
 		(void)asking_connect(&a, &o, &why);
-	} else if (role_load(&a.role, &o, CONF_HOME, &why) == 0) {
-		a.client = client_new(&a.role, &running, &why);
-		if (!running && (home = home_start(&a.role, &why)) > 0)
-			a.client = home_await(&a.role, home, &why);
-	}
+	} else if (role_load(&a.role, &o, CONF_HOME, &why) == 0)
+		a.client = home_for_once(&a.role, &home, &why);
 	rc = a.client != NULL ? look(a.client, home > 0, o.json, &why) : -1;
 	if (rc == -1)
 		rc = opts_failed(&use, &why);

@@ -148,6 +148,17 @@ def test_a_full_disk_is_no_success_and_who_reads_no_further_no_failure_to_tell(m
         assert r.returncode == 1 and r.stderr == "", (line, r)
 
 
+def test_no_home_is_run_for_no_bucket(make_stand):
+    stand = make_stand()
+    conf = stand.conf("home")
+    r = stand.tool("drain", "-c", conf, "--once", check=False)
+    assert r.returncode == 1 and "no bucket is configured" in r.stderr, r.stderr
+    stand.stop("home")
+    r = stand.tool("drain", "-c", conf, "--once", check=False)
+    assert r.returncode == 1 and r.stderr == \
+        f'posthouse drain: {conf} has no bucket "NAME" {{...}}\n', r.stderr
+
+
 def test_too_many_at_the_control_socket(make_stand):
     stand = make_stand()
     crowd = [socket.socket(socket.AF_UNIX) for _ in range(16)]
