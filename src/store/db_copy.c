@@ -75,6 +75,12 @@ db_source_open(const char *state, struct why *why)
 		return NULL;
 	}
 	snprintf(s->path, sizeof(s->path), "%s/spool.db", state);
+	if (access(s->path, F_OK) == -1 && errno == ENOENT) {
+		why_set(why, "%s: there is no ledger yet: start home once, which makes it",
+		    s->path);
+		db_source_close(&s);
+		return NULL;
+	}
 	/* The first question opens the log as well. */
 	if (open_plain(s->path, &s->sq, why) == -1 ||
 	    numbers(s->sq, s->path, "SELECT count(*) FROM ledger", 0, &n, 1, why) == -1)

@@ -220,6 +220,16 @@ def test_what_was_paired_anew_since_the_backup_stays_paired(make_stand, mark):
         assert f.read() == was
 
 
+def test_a_home_that_never_ran_is_told_what_to_do(make_stand):
+    stand = make_stand(opt=OPT + ACCOUNT)
+    stand.stop("home")
+    away(stand)
+    stand.tool("keygen", "-c", stand.conf("home"))
+    path = os.path.join(stand.dir, "backup")
+    assert "no ledger yet: start home once" in home(stand, "backup", path, rc=1)
+    assert not os.path.exists(path)
+
+
 def test_who_was_shut_out_does_not_come_back_in_silence(make_stand, mark):
     stand = make_stand(opt=OPT + ACCOUNT)
     send(stand, mark)
