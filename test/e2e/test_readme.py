@@ -47,6 +47,15 @@ def test_what_a_script_does_can_be_asked(script):
     assert r.returncode == 2
 
 
+def test_what_is_opened_late_can_be_seen():
+    with open(os.path.join(TOP, "README.md"), encoding="utf-8") as f:
+        said = re.search(r"`(readelf [^`]+)` does: (.*?)\n\n", f.read(), re.S)
+    shown = subprocess.run([*said.group(1).split(), posthouse()], check=True, capture_output=True,
+                           text=True).stdout
+    named = re.findall(r"lib\w+\.so\.\d+", said.group(2))
+    assert len(named) == 3 and all(n in shown for n in named), shown
+
+
 def test_options_exist():
     said, = [line for b in blocks() for line in b.splitlines() if "each with --edge" in line]
     for command in re.findall(r"[a-z]+", said.partition("posthouse ")[2].partition("  ")[0]):
