@@ -167,7 +167,8 @@ struct conf_hold {
 	uint64_t	reserve;	/* free disk below which only deletes write: 512M */
 	/* Percent of a home's quota that one client network (/24, /48) may fill: 10. */
 	unsigned	share;
-	uint64_t	memory;	/* bytes of objects waiting in memory, over all sessions: 16M */
+	/* Octets of objects waiting in memory, over all sessions; as much again of recipients. */
+	uint64_t	memory;
 	uint64_t	threshold;	/* an object above it is a file of its own: 256K */
 	/* Alarm, and the ledger's memory: 30d; nothing is ever thrown away. */
 	int64_t		max_hold_ms;

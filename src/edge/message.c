@@ -11,6 +11,8 @@
 
 /* What the seal, the envelope and our Received add to a message, at least. */
 #define OBJECT_LEAST	1024
+/* Recipients of a transaction that the others' memory is not asked after: 6 KB a connection. */
+#define RECIPIENTS_FREE	16
 
 static struct smtp_reply
 not_kept_reply(const struct why *why)
@@ -32,6 +34,7 @@ message_end(struct session *s)
 	if (t == NULL)
 		return;
 	object_out_free(&t->out);
+	s->edge->recipients -= t->octets;
 	envelope_free(&t->env);
 	free(t);
 	s->txn = NULL;
@@ -128,6 +131,24 @@ message_mail(struct session *s, const struct smtp_ev *ev)
 	session_say(s, smtp_reply(452, 4, 3, 1, "Out of memory; try again later"));
 }
 
+/*
+ * One more, within what all sessions may have in memory.  A few of each transaction are not asked
+ * after: a crowd that names thousands keeps nobody's letter to a friend away.
+ */
+static bool
+add_recipient(struct session *s, const struct smtp_ev *ev)
+{
+	struct txn *t = s->txn;
+
+	if ((t->env->nrcpts >= RECIPIENTS_FREE &&
+	    s->edge->recipients >= edge_conf(s->edge)->hold.memory) ||
+	    !envelope_add_rcpt(t->env, ev->addr, ev->arg))
+		return false;
+	s->edge->recipients += t->env->octets - t->octets;
+	t->octets = t->env->octets;
+	return true;
+}
+
 void
 message_rcpt(struct session *s, const struct smtp_ev *ev)
 {
@@ -146,7 +167,7 @@ message_rcpt(struct session *s, const struct smtp_ev *ev)
 		h = NULL;
 		reply = bad_params_reply();
 	}
-	if (h != NULL && !envelope_add_rcpt(s->txn->env, ev->addr, ev->arg)) {
+	if (h != NULL && !add_recipient(s, ev)) {
 		h = NULL;
 		reply = smtp_reply(452, 4, 3, 1, "Out of memory; try again later");
 	}

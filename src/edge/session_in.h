@@ -34,6 +34,7 @@ struct pending {
 /* All that belongs to one message until it is handed to the spool; message_end is its only end. */
 struct txn {
 	struct envelope	*env;
+	size_t		 octets;	/* of it, as counted in the edge's recipients */
 	struct home	*home;		/* of the first accepted recipient */
 	struct object_out *out;
 	/* Of a Worker's: what stands on top.  The object begins behind it. */

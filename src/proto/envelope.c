@@ -1,6 +1,7 @@
 #include "proto/envelope.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 struct envelope *
 envelope_new(void)
@@ -78,10 +79,12 @@ envelope_add_rcpt(struct envelope *e, const struct address *to, struct span para
 		if (rcpts == NULL)
 			return false;
 		e->rcpts = rcpts;
+		e->octets += (cap - e->cap) * sizeof(*rcpts);
 		e->cap = cap;
 	}
 	if ((copy = copy_params(params)) == NULL)
 		return false;
+	e->octets += strlen(copy) + 1;
 	e->rcpts[e->nrcpts++] = (struct envelope_rcpt){ .addr = *to, .params = copy };
 	return true;
 }

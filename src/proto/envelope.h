@@ -38,6 +38,7 @@ struct envelope {
 	struct envelope_rcpt *rcpts;
 	size_t		 nrcpts;
 	size_t		 cap;
+	size_t		 octets;	/* of memory that the recipients take */
 };
 
 struct envelope *envelope_new(void);

@@ -1,5 +1,6 @@
 """Silent and slow clients cannot hold the service."""
 
+import contextlib
 import resource
 import selectors
 import socket
@@ -168,3 +169,26 @@ def test_recipients_beyond_the_limit_come_again(make_stand):
         assert r.code == 452 and " 4.5.3 " in r.text, r.text
         assert c.data(message()).code == 250
     stand.wait_mails("bob", 1)
+
+
+def named(client, n):
+    """The codes of so many recipients."""
+    client.hello()
+    client.ok("MAIL FROM:<s@client.test>")
+    client.send(b"RCPT TO:<alice@example.test>\r\n" * n)
+    return [client.reply().code for _ in range(n)]
+
+
+def test_the_recipients_of_all_sessions_have_one_memory(make_stand):
+    stand = make_stand(opt=["edge.hold.memory=256K", "edge.limits.recipients=500",
+                            "edge.limits.errors=1000"])
+    with contextlib.ExitStack() as crowd:
+        codes = [named(crowd.enter_context(Client(stand.smtp)), 400) for _ in range(4)]
+        assert codes[0] == [250] * 400
+        assert codes[3] == [250] * 16 + [452] * 384
+        assert send_mail(stand.smtp, message()).code == 250
+
+    def room():
+        with Client(stand.smtp) as c:
+            return named(c, 400) == [250] * 400
+    until("those who went give back what they had", 20, room)
