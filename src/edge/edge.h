@@ -64,7 +64,7 @@ struct edge {
 	struct clients	*passed_clients;
 	struct tunnel	*tunnels;
 	unsigned	 verdicts;		/* being waited for */
-	size_t		 recipients;		/* octets of memory: those of all open transactions */
+	size_t		 recipients;		/* octets of memory, of all transactions */
 	int		 large_fd;
 	uv_timer_t	 sweep;			/* deadlines of all sessions, once a second */
 	uv_timer_t	 renew;			/* of the ephemerals */
