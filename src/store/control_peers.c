@@ -152,7 +152,7 @@ answer_pair(struct writer *w, const json_t *q)
 json_t *
 answer_unpair(struct writer *w, const json_t *q)
 {
-	const char *name = json_string_value(json_object_get(q, "name"));
+	const char *said = json_string_value(json_object_get(q, "name")), *name = said;
 	const struct writer_conf *c = writer_conf(w);
 	struct pairing_pending pending[PEERS_PENDING_MAX];
 	char edge[ADDRESS_DOMAIN_MAX + 1];
@@ -181,7 +181,7 @@ answer_unpair(struct writer *w, const json_t *q)
 		}
 		if (!known)	/* the name as it came: who shows the answer escapes it */
 			rc = why_set(&why, "nobody called %s is paired here; see posthouse "
-			    "pairings", name);
+			    "pairings", said);
 	}
 	if (rc == 0)
 		rc = peers_remove(writer_peers(w), name, &why);
