@@ -1,6 +1,7 @@
 #include "ctl/ctl.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -42,23 +43,29 @@ static const struct opts_use pairings_use = {
 static int
 remove_file(const struct role *r, const char *name, struct why *why)
 {
-	char path[CONF_PATH_MAX + ADDRESS_DOMAIN_MAX + 16], domain[ADDRESS_DOMAIN_MAX + 1];
+	char path[CONF_PATH_MAX + 16], domain[ADDRESS_DOMAIN_MAX + 1];
+	const char *file = name, *folder = "homes";
 	struct account account;
-	int rc = 0;
+	int dir, rc = 0;
 
-	if (r->role == CONF_EDGE && pairing_name_ok(span_str(name)))
-		snprintf(path, sizeof(path), "%s/homes/%s", r->common->state, name);
-	else if (r->role == CONF_HOME && address_domain(span_str(name), domain))
-		snprintf(path, sizeof(path), "%s/edges/%s", r->common->state, domain);
-	else
+	if (r->role == CONF_HOME) {
+		file = address_domain(span_str(name), domain) ? domain : NULL;
+		folder = "edges";
+	} else if (!pairing_name_ok(span_str(name)))
+		file = NULL;
+	if (file == NULL)
 		return why_set(why, "%s is not a name that could be paired", name);
+	snprintf(path, sizeof(path), "%s/%s", r->common->state, folder);
 	if (state_enter(&account, r, path, why) == -1)
 		return -1;
-	if (unlink(path) == -1) {
-		rc = why_sys(why, "%s", path);
+	dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (dir == -1 || unlinkat(dir, file, 0) == -1 || fsync(dir) == -1) {
+		rc = why_sys(why, "%s/%s", path, file);
 		if (errno == ENOENT)
 			why_set(why, "nobody called %s is paired here", name);
 	}
+	if (dir != -1)
+		close(dir);
 	account_leave(&account);
 	return rc;
 }
