@@ -1,4 +1,8 @@
-"""As many octets as a passer takes: who sends them, and who counts them at its other end."""
+"""As many octets as a passer takes: who sends them, and who counts them at its other end.
+
+Not iperf3, whose server makes its listening socket anew for each test: that is to home
+another server, which has proved nothing yet. Nor iperf 2.1, whose server aborts now and then.
+"""
 
 import multiprocessing
 import queue
@@ -9,8 +13,6 @@ import time
 
 from passers import speaker
 
-# Not iperf3, whose server makes its listening socket anew for each test: that is to home
-# another server, which has proved nothing yet. Nor iperf 2.1, whose server aborts now and then.
 PIECE = 128 << 10
 LOOK = 100_000          # fewer octets are home's, which asks what kind of server this is
 

@@ -20,7 +20,7 @@ class Missing(Exception):
 
 
 def listens(port):
-    """Without connecting: a server of one client at a time, would take that for a client."""
+    """Without connecting: a server of one client at a time would take that for a client."""
     with open("/proc/net/tcp", encoding="ascii") as f:
         return any(w[1].endswith(f":{port:04X}") and w[3] == "0A" for w in map(str.split, f))
 

@@ -11,7 +11,10 @@
 
 /* What the seal, the envelope and our Received add to a message, at least. */
 #define OBJECT_LEAST	1024
-/* Recipients of a transaction that the others' memory is not asked after: 6 KB a connection. */
+/*
+ * Recipients of a transaction that the others' memory is not asked after: 6 KB a connection, and
+ * with the longest parameters 22.
+ */
 #define RECIPIENTS_FREE	16
 
 static struct smtp_reply

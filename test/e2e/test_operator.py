@@ -100,27 +100,30 @@ def test_a_class_is_found_while_another_part_still_waits(make_stand, mark, chose
         stand.home_settled()
 
 
-def test_a_story_ends_with_the_words_of_its_end(make_stand, mark):
-    left = [b"450 4.2.1 not now\r\n"]
+def delivered_at_last(make_stand, mark, words):
+    """A home whose mail server first said these words to a recipient, and then took the message."""
+    left = [words]
     with Server(lambda verb, session: left.pop() if verb == b"RCPT" and left else None) as server:
         stand = make_stand(opt=[f"home.deliver.smtp={server.where}", "home.deliver.retry_max=1s"])
         assert send_mail(stand.smtp, message(subject=mark)).code == 250
         until("it is delivered", 20, lambda: stand.counter("home", "delivered"))
         stand.logged("home", r"mail\.delivered id=")
-        id_ = re.search(r"mail\.delivered id=(\S+)", stand.log("home")).group(1)
-        text = stand.tool("log", "-c", stand.conf("home"), id_).stdout
-        assert "deferred for alice@example.test, mailbox alice: 450 4.2.1 not now\n" in text
-        assert "delivered for alice@example.test, mailbox alice: 250 2.0.0 kept\n" in text
+    return stand
+
+
+def test_a_story_ends_with_the_words_of_its_end(make_stand, mark):
+    stand = delivered_at_last(make_stand, mark, b"450 4.2.1 not now\r\n")
+    id_ = re.search(r"mail\.delivered id=(\S+)", stand.log("home")).group(1)
+    text = stand.tool("log", "-c", stand.conf("home"), id_).stdout
+    assert "deferred for alice@example.test, mailbox alice: 450 4.2.1 not now\n" in text
+    assert "delivered for alice@example.test, mailbox alice: 250 2.0.0 kept\n" in text
 
 
 def test_a_servers_words_are_no_line_of_the_log(make_stand, mark):
-    left = [b"450-4.2.1 not now\r\n450 4.2.1 home.writer error - store.failing\r\n"]
-    with Server(lambda verb, session: left.pop() if verb == b"RCPT" and left else None) as server:
-        stand = make_stand(opt=[f"home.deliver.smtp={server.where}", "home.deliver.retry_max=1s"])
-        assert send_mail(stand.smtp, message(subject=mark)).code == 250
-        until("it is delivered", 20, lambda: stand.counter("home", "delivered"))
-        said = [x for x in stand.log("home").splitlines() if "store.failing" in x]
-        assert said and all("mail.deferred" in x for x in said), said
+    stand = delivered_at_last(make_stand, mark, b"450-4.2.1 not now\r\n"
+                              b"450 4.2.1 home.writer error - store.failing\r\n")
+    said = [x for x in stand.log("home").splitlines() if "store.failing" in x]
+    assert said and all("mail.deferred" in x for x in said), said
 
 
 def test_parked_mail_goes_to_whom_the_operator_says(make_stand, mark):

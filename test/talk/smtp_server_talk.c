@@ -251,7 +251,7 @@ test_nul(void)
 			hear(&p, data + at, piece < sizeof(data) - 1 - at ? piece :
 			    sizeof(data) - 1 - at);
 		ok = went_well(&p, "NUL", piece,
-	    "220 250 250 250 354 554 5.6.0 250 250 250 554 5.6.0 500 5.5.2 221 ",
+		    "220 250 250 250 354 554 5.6.0 250 250 250 554 5.6.0 500 5.5.2 221 ",
 		    "!!#") && ok;
 		play_fini(&p);
 	}
@@ -268,9 +268,9 @@ test_starttls(void)
 		{ "all is forgotten", E "STARTTLS\r\n", "", MR E "STARTTLS\r\n",
 		    "220 250 220 503 5.5.1 503 5.5.1 250 502 5.5.1 ", "" },
 		{ "behind it in one piece", E "STARTTLS\r\n" MR, NULL, "", "220 250 501 5.5.2 ",
-	    "" },
+		    "" },
 		{ "half a line behind it", E "STARTTLS\r\nNOO", NULL, "", "220 250 501 5.5.2 ",
-	    "" },
+		    "" },
 		{ "behind it a little later", E "STARTTLS\r\n", "RSET\r\nNO", "OP\r\nNOOP\r\n",
 		    "220 250 220 500 5.5.2 250 ", "" },
 		{ "pipelined before it", E "NOOP\r\nSTARTTLS\r\n", "", E MR "DATA\r\nx" END,
